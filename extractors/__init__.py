@@ -1,0 +1,1 @@
+"""One file a modality, one class in each: settings and ``extract``."""

@@ -1,0 +1,71 @@
+"""What every extractor is: a modality, a frozen description of all that its numbers depend on, and ``extract``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.schema import Modality, Status, Utterance
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A computed feature. Shape: ``vector`` (F,) float32, finite."""
+
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A typed reason why there is no feature; stored like a feature and not retried until input or code changes."""
+
+    status: Status
+    reason: str
+
+
+Outcome = Feature | Failure
+
+
+@dataclass(frozen=True)
+class ExtractorSpec:
+    """All that a feature depends on beside its input and the code: part of the cell's fingerprint.
+
+    ``settings`` are those that change numbers (never batch sizes, threads or devices); ``weights`` maps a weight file's
+    role to its SHA-256 (or a model's id and revision); ``engine`` holds the few library versions that count;
+    ``notes`` do not enter the fingerprint (for instance "weights: seeded, not trained") and travel to the report.
+    """
+
+    modality: Modality
+    module: str
+    settings: dict[str, Any]
+    weights: dict[str, str] = field(default_factory=dict)
+    engine: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Extractor(Protocol):
+    """One modality's extractor. Construction is cheap and loads nothing heavy; the first ``extract`` does."""
+
+    @property
+    def spec(self) -> ExtractorSpec:
+        """What the numbers depend on; cheap enough for ``bigfusion plan``."""
+        ...
+
+    @property
+    def columns(self) -> list[str] | None:
+        """The features' names, in order, where the field has names for them; ``None`` elsewhere."""
+        ...
+
+    def extract(
+        self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
+    ) -> list[Outcome]:
+        """One outcome for each utterance, in their order. ``progress(n)`` is called as n more are done.
+
+        Raises:
+            ExtractionError: the extractor itself cannot run (weights, engine, device); nothing about one utterance.
+        """
+        ...

@@ -1,0 +1,81 @@
+"""Dialogues as padded batches: what the network reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+UNLABELLED = -1
+"""The label of an utterance that is neither trained on nor scored, and of padding."""
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """One conversation of N utterances, as arrays.
+
+    Shapes: ``features[m]`` (N, F_m) float32, ``present[m]`` (N,) bool: False where the modality is absent (its row is
+    ignored); ``speakers`` (N,) int, numbered from 0 within the dialogue; ``labels`` (N,) int, ``UNLABELLED`` = -1.
+    """
+
+    id: str
+    utterances: tuple[str, ...]
+    features: dict[str, NDArray[np.float32]]
+    present: dict[str, NDArray[np.bool_]]
+    speakers: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B dialogues padded to N utterances.
+
+    Shapes: ``features[m]`` (B, N, F_m); ``present[m]`` (B, N) bool; ``mask`` (B, N) bool, True = a real utterance;
+    ``speakers`` (B, N) int; ``labels`` (B, N) int, ``UNLABELLED`` where there is none.
+    """
+
+    features: dict[str, Tensor]
+    present: dict[str, Tensor]
+    mask: Tensor
+    speakers: Tensor
+    labels: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on ``device``."""
+        return replace(
+            self,
+            features={name: value.to(device) for name, value in self.features.items()},
+            present={name: value.to(device) for name, value in self.present.items()},
+            mask=self.mask.to(device),
+            speakers=self.speakers.to(device),
+            labels=self.labels.to(device),
+        )
+
+
+def collate(dialogues: Sequence[Dialogue], pad_to: int | None = None) -> Batch:
+    """Pad ``dialogues`` to the longest of them (or to ``pad_to`` utterances). Padding is zeros, absent and unlabelled."""
+    length = max(pad_to or 0, max(len(dialogue) for dialogue in dialogues))
+    shape = (len(dialogues), length)
+    mask = torch.zeros(shape, dtype=torch.bool)
+    speakers = torch.zeros(shape, dtype=torch.long)
+    labels = torch.full(shape, UNLABELLED, dtype=torch.long)
+    widths = {name: array.shape[1] for name, array in dialogues[0].features.items()}
+    features = {name: torch.zeros(*shape, width) for name, width in widths.items()}
+    present = {name: torch.zeros(shape, dtype=torch.bool) for name in widths}
+    for row, dialogue in enumerate(dialogues):
+        real = slice(0, len(dialogue))
+        mask[row, real] = True
+        speakers[row, real] = torch.from_numpy(dialogue.speakers)
+        labels[row, real] = torch.from_numpy(dialogue.labels)
+        for name in widths:
+            present[name][row, real] = torch.from_numpy(dialogue.present[name])
+            values = np.where(dialogue.present[name][:, None], dialogue.features[name], 0)
+            features[name][row, real] = torch.from_numpy(values.astype(np.float32, copy=False))
+    return Batch(features, present, mask, speakers, labels)

@@ -1,0 +1,50 @@
+"""Errors that a user can do something about. Everything else is a bug and keeps its traceback.
+
+A message names the item, what was expected, what was found, and the remedy, on one line.
+"""
+
+from __future__ import annotations
+
+
+class BigFusionError(Exception):
+    """Base of every error that the command line prints as one line (exit code 1)."""
+
+
+class SettingsError(BigFusionError):
+    """A settings file, a preset or ``--set`` holds something that cannot be used."""
+
+
+class CorpusError(BigFusionError):
+    """A corpus folder or table is not laid out as expected."""
+
+
+class StoreError(BigFusionError):
+    """A shard or the index cannot be written or read."""
+
+
+class DamagedShardError(StoreError):
+    """A shard's bytes differ from their checksum; nothing of it was used."""
+
+
+class ExtractionError(BigFusionError):
+    """An extractor cannot start: weights, engine or device are missing."""
+
+
+class MediaError(BigFusionError):
+    """A media file cannot give what was asked of it; becomes a typed row, never a crash.
+
+    ``status`` is the :class:`pipeline.schema.Status` value to store, ``reason`` the sentence that goes with it.
+    """
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(f"{status}: {reason}")
+        self.status = status
+        self.reason = reason
+
+
+class TrainingError(BigFusionError):
+    """Training or evaluation cannot start: no usable utterances, unknown labels, a checkpoint that does not fit."""
+
+
+class UnsafePickleError(BigFusionError):
+    """A feature pickle asks for something other than plain containers, strings, numbers and NumPy arrays."""

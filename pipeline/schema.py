@@ -1,0 +1,72 @@
+"""The words that everything else speaks: modality, split, status, utterance, manifest columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class Modality(StrEnum):
+    """What a feature was computed from."""
+
+    TEXT = "text"
+    AUDIO = "audio"
+    VISUAL = "visual"
+
+
+class Split(StrEnum):
+    """A corpus's official partition. IEMOCAP has no ``valid``: training holds the last dialogues out."""
+
+    TRAIN = "train"
+    VALID = "valid"
+    TEST = "test"
+
+
+class Status(StrEnum):
+    """The state of a cell's content. Everything but ``OK`` is a typed failure, kept until its input or code changes."""
+
+    OK = "ok"
+    NO_FACE = "no_face"
+    SILENT = "silent"
+    NO_AUDIO = "no_audio"
+    NO_VIDEO = "no_video"
+    MISSING_MEDIA = "missing_media"
+    MISSING_TRANSCRIPT = "missing_transcript"
+    CORRUPT_MEDIA = "corrupt_media"
+    OVERLONG = "overlong"
+    TOO_SHORT = "too_short"
+
+
+@dataclass(frozen=True)
+class MediaSpan:
+    """A stretch of one media file.
+
+    ``start`` and ``end`` are seconds; ``None`` means the file's own. ``crop`` is the half of the frame to look at
+    (``"left"``, ``"right"``) or ``""`` for the whole frame; it matters to the visual extractor alone.
+    """
+
+    path: Path
+    sha256: str
+    start: float | None = None
+    end: float | None = None
+    crop: str = ""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One turn of a dialogue, as extractors see it. ``audio`` and ``visual`` are ``None`` where no file exists."""
+
+    id: str
+    text: str
+    audio: MediaSpan | None = None
+    visual: MediaSpan | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something that ingest found and did not use as it should have been: which item, its status, and why."""
+
+    item: str
+    status: str
+    reason: str
