@@ -60,8 +60,8 @@ class Batch:
 
 
 def collate(dialogues: Sequence[Dialogue], pad_to: int | None = None) -> Batch:
-    """Pad ``dialogues`` to the longest of them (or to ``pad_to`` utterances). Padding is zeros, absent and unlabelled."""
-    length = max(pad_to or 0, max(len(dialogue) for dialogue in dialogues))
+    """Pad to the longest dialogue, or to ``pad_to`` utterances. Padding is zeros, absent and unlabelled."""
+    length = max(pad_to or 0, *(len(dialogue) for dialogue in dialogues))
     shape = (len(dialogues), length)
     mask = torch.zeros(shape, dtype=torch.bool)
     speakers = torch.zeros(shape, dtype=torch.long)

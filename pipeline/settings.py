@@ -1,4 +1,4 @@
-"""Frozen settings from layers of TOML: shipped preset < the user's file < ``--set key=value``. Unknown keys are errors."""
+"""Frozen settings from layers of TOML: preset < the user's file < ``--set key=value``. An unknown key is an error."""
 
 from __future__ import annotations
 
