@@ -1,0 +1,39 @@
+# The two commands: `make demo` and `make test`. Both make the environment first where it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check format lock clean
+
+demo: $(READY)
+	$(BIN)/bigfusion demo
+
+test: $(READY)
+	$(BIN)/pytest -m "not gpu"
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# uv installs the hashed lock several times faster than pip; plain `pip install --require-hashes` does the same.
+$(READY): requirements.lock requirements-uv.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# A new lock from pyproject.toml's ranges and the exact versions in requirements.in.
+lock: $(READY)
+	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		--extra demo --extra dev pyproject.toml requirements.in --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info

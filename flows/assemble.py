@@ -1,0 +1,66 @@
+"""From a manifest and the store to the arrays that the model reads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flows.project import Project
+from flows.workspace import Workspace
+from model.batch import UNLABELLED, Dialogue
+from model.data import Data, hold_out
+from pipeline.errors import TrainingError
+from pipeline.manifest import Manifest
+from pipeline.plan import CellPlan
+from pipeline.schema import Split
+
+
+def assemble(project: Project, manifest: Manifest, cells: CellPlan) -> Data:
+    """The dialogues of every split with their features; failed cells are absent modalities.
+
+    A corpus without a valid split gives the last share (``train.holdout``) of its training dialogues for it.
+
+    Raises:
+        TrainingError: a modality has no feature at all.
+        StoreError: a cell is not stored, or a shard is damaged.
+    """
+    store = Workspace(project).store()
+    features: dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
+    try:
+        for modality, planned in cells.cells.items():
+            values, present = store.read(modality, [cell.fingerprint for cell in planned])
+            if not present.any():
+                others = ", ".join(repr(other.value) for other in cells.cells if other is not modality)
+                raise TrainingError(
+                    f"{manifest.corpus}: expected {modality} features, found none in {len(planned)} utterances"
+                    f" (`bigfusion status` counts why); train without it: --set 'model.modalities=[{others}]'"
+                )
+            features[modality.value] = (values, present)
+    finally:
+        store.close()
+    codes = {label: code for code, label in enumerate(manifest.labels)}
+    labels = manifest.table["label"].map(codes).fillna(UNLABELLED).to_numpy(np.int64)
+    splits: dict[str, list[Dialogue]] = {split.value: [] for split in Split}
+    for rows in _blocks(manifest.table["dialogue"]):
+        table = manifest.table.iloc[rows]
+        dialogue = Dialogue(
+            id=str(table["dialogue"].iloc[0]),
+            utterances=tuple(table["utterance"]),
+            features={name: values[rows] for name, (values, _) in features.items()},
+            present={name: present[rows] for name, (_, present) in features.items()},
+            speakers=pd.factorize(table["speaker"])[0].astype(np.int64),
+            labels=labels[rows],
+        )
+        splits[str(table["split"].iloc[0])].append(dialogue)
+    train, valid = splits[Split.TRAIN], splits[Split.VALID]
+    if not valid:
+        train, valid = hold_out(train, project.train.holdout)
+    return Data(manifest.labels, train, valid, splits[Split.TEST])
+
+
+def _blocks(dialogue: pd.Series[str]) -> list[slice]:
+    """A slice a dialogue; its rows lie side by side (the manifest sees to it)."""
+    codes: NDArray[np.int64] = pd.factorize(dialogue)[0]
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    return [slice(start, end) for start, end in zip(starts, [*starts[1:], len(codes)], strict=True)]

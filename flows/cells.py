@@ -1,0 +1,197 @@
+"""Cells of a project: which extractor makes them, what they depend on, and one chunk of them computed and stored."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from extractors.audio import AudioExtractor
+from extractors.base import Extractor, Failure
+from extractors.imported import ImportedExtractor
+from extractors.text import TextExtractor
+from extractors.visual import VisualExtractor
+from flows.project import Project
+from flows.workspace import Workspace
+from pipeline.digest import code_digests
+from pipeline.manifest import Manifest
+from pipeline.plan import CellPlan, PlannedCell, plan_cells
+from pipeline.schema import Modality, Status
+from pipeline.shards import Cell, Origin
+
+log = logging.getLogger("bigfusion")
+
+_PROVENANCE = ("numpy", "torch", "torchvision", "transformers", "opensmile", "opencv-python", "av")
+
+
+@dataclass(frozen=True)
+class ChunkResult:
+    """What one chunk came to. Small: it travels as a Prefect task's result."""
+
+    modality: str
+    shard: str
+    statuses: dict[str, int]
+    seconds: float
+
+
+def modalities(project: Project) -> tuple[Modality, ...]:
+    """The modalities that the project uses, in the schema's order."""
+    return tuple(modality for modality in Modality if modality in project.model.modalities)
+
+
+@cache
+def extractor_of(project_json: str, modality: Modality) -> Extractor:
+    """The extractor of a modality under a project's settings, loaded once a process."""
+    project = Project.model_validate_json(project_json)
+    sha256 = Workspace(project).digests().one
+    if project.corpus.kind == "features":
+        return ImportedExtractor(project.corpus.root, modality, sha256)
+    match modality:
+        case Modality.TEXT:
+            return TextExtractor(project.text, sha256)
+        case Modality.AUDIO:
+            return AudioExtractor(project.audio)
+        case Modality.VISUAL:
+            return VisualExtractor(project.visual, sha256)
+
+
+def extractor(project: Project, modality: Modality) -> Extractor:
+    """The extractor of a modality under the project's settings.
+
+    Raises:
+        ExtractionError: its weights or its engine are not there.
+    """
+    return extractor_of(project.model_dump_json(), modality)
+
+
+def description(maker: Extractor) -> dict[str, Any]:
+    """What of an extractor enters its cells' fingerprints: name, settings, weights, engine, and digests of its code."""
+    spec = maker.spec
+    return {
+        "name": spec.module,
+        "settings": spec.settings,
+        "weights": spec.weights,
+        "engine": spec.engine,
+        "code": code_digests(spec.module),
+    }
+
+
+def notes(project: Project) -> list[str]:
+    """What a reader of a score should know about the features, for instance untrained weights."""
+    return [note for modality in modalities(project) for note in extractor(project, modality).spec.notes]
+
+
+def plan(project: Project, manifest: Manifest, retry_failed: bool = False) -> CellPlan:
+    """Which cells of ``manifest`` are done, failed, new or changed under the project's extractors."""
+    descriptions = {modality: description(extractor(project, modality)) for modality in modalities(project)}
+    return plan_cells(manifest, descriptions, Workspace(project).store(), retry_failed)
+
+
+def chunks(pending: Sequence[PlannedCell], size: int) -> Iterator[list[PlannedCell]]:
+    """``pending`` in chunks of about ``size``; cells with one fingerprint (equal transcripts) stay together."""
+    groups: dict[str, list[PlannedCell]] = {}
+    for cell in pending:
+        groups.setdefault(cell.fingerprint, []).append(cell)
+    together = list(groups.values())
+    for start in range(0, len(together), size):
+        yield [cell for group in together[start : start + size] for cell in group]
+
+
+def extract_chunk(
+    project: Project,
+    manifest: Manifest,
+    cells: Sequence[PlannedCell],
+    run: str,
+    progress: Callable[[int], None] = lambda done: None,
+) -> ChunkResult:
+    """Compute ``cells`` (of one modality) and commit them as one shard. Equal fingerprints are computed once.
+
+    Raises:
+        ExtractionError: the extractor cannot run.
+        StoreError: the shard cannot be written; nothing of it is visible.
+    """
+    modality = cells[0].modality
+    maker = extractor(project, modality)
+    first = {cell.fingerprint: cell.utterance for cell in reversed(cells)}
+    started = time.perf_counter()
+    outcomes = dict(zip(first, maker.extract(manifest.utterances(list(first.values())), progress), strict=True))
+    seconds = time.perf_counter() - started
+    progress(len(cells) - len(first))
+    stored = []
+    for cell in cells:
+        outcome = outcomes[cell.fingerprint]
+        if isinstance(outcome, Failure):
+            kept = Cell(cell.fingerprint, cell.utterance, outcome.status, cell.input, None, outcome.reason)
+        else:
+            kept = Cell(cell.fingerprint, cell.utterance, Status.OK, cell.input, outcome.vector)
+        stored.append(kept)
+    origin = Origin(
+        corpus=manifest.corpus,
+        modality=modality,
+        extractor=description(maker),
+        run=run,
+        created=datetime.now(UTC).isoformat(timespec="microseconds"),
+        seconds=round(seconds, 3),
+        versions=versions(),
+        columns=tuple(maker.columns or ()),
+    )
+    store = Workspace(project).store()
+    try:
+        shard = store.commit(origin, stored)
+    finally:
+        store.close()
+    return ChunkResult(modality, shard, dict(Counter(cell.status.value for cell in stored)), seconds)
+
+
+def explain(project: Project, manifest: Manifest, utterance: str) -> dict[str, Any]:
+    """Each cell of one utterance: its fingerprint, the components of it, its state, and the stored cell behind it."""
+    (row,) = manifest.table[manifest.table["utterance"] == utterance].to_dict("records")
+    store = Workspace(project).store()
+    found = {}
+    try:
+        for modality in modalities(project):
+            whole = description(extractor(project, modality))
+            planned = plan_cells(manifest, {modality: whole}, store).cells[modality]
+            cell = next(cell for cell in planned if cell.utterance == utterance)
+            record = store.record(cell.fingerprint) or store.records(manifest.corpus, [utterance], modality).get(
+                utterance
+            )
+            found[modality.value] = {
+                "state": cell.state.value,
+                "why": cell.why,
+                "fingerprint": cell.fingerprint,
+                "input": json.loads(cell.input),
+                "extractor": whole,
+                "stored": None if record is None else asdict(record),
+            }
+    finally:
+        store.close()
+    return {key: row[key] for key in ("utterance", "split", "dialogue", "speaker", "label", "text")} | {"cells": found}
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that numbers come from: provenance, not part of a fingerprint."""
+    found = {"python": platform.python_version()}
+    for name in _PROVENANCE:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # an extra that is not installed here
+            continue
+    return found
+
+
+def summary(results: Sequence[ChunkResult]) -> dict[str, dict[str, int]]:
+    """Cells by modality and status over several chunks."""
+    total: dict[str, Counter[str]] = {}
+    for result in results:
+        total.setdefault(result.modality, Counter()).update(result.statuses)
+    return {modality: dict(counts) for modality, counts in total.items()}

@@ -1,0 +1,129 @@
+"""The command line: ``bigfusion COMMAND``. Results go to standard output, everything else to standard error.
+
+Exit codes: 0 done; 2 (``plan``) work is pending; 1 an error, in one line (``--debug`` shows its traceback).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from flows import commands
+from flows.commands import Answer, Options
+from pipeline.errors import BigFusionError
+
+log = logging.getLogger("bigfusion")
+
+Command = Callable[[Options], Answer]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Usage errors are errors like others: one line, exit code 1 (2 means pending work)."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message}; see `{self.prog} --help`", file=sys.stderr)
+        raise SystemExit(1)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns its exit code."""
+    given = _parser().parse_args(arguments)
+    _set_up_logging(given.debug)
+    options = Options(
+        config=given.config,
+        preset=given.preset,
+        assignments=tuple(given.set),
+        debug=given.debug,
+        target=getattr(given, "target", None),
+        folder=getattr(given, "folder", None),
+        retry_failed=getattr(given, "retry_failed", False),
+    )
+    try:
+        command: Command = given.run
+        answer = command(options)
+    except KeyboardInterrupt:
+        print("interrupted; what is finished is kept, the same command goes on from there", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 0
+    except (BigFusionError, OSError) as error:
+        if given.debug:
+            raise
+        print(f"bigfusion: {_one_line(error)}", file=sys.stderr)
+        return 1
+    print(json.dumps(answer.data, indent=2, ensure_ascii=False) if given.json else answer.text)
+    return answer.code
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _set_up_logging(debug: bool) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.handlers = [handler]
+    log.setLevel(logging.DEBUG if debug else logging.INFO)
+    log.propagate = False
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    group = common.add_argument_group("settings")
+    group.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: bigfusion.toml)")
+    group.add_argument("--preset", metavar="NAME", help="shipped settings below the file's: meld, iemocap or demo")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, for instance train.epochs=20"
+    )
+    group.add_argument("--json", action="store_true", help="print the result as JSON")
+    group.add_argument("--debug", action="store_true", help="show tracebacks and Prefect's own log")
+
+    parser = _Parser(
+        prog="bigfusion",
+        description="From raw conversations to an honestly scored BIG-FUSION model; reruns only what changed.",
+        epilog="Begin with `bigfusion demo`, or with `bigfusion init DIR --preset meld`.",
+    )
+    parser.add_argument("--version", action="version", version=f"bigfusion {commands.version()}")
+    parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:
+        added = parsers.add_parser(name, parents=[common], help=text, description=text[0].upper() + text[1:] + ".")
+        added.set_defaults(run=run)
+        return added
+
+    init = add("init", commands.init, "write a commented settings file for a preset into a folder")
+    init.add_argument("folder", type=Path, metavar="DIR")
+    init.add_argument("--root", dest="target", metavar="PATH", help="the corpus's folder (or table)")
+    add("ingest", commands.ingest, "scan the corpus into a manifest: counts by split and label, and what was skipped")
+    add("plan", commands.plan, "say what a run would do and why, and do nothing; exit code 2 if work is pending")
+    extract = add("extract", commands.extract, "compute the features that are missing or stale")
+    add("train", commands.train, "train every seed; goes on where it was interrupted")
+    add("evaluate", commands.evaluate, "score the trained model on the test split, once")
+    run = add("run", commands.run, "ingest, extract, train, evaluate: only what changed")
+    for retrying in (extract, run):
+        retrying.add_argument("--retry-failed", action="store_true", help="try the cells again that failed before")
+    add("report", commands.report, "print where the run's report lies")
+    explain = add(
+        "explain", commands.explain, "show each cell of an utterance: what it was made from, when, and by which run"
+    )
+    explain.add_argument("target", metavar="UTTERANCE")
+    demo = add("demo", commands.demo, "make a small corpus of real media files, and run everything on it")
+    demo.add_argument("folder", type=Path, metavar="DIR", nargs="?", default=Path("demo"))
+    importing = add(
+        "import", commands.import_features, "take over a feature file of yours (MMGCN/COSMIC pickle, Parquet)"
+    )
+    importing.add_argument("target", metavar="FILE")
+    importing.add_argument(
+        "folder", type=Path, metavar="DIR", nargs="?", help="project folder (default: the file's name)"
+    )
+    add("status", commands.status, "show the store, the manifest, the runs and the failures")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,311 @@
+"""What each command does: options in, an answer out (text for a person, data for ``--json``, an exit code)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from flows import cells, corpus, learning, project, show
+from flows.progress import bar
+from flows.project import Project
+from flows.workspace import Workspace, relative
+from pipeline.errors import BigFusionError, CorpusError, SettingsError, TrainingError
+from pipeline.plan import CellPlan
+
+log = logging.getLogger("bigfusion")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line was given."""
+
+    config: Path | None = None
+    preset: str | None = None
+    assignments: tuple[str, ...] = ()
+    debug: bool = False
+    target: str | None = None
+    folder: Path | None = None
+    retry_failed: bool = False
+
+    def project(self) -> Project:
+        """The project that they name."""
+        return project.load(self.config, self.preset, self.assignments)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A command's result."""
+
+    text: str
+    data: dict[str, Any] = field(default_factory=dict)
+    code: int = 0
+
+
+def version() -> str:
+    """The installed version of bigfusion."""
+    try:
+        return metadata.version("bigfusion")
+    except metadata.PackageNotFoundError:
+        return "(source tree)"
+
+
+def init(options: Options) -> Answer:
+    """Write a commented settings file; an existing one is never overwritten."""
+    if options.folder is None or options.preset is None:
+        raise SettingsError("init: expected a preset; for instance `bigfusion init my-meld --preset meld`")
+    path = options.folder / project.DEFAULT_CONFIG
+    project.write_config(path, options.preset, options.target)
+    found = relative(path.resolve())
+    text = f"wrote {found}: set corpus.root in it, then `cd {options.folder} && bigfusion plan && bigfusion run`"
+    return Answer(text, {"config": str(path)})
+
+
+def ingest(options: Options) -> Answer:
+    """Scan the corpus and keep its manifest. Needs no Prefect: it takes seconds and changes nothing else."""
+    mine = options.project()
+    with Workspace(mine).exclusive(), bar("ingest", None, " files") as progress:
+        found = corpus.ingest(mine, progress)
+    path = Workspace(mine).manifest
+    data = found.manifest.summary(path)
+    return Answer(show.ingested(data, found.changed), data)
+
+
+def plan(options: Options) -> Answer:
+    """What a run would do, and why. Writes nothing but caches."""
+    mine = options.project()
+    with bar("plan", None, " files") as progress:
+        found = corpus.look(mine, progress)
+    planned = cells.plan(mine, found.manifest)
+    run = learning.run_of(mine, found.manifest, planned)
+    stages = learning.stages(mine, run, planned)
+    data = {
+        "pending": planned.pending_count,
+        "cells": planned.counts(),
+        "reasons": planned.reasons(),
+        "stages": {stage.name: {"pending": stage.pending, "why": stage.why} for stage in stages},
+        "manifest": {"digest": found.manifest.digest, "changed": found.changed},
+        "run": run.id,
+    }
+    pending = bool(planned.pending_count) or any(stage.pending for stage in stages)
+    return Answer(show.plan(data), data, code=2 if pending else 0)
+
+
+def extract(options: Options) -> Answer:
+    """Ingest, then compute the cells that are missing or stale."""
+    mine = options.project()
+    if not _plan_now(mine, options.retry_failed).pending_count:
+        log.info("extract: 0 cells to extract: all fingerprints are in the store")
+    else:
+        _flow(mine, options, lambda: _extract_flow(mine, options.retry_failed))
+    planned = _plan_now(mine, False)
+    data = {"pending": planned.pending_count, "cells": planned.counts(), "store": _store_info(mine)}
+    return Answer(show.cells(data), data)
+
+
+def train(options: Options) -> Answer:
+    """Train every seed under the present cells, labels, settings and code."""
+    mine = options.project()
+    _, planned, run = learning.present(mine)
+    stage = learning.stages(mine, run, planned)[0]
+    if planned.pending_count:
+        raise TrainingError(
+            f"nothing to train on yet: {stage.why}; run `bigfusion extract`, or `bigfusion run` for all"
+        )
+    if stage.pending:
+        _flow(mine, options, lambda: _train_flow(mine))
+    else:
+        log.info("train: up to date: %s", stage.why)
+    data = {"run": run.id, "folder": str(run.folder), "seeds": list(mine.train.seeds)}
+    return Answer(f"run {run.id} in {relative(run.folder)}", data)
+
+
+def evaluate(options: Options) -> Answer:
+    """Score the present run's test split, once."""
+    mine = options.project()
+    _, planned, run = learning.present(mine)
+    training, evaluation = learning.stages(mine, run, planned)
+    if training.pending:
+        raise TrainingError(f"nothing to evaluate: {training.why}; run `bigfusion train`, or `bigfusion run` for all")
+    if evaluation.pending:
+        _flow(mine, options, lambda: _evaluate_flow(mine))
+    else:
+        log.info("evaluate: up to date: %s", evaluation.why)
+    return _results(mine, run)
+
+
+def run(options: Options) -> Answer:
+    """Ingest, extract, train, evaluate: only what changed."""
+    return _run(options.project(), options)
+
+
+def report(options: Options) -> Answer:
+    """Where the present run's report lies."""
+    mine = options.project()
+    _, planned, found = learning.present(mine)
+    if any(stage.pending for stage in learning.stages(mine, found, planned)):
+        raise TrainingError("no report of the present state yet; run `bigfusion run`")
+    path = found.report
+    return Answer(relative(path), {"run": found.id, "report": str(path)})
+
+
+def explain(options: Options) -> Answer:
+    """Each cell of one utterance: fingerprint, components, what changed, when and by which run it was made."""
+    mine = options.project()
+    manifest = corpus.look(mine).manifest
+    known = manifest.table["utterance"].tolist()
+    if options.target not in set(known):
+        raise CorpusError(
+            f"utterance {options.target!r}: not in the manifest of {manifest.corpus}; ids look like {known[0]!r}"
+            if known
+            else f"{manifest.corpus}: the manifest is empty"
+        )
+    data = cells.explain(mine, manifest, str(options.target))
+    return Answer(show.explanation(data), data)
+
+
+def demo(options: Options) -> Answer:
+    """Make the demo corpus where it is missing, and run everything on it."""
+    from pipeline.demo.build import build
+
+    folder = options.folder or Path("demo")
+    with bar("demo corpus", None, " clips") as progress:
+        built = build(folder / "MELD.Raw", progress)
+    log.info("demo: %s", built.sentence)
+    config = folder / project.DEFAULT_CONFIG
+    if not config.exists():
+        project.write_config(config, "demo", None)
+    return _run(project.load(config, "demo", options.assignments), options)
+
+
+def import_features(options: Options) -> Answer:
+    """Make a project of a feature file: settings, manifest, and its features in the store."""
+    source = Path(str(options.target)).resolve()
+    folder = options.folder or Path(source.stem)
+    config = folder / project.DEFAULT_CONFIG
+    if not config.exists():
+        project.write_import_config(config, source, options.preset)
+    mine = project.load(config, None, options.assignments)
+    with Workspace(mine).exclusive():
+        manifest = corpus.ingest(mine).manifest
+        planned = cells.plan(mine, manifest)
+        for modality in planned.cells:
+            for part in cells.chunks(planned.pending(modality), mine.extract.chunk_size):
+                cells.extract_chunk(mine, manifest, part, run="import")
+    data = manifest.summary(Workspace(mine).manifest) | {"config": str(config), "store": _store_info(mine)}
+    return Answer(show.ingested(data, True) + f"\nnext: cd {folder} && bigfusion run", data)
+
+
+def status(options: Options) -> Answer:
+    """The store, the manifest, the runs and the failures of a workspace."""
+    mine = options.project()
+    workspace = Workspace(mine)
+    store = workspace.store()
+    try:
+        info = store.info()
+    finally:
+        store.close()
+    try:
+        manifest: dict[str, Any] | None = corpus.kept(mine).summary(workspace.manifest)
+    except CorpusError:  # none yet
+        manifest = None
+    failures: dict[str, int] = {}
+    for counts in info["statuses"].values():
+        for name, number in counts.items():
+            if name != "ok":
+                failures[name] = failures.get(name, 0) + number
+    existing = next(path for path in (workspace.folder, *workspace.folder.parents) if path.exists())
+    data = {
+        "workspace": str(workspace.folder),
+        "store": info,
+        "manifest": None if manifest is None else {k: v for k, v in manifest.items() if k != "skipped"},
+        "runs": learning.summaries(mine),
+        "failures": failures,
+        "disk_free_bytes": shutil.disk_usage(existing).free,
+    }
+    return Answer(show.status(data), data)
+
+
+def _run(mine: Project, options: Options) -> Answer:
+    """The whole road; where nothing is to do, says so without starting Prefect."""
+    with bar("plan", None, " files") as progress:
+        found = corpus.look(mine, progress)
+    planned = cells.plan(mine, found.manifest, options.retry_failed)
+    current = learning.run_of(mine, found.manifest, planned)
+    stages = learning.stages(mine, current, planned)
+    if found.changed or planned.pending_count or any(stage.pending for stage in stages):
+        _flow(mine, options, lambda: _retrain_flow(mine, options.retry_failed))
+        _, _, current = learning.present(mine)
+        return _results(mine, current)
+    log.info("nothing to do: 0 cells to extract, model up to date")
+    for stage in stages:
+        log.info("  %s: %s", stage.name, stage.why)
+    return _results(mine, current)
+
+
+def _results(mine: Project, run: learning.Run) -> Answer:
+    data = run.metrics()
+    paths = {
+        "run": str(run.folder),
+        "report": str(run.report),
+        "manifest": str(Workspace(mine).manifest),
+        "store": str(mine.store),
+    }
+    text = show.results(run, {name: relative(Path(path)) for name, path in paths.items()}, mine)
+    return Answer(text, data | {"run": run.id, "demo": mine.preset == "demo", "paths": paths})
+
+
+def _flow(mine: Project, options: Options, run: Callable[[], Any]) -> None:
+    """Run a flow of Prefect's in this process."""
+    from flows.runtime import prefect
+
+    if options.debug:
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
+    with prefect(Workspace(mine)):
+        run()
+
+
+def _extract_flow(mine: Project, retry_failed: bool) -> None:
+    from flows.extract import extract as extracting
+    from flows.ingest import ingest as ingesting
+
+    ingesting(mine)
+    extracting(mine, retry_failed)
+
+
+def _train_flow(mine: Project) -> None:
+    from flows.train import train as training
+
+    training(mine)
+
+
+def _evaluate_flow(mine: Project) -> None:
+    from flows.evaluate import evaluate as evaluating
+
+    evaluating(mine)
+
+
+def _retrain_flow(mine: Project, retry_failed: bool) -> None:
+    from flows.retrain import retrain
+
+    retrain(mine, retry_failed)
+
+
+def _plan_now(mine: Project, retry_failed: bool) -> CellPlan:
+    return cells.plan(mine, corpus.look(mine).manifest, retry_failed)
+
+
+def _store_info(mine: Project) -> dict[str, Any]:
+    store = Workspace(mine).store()
+    try:
+        return store.info()
+    finally:
+        store.close()
+
+
+__all__ = ["Answer", "BigFusionError", "Options"]

@@ -1,0 +1,54 @@
+"""The manifest of a project: scanned from the corpus, kept in the workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flows.project import Project
+from flows.workspace import Workspace
+from pipeline.corpora import scan
+from pipeline.errors import CorpusError
+from pipeline.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """A scanned manifest and whether it differs from the one that was kept."""
+
+    manifest: Manifest
+    changed: bool
+
+
+def look(project: Project, progress: Callable[[int], None] = lambda done: None) -> Ingested:
+    """Scan the corpus as it lies on disk now, and compare it with the manifest that is kept. Writes nothing.
+
+    Raises:
+        CorpusError: the corpus is not laid out as its kind expects.
+    """
+    manifest = scan(project.corpus, Workspace(project).digests(), progress)
+    try:
+        changed = kept(project).digest != manifest.digest
+    except CorpusError:  # none yet, or damaged: it is written anew
+        changed = True
+    return Ingested(manifest, changed)
+
+
+def ingest(project: Project, progress: Callable[[int], None] = lambda done: None) -> Ingested:
+    """Scan the corpus and keep its manifest in the workspace.
+
+    Raises:
+        CorpusError: the corpus is not laid out as its kind expects.
+    """
+    found = look(project, progress)
+    found.manifest.write(Workspace(project).manifest)
+    return found
+
+
+def kept(project: Project) -> Manifest:
+    """The manifest of the last ingest.
+
+    Raises:
+        CorpusError: there is none yet, or it is damaged.
+    """
+    return Manifest.read(Workspace(project).manifest)

@@ -1,0 +1,190 @@
+"""Runs of a project: what a training depends on, and whether one under the present inputs is up to date."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flows import cells
+from flows.corpus import kept
+from flows.project import Project
+from flows.workspace import Workspace
+from model.run import METRICS, REPORT, TRAINED, seed_folder
+from pipeline.atomic import write_whole
+from pipeline.digest import code_digests, digest
+from pipeline.manifest import Manifest
+from pipeline.plan import CellPlan, State
+
+_MACHINE = {"device", "threads"}
+_RUN, _EVALUATED = "run.json", "evaluated.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage downstream of the cells: whether it has to run, and why or why not."""
+
+    name: str
+    pending: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training and evaluation under exactly the present cells, labels, settings, seeds and code."""
+
+    folder: Path
+    inputs: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The run's name: the beginning of its inputs' digest."""
+        return self.folder.name
+
+    @property
+    def trained(self) -> bool:
+        """Whether every seed is trained."""
+        return all((seed_folder(self.folder, seed) / TRAINED).exists() for seed in self.inputs["seeds"])
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the test split was scored, by the code as it is now."""
+        return _read(self.folder / _EVALUATED).get("code") == _evaluation_code()
+
+    @property
+    def report(self) -> Path:
+        """The run's report, once it is evaluated."""
+        return self.folder / REPORT
+
+    def metrics(self) -> dict[str, Any]:
+        """The run's scores, once it is evaluated."""
+        return _read(self.folder / METRICS)
+
+    def begin(self) -> None:
+        """Make the folder and write down what the run depends on."""
+        if not (self.folder / _RUN).exists():
+            created = datetime.now(UTC).isoformat(timespec="seconds")
+            _write(self.folder / _RUN, {"run": self.id, "created": created, "inputs": self.inputs})
+
+    def mark_evaluated(self) -> None:
+        """Write down that the run was scored by the present code."""
+        _write(self.folder / _EVALUATED, {"code": _evaluation_code()})
+
+
+def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
+    """The run that the present inputs call for; its folder may not exist yet."""
+    inputs = {
+        "cells": {
+            modality.value: digest([[cell.utterance, cell.fingerprint, cell.state is State.DONE] for cell in wanted])
+            for modality, wanted in planned.cells.items()
+        },
+        "labels": digest([manifest.labels, manifest.table[_LABEL_COLUMNS].to_numpy().tolist()]),
+        "model": project.model.model_dump(mode="json"),
+        "train": project.train.model_dump(mode="json", exclude=_MACHINE | {"seeds"}),
+        "seeds": list(project.train.seeds),
+        "code": code_digests("model.train"),
+    }
+    return Run(Workspace(project).runs / digest(inputs)[:16], inputs)
+
+
+_LABEL_COLUMNS = ["utterance", "split", "dialogue", "turn", "speaker", "label"]
+
+
+def present(project: Project) -> tuple[Manifest, CellPlan, Run]:
+    """The kept manifest, its cells, and the run that they and the settings call for."""
+    manifest = kept(project)
+    planned = cells.plan(project, manifest)
+    return manifest, planned, run_of(project, manifest, planned)
+
+
+def stages(project: Project, run: Run, planned: CellPlan) -> list[Stage]:
+    """What has to run after the cells, and why."""
+    if planned.pending_count:
+        why = f"{planned.pending_count} cells are pending"
+        return [Stage("train", True, why), Stage("evaluate", True, why)]
+    if not run.trained:
+        why = _why_train(project, run)
+        return [Stage("train", True, why), Stage("evaluate", True, "a model has to be trained first")]
+    same = f"run {run.id}: cells, labels, settings, seeds and code of model/ are unchanged"
+    if run.evaluated:
+        return [
+            Stage("train", False, same),
+            Stage("evaluate", False, f"run {run.id}: scored, model and code unchanged"),
+        ]
+    return [Stage("train", False, same), Stage("evaluate", True, f"run {run.id}: not scored by the present code yet")]
+
+
+def runs(project: Project) -> list[dict[str, Any]]:
+    """Every run of the workspace, oldest first: its ``run.json`` with ``folder`` added."""
+    found = [_read(path) | {"folder": str(path.parent)} for path in Workspace(project).runs.glob(f"*/{_RUN}")]
+    return sorted(found, key=lambda run: str(run.get("created", "")))
+
+
+def summaries(project: Project) -> list[dict[str, Any]]:
+    """Every run of the workspace in a few words, oldest first."""
+    found = []
+    for record in runs(project):
+        run = Run(Path(record["folder"]), record["inputs"])
+        state = "evaluated" if run.metrics() else "trained" if run.trained else "unfinished"
+        found.append(
+            {
+                "run": run.id,
+                "created": record["created"],
+                "state": state,
+                "weighted_f1": run.metrics().get("weighted_f1"),
+                "folder": record["folder"],
+            }
+        )
+    return found
+
+
+def _why_train(project: Project, run: Run) -> str:
+    if (run.folder / _RUN).exists():
+        return f"run {run.id} was interrupted and goes on"
+    before = [other for other in runs(project) if "inputs" in other]
+    if not before:
+        return "no run yet"
+    old, new = before[-1]["inputs"], run.inputs
+    parts = []
+    for part in ("cells", "labels", "model", "train", "seeds", "code"):
+        if old.get(part) != new[part]:
+            names = _changed(old.get(part), new[part])
+            parts.append(
+                {"labels": "labels or dialogues", "code": f"code of {names}"}.get(part, f"{part} {names}".strip())
+            )
+    return f"changed since run {before[-1]['run']}: {'; '.join(parts)}"
+
+
+def _changed(old: Any, new: Any, prefix: str = "") -> str:
+    """The keys that differ, dotted, with their values where these are short."""
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return ""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            if before != after:
+                found.append(_changed(before, after, f"{prefix}{key}."))
+        elif before != after:
+            short = len(str(before)) < 20 and len(str(after)) < 20
+            found.append(f"{prefix}{key}" + (f" {before} -> {after}" if short else ""))
+    return ", ".join(found)
+
+
+def _evaluation_code() -> str:
+    return digest(code_digests("model.evaluate") | code_digests("model.report"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):  # never begun, or damaged: as if it were not there
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _write(path: Path, value: Mapping[str, Any]) -> None:
+    write_whole(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())

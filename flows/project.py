@@ -1,0 +1,115 @@
+"""A project: every setting of every stage, from one TOML file on top of a shipped preset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from extractors.audio import AudioSettings
+from extractors.text import TextSettings
+from extractors.visual import VisualSettings
+from model.config import ModelSettings, TrainSettings
+from pipeline.corpora import CorpusSettings
+from pipeline.errors import SettingsError
+from pipeline.settings import Settings, assign, merge, read_toml, validate
+
+DEFAULT_CONFIG = Path("bigfusion.toml")
+PRESETS = ("meld", "iemocap", "demo")
+_FOLDERS = {"corpus": ("root", "media_root"), "workspace": ("path", "store"), "visual": ("detector_path", "weights")}
+
+
+class WorkspaceSettings(Settings):
+    """Where a project keeps what it makes."""
+
+    path: Path = Field(default=Path("work"), description="manifest, runs, logs, the store unless `store` names one")
+    store: Path | None = Field(default=None, description="shard folder; may be shared between machines")
+
+
+class ExtractSettings(Settings):
+    """How extraction is cut up. Nothing here changes a number."""
+
+    chunk_size: int = Field(default=64, ge=1, le=4096, description="utterances a task; one chunk is one shard")
+    retries: int = Field(default=2, ge=0, description="of a chunk, after an error that may pass (disk, memory)")
+
+
+class Project(Settings):
+    """All settings of one project."""
+
+    preset: Literal["meld", "iemocap", "demo"] | None = None
+    corpus: CorpusSettings
+    workspace: WorkspaceSettings = WorkspaceSettings()
+    text: TextSettings = TextSettings()
+    audio: AudioSettings = AudioSettings()
+    visual: VisualSettings = VisualSettings()
+    extract: ExtractSettings = ExtractSettings()
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+
+    @property
+    def work(self) -> Path:
+        """The workspace folder."""
+        return self.workspace.path
+
+    @property
+    def store(self) -> Path:
+        """The shard folder."""
+        return self.workspace.store or self.work / "store"
+
+
+def load(config: Path | None = None, preset: str | None = None, assignments: Sequence[str] = ()) -> Project:
+    """The project of a settings file, on top of a preset, under ``--set`` assignments.
+
+    Relative folders are meant from the settings file's own folder. Without ``config`` the file is ``bigfusion.toml``,
+    and may be absent where ``preset`` is given.
+
+    Raises:
+        SettingsError: a file is missing or not TOML, a key is unknown, a value does not fit.
+    """
+    path = config or DEFAULT_CONFIG
+    own = {} if config is None and preset and not path.exists() else read_toml(path)
+    preset = preset or own.get("preset")
+    table = merge(read_preset(preset), own) if preset else own
+    table = assign(table, assignments)
+    if preset:
+        table["preset"] = preset
+    if "corpus" not in table:
+        raise SettingsError(
+            f"{path}: expected a [corpus] table or a preset, found neither; see `bigfusion init --help`"
+        )
+    return validate(Project, _resolved(table, path.resolve().parent), str(path))
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """A shipped preset's table.
+
+    Raises:
+        SettingsError: there is no preset of this name.
+    """
+    if name not in PRESETS:
+        raise SettingsError(f"preset {name!r}: expected one of {', '.join(PRESETS)}")
+    with resources.as_file(resources.files("flows") / "presets" / f"{name}.toml") as path:
+        return read_toml(path)
+
+
+def preset_text(name: str) -> str:
+    """A shipped preset's TOML with its comments."""
+    return (resources.files("flows") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def _resolved(table: dict[str, Any], base: Path) -> dict[str, Any]:
+    """``table`` with its relative folders made absolute; a text model is a folder only where one exists."""
+    found = {name: dict(part) if isinstance(part, dict) else part for name, part in table.items()}
+    found.setdefault("workspace", {}).setdefault("path", WorkspaceSettings().path)
+    for section, keys in _FOLDERS.items():
+        for key in keys:
+            part = found.get(section)
+            if isinstance(part, dict) and isinstance(part.get(key), str | Path) and part[key]:
+                part[key] = str(base / part[key])
+    text = found.get("text")
+    if isinstance(text, dict) and isinstance(text.get("model"), str) and (base / text["model"]).is_dir():
+        text["model"] = str(base / text["model"])
+    return found

@@ -1,0 +1,141 @@
+"""What commands print for a person: aligned columns, no colour, readable in a log file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from flows.learning import Run
+from flows.project import Project
+from model.report import table as results_table
+from pipeline.plan import State
+
+_SKIPPED_SHOWN = 8
+
+
+def columns(rows: Iterable[Sequence[Any]], header: Sequence[str] = ()) -> str:
+    """Rows as aligned columns: the first to the left, the others to the right."""
+    cells = [[str(cell) for cell in row] for row in ([header] if header else [])] + [[str(c) for c in r] for r in rows]
+    if not cells:
+        return ""
+    widths = [max(len(row[at]) for row in cells) for at in range(len(cells[0]))]
+    lines = []
+    for row in cells:
+        first, *others = (
+            cell.ljust(w) if at == 0 else cell.rjust(w) for at, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join([first, *others]).rstrip())
+    return "\n".join(lines)
+
+
+def ingested(data: Mapping[str, Any], changed: bool) -> str:
+    """Counts by split and label, and what was skipped."""
+    splits = list(data["utterances"])
+    rows: list[list[Any]] = [["dialogues", *data["dialogues"].values()], ["utterances", *data["utterances"].values()]]
+    labels = next(iter(data["labels"].values()), {})
+    rows += [[f"  {label}", *(data["labels"][split][label] for split in splits)] for label in labels]
+    lines = [columns(rows, [data["corpus"], *splits])]
+    if data["skipped"]:
+        kinds = ", ".join(f"{number} {status}" for status, number in sorted(data["skipped_counts"].items()))
+        lines.append(f"\nskipped or incomplete: {kinds}")
+        lines += [f"  {item['item']}: {item['reason']}" for item in data["skipped"][:_SKIPPED_SHOWN]]
+        if len(data["skipped"]) > _SKIPPED_SHOWN:
+            lines.append(f"  ... and {len(data['skipped']) - _SKIPPED_SHOWN} more (--json lists all)")
+    lines.append(
+        f"\nmanifest {'written' if changed else 'unchanged'}: {data.get('path', '')}  digest {data['digest'][:12]}"
+    )
+    return "\n".join(lines)
+
+
+def cells(data: Mapping[str, Any]) -> str:
+    """Cells by modality and state."""
+    states = [state.value for state in State]
+    return columns(
+        [[name, *(counts[state] for state in states)] for name, counts in data["cells"].items()], ["cells", *states]
+    )
+
+
+def plan(data: Mapping[str, Any]) -> str:
+    """What a run would do, and why."""
+    lines = [cells(data), ""]
+    lines += [f"  {reason}" for reason in data["reasons"]]
+    for name, stage in data["stages"].items():
+        lines.append(f"{name}: {'will run' if stage['pending'] else 'up to date'} ({stage['why']})")
+    stages = [name for name, stage in data["stages"].items() if stage["pending"]]
+    if data["pending"] or stages:
+        lines.append(f"\n{data['pending']} cells to extract" + (f", then {' and '.join(stages)}" if stages else ""))
+    else:
+        lines.append("\nnothing to do: 0 cells to extract, model up to date")
+    return "\n".join(lines)
+
+
+def explanation(data: Mapping[str, Any]) -> str:
+    """One utterance, cell by cell."""
+    lines = [
+        f"{data['utterance']}  ({data['split']}, {data['speaker']}, {data['label'] or 'unlabelled'}): {data['text']}"
+    ]
+    for name, cell in data["cells"].items():
+        why = f" ({cell['why']})" if cell["why"] else ""
+        lines += ["", f"{name}: {cell['state']}{why}", f"  fingerprint  {cell['fingerprint']}"]
+        lines += [f"  {key:<11}  {value}" for key, value in _components(cell)]
+        stored = cell["stored"]
+        if stored:
+            made = f"{stored['created']} by run {stored['run']}"
+            lines.append(f"  made         {made} with " + ", ".join(f"{k} {v}" for k, v in stored["versions"].items()))
+            if stored["reason"]:
+                lines.append(f"  failure      {stored['status']}: {stored['reason']}")
+    return "\n".join(lines)
+
+
+def _components(cell: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    extractor = cell["extractor"]
+    yield "input", _pairs(cell["input"])
+    yield "extractor", extractor["name"]
+    for part in ("settings", "weights", "engine"):
+        if extractor[part]:
+            yield part, _pairs(extractor[part])
+    yield "code", f"{len(extractor['code'])} files: {', '.join(extractor['code'])}"
+
+
+def _pairs(table: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={str(value)[:16]}" for key, value in table.items() if value is not None)
+
+
+def status(data: Mapping[str, Any]) -> str:
+    """The store, the manifest, the runs and the failures."""
+    store, manifest = data["store"], data["manifest"]
+    lines = [f"workspace  {data['workspace']}"]
+    if manifest is None:
+        lines.append("manifest   none yet; run `bigfusion ingest`")
+    else:
+        counts = ", ".join(f"{number} {split}" for split, number in manifest["utterances"].items())
+        lines.append(f"manifest   {manifest['corpus']}: {counts} utterances")
+    lines.append(
+        f"store      {store['cells']} cells in {store['shards']} shards, {_bytes(store['bytes'])}, {store['path']}"
+    )
+    failures = ", ".join(f"{number} {name}" for name, number in sorted(data["failures"].items()))
+    lines.append(f"failures   {failures or 'none'}")
+    lines.append(f"disk left  {_bytes(data['disk_free_bytes'])}")
+    if data["runs"]:
+        rows = [[run["run"], run["created"], run["state"], run["weighted_f1"]] for run in data["runs"]]
+        lines += ["", columns(rows, ["run", "created", "state", "WF1"])]
+    return "\n".join(lines)
+
+
+def _bytes(number: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"
+
+
+def results(run: Run, paths: Mapping[str, str], mine: Project) -> str:
+    """The results table of a run, and the paths of what it made."""
+    lines = [results_table(run.folder)]
+    if mine.preset == "demo":
+        lines.append(
+            "\nA demo on made-up conversations: it shows that the pipeline works, nothing about emotion recognition."
+        )
+    lines += ["", *(f"{name:<9} {path}" for name, path in paths.items())]
+    return "\n".join(lines)

@@ -1,0 +1,67 @@
+"""A project's working folder: manifest, store, runs, caches, and the lock that keeps two commands apart."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows.project import Project
+from pipeline.digest import FileDigests
+from pipeline.errors import SettingsError
+from pipeline.store import Store
+
+log = logging.getLogger("bigfusion")
+
+
+class Workspace:
+    """Where a project's files lie. Nothing is made until it is needed."""
+
+    def __init__(self, project: Project) -> None:
+        self.folder = project.work
+        self.store_folder = project.store
+        self.manifest = self.folder / "manifest.parquet"
+        self.runs = self.folder / "runs"
+        self.prefect_home = self.folder / "prefect"
+
+    def store(self) -> Store:
+        """The feature store, its index brought up to date. The index lies here, also where the shards are elsewhere."""
+        return Store(self.store_folder, self.folder / "index.sqlite")
+
+    def digests(self) -> FileDigests:
+        """SHA-256 of files, remembered by their stat."""
+        return FileDigests(self.folder / "digests.sqlite")
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold this workspace alone; waits for another command that works on it. A killed holder frees it at once."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / "lock").open("a+")
+        except OSError as error:
+            raise SettingsError(
+                f"{self.folder}: the workspace cannot be written ({error.strerror}); set workspace.path to one that can"
+            ) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                log.warning("waiting for process %s, which works on %s", file.read().strip() or "?", self.folder)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            file.truncate()
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+
+def relative(path: Path) -> str:
+    """``path`` as a person in the current folder would type it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

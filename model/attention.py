@@ -1,0 +1,149 @@
+"""Dual attention on spiking queries, keys and values: the whole dialogue and a sliding window (Eqs. 4-7).
+
+Utterances of a dialogue stand first in its row, padding behind them. Shapes: H heads of d_k = D / H channels, w the
+window.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+from model.spiking import RateCoding, firing_rate
+
+
+def global_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """Eq. 4 over all real utterances of a dialogue; what a padded query gets is finite and means nothing.
+
+    Shapes: query, key, value (B, H, N, d_k), mask (B, N) bool -> (B, H, N, d_k).
+    """
+    seen = mask | ~mask.any(
+        1, keepdim=True
+    )  # a row of padding alone looks at itself, for a softmax over nothing is NaN
+    return scaled_dot_product_attention(query, key, value, attn_mask=seen[:, None, None, :])
+
+
+def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, fusion: Tensor) -> Tensor:
+    """Eq. 5: every window of w consecutive utterances, stride 1, attends within itself; the windows are then fused.
+
+    The windows of a dialogue of n utterances start at s = 1 - w, ..., n - 1 and hold those of the utterances
+    s, ..., s + w - 1 that exist: at both ends they are clipped, and their softmax runs over what is left. So each
+    utterance lies in exactly w windows, once at each offset o = i - s, and its w outputs are added with the weights
+    ``fusion[o]``, which sum to 1. No window holds padding, and none is made of padding alone.
+
+    All windows of utterance i lie within i +- (w - 1) and differ in the softmax's range only: the 2w - 1 scores are
+    computed once, one softmax for each offset spreads over its range, and the values meet the fused weights once.
+    Time and memory grow with N (2w - 1) d_k.
+
+    Shapes: query, key, value (B, H, N, d_k), mask (B, N) bool, fusion (w,) -> (B, H, N, d_k); padded queries get zeros.
+    """
+    window = len(fusion)
+    reach = window - 1
+    keys, values = _band(key, reach), _band(value, reach)  # (B, H, N, d_k, 2w-1)
+    scores = torch.einsum("bhnd,bhndr->bhnr", query, keys) / math.sqrt(query.shape[-1])
+
+    relative = torch.arange(-reach, window, device=query.device)  # (2w-1,): the key's position less the query's
+    offset = torch.arange(window, device=query.device).unsqueeze(1)  # (w, 1): the query's place in the window
+    inside = (relative >= -offset) & (relative < window - offset)  # (w, 2w-1)
+    real = pad(mask, (reach, reach)).unfold(1, 2 * window - 1, 1)  # (B, N, 2w-1)
+    seen = inside & real[:, None, :, None, :]  # (B, 1, N, w, 2w-1)
+
+    lowest = torch.finfo(scores.dtype).min
+    attention = torch.where(seen, scores.unsqueeze(-2), lowest).softmax(-1)  # (B, H, N, w, 2w-1)
+    fused = torch.einsum("o,bhnor->bhnr", fusion, attention) * mask[:, None, :, None]
+    return torch.einsum("bhnr,bhndr->bhnd", fused, values)
+
+
+def _band(rows: Tensor, reach: int) -> Tensor:
+    """Each row's neighbours within ``reach``, zeros beyond the ends: (B, H, N, d_k) -> (B, H, N, d_k, 2 reach + 1)."""
+    return pad(rows, (0, 0, reach, reach)).unfold(2, 2 * reach + 1, 1)
+
+
+@dataclass(frozen=True)
+class Attended:
+    """Shapes: ``output`` (B, N, D); ``firing``: mean rates of query, key and value (scalars), empty if not spiking."""
+
+    output: Tensor
+    firing: dict[str, Tensor]
+
+
+class DualAttention(nn.Module):
+    """A = alpha A_G + (1 - alpha) A_L on the same (spiking) Q, K and V (Eqs. 4-7), multi-headed.
+
+    ``alpha`` = 1 leaves the local part out, 0 the global one: neither its time nor its parameters are spent.
+    ``spiking`` = None leaves Q, K and V as they are.
+
+    Shapes: inputs (B, N, D), mask (B, N) bool, True = real -> output (B, N, D), zeros where padded.
+    """
+
+    def __init__(self, width: int, heads: int, alpha: float, window: int, spiking: RateCoding | None) -> None:
+        super().__init__()
+        self.heads = heads
+        self.alpha = alpha
+        self.spiking = spiking
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.fusion = nn.Parameter(torch.zeros(window)) if alpha < 1 else None  # softmax over the offset in the window
+        self.output = nn.Linear(width, width)
+
+    def forward(self, inputs: Tensor, mask: Tensor) -> Attended:
+        """Attend among the real utterances of each dialogue."""
+        current = self.query_key_value(inputs)  # (B, N, 3D)
+        coded = current if self.spiking is None else self.spiking(current)
+        query, key, value = (self._split(part) for part in coded.chunk(3, dim=-1))  # (B, H, N, d_k)
+
+        attended = torch.zeros_like(query)
+        if self.alpha > 0:
+            attended = attended + self.alpha * global_attention(query, key, value, mask)
+        if self.fusion is not None:
+            local = local_attention(query, key, value, mask, self.fusion.softmax(0))
+            attended = attended + (1 - self.alpha) * local
+
+        output = self.output(attended.transpose(1, 2).flatten(2))  # (B, N, D)
+        return Attended(torch.where(mask.unsqueeze(-1), output, 0), self._firing(coded, mask))
+
+    def _split(self, part: Tensor) -> Tensor:
+        return part.view(*part.shape[:2], self.heads, -1).transpose(1, 2)
+
+    def _firing(self, coded: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        if self.spiking is None:
+            return {}
+        parts = zip(("query", "key", "value"), coded.chunk(3, dim=-1), strict=True)
+        return {name: firing_rate(part, mask) for name, part in parts}
+
+
+def positions(length: int, width: int, like: Tensor) -> Tensor:
+    """Sinusoidal positions (Vaswani et al. 2017): sines in the even channels, cosines in the odd. Shape: (N, D)."""
+    place = torch.arange(length, device=like.device, dtype=torch.float32).unsqueeze(1)  # (N, 1)
+    channel = torch.arange(width, device=like.device)
+    angle = place * 10_000.0 ** (-(channel - channel % 2) / width)  # (N, D)
+    return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).to(like.dtype)
+
+
+class EncoderLayer(nn.Module):
+    """A pre-norm Transformer layer around :class:`DualAttention`: x + A(norm x), then x + FFN(norm x).
+
+    Shapes: inputs (B, N, D), mask (B, N) bool -> output (B, N, D).
+    """
+
+    def __init__(self, attention: DualAttention, width: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = attention
+        self.attention_norm = nn.LayerNorm(width)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, 4 * width),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(4 * width, width),
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, inputs: Tensor, mask: Tensor) -> Attended:
+        """Contextualise the real utterances of each dialogue."""
+        attended = self.attention(self.attention_norm(inputs), mask)
+        hidden = inputs + self.dropout(attended.output)
+        return Attended(hidden + self.dropout(self.feed_forward(hidden)), attended.firing)

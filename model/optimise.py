@@ -1,0 +1,126 @@
+"""One epoch of gradient steps: shuffled batches, warm-up and decay, clipping, autocast, ``torch.compile``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from model.batch import UNLABELLED, Batch, Dialogue, collate
+from model.bigfusion import BigFusion, loss
+from model.config import TrainSettings
+from model.files import Record
+from pipeline.errors import TrainingError
+
+
+class Steps(Record):
+    """Means over one epoch's steps, weighted by labelled utterances; ``learning_rate`` is that of the last step.
+
+    ``loss`` = ``cross_entropy`` + lambda * ``contrast`` (Eq. 12); ``gradient_norm`` is that before clipping;
+    ``rates`` is the firing rate of each spiking layer.
+    """
+
+    loss: float
+    cross_entropy: float
+    contrast: float
+    gradient_norm: float
+    learning_rate: float
+    rates: dict[str, float]
+
+
+def learning_rate(settings: TrainSettings, step: int, steps: int) -> float:
+    """The rate of a step (from 0): a linear rise over the warm-up's share of ``steps``, then constant or down to 0."""
+    rising = round(settings.warmup * steps)
+    if step < rising:
+        return settings.learning_rate * (step + 1) / rising
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    return settings.learning_rate * (steps - step) / (steps - rising)
+
+
+def batches(dialogues: Sequence[Dialogue], size: int, seed: int, epoch: int) -> Iterator[Batch]:
+    """All dialogues in batches of ``size``, in an order that depends on seed and epoch alone."""
+    order = np.random.default_rng((seed, epoch)).permutation(len(dialogues))
+    for start in range(0, len(order), size):
+        yield collate([dialogues[index] for index in order[start : start + size]])
+
+
+class Optimisation:
+    """A network, its optimizer and the training dialogues, on one device.
+
+    The learning rate and the batches are functions of seed and epoch, so that nothing but the network, the optimizer
+    and the random generators has to be stored between epochs.
+    """
+
+    def __init__(
+        self,
+        network: BigFusion,
+        dialogues: Sequence[Dialogue],
+        settings: TrainSettings,
+        *,
+        contrast_weight: float,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.network = network
+        self.optimizer = torch.optim.Adam(
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        # a dialogue without a single label would make a batch's cross-entropy 0 / 0
+        self._dialogues = [dialogue for dialogue in dialogues if (dialogue.labels != UNLABELLED).any()]
+        self._steps = -(-len(self._dialogues) // settings.batch_size)
+        self._forward = torch.compile(network, dynamic=True) if settings.compile else network
+        self._settings, self._weight, self._seed, self._device = settings, contrast_weight, seed, device
+
+    def epoch(self, number: int) -> Steps:
+        """Train one epoch; ``number`` counts from 1.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        self.network.train()
+        sums: dict[str, float] = defaultdict(float)
+        rates: dict[str, float] = defaultdict(float)
+        rate, total = 0.0, 0
+        for index, batch in enumerate(batches(self._dialogues, self._settings.batch_size, self._seed, number)):
+            step = (number - 1) * self._steps + index
+            rate = learning_rate(self._settings, step, self._settings.epochs * self._steps)
+            labelled = int((batch.labels != UNLABELLED).sum())
+            parts, fired = self._step(batch.to(self._device), rate, number)
+            for name, value in parts.items():
+                sums[name] += value * labelled
+            for name, value in fired.items():
+                rates[name] += value * labelled
+            total += labelled
+        means = {name: value / total for name, value in sums.items()}
+        return Steps(**means, learning_rate=rate, rates={name: value / total for name, value in rates.items()})
+
+    def _step(self, batch: Batch, rate: float, epoch: int) -> tuple[dict[str, float], dict[str, float]]:
+        """One gradient step; its loss in parts and its firing rates."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        bfloat16 = self._settings.precision == "bfloat16"
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=bfloat16):
+            output = self._forward(batch)
+            total: Tensor = loss(output, batch, self._weight)
+        if not torch.isfinite(total):
+            raise TrainingError(
+                f"seed {self._seed}, epoch {epoch}: expected a finite loss, found {total.item()}; "
+                "lower train.learning_rate or train.clip"
+            )
+        self.optimizer.zero_grad()
+        total.backward()
+        norm = clip_grad_norm_(self.network.parameters(), self._settings.clip)
+        self.optimizer.step()
+        contrast = output.contrast.item()
+        parts = {
+            "loss": total.item(),
+            "cross_entropy": total.item() - self._weight * contrast,
+            "contrast": contrast,
+            "gradient_norm": norm.item(),
+        }
+        return parts, {name: float(value) for name, value in output.rates.items()}

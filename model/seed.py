@@ -1,0 +1,64 @@
+"""One seeding function, the random states that a resumed run continues from, and deterministic arithmetic."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch (every device)."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (the global generator is what libraries draw from)
+    torch.manual_seed(seed)
+
+
+def random_states() -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The state of every generator that :func:`seed_everything` seeds: torch's as tensors, the others' as JSON."""
+    tensors = {"torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        tensors |= {f"cuda.{index}": state for index, state in enumerate(torch.cuda.get_rng_state_all())}
+    name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
+    return tensors, {"python": random.getstate(), "numpy": [name, np.asarray(keys).tolist(), *rest]}
+
+
+def restore_random_states(tensors: dict[str, Tensor], others: dict[str, Any]) -> None:
+    """Undo everything drawn since :func:`random_states`."""
+    version, internal, gauss = others["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, *rest = others["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(tensors["torch"])
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        if (state := tensors.get(f"cuda.{index}")) is not None:
+            torch.cuda.set_rng_state(state, index)
+
+
+@contextmanager
+def deterministic(threads: int | None = None) -> Iterator[None]:
+    """Inside, torch takes the deterministic form of every operation that has one, on ``threads`` CPU threads.
+
+    An operation without such a form (a few, on CUDA alone) warns and runs. The caller's flags are given back.
+    """
+    was_on, was_warning = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    was_filling, had_threads = torch.utils.deterministic.fill_uninitialized_memory, torch.get_num_threads()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, at its first call
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs a write per allocation
+    torch.set_num_threads(threads or had_threads)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(was_on, warn_only=was_warning)
+        torch.utils.deterministic.fill_uninitialized_memory = was_filling
+        torch.set_num_threads(had_threads)

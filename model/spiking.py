@@ -1,0 +1,57 @@
+"""Leaky integrate-and-fire neurons that code a current as a firing rate (Eqs. 7, 8)."""
+
+from __future__ import annotations
+
+import torch
+from spikingjelly.activation_based.surrogate import atan
+from torch import Tensor, nn
+
+
+def lif_step(
+    potential: Tensor, current: Tensor, decay: float, threshold: float, surrogate_alpha: float
+) -> tuple[Tensor, Tensor]:
+    """One step of Eq. 8: H(t) = beta U(t-1) (1 - S(t-1)) + X(t), S(t) = Theta(H(t) - V_th(t)).
+
+    ``potential`` is U(t-1) (1 - S(t-1)): what the last step's hard reset has left. The paper writes S(t-1) as
+    Theta(U(t-1) - V_th(t-1)), which is the same. Theta(0) = 1; its gradient is the arctan surrogate
+    alpha / (2 (1 + (pi alpha x / 2)^2)).
+
+    Returns:
+        The spikes S(t), 0 or 1, and the potential after their reset, U(t) (1 - S(t)).
+    """
+    charged = decay * potential + current
+    spikes: Tensor = atan.apply(charged - threshold, surrogate_alpha)
+    return spikes, charged * (1 - spikes)
+
+
+class RateCoding(nn.Module):
+    """Firing rates of leaky integrate-and-fire neurons under a constant current (Eqs. 7, 8).
+
+    Threshold regulation: V_th(t) = threshold (1 + rise t) for t = 0 .. steps - 1, so that weak currents fall silent;
+    ``rise`` = 0 leaves it out. There are no parameters and no state between calls.
+
+    Shapes: current (B, N, D) -> rates (B, N, D) in [0, 1], multiples of 1 / steps.
+    """
+
+    def __init__(self, steps: int, decay: float, threshold: float, rise: float, surrogate_alpha: float = 2.0) -> None:
+        super().__init__()
+        self.steps = steps
+        self.decay = decay
+        self.threshold = threshold
+        self.rise = rise
+        self.surrogate_alpha = surrogate_alpha
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Rates of ``current``."""
+        potential, spikes = torch.zeros_like(current), torch.zeros_like(current)
+        for t in range(self.steps):
+            threshold = self.threshold * (1 + self.rise * t)
+            fired, potential = lif_step(potential, current, self.decay, threshold, self.surrogate_alpha)
+            spikes = spikes + fired
+        return spikes / self.steps
+
+
+def firing_rate(rates: Tensor, mask: Tensor) -> Tensor:
+    """Mean firing rate over real utterances, for the log: no gradient. Shapes: (B, N, D), (B, N) bool -> scalar."""
+    counted = mask.unsqueeze(-1)
+    return torch.where(counted, rates.detach(), 0).sum() / (counted.sum().clamp(min=1) * rates.shape[-1])

@@ -1,0 +1,152 @@
+"""Training of one seed: early stopping on validation WF1, and an exact continuation after a kill.
+
+The checkpoint is the epoch with the best validation WF1. The test split is never scored here: each epoch stores the
+classes that it predicts for it, so that the evaluator can state afterwards what picking on the test split would have
+shown.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from model import checkpoint
+from model.batch import UNLABELLED
+from model.bigfusion import BigFusion
+from model.checkpoint import CheckpointFacts
+from model.config import ModelSettings, TrainSettings
+from model.data import Data, check, true_labels, utterance_digest
+from model.files import read_record, write_record, write_tensors, write_file
+from model.metrics import scores
+from model.optimise import Optimisation
+from model.predict import choose_device, predict
+from model.resume import STATE, Epoch, Progress, restore_state, save_state
+from model.run import HISTORY, TEST_EPOCHS, TRAINED, Trained
+from model.seed import deterministic, seed_everything
+from pipeline.digest import digest
+from pipeline.errors import TrainingError
+
+
+def train(
+    data: Data,
+    model_settings: ModelSettings,
+    train_settings: TrainSettings,
+    seed: int,
+    folder: Path,
+    progress: Callable[[Epoch], None] = lambda epoch: None,
+) -> Trained:
+    """Train one seed in ``folder`` (a run's ``seed-K``), or go on where an earlier call was interrupted.
+
+    A finished seed is returned as it is. ``progress`` is called after each epoch, once all of it is on disk.
+
+    Raises:
+        TrainingError: the data cannot be trained on, the folder holds another run, or the loss is no longer finite.
+    """
+    check(data, model_settings)
+    device = choose_device(train_settings.device)
+    run = run_digest(data, model_settings, train_settings, seed)
+    if (folder / TRAINED).exists():
+        return _finished(folder, run)
+    with deterministic(train_settings.threads):
+        seed_everything(seed)
+        trainer = _Trainer(data, model_settings, train_settings, seed, device)
+        network, optimizer = trainer.optimisation.network, trainer.optimisation.optimizer
+        done = Progress((), torch.empty(0, len(true_labels(data.test)), dtype=torch.int16))
+        if (folder / STATE).exists():
+            done = restore_state(folder, run, network, optimizer)
+            trainer.publish(folder, done)  # the kill may have come between the state and the files made from it
+        while not done.over(train_settings.epochs, train_settings.patience):
+            done = trainer.epoch(done)
+            save_state(folder, run, done, network, optimizer)
+            trainer.publish(folder, done)
+            progress(done.history[-1])
+    trained = Trained(run=run, seed=seed, epochs=len(done.history), best=done.best)
+    write_record(folder / TRAINED, trained)
+    (folder / STATE).unlink()
+    return trained
+
+
+def run_digest(data: Data, model_settings: ModelSettings, train_settings: TrainSettings, seed: int) -> str:
+    """Digest of all that one seed's training depends on, the machine apart."""
+    machine = {"seeds", "device", "threads"}
+    settings = {"model": model_settings.model_dump(mode="json"), "train": train_settings.model_dump(exclude=machine)}
+    return digest({"data": data.digest(), "seed": seed, **settings})
+
+
+def _finished(folder: Path, run: str) -> Trained:
+    finished = read_record(folder / TRAINED, Trained)
+    if finished.run != run:
+        raise TrainingError(
+            f"{folder}: holds a finished run with other settings or data; train into another folder or delete it"
+        )
+    (folder / STATE).unlink(missing_ok=True)
+    return finished
+
+
+class _Trainer:
+    """One seed's optimisation, and what is scored and stored after each of its epochs."""
+
+    def __init__(
+        self, data: Data, model_settings: ModelSettings, train_settings: TrainSettings, seed: int, device: torch.device
+    ) -> None:
+        self.data, self.batch_size, self.device = data, train_settings.batch_size, device
+        network = BigFusion(data.widths, len(data.labels), model_settings).to(device)
+        weight = model_settings.contrast.weight if model_settings.contrast.enabled else 0.0
+        self.optimisation = Optimisation(
+            network, data.train, train_settings, contrast_weight=weight, seed=seed, device=device
+        )
+        self.facts = CheckpointFacts(
+            format=checkpoint.FORMAT,
+            seed=seed,
+            epoch=0,
+            valid_weighted_f1=0,
+            labels=data.labels,
+            widths=data.widths,
+            model=model_settings,
+            train=train_settings,
+            data=checkpoint.data_facts(data),
+            versions=checkpoint.library_versions(),
+            tensors="",
+        )
+
+    def epoch(self, done: Progress) -> Progress:
+        """Train one epoch, score it on the validation split and keep what it predicts for the test split."""
+        started = time.perf_counter()
+        number = len(done.history) + 1
+        steps = self.optimisation.epoch(number)
+        logits = predict(self.optimisation.network, self.data.valid, self.device, self.batch_size)
+        labels = true_labels(self.data.valid)
+        valid = scores(labels, logits.argmax(1).numpy(), len(self.data.labels))
+        test_classes = done.test_classes
+        if self.data.test:
+            test = predict(self.optimisation.network, self.data.test, self.device, self.batch_size)
+            test_classes = torch.cat([test_classes, test.argmax(1)[None].to(torch.int16)])
+        record = Epoch(
+            epoch=number,
+            **steps.model_dump(),
+            valid_loss=cross_entropy(logits, torch.from_numpy(labels), ignore_index=UNLABELLED).item(),
+            valid_weighted_f1=valid.weighted_f1,
+            valid_accuracy=valid.accuracy,
+            seconds=time.perf_counter() - started,
+        )
+        return Progress((*done.history, record), test_classes)
+
+    def publish(self, folder: Path, done: Progress) -> None:
+        """Write the files that others read, all made from the state that was just stored.
+
+        A better epoch's checkpoint is written after its state and before the next one's: whenever a kill comes, the
+        state holds the best network itself or the checkpoint on disk is that network.
+        """
+        lines = [json.dumps(epoch.model_dump(mode="json"), allow_nan=False) for epoch in done.history]
+        write_file(folder / HISTORY, ("\n".join(lines) + "\n").encode())
+        if self.data.test:
+            facts = {"utterances": utterance_digest(self.data.test)}
+            write_tensors(folder / TEST_EPOCHS, {"classes": done.test_classes}, facts)
+        if done.best is done.history[-1]:
+            choice = {"epoch": done.best.epoch, "valid_weighted_f1": done.best.valid_weighted_f1}
+            checkpoint.save(folder, self.optimisation.network, self.facts.model_copy(update=choice))

@@ -1,0 +1,194 @@
+"""IEMOCAP_full_release: evaluations, transcriptions, wav and avi of five sessions -> a manifest.
+
+Sessions 1-4 are ``train``, session 5 is ``test``; there is no ``valid``: training holds the last dialogues out. The
+order is sessions ascending, dialogues by name, turns as in the dialogue's transcription file. An utterance's audio is
+its own wav file; its video is the stretch of the dialogue's avi, and the half of the frame, that show its speaker.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline.corpora.assemble import Progress, assemble, columns_of, corpus_folder, silent
+from pipeline.corpora.encoding import plain, read
+from pipeline.corpora.iemocap_happy import BENCHMARK_HAPPY
+from pipeline.digest import FileDigests
+from pipeline.errors import CorpusError
+from pipeline.manifest import Manifest
+from pipeline.schema import Skipped, Split
+from pipeline.settings import Settings
+
+LABELS = ("hap", "sad", "neu", "ang", "exc", "fru")
+"""The field's codes 0-5."""
+
+UNSCORED = ("xxx", "sur", "fea", "dis", "oth")
+"""Labels that exist and that the six-way task leaves out; ``xxx``: the raters did not agree."""
+
+SESSIONS = {1: Split.TRAIN, 2: Split.TRAIN, 3: Split.TRAIN, 4: Split.TRAIN, 5: Split.TEST}
+
+_TURN = r"(?P<turn>(?P<dialogue>Ses\d\d[FM]_\w+)_(?P<speaker>[FM])\d+)"
+_EVALUATION = re.compile(rf"\[\s*(?P<start>[\d.]+)\s*-\s*(?P<end>[\d.]+)\s*\]\s+{_TURN}\s+(?P<label>\w+)\s+\[.*\]")
+_TRANSCRIPTION = re.compile(rf"{_TURN}\s*\[\s*[\d.]+\s*-\s*[\d.]+\s*\]\s*:(?P<text>.*)")
+
+
+class IemocapSettings(Settings):
+    """``kind = "iemocap"``: the folder IEMOCAP_full_release, and which of the two versions in use.
+
+    ``benchmark`` (7,433 turns, what papers report on) counts 53 turns that the raters' vote left undecided as happy;
+    ``release`` (7,380) does not.
+    """
+
+    kind: Literal["iemocap"]
+    root: Path
+    labels: Literal["benchmark", "release"] = "benchmark"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn as its evaluation file has it; seconds from the dialogue's start."""
+
+    id: str
+    speaker: str
+    start: float
+    end: float
+    label: str
+
+
+def scan(settings: IemocapSettings, digests: FileDigests, progress: Progress = silent) -> Manifest:
+    """The manifest of an IEMOCAP_full_release folder, its media present or not.
+
+    Raises:
+        CorpusError: the folder holds no session, or a session no evaluations. A line that cannot be used is no error:
+            it is listed as skipped.
+    """
+    root = corpus_folder(settings.root, "IEMOCAP_full_release")
+    sessions = {number: root / f"Session{number}" for number in SESSIONS if (root / f"Session{number}").is_dir()}
+    if not sessions:
+        raise CorpusError(f"{root}: expected the folders Session1 to Session5 of IEMOCAP_full_release, found none")
+    skipped = [
+        Skipped(f"Session{number}", "missing_session", "no such folder")
+        for number in SESSIONS
+        if number not in sessions
+    ]
+    happy = BENCHMARK_HAPPY if settings.labels == "benchmark" else frozenset()
+    rows = []
+    for number, folder in sessions.items():
+        for dialogue, evaluations, transcriptions in _dialogues(folder):
+            turns = _read_turns(dialogue, evaluations, skipped)
+            texts = _read_texts(dialogue, transcriptions, skipped)
+            scored = _scored(_ordered(turns, texts, skipped), happy, skipped)
+            for place, (turn, label) in enumerate(scored):
+                row = {"split": SESSIONS[number].value, "dialogue": dialogue, "turn": place, "label": label}
+                rows.append({**row, "text": texts.get(turn.id, ""), **_media(folder.name, dialogue, turn)})
+    if not rows:
+        raise CorpusError(f"{root}: no turn with one of the labels {', '.join(LABELS)} in dialog/EmoEvaluation/*.txt")
+    return assemble("iemocap", root, LABELS, columns_of(rows), skipped, digests=digests, progress=progress)
+
+
+def _media(session: str, dialogue: str, turn: Turn) -> dict[str, object]:
+    """Where a turn is seen and heard. The actor whom the dialogue's id names sits in the left half of the frame."""
+    return {
+        "utterance": turn.id,
+        "speaker": turn.speaker,
+        "audio_path": f"{session}/sentences/wav/{dialogue}/{turn.id}.wav",
+        "visual_path": f"{session}/dialog/avi/DivX/{dialogue}.avi",
+        "visual_start": turn.start,
+        "visual_end": turn.end,
+        "crop": "left" if turn.speaker == dialogue[len("Ses00")] else "right",
+    }
+
+
+def _dialogues(session: Path) -> Iterator[tuple[str, Path | None, Path | None]]:
+    """Every dialogue of a session, by name, with its evaluation and transcription file where they exist."""
+    folders = session / "dialog" / "EmoEvaluation", session / "dialog" / "transcriptions"
+    if not folders[0].is_dir():
+        raise CorpusError(f"{folders[0]}: no such folder; expected one evaluation file for each dialogue in it")
+    # "Ses*" leaves out macOS "._" files; only this level counts: sub-folders hold single raters' files.
+    evaluations, transcriptions = ({path.stem: path for path in folder.glob("Ses*.txt")} for folder in folders)
+    for dialogue in sorted(evaluations.keys() | transcriptions.keys()):
+        yield dialogue, evaluations.get(dialogue), transcriptions.get(dialogue)
+
+
+def _read_turns(dialogue: str, file: Path | None, skipped: list[Skipped]) -> dict[str, Turn]:
+    """The turns of an evaluation file, by id. Single raters' lines and the header are passed over."""
+    turns: dict[str, Turn] = {}
+    for line, text in _lines(file):
+        if not text.startswith("["):
+            continue
+        where = f"{file.name if file else dialogue}:{line}"
+        match = _EVALUATION.fullmatch(text)
+        times = _times(match) if match else None
+        if match is None or times is None or match["dialogue"] != dialogue:
+            skipped.append(
+                Skipped(where, "broken_row", f"expected [start - end], a turn of {dialogue}, found {text!r}")
+            )
+        elif match["turn"] in turns:
+            skipped.append(Skipped(where, "duplicate", f"{match['turn']} stands further up; the first one counts"))
+        else:
+            turns[match["turn"]] = Turn(match["turn"], match["speaker"], *times, match["label"].lower())
+    return turns
+
+
+def _times(match: re.Match[str]) -> tuple[float, float] | None:
+    try:
+        start, end = float(match["start"]), float(match["end"])
+    except ValueError:
+        return None
+    return (start, end) if start < end else None
+
+
+def _read_texts(dialogue: str, file: Path | None, skipped: list[Skipped]) -> dict[str, str]:
+    """Transcripts by turn, in the file's order. Lines without time, asides and unnumbered turns are counted as such."""
+    texts: dict[str, str] = {}
+    for line, text in _lines(file):
+        where = f"{file.name if file else dialogue}:{line}"
+        match = _TRANSCRIPTION.fullmatch(text)
+        if match is None or match["dialogue"] != dialogue:
+            skipped.append(Skipped(where, "aside", f"no numbered turn with its time: {text[:80]!r}"))
+        elif match["turn"] in texts:
+            skipped.append(Skipped(where, "duplicate", f"{match['turn']} stands further up; the first one counts"))
+        else:
+            texts[match["turn"]] = plain(match["text"])
+    return texts
+
+
+def _lines(file: Path | None) -> Iterator[tuple[int, str]]:
+    """Lines that are not blank, stripped, with their numbers."""
+    if file is not None:
+        lines = re.split("\r\n|\n|\r", read(file))
+        yield from ((number, text) for number, line in enumerate(lines, 1) if (text := plain(line)))
+
+
+def _ordered(turns: dict[str, Turn], texts: dict[str, str], skipped: list[Skipped]) -> list[Turn]:
+    """The evaluated turns in the transcription's order, which is not that of their times.
+
+    A turn that is not transcribed follows the transcribed one that starts last before it.
+    """
+    skipped.extend(
+        Skipped(name, "unannotated", "transcribed, but not in the evaluation file")
+        for name in texts
+        if name not in turns
+    )
+    ordered = [turns[name] for name in texts if name in turns]
+    for turn in sorted((turn for turn in turns.values() if turn.id not in texts), key=lambda turn: turn.start):
+        before = [place for place, other in enumerate(ordered) if other.start <= turn.start]
+        place = max(before, key=lambda place: (ordered[place].start, place)) + 1 if before else 0
+        ordered.insert(place, turn)
+    return ordered
+
+
+def _scored(turns: Iterable[Turn], happy: frozenset[str], skipped: list[Skipped]) -> Iterator[tuple[Turn, str]]:
+    """Turns of the six-way task with their labels; the others are listed."""
+    for turn in turns:
+        label = "hap" if turn.label == "xxx" and turn.id in happy else turn.label
+        if label in LABELS:
+            yield turn, label
+        elif label in UNSCORED:
+            skipped.append(Skipped(turn.id, "unscored", f"label {label} is not one of the six"))
+        else:
+            expected = ", ".join((*LABELS, *UNSCORED))
+            skipped.append(Skipped(turn.id, "unknown_label", f"expected one of {expected}, found {label!r}"))

@@ -1,0 +1,187 @@
+"""MELD.Raw: three CSV files and three folders of clips -> a manifest.
+
+An utterance's id is its split, dialogue and number: ``train/dia0_utt3``, ``valid/dia0_utt0``, ``test/dia0_utt0``
+(dialogue numbers start again in every split; the split that the corpus calls dev is ``valid`` here). Dialogues come in
+the order of their numbers, utterances in the order of theirs, which have gaps.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pipeline.corpora.assemble import Progress, assemble, columns_of, corpus_folder, silent
+from pipeline.corpora.encoding import plain, read
+from pipeline.digest import FileDigests
+from pipeline.errors import CorpusError
+from pipeline.manifest import Manifest
+from pipeline.schema import Skipped, Split
+from pipeline.settings import Settings
+
+LABELS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
+"""The field's codes 0-6."""
+
+COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
+LONGEST_RECORD = 10
+"""Lines that one record may span; more means a stray quote."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What MELD.Raw calls one split's CSV, its folder of clips, and the folder its archive unpacks to."""
+
+    split: Split
+    csv: str
+    clips: str
+    archive: str
+
+
+PARTS = (
+    Part(Split.TRAIN, "train_sent_emo.csv", "train_splits", "train"),
+    Part(Split.VALID, "dev_sent_emo.csv", "dev_splits_complete", "dev"),
+    Part(Split.TEST, "test_sent_emo.csv", "output_repeated_splits_test", "test"),
+)
+
+
+class MeldSettings(Settings):
+    """``kind = "meld"``: the folder MELD.Raw."""
+
+    kind: Literal["meld"]
+    root: Path
+
+
+class Row(NamedTuple):
+    """One utterance as its CSV has it."""
+
+    dialogue: int
+    number: int
+    speaker: str
+    text: str
+    label: str
+
+
+def scan(settings: MeldSettings, digests: FileDigests, progress: Progress = silent) -> Manifest:
+    """The manifest of a MELD.Raw folder, its media present or not.
+
+    Raises:
+        CorpusError: the folder or a CSV is missing, or a CSV lacks a column. A row that cannot be used is no error:
+            it is listed as skipped.
+    """
+    root = corpus_folder(settings.root, "MELD.Raw")
+    files = _annotation_files(root)
+    skipped: list[Skipped] = []
+    records = []
+    for part, file in files.items():
+        rows = _read(file, skipped)
+        clips = _clip_folder(root, part)
+        for dialogue, turns in itertools.groupby(sorted(rows), key=lambda row: row.dialogue):
+            for turn, row in enumerate(turns):
+                clip = f"{clips}/dia{dialogue}_utt{row.number}.mp4"
+                records.append(
+                    {
+                        "utterance": f"{part.split}/dia{dialogue}_utt{row.number}",
+                        "split": part.split.value,
+                        "dialogue": f"{part.split}/dia{dialogue}",
+                        "turn": turn,
+                        "speaker": row.speaker,
+                        "text": row.text,
+                        "label": row.label,
+                        "audio_path": clip,
+                        "visual_path": clip,
+                    }
+                )
+    if not records:
+        raise CorpusError(f"{root}: no usable row in {', '.join(file.name for file in files.values())}")
+    return assemble("meld", root, LABELS, columns_of(records), skipped, digests=digests, progress=progress)
+
+
+def _annotation_files(root: Path) -> dict[Part, Path]:
+    """Every split's CSV: at the top, or inside the split's folder."""
+    files = {}
+    for part in PARTS:
+        places = [root, root / part.archive, root / part.clips, root / part.archive / part.clips]
+        found = next((place / part.csv for place in places if (place / part.csv).is_file()), None)
+        if found is None:
+            looked = ", ".join(place.relative_to(root.parent).as_posix() for place in places)
+            expected = ", ".join(part.csv for part in PARTS)
+            raise CorpusError(
+                f"{root}: no {part.csv} (looked in {looked}); expected {expected}: MELD's annotation files, "
+                "at the top of MELD.Raw or inside its split folders"
+            )
+        files[part] = found
+    return files
+
+
+def _clip_folder(root: Path, part: Part) -> str:
+    """Where a split's clips lie, relative to ``root``; archives unpack with one more level."""
+    nested = f"{part.archive}/{part.clips}"
+    return nested if not (root / part.clips).is_dir() and (root / nested).is_dir() else part.clips
+
+
+def _read(file: Path, skipped: list[Skipped]) -> list[Row]:
+    """The usable rows of one CSV; the others go to ``skipped``, each with its line."""
+    records = _records(read(file))
+    _, header = next(records, (0, []))
+    place = {name.strip(): index for index, name in enumerate(header)}
+    missing = [name for name in COLUMNS if name not in place]
+    if missing:
+        found = ", ".join(place)[:200] or "an empty file"
+        raise CorpusError(f"{file}: no column {', '.join(missing)}; expected {', '.join(COLUMNS)}, found {found}")
+    rows: dict[tuple[int, int], Row] = {}
+    for line, record in records:
+
+        def skip(status: str, reason: str, line: int = line) -> None:
+            skipped.append(Skipped(f"{file.name}:{line}", status, reason))
+
+        if len(record) != len(header):
+            found = f"{len(record)}" if record else "a quote that does not close"
+            skip("broken_row", f"expected {len(header)} fields, found {found}")
+            continue
+        text, speaker, emotion, dialogue, number = (plain(record[place[name]]) for name in COLUMNS)
+        if not (_is_number(dialogue) and _is_number(number)):
+            skip("broken_row", f"expected numbers, found Dialogue_ID {dialogue!r} and Utterance_ID {number!r}")
+        elif emotion.lower() not in LABELS:
+            skip("unknown_label", f"expected one of {', '.join(LABELS)}, found {emotion!r}")
+        elif (key := (int(dialogue), int(number))) in rows:
+            skip("duplicate", f"dialogue {dialogue}, utterance {number} stands further up; the first one counts")
+        else:
+            rows[key] = Row(*key, speaker, text, emotion.lower())
+    return list(rows.values())
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 9
+
+
+def _records(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Records of a CSV with the line each starts on; blank lines are passed over.
+
+    A cell may hold line ends. A stray quote costs its own line, not the rest of the file: where a record does not
+    close, or not with the header's number of fields, its first line counts as one record without fields.
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    width, at = 0, 0
+    while at < len(lines):
+        if not lines[at].strip():
+            at += 1
+            continue
+        record, span = _record(lines, at)
+        if span > 1 and width and len(record) != width:
+            record, span = [], 1
+        width = width or len(record)
+        yield at + 1, record
+        at += span
+
+
+def _record(lines: list[str], at: int) -> tuple[list[str], int]:
+    """The record that starts on line ``at`` and how many lines it spans; no fields where it never closes."""
+    for span in range(1, LONGEST_RECORD + 1):
+        try:
+            return next(csv.reader(["\n".join(lines[at : at + span])], strict=True)), span
+        except csv.Error:
+            continue
+    return [], 1

@@ -1,0 +1,102 @@
+"""A media file as MELD has them: H.264 and AAC in MP4, the same bytes every time it is made on a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.codec.context import Flags
+from numpy.typing import NDArray
+
+from pipeline.atomic import write_whole
+
+Samples = NDArray[np.float32]
+Picture = NDArray[np.uint8]
+
+BITS_PER_CHANNEL = 56_000  # AAC, a second
+AAC_FRAME = 1024  # samples
+
+
+def write_clip(
+    path: Path,
+    frames: Iterable[Picture],
+    fps: int,
+    sound: tuple[Samples, int] | None,
+    sample_rate: int = 48_000,
+    layout: str = "mono",
+) -> None:
+    """Write pictures and sound as an MP4 file, whole or not at all.
+
+    Args:
+        path: where to; its folder is made, a file that lies there is replaced.
+        frames: RGB pictures (height, width, 3) of one even size.
+        fps: frames a second.
+        sound: mono samples (S,) in [-1, 1] and their rate in Hz; ``None`` makes a file without an audio stream.
+        sample_rate: of the file, in Hz.
+        layout: of the file: ``mono``, ``stereo`` (the sound on both) or ``5.1`` (the sound in the centre, as films
+            have their dialogue).
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    buffer = BytesIO()
+    with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        pictures = _h264(container, fps)
+        speech = None if sound is None else _aac(container, sample_rate, layout)
+        _film(container, pictures, frames)
+        if sound is not None and speech is not None:
+            _record(container, speech, resampled(*sound, sample_rate), layout)
+    write_whole(path, buffer.getvalue())
+
+
+def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
+    """Mono ``samples`` (S,) of ``rate`` Hz at ``wanted`` Hz, as long as before to the nearest sample."""
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=wanted)
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None], np.float32), format="flt", layout="mono")
+    frame.sample_rate = rate
+    parts = [part.to_ndarray()[0] for part in [*resampler.resample(frame), *resampler.resample(None)]]
+    return np.concatenate(parts)[: round(len(samples) * wanted / rate)]
+
+
+def _h264(container: Any, fps: int) -> Any:
+    """A video stream that depends on nothing but its pictures: one thread, no version strings."""
+    stream = container.add_stream("libx264", rate=fps, options={"preset": "veryfast", "crf": "26", "threads": "1"})
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.flags |= Flags.bitexact
+    return stream
+
+
+def _aac(container: Any, sample_rate: int, layout: str) -> Any:
+    stream = container.add_stream("aac", rate=sample_rate, layout=layout)
+    stream.bit_rate = BITS_PER_CHANNEL * {"mono": 1, "stereo": 2, "5.1": 3}[layout]  # most of 5.1 is silent
+    stream.codec_context.flags |= Flags.bitexact
+    return stream
+
+
+def _film(container: Any, stream: Any, frames: Iterable[Picture]) -> None:
+    for number, picture in enumerate(frames):
+        stream.height, stream.width = picture.shape[:2]
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.pts = number
+        frame.time_base = Fraction(1) / stream.codec_context.rate
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+def _record(container: Any, stream: Any, samples: Samples, layout: str) -> None:
+    channels = {"mono": [0], "stereo": [0, 1], "5.1": [2]}[layout]  # 5.1: left, right, centre, low, back left, right
+    sound = np.zeros((stream.codec_context.channels, len(samples)), np.float32)
+    sound[channels] = samples
+    for start in range(0, len(samples), AAC_FRAME):
+        block = np.ascontiguousarray(sound[:, start : start + AAC_FRAME])
+        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+        frame.sample_rate = stream.codec_context.sample_rate
+        frame.pts = start
+        frame.time_base = Fraction(1, frame.sample_rate)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))

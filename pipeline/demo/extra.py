@@ -1,0 +1,22 @@
+"""The packages that only the demo needs, loaded when the demo is made and asked for by name where they are missing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from pipeline.errors import CorpusError
+
+
+def require(package: str) -> Any:
+    """The imported ``package`` of the extra ``demo``.
+
+    Raises:
+        CorpusError: it is not installed; the message holds the command that installs it.
+    """
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise CorpusError(
+            f"demo corpus: expected the package {package}, found {error}; run pip install 'bigfusion[demo]'"
+        ) from None

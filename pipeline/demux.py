@@ -1,0 +1,177 @@
+"""One stream of one media file, limited to a span: packets in decoding order, with errors and time counted.
+
+A file is opened as a local file and as plain media only: no network, no playlist, no script that names other files.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import av
+
+from pipeline.errors import ExtractionError, MediaError
+from pipeline.schema import MediaSpan, Status
+
+DEMUXERS = "aac,ac3,aiff,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,mpegvideo,ogg,w64,wav,webm"
+"""The containers that are opened. Left out on purpose: all that read other files (hls, dash, concat, image2, sdp)."""
+
+EXACT_LENGTH = {"mov", "wav"}
+"""Containers whose header states a stream's true length, so that a shorter stream is a truncated one."""
+
+BROKEN = 0.1  # share of packets that may fail to decode: one lost packet in a clip is no reason to lose the clip
+MAX_PIXELS = 1 << 26  # of one frame; more is a damaged header
+
+
+@contextmanager
+def opened(span: MediaSpan) -> Iterator[Any]:
+    """The span's file as an input container of PyAV; FFmpeg's errors become ours.
+
+    Raises:
+        MediaError: missing_media or corrupt_media.
+        ExtractionError: the system cannot read the file (permission, disk). That may pass, so it is never stored as
+            a property of the clip.
+    """
+    path = span.path.absolute()
+    options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
+    try:
+        if not path.exists():
+            raise MediaError(Status.MISSING_MEDIA, f"{path.name}: expected a media file, found none")
+        if not path.is_file():
+            raise MediaError(Status.CORRUPT_MEDIA, f"{path.name}: expected a media file, found a folder or a device")
+        with av.open(f"file:{path}", "r", container_options=options, metadata_errors="replace") as container:
+            yield container
+    except OSError as error:  # some of FFmpeg's errors are OSErrors too
+        raise ExtractionError(f"{path}: cannot be read ({error.strerror}); check the disk and permissions") from None
+    except av.FFmpegError as error:
+        raise MediaError(Status.CORRUPT_MEDIA, f"{path.name}: expected media, found: {error.strerror}") from None
+
+
+class Source:
+    """The best stream of a kind, from a span's start to its end. Times are seconds from the file's first timestamp.
+
+    Args:
+        container: from :func:`opened`.
+        span: where to read.
+        kind: ``"audio"`` or ``"video"``.
+        limit: the longest span that is read, in seconds.
+        timeout: processor time that decoding may take, in seconds; a busy machine fails no clip.
+
+    Raises:
+        MediaError: no_audio, no_video, corrupt_media, overlong or too_short.
+    """
+
+    def __init__(self, container: Any, span: MediaSpan, kind: str, limit: float, timeout: float) -> None:
+        self._container = container
+        self._kind = kind
+        self._limit = limit
+        self._timeout = timeout
+        self._name = span.path.name
+        self._broken = 0
+        self._packets = 0
+        self._spent = 0.0
+        self.stream = self._best_stream()
+        self.stream.codec_context.thread_count = 1  # clips run side by side, not the parts of one
+        self._origin = (container.start_time or 0) / 1e6
+        self.start = max(span.start or 0.0, 0.0)
+        self.end = math.inf if span.end is None else span.end
+        self._check_span()
+
+    def error(self, status: Status, expected: str, found: str) -> MediaError:
+        """A typed failure of this file."""
+        return MediaError(status, f"{self._name}: expected {expected}, found {found}")
+
+    def corrupt(self, expected: str, found: str) -> MediaError:
+        """The typed failure ``corrupt_media``."""
+        return self.error(Status.CORRUPT_MEDIA, expected, found)
+
+    def _best_stream(self) -> Any:
+        stream = self._container.streams.best(self._kind)
+        if stream is None or "attached_pic" in stream.disposition.name.lower():  # a cover picture is no video
+            status = Status.NO_AUDIO if self._kind == "audio" else Status.NO_VIDEO
+            raise self.error(status, f"{self._kind} in it", "no such stream")
+        codec = stream.codec_context
+        if codec is None:
+            raise self.corrupt(f"{self._kind} in a known coding", "one that this FFmpeg has no decoder for")
+        if self._kind == "video" and codec.width * codec.height > MAX_PIXELS:
+            raise self.corrupt(f"frames of at most {MAX_PIXELS} pixels", f"{codec.width} x {codec.height}")
+        return stream
+
+    @property
+    def _stream_end(self) -> float | None:
+        """Where the stream ends according to its header."""
+        if self.stream.duration is not None:
+            return self.seconds((self.stream.start_time or 0) + self.stream.duration)
+        return self._container.duration / 1e6 if self._container.duration else None
+
+    def _check_span(self) -> None:
+        last = self._stream_end
+        if self.end <= self.start or (last is not None and last <= self.start):
+            raise self.error(
+                Status.TOO_SHORT,
+                "a span within the file",
+                f"{self.start:g}-{self.end:g} s of a stream that ends at {last or math.inf:g} s",
+            )
+        self.check_reached(last if last is not None else self.start)
+
+    def check_reached(self, moment: float) -> None:
+        """Refuse a span of more than the limit, now that the stream is known to reach ``moment``."""
+        length = min(moment, self.end) - self.start
+        if length > self._limit:
+            raise self.error(Status.OVERLONG, f"at most {self._limit:g} s", f"{length:.1f} s or more")
+
+    def check_complete(self, moment: float) -> None:
+        """Refuse a stream that turned out to end at ``moment``: before its header's promise, or full of errors."""
+        if self._broken > max(1.0, BROKEN * self._packets):
+            raise self.corrupt(
+                f"{self._kind} that decodes", f"{self._broken} of {self._packets} packets that do not decode"
+            )
+        exact = EXACT_LENGTH & set(self._container.format.name.split(","))
+        if exact and self.stream.duration is not None:
+            promised = min(self.end, self._stream_end or 0.0)
+            if moment < promised - 0.1 * (promised - self.start) - 0.1:
+                raise self.corrupt(f"{self._kind} up to {promised:.2f} s", f"its end at {moment:.2f} s (truncated?)")
+
+    def seconds(self, timestamp: int) -> float:
+        """A timestamp of the stream on the file's clock."""
+        return float(timestamp * self.stream.time_base) - self._origin
+
+    def seek(self, moment: float) -> None:
+        """Go to the last keyframe before ``moment``; a container that cannot seek is read from its beginning."""
+        if moment <= 0:
+            return
+        try:
+            self._container.seek(int((moment + self._origin) / self.stream.time_base), stream=self.stream)
+        except av.FFmpegError:
+            self._container.seek(0)
+
+    def packets(self) -> Iterator[Any]:
+        """Packets in decoding order up to the span's end. The decoder is to be drained afterwards."""
+        demuxed = self._container.demux(self.stream)
+        while True:
+            try:
+                packet = next(demuxed, None)
+            except av.InvalidDataError:  # the container breaks off; what came before may suffice
+                self._broken += 1
+                return
+            if packet is None or (packet.dts is not None and self.seconds(packet.dts) > self.end):
+                return
+            if packet.size:
+                self._packets += 1
+                yield packet
+
+    def decode(self, packet: Any | None) -> list[Any]:
+        """A packet's frames; ``None`` drains the decoder. A broken packet gives none and is counted."""
+        began = time.thread_time()
+        frames: list[Any] = []
+        try:
+            frames = self.stream.codec_context.decode(packet)
+        except av.InvalidDataError:
+            self._broken += 1
+        self._spent += time.thread_time() - began
+        if self._spent > self._timeout:
+            raise self.corrupt(f"to decode it within {self._timeout:g} s of processor time", "that it takes longer")
+        return frames

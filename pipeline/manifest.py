@@ -1,0 +1,192 @@
+"""The manifest: one row for each utterance of a corpus, checked when made and whenever read.
+
+One Parquet file holds it. Its digest covers what the rows say and what the media hold, not where they lie: moving a
+corpus changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.digest import canonical
+from pipeline.errors import CorpusError
+from pipeline.rows import COLUMNS, CONTROL, SCHEMA, SECONDS, TEXT, arrow_table, check, content_digest
+from pipeline.schema import MediaSpan, Skipped, Split, Utterance
+
+__all__ = ["COLUMNS", "Manifest"]
+
+_HEADER, _HEADER_SHA256 = b"bigfusion.manifest", b"bigfusion.manifest.sha256"
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """The utterances of one corpus, in order: dialogue by dialogue, turn by turn.
+
+    ``labels`` gives the classes, position = class index. ``table`` has :data:`COLUMNS` and is not to be modified.
+    ``skipped`` lists what was found and not used as it should have been.
+
+    Raises:
+        CorpusError: a row breaks a rule that the rest of the house relies on; the message names it.
+    """
+
+    corpus: str
+    root: Path
+    labels: tuple[str, ...]
+    table: pd.DataFrame
+    skipped: tuple[Skipped, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.corpus or pc.match_substring_regex(pa.array([self.corpus]), rf"{CONTROL}|[/\\]|^\.").to_pylist()[0]:
+            raise CorpusError(
+                f"corpus name {self.corpus!r}: expected a word without slashes that does not start with ."
+            )
+        if len(set(self.labels)) != len(self.labels) or "" in self.labels:
+            raise CorpusError(f"{self.corpus}: labels {list(self.labels)}: expected each once, none empty")
+        check(self.corpus, arrow_table(self.corpus, self.table), self.labels)
+
+    @classmethod
+    def of(
+        cls, corpus: str, root: Path, labels: Sequence[str], columns: Mapping[str, Any], skipped: Iterable[Skipped] = ()
+    ) -> Manifest:
+        """A manifest from columns of plain values. Text columns left out are empty, seconds left out NaN."""
+        rows = len(columns["utterance"])
+        blank = {TEXT: "", SECONDS: np.nan}
+        table = pd.DataFrame({f.name: columns.get(f.name, [blank.get(f.type)] * rows) for f in SCHEMA})
+        arrow = arrow_table(corpus, table)
+        return cls(corpus, root, tuple(labels), arrow.to_pandas(), tuple(skipped))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the rows, their order, the labels and the media's digests; paths do not count."""
+        return content_digest(arrow_table(self.corpus, self.table), self.labels)
+
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """``{"dialogues": {split: n}, "utterances": {split: n}, "labels": {split: {label: n}}}``, splits that exist."""
+        table = self.table
+        splits = [split.value for split in Split if (table["split"] == split.value).any()]
+        utterances = table["split"].value_counts()
+        dialogues = table.drop_duplicates("dialogue")["split"].value_counts()
+        labels = {split: table.loc[table["split"] == split, "label"].value_counts() for split in splits}
+        return {
+            "dialogues": {split: int(dialogues[split]) for split in splits},
+            "utterances": {split: int(utterances[split]) for split in splits},
+            "labels": {split: {name: int(labels[split].get(name, 0)) for name in self.labels} for split in splits},
+        }
+
+    def summary(self, path: Path | None = None) -> dict[str, Any]:
+        """What ``bigfusion ingest --json`` prints; ``path`` is where the manifest was written."""
+        return {
+            "corpus": self.corpus,
+            "digest": self.digest,
+            **self.counts(),
+            "skipped": [asdict(item) for item in self.skipped],
+            "skipped_counts": dict(Counter(item.status for item in self.skipped)),
+            **({"path": str(path)} if path is not None else {}),
+        }
+
+    def utterances(self, ids: Sequence[str] | None = None) -> list[Utterance]:
+        """What extractors read, with absolute paths, in the manifest's order or in that of ``ids``.
+
+        Raises:
+            CorpusError: one of ``ids`` is not in the manifest.
+        """
+        table = self.table
+        if ids is not None:
+            place = {name: row for row, name in enumerate(table["utterance"].tolist())}
+            unknown = next((name for name in ids if name not in place), None)
+            if unknown is not None:
+                raise CorpusError(
+                    f"{self.corpus}: no utterance {unknown!r} in the manifest; `bigfusion ingest` lists them"
+                )
+            table = table.iloc[[place[name] for name in ids]]
+        names, texts = table["utterance"].tolist(), table["text"].tolist()
+        audio = self._spans(table, "audio", [""] * len(table))
+        visual = self._spans(table, "visual", table["crop"].tolist())
+        return [Utterance(*parts) for parts in zip(names, texts, audio, visual, strict=True)]
+
+    def _spans(self, table: pd.DataFrame, kind: str, crops: list[str]) -> list[MediaSpan | None]:
+        parts = (table[f"{kind}_{part}"].tolist() for part in ("path", "sha256", "start", "end"))
+        return [
+            MediaSpan(self.root / path, sha256, _seconds(start), _seconds(end), crop) if sha256 else None
+            for path, sha256, start, end, crop in zip(*parts, crops, strict=True)
+        ]
+
+    def write(self, path: Path) -> None:
+        """Write one Parquet file, whole or not at all: temporary file, fsync, rename, fsync of the folder."""
+        header = canonical(
+            {
+                "corpus": self.corpus,
+                "root": str(self.root),
+                "labels": self.labels,
+                "digest": self.digest,
+                "skipped": [asdict(item) for item in self.skipped],
+            }
+        )
+        metadata = {_HEADER: header, _HEADER_SHA256: hashlib.sha256(header).hexdigest().encode()}
+        table = arrow_table(self.corpus, self.table).replace_schema_metadata(metadata)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read what :meth:`write` wrote, and verify it.
+
+        Raises:
+            CorpusError: there is no such file, it is something else, or its content is not what its digest says.
+        """
+        remedy = "run `bigfusion ingest`"
+        try:
+            arrow = pq.read_table(pa.BufferReader(path.read_bytes()), page_checksum_verification=True)
+        except FileNotFoundError:
+            raise CorpusError(f"{path}: no such manifest; {remedy}") from None
+        except (OSError, pa.ArrowException) as error:
+            found = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise CorpusError(f"{path}: expected a manifest, found {found}; {remedy}") from None
+        metadata = arrow.schema.metadata or {}
+        header = metadata.get(_HEADER)
+        if header is None or arrow.schema.remove_metadata() != SCHEMA:
+            raise CorpusError(f"{path}: expected a manifest, found a Parquet file of another kind; {remedy}")
+        if hashlib.sha256(header).hexdigest().encode() != metadata.get(_HEADER_SHA256):
+            raise CorpusError(f"{path}: the manifest's header is damaged; {remedy}")
+        meta = json.loads(header.decode("utf-8", "surrogatepass"))
+        skipped = tuple(Skipped(**item) for item in meta["skipped"])
+        frame = arrow.replace_schema_metadata(None).to_pandas()
+        manifest = cls(meta["corpus"], Path(meta["root"]), tuple(meta["labels"]), frame, skipped)
+        if manifest.digest != meta["digest"]:
+            raise CorpusError(f"{path}: the manifest's rows differ from its digest; {remedy}")
+        return manifest
+
+
+def _seconds(value: float) -> float | None:
+    return None if math.isnan(value) else value
