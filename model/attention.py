@@ -113,37 +113,3 @@ class DualAttention(nn.Module):
             return {}
         parts = zip(("query", "key", "value"), coded.chunk(3, dim=-1), strict=True)
         return {name: firing_rate(part, mask) for name, part in parts}
-
-
-def positions(length: int, width: int, like: Tensor) -> Tensor:
-    """Sinusoidal positions (Vaswani et al. 2017): sines in the even channels, cosines in the odd. Shape: (N, D)."""
-    place = torch.arange(length, device=like.device, dtype=torch.float32).unsqueeze(1)  # (N, 1)
-    channel = torch.arange(width, device=like.device)
-    angle = place * 10_000.0 ** (-(channel - channel % 2) / width)  # (N, D)
-    return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).to(like.dtype)
-
-
-class EncoderLayer(nn.Module):
-    """A pre-norm Transformer layer around :class:`DualAttention`: x + A(norm x), then x + FFN(norm x).
-
-    Shapes: inputs (B, N, D), mask (B, N) bool -> output (B, N, D).
-    """
-
-    def __init__(self, attention: DualAttention, width: int, dropout: float) -> None:
-        super().__init__()
-        self.attention = attention
-        self.attention_norm = nn.LayerNorm(width)
-        self.feed_forward = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, 4 * width),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(4 * width, width),
-        )
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, inputs: Tensor, mask: Tensor) -> Attended:
-        """Contextualise the real utterances of each dialogue."""
-        attended = self.attention(self.attention_norm(inputs), mask)
-        hidden = inputs + self.dropout(attended.output)
-        return Attended(hidden + self.dropout(self.feed_forward(hidden)), attended.firing)

@@ -1,4 +1,4 @@
-"""BIG-FUSION: fusion, dual spiking attention, relational graph, contrast of two views, classifier (the paper's Figure 2)."""
+"""BIG-FUSION (the paper's Figure 2): fusion, dual spiking attention, graph, contrast of two views, classifier."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from model.attention import DualTransformer
 from model.batch import UNLABELLED, Batch
 from model.config import ModelSettings
 from model.contrast import contrastive_loss
@@ -21,6 +20,7 @@ from model.information import Information, gaussian_information, histogram_infor
 from model.normalise import Normalise
 from model.rgcn import RelationalEncoder
 from model.spiking import RateCoding
+from model.transformer import DualTransformer
 from model.views import view_weights
 from pipeline.errors import TrainingError
 
@@ -60,9 +60,7 @@ class BigFusion(nn.Module):
         widths = _chosen(widths, settings)
         self.normalise = Normalise(widths)
         self.fusion = Fusion(widths, width, settings.audio_width)
-        neurons = RateCoding(
-            spiking.steps, spiking.decay, spiking.threshold, spiking.rise, spiking.surrogate_alpha
-        )
+        neurons = RateCoding(spiking.steps, spiking.decay, spiking.threshold, spiking.rise, spiking.surrogate_alpha)
         self.transformer = DualTransformer(
             width,
             layers=settings.layers,
@@ -81,16 +79,80 @@ class BigFusion(nn.Module):
     def forward(self, batch: Batch, contrast: bool | None = None) -> Output:
         """Read a batch. ``contrast``: whether to compute L_cl where it is enabled; by default in training only."""
         fused = self.fusion(self.normalise(batch.features), batch.present)  # (B, N, D)
-        context, rates = self.transformer(fused, batch.mask)  # (B, N, D)
+        encoded = self.transformer(fused, batch.mask)
+        context, rates = encoded.output, encoded.rates  # (B, N, D)
         if self.encoder is None:
             return Output(self.classifier(context), context.new_zeros(()), rates, fused, context, None)
 
         graph = build_graph(batch.mask, batch.speakers, self.settings.graph.window, self.relations)
         nodes = context[batch.mask]  # (V, D): initialised with the Transformer's output
-        encoded = self.encoder(nodes, graph)  # (V, D)
-        rows = to_rows(encoded, batch.mask)  # (B, N, D)
+        original = self.encoder(nodes, graph)  # (V, D)
+        rows = to_rows(original, batch.mask)  # (B, N, D)
         logits = self.classifier(torch.cat([rows, context], dim=-1))  # (B, N, C)
 
         wanted = self.settings.contrast.enabled and (self.training if contrast is None else contrast)
-        loss = self._contrast(nodes, encoded, graph, batch.mask) if wanted else logits.new_zeros(())
+        loss = self._contrast(nodes, original, graph, batch.mask) if wanted else logits.new_zeros(())
         return Output(logits, loss, rates, fused, context, rows)
+
+    def importance(self, nodes: Tensor, graph: Graph) -> Tensor:
+        """Importance of every node from 0 to 1 (Eq. 10), without gradient. Shapes: (V, D) -> (V,) float64.
+
+        Raises:
+            RuntimeError: the network has no graph.
+        """
+        if self.encoder is None:
+            raise RuntimeError("importance is that of a graph's nodes; this network has graph.enabled = false")
+        settings = self.settings.importance
+        if settings.method == "random":
+            return random_importance(graph)
+        information: Information = gaussian_information
+        if settings.estimator == "histogram":
+            information = partial(histogram_information, bins=settings.bins)
+        return dual_importance(
+            nodes.detach(),
+            graph,
+            self.encoder,
+            gamma=settings.gamma,
+            noise=settings.noise,
+            draws=settings.draws,
+            information=information,
+        )
+
+    def _contrast(self, nodes: Tensor, original: Tensor, graph: Graph, mask: Tensor) -> Tensor:
+        """L_cl of the two augmented views, or of the original with each. Shapes: (V, D), (V, D) -> scalar."""
+        assert self.encoder is not None
+        settings = self.settings.contrast
+        importance = self.importance(nodes, graph)
+        weights = (view_weights(importance, graph, rho, settings.eta).to(nodes.dtype) for rho in settings.rho)
+        first, second = (self.encoder(nodes, graph, weight) for weight in weights)
+        pairs = [(first, second)] if settings.pair == "views" else [(original, first), (original, second)]
+        if settings.negatives == "batch":
+            mask = torch.ones_like(graph.dialogue, dtype=torch.bool).unsqueeze(0)  # one row of V nodes
+        rows = [(to_rows(one, mask), to_rows(other, mask)) for one, other in pairs]
+        losses = [contrastive_loss(one, other, mask, settings.temperature) for one, other in rows]
+        return torch.stack(losses).mean()
+
+
+def _chosen(widths: Mapping[str, int], settings: ModelSettings) -> dict[str, int]:
+    """The stored widths of the modalities in use."""
+    missing = [str(name) for name in settings.modalities if name not in widths]
+    if missing:
+        stored = ", ".join(widths) or "none"
+        raise TrainingError(
+            f"modality {missing[0]}: expected features, for model.modalities names it, found those of {stored}; "
+            "extract it or take it out of model.modalities"
+        )
+    return {str(name): widths[name] for name in settings.modalities}
+
+
+def classification_loss(output: Output, batch: Batch) -> Tensor:
+    """Eq. 11: mean cross-entropy over the labelled real utterances; 0, with a gradient of 0, where there is none."""
+    labelled = batch.mask & (batch.labels != UNLABELLED)  # (B, N)
+    logits = output.logits[labelled].float()
+    total = cross_entropy(logits, batch.labels[labelled], reduction="sum")
+    return total / labelled.sum().clamp(min=1)
+
+
+def loss(output: Output, batch: Batch, weight: float) -> Tensor:
+    """Eq. 12: L_ce + lambda L_cl, lambda being ``weight``."""
+    return classification_loss(output, batch) + weight * output.contrast

@@ -36,6 +36,7 @@ class GraphSettings(Settings):
     relations: Literal["order", "pairs"] = Field(
         default="order", description="same/other speaker x earlier/later, or COGMEN's 2 * P * P speaker pairs"
     )
+    speakers: int = Field(default=9, ge=1, description="P of the pairs; speakers beyond it count as the P-th")
     layers: int = Field(default=1, ge=1)
 
 

@@ -13,10 +13,10 @@ TINY = 1e-6
 def contrastive_loss(first: Tensor, second: Tensor, mask: Tensor, temperature: float) -> Tensor:
     """L_cl of Eq. 3 over all real nodes, the mean of both directions.
 
-    For node i of ``first``, the positive is the same node of ``second``. The inter-view loss (Eq. 1) sets it against all
-    nodes of ``second``; the intra-view loss against itself and the other nodes of ``first``. Eq. 2 is printed identical
-    to Eq. 1; the text above it says what its negatives are. Nodes of one row are each other's negatives; a node without
-    any (a dialogue of one) has loss 0.
+    For node i of ``first``, the positive is the same node of ``second``. The inter-view loss (Eq. 1) sets it against
+    all nodes of ``second``; the intra-view loss against itself and the other nodes of ``first``. Eq. 2 is printed
+    identical to Eq. 1; the text above it says what its negatives are. Nodes of one row are each other's negatives; a
+    node without any (a dialogue of one) has loss 0.
 
     Shapes: first, second (B, N, D), mask (B, N) bool -> scalar.
     """

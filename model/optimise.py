@@ -61,20 +61,18 @@ class Optimisation:
         network: BigFusion,
         dialogues: Sequence[Dialogue],
         settings: TrainSettings,
-        *,
         contrast_weight: float,
         seed: int,
-        device: torch.device,
     ) -> None:
         self.network = network
         self.optimizer = torch.optim.Adam(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        # a dialogue without a single label would make a batch's cross-entropy 0 / 0
-        self._dialogues = [dialogue for dialogue in dialogues if (dialogue.labels != UNLABELLED).any()]
+        self._dialogues = dialogues
         self._steps = -(-len(self._dialogues) // settings.batch_size)
         self._forward = torch.compile(network, dynamic=True) if settings.compile else network
-        self._settings, self._weight, self._seed, self._device = settings, contrast_weight, seed, device
+        self._settings, self._weight, self._seed = settings, contrast_weight, seed
+        self._device = next(network.parameters()).device
 
     def epoch(self, number: int) -> Steps:
         """Train one epoch; ``number`` counts from 1.

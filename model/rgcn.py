@@ -29,7 +29,7 @@ class RelationalConvolution(MessagePassing):
             nn.init.xavier_uniform_(weight)
 
     def forward(self, nodes: Tensor, edge_index: Tensor, relation: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Convolve: each node has a slot for each relation, in which messages are averaged; the slots then are mapped."""
+        """Convolve. Each node has a slot for each relation, where messages are averaged; the slots then are mapped."""
         source, target = edge_index
         slot = target * self.relations + relation  # (E,)
         slots = len(nodes) * self.relations

@@ -21,7 +21,7 @@ from model.bigfusion import BigFusion
 from model.checkpoint import CheckpointFacts
 from model.config import ModelSettings, TrainSettings
 from model.data import Data, check, true_labels, utterance_digest
-from model.files import read_record, write_record, write_tensors, write_file
+from model.files import read_record, write_file, write_record, write_tensors
 from model.metrics import scores
 from model.optimise import Optimisation
 from model.predict import choose_device, predict
@@ -95,11 +95,10 @@ class _Trainer:
         self, data: Data, model_settings: ModelSettings, train_settings: TrainSettings, seed: int, device: torch.device
     ) -> None:
         self.data, self.batch_size, self.device = data, train_settings.batch_size, device
-        network = BigFusion(data.widths, len(data.labels), model_settings).to(device)
-        weight = model_settings.contrast.weight if model_settings.contrast.enabled else 0.0
-        self.optimisation = Optimisation(
-            network, data.train, train_settings, contrast_weight=weight, seed=seed, device=device
-        )
+        network = BigFusion(data.widths, len(data.labels), model_settings)
+        network.normalise.fit(data.train)
+        weight = model_settings.contrast.weight
+        self.optimisation = Optimisation(network.to(device), data.train, train_settings, weight, seed)
         self.facts = CheckpointFacts(
             format=checkpoint.FORMAT,
             seed=seed,

@@ -12,7 +12,7 @@ ROUNDING = 1e-9
 
 
 def least_important(importance: Tensor, graph: Graph, rho: float) -> Tensor:
-    """The floor(rho n) least important of each dialogue's n nodes; of equals the earlier one. Shapes: (V,) -> (V,) bool."""
+    """The floor(rho n) least important of each dialogue's n nodes, of equals the earlier. Shapes: (V,) -> (V,) bool."""
     ascending = importance.argsort(stable=True)
     order = ascending[graph.dialogue[ascending].argsort(stable=True)]  # by dialogue, then score, then place
     start = graph.sizes.cumsum(0) - graph.sizes  # (B,): nodes before each dialogue
@@ -23,9 +23,9 @@ def least_important(importance: Tensor, graph: Graph, rho: float) -> Tensor:
 
 
 def view_weights(importance: Tensor, graph: Graph, rho: float, eta: float) -> Tensor:
-    """Edge weights of a view: ``eta`` where either end is among the rho least important nodes of its dialogue, else 1.
+    """Edge weights of a view: ``eta`` where either end is among the rho least important of its dialogue, else 1.
 
-    A node's own state, which the self weight carries, is not an edge and stays. Shapes: importance (V,) -> (E,) float32.
+    A node's own state, which the self weight carries, is no edge and stays. Shapes: importance (V,) -> (E,) float32.
     """
     unimportant = least_important(importance, graph, rho)
     touched = unimportant[graph.edge_index].any(0)  # (E,)

@@ -9,18 +9,20 @@ lie inside one folder, the table's own or ``media_root``; naming another folder 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os.path
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from pipeline.corpora.assemble import Progress, assemble, silent
+from pipeline.corpora.deal import deal
 from pipeline.corpora.encoding import plain
 from pipeline.corpora.table import Table, read_table
 from pipeline.digest import FileDigests
@@ -30,8 +32,6 @@ from pipeline.schema import Split
 from pipeline.settings import Settings
 
 SPLITS = {split.value: split.value for split in Split} | dict.fromkeys(("dev", "val", "validation"), Split.VALID.value)
-SHARES = (0.8, 0.9)
-"""A dialogue whose hash, in [0, 1), lies below the first is ``train``, below the second ``valid``, else ``test``."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ODD_SEGMENT = re.compile(r"(^|/)\.{0,2}(/|$)|\\")
@@ -44,9 +44,9 @@ class ColumnSettings(Settings):
     The first six must be there (``media`` only where neither ``audio`` nor ``visual`` is); the others may be.
     """
 
-    dialogue: str = "dialogue"
-    turn: str = "turn"
-    speaker: str = "speaker"
+    dialogue: str = Field(default="dialogue", min_length=1)
+    turn: str = Field(default="turn", min_length=1)
+    speaker: str = Field(default="speaker", min_length=1)
     text: str = "text"
     label: str = "label"
     media: str = "media"
@@ -85,10 +85,12 @@ def scan(settings: TableSettings, digests: FileDigests, progress: Progress = sil
     """
     path = settings.path.expanduser().absolute()
     root = (settings.media_root.expanduser() if settings.media_root else path.parent).absolute()
-    table, columns = _table(path, settings.columns)
-    labels = settings.labels or tuple(sorted(set(map(str.strip, table.columns[columns["label"]])) - {""}))
-    rows = _rows(table, columns, root, labels)
-    return assemble(settings.name or path.stem, root, labels, rows, (), digests=digests, progress=progress)
+    rows = Rows(*_table(path, settings.columns))
+    columns = rows.columns(root)
+    labels = settings.labels or tuple(sorted({*columns["label"]} - {""}))
+    rows.require("label", (label in ("", *labels) for label in rows.cells("label")), f"one of {', '.join(labels)}")
+    name = settings.name or path.stem
+    return assemble(name, root, labels, columns, (), digests=digests, progress=progress)
 
 
 def _table(path: Path, names: ColumnSettings) -> tuple[Table, dict[str, str]]:
@@ -96,15 +98,147 @@ def _table(path: Path, names: ColumnSettings) -> tuple[Table, dict[str, str]]:
     roles = {role: name for role, name in names if name}
     table = read_table(path, dict.fromkeys(roles.values()))
     found = {role: name for role, name in roles.items() if name in table.columns}
-    needed = [role for role in _EXPECTED if role in roles and not (role == "media" and {"audio", "visual"} & found.keys())]
-    needed += [role for role in roles if role in names.model_fields_set and role not in needed]
-    for role in needed:
-        if role not in found:
-            remedy = f"name it with corpus.columns.{role}, or set that to \"\" if there is none"
-            raise CorpusError(f"{path}: expected a column {roles[role]!r} (the {role}), found none; {remedy}")
-    for role in ("dialogue", "turn", "speaker", "label"):
-        if role not in found:
-            raise CorpusError(f"corpus.columns.{role}: every table needs this column; name it")
+    needed = [*_EXPECTED, *names.model_fields_set]
+    for role, name in roles.items():
+        if role not in found and role in needed and not (role == "media" and {"audio", "visual"} & found.keys()):
+            raise CorpusError(
+                f"{path}: expected a column {name!r}, found {', '.join(table.header)[:200]}; "
+                f"name the {role} column with corpus.columns.{role}"
+            )
     if not len(table):
         raise CorpusError(f"{path}: expected at least one row below the header, found none")
     return table, found
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table, with the column that plays each role."""
+
+    table: Table
+    roles: dict[str, str]
+
+    def cells(self, role: str) -> list[str]:
+        """A role's cells, stripped; empty ones where no column plays it."""
+        if role not in self.roles:
+            return [""] * len(self.table)
+        return [cell.strip() for cell in self.table.columns[self.roles[role]]]
+
+    def require(self, role: str, good: Iterable[bool], expected: str) -> None:
+        """Refuse the first cell that is not ``good``, if a column plays this role."""
+        if role in self.roles:
+            self.table.require(self.roles[role], good, expected)
+
+    def columns(self, root: Path) -> dict[str, Any]:
+        """The manifest's columns, checked and in order."""
+        dialogue, turn = self._dialogues(), self._turns()
+        start, end = self._times()
+        audio, visual = (self._media(kind if kind in self.roles else "media", root) for kind in ("audio", "visual"))
+        columns: dict[str, list[Any]] = {
+            "utterance": [f"{name}/{number}" for name, number in zip(dialogue, turn, strict=True)],
+            "split": self._splits(dialogue),
+            "dialogue": dialogue,
+            "speaker": self._words("speaker", "a name"),
+            "text": [plain(text) for text in self.cells("text")],
+            "label": self._words("label", "a label"),
+            "audio_path": audio,
+            "audio_start": start,
+            "audio_end": end,
+            "visual_path": visual,
+            "visual_start": start,
+            "visual_end": end,
+            "crop": self._crops(),
+        }
+        order, turns = self._order(dialogue, turn)
+        return {name: [values[row] for row in order] for name, values in columns.items()} | {"turn": turns}
+
+    def _dialogues(self) -> list[str]:
+        dialogue = self.cells("dialogue")
+        safe = {name: not (_CONTROL.search(name) or _ODD_SEGMENT.search(name)) for name in set(dialogue)}
+        expected = "an id without control characters, backslashes and empty, . or .. parts"
+        self.require("dialogue", (safe[name] for name in dialogue), expected)
+        return dialogue
+
+    def _turns(self) -> list[int]:
+        matches = [_WHOLE.fullmatch(cell) for cell in self.cells("turn")]
+        self.require("turn", (match is not None for match in matches), "a whole number")
+        return [int(match[1]) for match in matches if match]
+
+    def _words(self, role: str, expected: str) -> list[str]:
+        words = self.cells(role)
+        empty_is_fine = role == "label"
+        good = ((bool(word) or empty_is_fine) and not _CONTROL.search(word) for word in words)
+        self.require(role, good, expected)
+        return words
+
+    def _crops(self) -> list[str]:
+        crops = [cell.lower() for cell in self.cells("crop")]
+        self.require("crop", (crop in ("", "left", "right") for crop in crops), "left, right or nothing")
+        return crops
+
+    def _times(self) -> tuple[list[float], list[float]]:
+        """Start and end in seconds, NaN where the cell is empty."""
+        start, end = ([_seconds(cell) for cell in self.cells(role)] for role in ("start", "end"))
+        for role, times in (("start", start), ("end", end)):
+            self.require(role, (time is not None for time in times), "seconds from 0 on, or nothing")
+        first, last = ([math.nan if time is None else time for time in times] for times in (start, end))
+        late = (not (b <= (0 if math.isnan(a) else a)) for a, b in zip(first, last, strict=True))
+        self.require("end", late, "an end after the start")
+        return first, last
+
+    def _splits(self, dialogue: list[str]) -> list[str]:
+        """Each row's split: the table's, or dealt by dialogue."""
+        if "split" not in self.roles:
+            dealt = deal(dialogue)
+            return [dealt[name] for name in dialogue]
+        splits = [SPLITS.get(cell.lower(), "") for cell in self.cells("split")]
+        self.require("split", map(bool, splits), f"one of {', '.join(SPLITS)}")
+        first: dict[str, str] = {}
+        same = (first.setdefault(name, split) == split for name, split in zip(dialogue, splits, strict=True))
+        self.require("split", same, "the split of the dialogue's first row: a dialogue lies in one split")
+        return splits
+
+    def _media(self, role: str, root: Path) -> list[str]:
+        """Paths relative to ``root``, POSIX, ``""`` where the cell is empty."""
+        cells = self.cells(role)
+        inside = {cell: _inside(cell, root) for cell in set(cells)}
+        expected = f"a path inside {root} (corpus.media_root names another folder)"
+        self.require(role, (inside[cell] is not None for cell in cells), expected)
+        return [inside[cell] or "" for cell in cells]
+
+    def _order(self, dialogue: list[str], turn: list[int]) -> tuple[list[int], list[int]]:
+        """The rows by dialogue (first appearance) and turn, and each one's place in its dialogue."""
+        code = pd.factorize(np.array(dialogue, dtype=object))[0]
+        order = np.lexsort((np.array(turn), code))
+        code, number = code[order], np.array(turn)[order]
+        again = np.flatnonzero((np.diff(code) == 0) & (np.diff(number) == 0))
+        if len(again):
+            first, second = order[again[0]], order[again[0] + 1]
+            where = self.table.where(int(first))
+            self.table.refuse(
+                int(second), self.roles["turn"], f"a turn that the dialogue does not have ({where} has it)"
+            )
+        opens = np.diff(code, prepend=-1) != 0
+        places = np.arange(len(order))
+        return order.tolist(), (places - np.maximum.accumulate(np.where(opens, places, 0))).tolist()
+
+
+def _seconds(cell: str) -> float | None:
+    """Seconds, NaN for an empty cell, ``None`` for anything else."""
+    if not cell:
+        return math.nan
+    try:
+        time = float(cell)
+    except ValueError:
+        return None
+    return time if math.isfinite(time) and time >= 0 else None
+
+
+def _inside(cell: str, root: Path) -> str | None:
+    """``cell`` relative to ``root``, or ``None`` where it is no path or leads elsewhere. Symbolic links may lead on."""
+    if not cell:
+        return ""
+    if _CONTROL.search(cell):
+        return None
+    folder = os.path.join(os.path.normpath(root), "")  # noqa: PTH118 - a million of these: text is ten times faster
+    place = os.path.normpath(os.path.join(folder, cell))  # noqa: PTH118
+    return place[len(folder) :] if place.startswith(folder) and place != folder else None

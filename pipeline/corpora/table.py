@@ -22,9 +22,14 @@ PARQUET = (".parquet", ".pq")
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of text, ``""`` where a cell is empty. ``lines`` are the rows' lines in the file, where it has lines."""
+    """Columns of text, ``""`` where a cell is empty.
+
+    ``header`` names all columns of the file, those not read among them; ``lines`` are the rows' lines in the file,
+    where it has lines.
+    """
 
     path: Path
+    header: Sequence[str]
     columns: Mapping[str, list[str]]
     lines: Sequence[int] = ()
 
@@ -69,34 +74,39 @@ def read_table(path: Path, wanted: Iterable[str]) -> Table:
 
 def _read_text(path: Path, wanted: list[str], delimiter: str) -> Table:
     reader = csv.reader(io.StringIO(read(path), newline=""), delimiter=delimiter, strict=True)
-    rows, lines, before = [], [], 0
+    rows: list[list[str]] = []
+    lines: list[int] = []
     try:
         header = [name.strip() for name in next(reader, [])]
+        line = reader.line_num + 1
         for row in reader:
-            line, before = before + 1 if before else reader.line_num, reader.line_num
+            line, start = reader.line_num + 1, line
             if not row:
                 continue
             if len(row) != len(header):
                 found = f"{len(row)}: quote a cell that holds the separator"
-                raise CorpusError(f"{path}: row {len(rows) + 1} (line {line}): expected {len(header)} cells, found {found}")
+                raise CorpusError(
+                    f"{path}: row {len(rows) + 1} (line {start}): expected {len(header)} cells, found {found}"
+                )
             rows.append(row)
-            lines.append(line)
+            lines.append(start)
     except csv.Error as error:
         raise CorpusError(f"{path}: near line {reader.line_num}: expected closed quotes, found {error}") from None
     places = _places(path, header, wanted)
-    return Table(path, {name: [row[place] for row in rows] for name, place in places.items()}, lines)
+    return Table(path, header, {name: [row[place] for row in rows] for name, place in places.items()}, lines)
 
 
 def _read_parquet(path: Path, wanted: list[str]) -> Table:
     try:
         with pq.ParquetFile(path) as file:
-            places = _places(path, file.schema_arrow.names, wanted)
+            header = file.schema_arrow.names
+            places = _places(path, header, wanted)
             table = file.read(columns=list(places))
     except FileNotFoundError:
         raise CorpusError(f"{path}: no such file; set corpus.path to your table") from None
     except (OSError, pa.ArrowException) as error:
         raise CorpusError(f"{path}: expected a Parquet file, found {str(error).splitlines()[0]}") from None
-    return Table(path, {name: _texts(path, name, table[name]) for name in places})
+    return Table(path, header, {name: _texts(path, name, table[name]) for name in places})
 
 
 def _places(path: Path, header: Sequence[str], wanted: Iterable[str]) -> dict[str, int]:

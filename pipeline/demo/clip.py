@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -24,34 +24,45 @@ AAC_FRAME = 1024  # samples
 
 def write_clip(
     path: Path,
-    frames: Iterable[Picture],
+    frames: Sequence[Picture],
     fps: int,
     sound: tuple[Samples, int] | None,
     sample_rate: int = 48_000,
     layout: str = "mono",
 ) -> None:
-    """Write pictures and sound as an MP4 file, whole or not at all.
+    """Write what :func:`encoded` makes of the same arguments, whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    write_whole(path, encoded(frames, fps, sound, sample_rate, layout))
+
+
+def encoded(
+    frames: Sequence[Picture],
+    fps: int,
+    sound: tuple[Samples, int] | None,
+    sample_rate: int = 48_000,
+    layout: str = "mono",
+) -> bytes:
+    """Pictures and sound as an MP4 file's bytes.
 
     Args:
-        path: where to; its folder is made, a file that lies there is replaced.
-        frames: RGB pictures (height, width, 3) of one even size.
+        frames: one RGB picture (height, width, 3) or more, of one even size.
         fps: frames a second.
         sound: mono samples (S,) in [-1, 1] and their rate in Hz; ``None`` makes a file without an audio stream.
         sample_rate: of the file, in Hz.
         layout: of the file: ``mono``, ``stereo`` (the sound on both) or ``5.1`` (the sound in the centre, as films
             have their dialogue).
-
-    Raises:
-        OSError: the file cannot be written.
     """
     buffer = BytesIO()
     with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        pictures = _h264(container, fps)
+        pictures = _h264(container, fps, *frames[0].shape[:2])
         speech = None if sound is None else _aac(container, sample_rate, layout)
         _film(container, pictures, frames)
-        if sound is not None and speech is not None:
+        if sound is not None:
             _record(container, speech, resampled(*sound, sample_rate), layout)
-    write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
@@ -63,10 +74,10 @@ def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
     return np.concatenate(parts)[: round(len(samples) * wanted / rate)]
 
 
-def _h264(container: Any, fps: int) -> Any:
+def _h264(container: Any, fps: int, height: int, width: int) -> Any:
     """A video stream that depends on nothing but its pictures: one thread, no version strings."""
     stream = container.add_stream("libx264", rate=fps, options={"preset": "veryfast", "crf": "26", "threads": "1"})
-    stream.pix_fmt = "yuv420p"
+    stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
     stream.codec_context.flags |= Flags.bitexact
     return stream
 
@@ -78,9 +89,8 @@ def _aac(container: Any, sample_rate: int, layout: str) -> Any:
     return stream
 
 
-def _film(container: Any, stream: Any, frames: Iterable[Picture]) -> None:
+def _film(container: Any, stream: Any, frames: Sequence[Picture]) -> None:
     for number, picture in enumerate(frames):
-        stream.height, stream.width = picture.shape[:2]
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
         frame.pts = number
         frame.time_base = Fraction(1) / stream.codec_context.rate

@@ -13,7 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -101,15 +100,16 @@ def _silhouette(width: int, height: int, zoom: float) -> NDArray[np.float64]:
     """A head and shoulders with a soft edge, (height, width) in [0, 1]: what of a portrait is not backdrop."""
     shape = np.zeros((height, width), np.float64)
     middle = (width // 2, height // 2)
-    cv2.ellipse(shape, middle, (round(52 * zoom), round(78 * zoom)), 0, 0, 360, 1.0, -1)
-    cv2.ellipse(shape, (middle[0], middle[1] + round(150 * zoom)), (round(130 * zoom), round(100 * zoom)), 0, 0, 360, 1.0, -1)
+    below = (middle[0], middle[1] + round(150 * zoom))
+    for centre, half_axes in ((middle, (52, 78)), (below, (130, 100))):
+        cv2.ellipse(shape, centre, tuple(round(axis * zoom) for axis in half_axes), 0, 0, 360, 1.0, cv2.FILLED)
     return cv2.GaussianBlur(shape, (0, 0), 8 * zoom)
 
 
 @lru_cache(maxsize=8)
 def _load(package: str, path: str) -> Picture:
     """An image of an installed package, RGB."""
-    folder = Path(matplotlib.__file__ if package == "matplotlib" else require(package).__file__).parent
+    folder = Path(require(package).__file__).parent
     picture = cv2.imread(str(folder / path))
     if picture is None:
         raise CorpusError(f"demo corpus: expected the image {path} in the package {package}, found none; reinstall it")

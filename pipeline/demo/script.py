@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from pipeline.demo.portrait import COLLINS, HOPPER, Look
 from pipeline.schema import Split, Status
@@ -17,22 +16,21 @@ from pipeline.schema import Split, Status
 PLAY = Path(__file__).with_name("script.txt")
 
 
-class Turn(NamedTuple):
-    """An utterance's place: MELD's dialogue ids restart in every split."""
+@dataclass(frozen=True)
+class Line:
+    """One utterance of the play. As in MELD, dialogues are counted from 0 in every split, utterances in every dialogue."""
 
     split: Split
     dialogue: int
     utterance: int
-
-
-@dataclass(frozen=True)
-class Line:
-    """One utterance of the play."""
-
-    turn: Turn
     speaker: str
     emotion: str
     words: str
+
+    @property
+    def id(self) -> str:
+        """The utterance's id in a manifest: ``train/dia0_utt3``."""
+        return f"{self.split}/dia{self.dialogue}_utt{self.utterance}"
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,11 @@ CAST = {
 }
 
 EXPECTED = {
-    Turn(Split.TRAIN, 0, 5): Status.MISSING_MEDIA,
-    Turn(Split.TRAIN, 1, 1): Status.NO_FACE,
-    Turn(Split.TRAIN, 1, 4): Status.CORRUPT_MEDIA,
-    Turn(Split.VALID, 1, 0): Status.SILENT,
-    Turn(Split.TEST, 1, 4): Status.NO_AUDIO,
+    "train/dia0_utt5": Status.MISSING_MEDIA,
+    "train/dia1_utt1": Status.NO_FACE,
+    "train/dia1_utt4": Status.CORRUPT_MEDIA,
+    "valid/dia1_utt0": Status.SILENT,
+    "test/dia1_utt4": Status.NO_AUDIO,
 }
 """What extraction must say of the clips that are spoilt on purpose; every other clip is good.
 
@@ -74,7 +72,7 @@ silence) and ``no_audio`` (no such stream) the sound alone, ``no_face`` (a lands
 
 def lines(dialogues: int | None = None) -> tuple[Line, ...]:
     """The play's lines in order; with ``dialogues``, only the first so many dialogues of each split."""
-    return tuple(line for line in _play() if dialogues is None or line.turn.dialogue < dialogues)
+    return tuple(line for line in _play() if dialogues is None or line.dialogue < dialogues)
 
 
 def _play() -> Iterator[Line]:
@@ -86,5 +84,5 @@ def _play() -> Iterator[Line]:
             split, utterance = heading, 0
         elif row and not row.startswith("#"):
             speaker, emotion, words = row.split(maxsplit=2)
-            yield Line(Turn(split, dialogue, utterance), speaker, emotion, words)
+            yield Line(split, dialogue, utterance, speaker, emotion, words)
             utterance += 1

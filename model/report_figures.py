@@ -1,0 +1,219 @@
+"""The report's pictures, drawn as SVG: a strip of scores, curves over epochs, rates by layer, a dialogue along time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from model.report_markup import Html, tag
+
+SEED_COLOURS = ("#2b5c8a", "#c8643c", "#4f8a5b", "#8a5a9e", "#b58a1f", "#4a9aa8", "#a84a6a", "#6b7280")
+"""A colour a seed, in order; they repeat after eight."""
+
+_EMOTIONS = {
+    "neutral": "#9aa3af",
+    "joy": "#e9b949",
+    "surprise": "#9673c9",
+    "sadness": "#4a7fb5",
+    "anger": "#c94f45",
+    "fear": "#54478c",
+    "disgust": "#6f9457",
+    "excitement": "#e58a3c",
+    "frustration": "#9c5673",
+}
+_SAME = {
+    "neu": "neutral",
+    "hap": "joy",
+    "happy": "joy",
+    "happiness": "joy",
+    "sad": "sadness",
+    "ang": "anger",
+    "angry": "anger",
+    "exc": "excitement",
+    "excited": "excitement",
+    "fru": "frustration",
+    "frustrated": "frustration",
+}
+_OTHERS = ("#5b8e8e", "#b0785a", "#7d86c4", "#a3a04c", "#c07aa5", "#6c7a89")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A named value on a strip."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a chart: values of epochs 1, 2, ...; ``chosen`` is the epoch to mark."""
+
+    values: Sequence[float]
+    colour: str
+    chosen: int | None = None
+    dashed: bool = False
+
+
+def label_colours(labels: Sequence[str]) -> dict[str, str]:
+    """A colour for each label; the emotions of the known corpora always have theirs."""
+    known = {label: _EMOTIONS.get(_SAME.get(label.lower(), label.lower())) for label in labels}
+    unknown = [label for label, colour in known.items() if colour is None]
+    return {label: colour or _OTHERS[unknown.index(label) % len(_OTHERS)] for label, colour in known.items()}
+
+
+def ink_on(colour: str) -> str:
+    """Black or white, whichever can be read on ``colour`` (relative luminance, WCAG 2)."""
+    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if luminance > 0.18 else "#ffffff"
+
+
+def score_strip(seeds: Sequence[float], mean: float, marks: Sequence[Mark]) -> Html:
+    """Each seed's score, their mean, and the values to compare with, on one axis in points."""
+    width, left, right, axis = 660, 24, 24, 66
+    everything = [*seeds, mean, *(mark.value for mark in marks)]
+    low = max(0, 10 * math.floor((min(everything) - 4) / 10))
+    high = min(100, 10 * math.ceil((max(everything) + 4) / 10))
+    x = _scale(low, high, left, width - right)
+    parts = [tag("line", x1=left, x2=width - right, y1=axis, y2=axis, class_="axis")]
+    for tick in range(low, high + 1, 10):
+        parts += [
+            tag("line", x1=x(tick), x2=x(tick), y1=axis, y2=axis + 5, class_="axis"),
+            tag("text", tick, x=x(tick), y=axis + 18, text_anchor="middle", class_="tick"),
+        ]
+    for mark in marks:
+        parts += [
+            tag("line", x1=x(mark.value), x2=x(mark.value), y1=axis - 24, y2=axis + 26, class_="reference"),
+            tag("text", f"{mark.name} {mark.value:.1f}", **_beside(x(mark.value), width), y=axis + 38, class_="note"),
+        ]
+    for index, seed in enumerate(seeds):
+        colour = SEED_COLOURS[index % len(SEED_COLOURS)]
+        parts.append(tag("circle", x_title(f"seed {index + 1}: {seed:.2f}"), cx=x(seed), cy=axis - 14, r=5, fill=colour))
+    parts += [
+        tag("line", x1=x(mean), x2=x(mean), y1=axis - 30, y2=axis, class_="mean"),
+        tag("text", f"mean {mean:.1f}", x=x(mean), y=axis - 37, text_anchor="middle", class_="strong"),
+    ]
+    return _svg(width, 112, "Weighted F1 of each seed beside the values to compare with", parts)
+
+
+def curves(title: str, lines: Sequence[Curve], unit: str) -> Html:
+    """Lines over epochs; a circle marks the chosen epoch."""
+    width, height, left, right, top, bottom = 480, 260, 46, 14, 30, 34
+    longest = max(len(line.values) for line in lines)
+    values = [value for line in lines for value in line.values]
+    ticks = nice_ticks(min(values), max(values))
+    x = _scale(1, max(longest, 2), left, width - right)
+    y = _scale(ticks[0], ticks[-1], height - bottom, top)
+    parts = [tag("text", title, x=left, y=16, class_="strong"), *_grid(ticks, y, left, width - right)]
+    for epoch in nice_ticks(1, longest, whole=True):
+        if 1 <= epoch <= longest:
+            parts.append(
+                tag("text", f"{epoch:g}", x=x(epoch), y=height - bottom + 17, text_anchor="middle", class_="tick")
+            )
+    parts.append(tag("text", "epoch", x=width - right, y=height - 3, text_anchor="end", class_="note"))
+    parts.append(tag("text", unit, x=width - right, y=16, text_anchor="end", class_="note"))
+    for line in lines:
+        points = [(x(epoch), y(value)) for epoch, value in enumerate(line.values, start=1)]
+        path = " ".join(f"{'ML'[index > 0]}{px:.1f},{py:.1f}" for index, (px, py) in enumerate(points))
+        dashes = "4 3" if line.dashed else None
+        parts.append(tag("path", d=path, stroke=line.colour, stroke_dasharray=dashes, class_="curve"))
+        if line.chosen is not None:
+            px, py = points[line.chosen - 1]
+            parts.append(tag("circle", cx=px, cy=py, r=4.5, stroke=line.colour, class_="chosen"))
+    return _svg(width, height, title, parts)
+
+
+def firing_rates(rates: Mapping[str, Sequence[float]]) -> Html:
+    """A row a layer, a dot a seed, from never firing (0 %) to firing at every step (100 %)."""
+    width, left, right, row, top = 660, 200, 24, 24, 12
+    height = top + row * len(rates) + 34
+    x = _scale(0, 100, left, width - right)
+    base = top + row * len(rates) + 4
+    parts = []
+    for tick in range(0, 101, 25):
+        parts += [
+            tag("line", x1=x(tick), x2=x(tick), y1=top, y2=base, class_="grid"),
+            tag("text", f"{tick} %", x=x(tick), y=base + 17, text_anchor="middle", class_="tick"),
+        ]
+    for index, (layer, values) in enumerate(rates.items()):
+        middle = top + row * index + row / 2
+        parts += [
+            tag("text", layer, x=left - 14, y=middle + 4, text_anchor="end", class_="layer"),
+            tag("line", x1=left, x2=width - right, y1=middle, y2=middle, class_="grid"),
+        ]
+        for seed, value in enumerate(values):
+            colour = SEED_COLOURS[seed % len(SEED_COLOURS)]
+            parts.append(tag("circle", cx=x(100 * value), cy=middle, r=5, fill=colour, fill_opacity=0.85))
+    return _svg(width, height, "Firing rate of each spiking layer", parts)
+
+
+def dialogue_strip(true: Sequence[str | None], predicted: Sequence[str], colours: Mapping[str, str]) -> Html:
+    """Two lanes along time, true above predicted; a cross between them marks a wrong turn."""
+    left, lane, gap = 76, 20, 12
+    cell = min(26.0, max(5.0, 860 / len(true)))
+    width = max(left + cell * len(true) + 4, 300)
+    parts = [
+        tag("text", "true", x=left - 10, y=lane / 2 + 4, text_anchor="end", class_="tick"),
+        tag("text", "predicted", x=left - 10, y=lane * 1.5 + gap + 4, text_anchor="end", class_="tick"),
+    ]
+    for turn, (label, guess) in enumerate(zip(true, predicted, strict=True)):
+        start = left + cell * turn
+        shape = {"x": start, "width": cell - min(2, cell / 5), "height": lane, "rx": 2}
+        parts.append(
+            tag("rect", x_title(f"turn {turn + 1}, predicted {guess}"), **shape, y=lane + gap, fill=colours[guess])
+        )
+        if label is None:
+            parts.append(tag("rect", x_title(f"turn {turn + 1}, no label"), **shape, y=0, class_="unlabelled"))
+            continue
+        parts.append(tag("rect", x_title(f"turn {turn + 1}, true {label}"), **shape, y=0, fill=colours[label]))
+        if label != guess:
+            middle, size = start + shape["width"] / 2, min(3.0, cell / 2.5)
+            high, low = lane + gap / 2 - size, lane + gap / 2 + size
+            path = f"M{middle - size:.1f},{high:.1f}L{middle + size:.1f},{low:.1f}"
+            path += f"M{middle - size:.1f},{low:.1f}L{middle + size:.1f},{high:.1f}"
+            parts.append(tag("path", d=path, class_="wrong"))
+    return _svg(width, 2 * lane + gap, "True and predicted labels along the dialogue", parts)
+
+
+def nice_ticks(low: float, high: float, whole: bool = False) -> list[float]:
+    """Four to eight round values that span ``low`` to ``high``; ``whole`` allows whole numbers alone."""
+    span = max(high - low, 1e-9 if not whole else 1.0)
+    step = 10.0 ** math.floor(math.log10(span / 4))
+    step *= next(factor for factor in (1, 2, 2.5, 5, 10) if span / (step * factor) <= 6)
+    if whole:
+        step = max(1, round(step))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(step * index, 10) for index in range(first, max(last, first + 1) + 1)]
+
+
+def x_title(text: str) -> Html:
+    """What a pointer over a shape shows."""
+    return tag("title", text)
+
+
+def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    return lambda value: start + (value - low) / (high - low) * (end - start)
+
+
+def _grid(ticks: Sequence[float], y: Callable[[float], float], left: float, right: float) -> list[Html]:
+    parts = []
+    for tick in ticks:
+        parts += [
+            tag("line", x1=left, x2=right, y1=y(tick), y2=y(tick), class_="grid"),
+            tag("text", f"{tick:g}", x=left - 8, y=y(tick) + 4, text_anchor="end", class_="tick"),
+        ]
+    return parts
+
+
+def _beside(x: float, width: float) -> dict[str, str | float]:
+    """Text placed under ``x`` without leaving the picture."""
+    anchor = "start" if x < 80 else "end" if x > width - 80 else "middle"
+    return {"x": x, "text_anchor": anchor}
+
+
+def _svg(width: float, height: float, title: str, parts: Sequence[Html]) -> Html:
+    box = f"0 0 {width:.0f} {height:.0f}"
+    return tag("svg", *parts, viewBox=box, width=width, role="img", aria_label=title)

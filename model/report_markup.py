@@ -1,0 +1,55 @@
+"""HTML and SVG as nested calls: what is not markup already is escaped, so that no label or transcript can be markup."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+
+_VOID = {"meta", "br"}
+
+
+class Html(str):
+    """Text that is markup already."""
+
+    __slots__ = ()
+
+
+Child = str | int | Html
+
+
+def tag(name: str, *children: Child, **attributes: str | float | None) -> Html:
+    """One element. ``class_`` is ``class``, ``stroke_width`` is ``stroke-width``; ``None`` leaves an attribute out.
+
+    >>> tag("p", "a < b", tag("b", "c"), class_="note")
+    '<p class="note">a &lt; b<b>c</b></p>'
+    """
+    named = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
+    opening = "".join(f' {key}="{html.escape(_attribute(value))}"' for key, value in named.items())
+    if name in _VOID:
+        return Html(f"<{name}{opening}>")
+    return Html(f"<{name}{opening}>{join(children)}</{name}>")
+
+
+def join(children: Iterable[Child]) -> Html:
+    """Children side by side; plain text is escaped."""
+    return Html("".join(child if isinstance(child, Html) else html.escape(str(child)) for child in children))
+
+
+def table(head: Iterable[Child], rows: Iterable[Iterable[Child]], class_: str | None = None) -> Html:
+    """A table whose first column names its rows; the others are set as numbers."""
+    headings = tag("tr", *(tag("th", cell, scope="col") for cell in head))
+    body = [
+        tag("tr", *(tag("td", cell) if column else tag("th", cell, scope="row") for column, cell in enumerate(row)))
+        for row in rows
+    ]
+    return tag("div", tag("table", tag("thead", headings), tag("tbody", *body), class_=class_), class_="scroll")
+
+
+def section(title: str, *children: Child, lead: Child = "") -> Html:
+    """A section with its heading and, under it, one sentence that says what to look at."""
+    explained = [tag("p", lead, class_="lead")] if lead else []
+    return tag("section", tag("h2", title), *explained, *children)
+
+
+def _attribute(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.2f}".rstrip("0").rstrip(".")
