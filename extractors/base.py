@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.schema import Modality, Status, Utterance
+from pipeline.errors import ExtractionError, MediaError
+from pipeline.schema import MediaSpan, Modality, Status, Utterance
+from pipeline.settings import Settings
+
+
+class ExtractorSettings(Settings):
+    """Base of an extractor's settings. Those named in ``run_only`` say how to compute, never what."""
+
+    run_only: ClassVar[frozenset[str]] = frozenset()
+
+    def numbers(self) -> dict[str, Any]:
+        """The settings that change numbers, as plain values: what enters the fingerprint."""
+        return self.model_dump(mode="json", exclude=set(self.run_only))
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,18 @@ class Failure:
 
 
 Outcome = Feature | Failure
+
+
+def media_failure(error: MediaError, span: MediaSpan) -> Failure:
+    """The stored form of what is wrong with a media file.
+
+    Raises:
+        ExtractionError: the file was there when the manifest was made and is gone now. Stored under the file's digest,
+            ``missing_media`` would outlast an unmounted disk.
+    """
+    if error.status == Status.MISSING_MEDIA and span.sha256:
+        raise ExtractionError(f"{span.path}: expected the file that ingest found, found none; mount it or ingest again")
+    return Failure(Status(error.status), error.reason)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,15 @@ from functools import cached_property
 from pathlib import Path
 
 from extractors.base import ExtractorSpec, Failure, Feature, Outcome
+from extractors.files import Sha256, sha256_of
 from pipeline.importers import ImportedFeatures, read_features
 from pipeline.schema import Modality, Status, Utterance
+
+_ABSENT = {
+    Modality.TEXT: Status.MISSING_TRANSCRIPT,
+    Modality.AUDIO: Status.MISSING_MEDIA,
+    Modality.VISUAL: Status.MISSING_MEDIA,
+}
 
 
 class ImportedExtractor:
@@ -19,7 +26,7 @@ class ImportedExtractor:
 
     columns = None
 
-    def __init__(self, path: Path, modality: Modality, sha256: Callable[[Path], str]) -> None:
+    def __init__(self, path: Path, modality: Modality, sha256: Sha256 = sha256_of) -> None:
         self._path = path
         self._modality = modality
         self._sha256 = sha256
@@ -27,14 +34,33 @@ class ImportedExtractor:
     @cached_property
     def spec(self) -> ExtractorSpec:
         """The numbers depend on the file's bytes alone."""
-        return ExtractorSpec(self._modality, "extractors.imported", {}, weights={"file": self._sha256(self._path)})
+        return ExtractorSpec(self._modality, __name__, {}, weights={"file": self._sha256(self._path)})
 
     @cached_property
     def _features(self) -> ImportedFeatures:
         return read_features(self._path)
 
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self._features.manifest.table["utterance"])}
+
     def extract(
         self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
     ) -> list[Outcome]:
-        """The stored row of each utterance; one without this modality is a typed failure."""
-        raise AssertionError
+        """The stored row of each utterance; one without this modality is a typed failure.
+
+        Raises:
+            UnsafePickleError: the pickle asks for more than plain data.
+            CorpusError: the file is not a feature file.
+        """
+        outcomes: list[Outcome] = []
+        present = self._features.present.get(self._modality)
+        for utterance in utterances:
+            row = self._rows[utterance.id]
+            if present is None or not present[row]:
+                reason = f"{utterance.id}: expected {self._modality} features, found none in {self._path.name}"
+                outcomes.append(Failure(_ABSENT[self._modality], reason))
+            else:
+                outcomes.append(Feature(self._features.features[self._modality][row]))
+        progress(len(utterances))
+        return outcomes

@@ -53,7 +53,7 @@ def extractor_of(project_json: str, modality: Modality) -> Extractor:
     project = Project.model_validate_json(project_json)
     sha256 = Workspace(project).digests().one
     if project.corpus.kind == "features":
-        return ImportedExtractor(project.corpus.root, modality, sha256)
+        return ImportedExtractor(project.corpus.path, modality, sha256)
     match modality:
         case Modality.TEXT:
             return TextExtractor(project.text, sha256)

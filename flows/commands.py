@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import cells, corpus, learning, project, show
-from flows.progress import bar
+from flows.progress import counted
 from flows.project import Project
 from flows.workspace import Workspace, relative
 from pipeline.errors import BigFusionError, CorpusError, SettingsError, TrainingError
@@ -69,7 +69,7 @@ def init(options: Options) -> Answer:
 def ingest(options: Options) -> Answer:
     """Scan the corpus and keep its manifest. Needs no Prefect: it takes seconds and changes nothing else."""
     mine = options.project()
-    with Workspace(mine).exclusive(), bar("ingest", None, " files") as progress:
+    with Workspace(mine).exclusive(), counted("ingest", " files") as progress:
         found = corpus.ingest(mine, progress)
     path = Workspace(mine).manifest
     data = found.manifest.summary(path)
@@ -79,7 +79,7 @@ def ingest(options: Options) -> Answer:
 def plan(options: Options) -> Answer:
     """What a run would do, and why. Writes nothing but caches."""
     mine = options.project()
-    with bar("plan", None, " files") as progress:
+    with counted("plan", " files") as progress:
         found = corpus.look(mine, progress)
     planned = cells.plan(mine, found.manifest)
     run = learning.run_of(mine, found.manifest, planned)
@@ -174,9 +174,10 @@ def demo(options: Options) -> Answer:
     from pipeline.demo.build import build
 
     folder = options.folder or Path("demo")
-    with bar("demo corpus", None, " clips") as progress:
+    with counted("demo corpus", " clips") as progress:
         built = build(folder / "MELD.Raw", progress)
-    log.info("demo: %s", built.sentence)
+    made = f"{built.made} files made" if built.made else "complete already"
+    log.info("demo: %d utterances of real media in %s: %s", built.utterances, relative(built.folder.resolve()), made)
     config = folder / project.DEFAULT_CONFIG
     if not config.exists():
         project.write_config(config, "demo", None)
@@ -233,7 +234,7 @@ def status(options: Options) -> Answer:
 
 def _run(mine: Project, options: Options) -> Answer:
     """The whole road; where nothing is to do, says so without starting Prefect."""
-    with bar("plan", None, " files") as progress:
+    with counted("plan", " files") as progress:
         found = corpus.look(mine, progress)
     planned = cells.plan(mine, found.manifest, options.retry_failed)
     current = learning.run_of(mine, found.manifest, planned)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from flows.project import Project
 from flows.workspace import Workspace
 from pipeline.corpora import scan
+from pipeline.corpora.assemble import Progress, silent
 from pipeline.errors import CorpusError
 from pipeline.manifest import Manifest
 
@@ -20,7 +20,7 @@ class Ingested:
     changed: bool
 
 
-def look(project: Project, progress: Callable[[int], None] = lambda done: None) -> Ingested:
+def look(project: Project, progress: Progress = silent) -> Ingested:
     """Scan the corpus as it lies on disk now, and compare it with the manifest that is kept. Writes nothing.
 
     Raises:
@@ -34,7 +34,7 @@ def look(project: Project, progress: Callable[[int], None] = lambda done: None) 
     return Ingested(manifest, changed)
 
 
-def ingest(project: Project, progress: Callable[[int], None] = lambda done: None) -> Ingested:
+def ingest(project: Project, progress: Progress = silent) -> Ingested:
     """Scan the corpus and keep its manifest in the workspace.
 
     Raises:

@@ -7,7 +7,7 @@ import logging
 from prefect import flow
 
 from flows import corpus
-from flows.progress import bar
+from flows.progress import counted
 from flows.project import Project
 
 log = logging.getLogger("bigfusion")
@@ -16,7 +16,7 @@ log = logging.getLogger("bigfusion")
 @flow(name="ingest", flow_run_name="ingest {project.corpus.kind}")
 def ingest(project: Project) -> str:
     """Scan the corpus, keep its manifest, return the manifest's digest."""
-    with bar("ingest", None, " files") as progress:
+    with counted("ingest", " files") as progress:
         found = corpus.ingest(project, progress)
     counts = found.manifest.counts()
     log.info(

@@ -13,12 +13,28 @@ _SILENT_SECONDS = 2.0
 
 @contextmanager
 def bar(label: str, total: int | None, unit: str = " cells") -> Iterator[Callable[[int], None]]:
-    """A bar of ``total`` steps (``None``: unknown) that appears after two seconds; yields what moves it on."""
-    with tqdm(
-        total=total, desc=label, unit=unit, delay=_SILENT_SECONDS, disable=not sys.stderr.isatty(), dynamic_ncols=True,
-        leave=False,
-    ) as shown:  # fmt: skip
+    """A bar of ``total`` steps that appears after two seconds; yields what moves it on by so many steps."""
+    with _shown(label, total, unit) as shown:
         yield lambda done: void(shown.update(done))
+
+
+@contextmanager
+def counted(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar whose length becomes known on the way; yields what is called with ``(done, total)``."""
+    with _shown(label, None, unit) as shown:
+
+        def progress(done: int, total: int) -> None:
+            shown.total = total
+            shown.update(done - shown.n)
+
+        yield progress
+
+
+def _shown(label: str, total: int | None, unit: str) -> tqdm[None]:
+    disable = not sys.stderr.isatty()
+    return tqdm(
+        total=total, desc=label, unit=unit, delay=_SILENT_SECONDS, disable=disable, dynamic_ncols=True, leave=False
+    )
 
 
 def void(_: object) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +16,20 @@ from extractors.audio import AudioSettings
 from extractors.text import TextSettings
 from extractors.visual import VisualSettings
 from model.config import ModelSettings, TrainSettings
+from pipeline.atomic import write_whole
 from pipeline.corpora import CorpusSettings
 from pipeline.errors import SettingsError
 from pipeline.settings import Settings, assign, merge, read_toml, validate
 
+log = logging.getLogger("bigfusion")
+
 DEFAULT_CONFIG = Path("bigfusion.toml")
 PRESETS = ("meld", "iemocap", "demo")
-_FOLDERS = {"corpus": ("root", "media_root"), "workspace": ("path", "store"), "visual": ("detector_path", "weights")}
+_FOLDERS = {
+    "corpus": ("root", "path", "media_root"),
+    "workspace": ("path", "store"),
+    "visual": ("detector_path", "weights"),
+}
 
 
 class WorkspaceSettings(Settings):
@@ -69,10 +79,10 @@ def load(config: Path | None = None, preset: str | None = None, assignments: Seq
     Raises:
         SettingsError: a file is missing or not TOML, a key is unknown, a value does not fit.
     """
-    path = config or DEFAULT_CONFIG
+    path = config or _default_config(preset)
     own = {} if config is None and preset and not path.exists() else read_toml(path)
     preset = preset or own.get("preset")
-    table = merge(read_preset(preset), own) if preset else own
+    table = merge(_below(read_preset(preset), own), own) if preset else own
     table = assign(table, assignments)
     if preset:
         table["preset"] = preset
@@ -81,6 +91,15 @@ def load(config: Path | None = None, preset: str | None = None, assignments: Seq
             f"{path}: expected a [corpus] table or a preset, found neither; see `bigfusion init --help`"
         )
     return validate(Project, _resolved(table, path.resolve().parent), str(path))
+
+
+def _default_config(preset: str | None) -> Path:
+    """``bigfusion.toml`` here; where there is none, the demo's, so that commands typed after the demo find it."""
+    demo = Path("demo") / DEFAULT_CONFIG
+    if preset in (None, "demo") and not DEFAULT_CONFIG.exists() and demo.exists():
+        log.info("no %s here: the demo's settings (%s) are used", DEFAULT_CONFIG, demo)
+        return demo
+    return DEFAULT_CONFIG
 
 
 def read_preset(name: str) -> dict[str, Any]:
@@ -98,6 +117,54 @@ def read_preset(name: str) -> dict[str, Any]:
 def preset_text(name: str) -> str:
     """A shipped preset's TOML with its comments."""
     return (resources.files("flows") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def write_config(path: Path, preset: str, root: str | None) -> None:
+    """Write a settings file that says everything that ``preset`` says, with its comments.
+
+    Raises:
+        SettingsError: there is no such preset, or the file exists already.
+    """
+    read_preset(preset)
+    text = (
+        f"# Settings of a bigfusion project. Folders are meant from this file's own folder; `bigfusion plan` checks it.\n"
+        f'preset = "{preset}"\n\n'
+    ) + preset_text(preset)
+    if root is not None:
+        text = re.sub(r'^root = "[^"]*"', lambda _: f"root = {json.dumps(root)}", text, flags=re.MULTILINE)
+    _write_new(path, text)
+
+
+def write_import_config(path: Path, features: Path, preset: str | None) -> None:
+    """Write the settings file of a project whose features come from a file.
+
+    Raises:
+        SettingsError: there is no such preset, or the file exists already.
+    """
+    above = ""
+    if preset is not None:
+        read_preset(preset)
+        above = f'preset = "{preset}"                # the model and training settings\n'
+    _write_new(
+        path,
+        "# Settings of a bigfusion project on features of your own.\n"
+        f'{above}\n[corpus]\nkind = "features"\npath = {json.dumps(str(features))}\n',
+    )
+
+
+def _write_new(path: Path, text: str) -> None:
+    if path.exists():
+        raise SettingsError(f"{path}: exists already and is left as it is; edit it, or name another folder")
+    try:
+        write_whole(path, text.encode())
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written ({error.strerror}); name a folder that can") from error
+
+
+def _below(preset: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The preset without its corpus, where the project has a corpus of another kind."""
+    kind = own.get("corpus", {}).get("kind") if isinstance(own.get("corpus"), Mapping) else None
+    return {name: part for name, part in preset.items() if name != "corpus" or kind in (None, part["kind"])}
 
 
 def _resolved(table: dict[str, Any], base: Path) -> dict[str, Any]:

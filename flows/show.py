@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.learning import Run
 from flows.project import Project
-from model.report import table as results_table
+from model.report.table import table as results_table
 from pipeline.plan import State
 
 _SKIPPED_SHOWN = 8

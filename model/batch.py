@@ -72,10 +72,10 @@ def collate(dialogues: Sequence[Dialogue], pad_to: int | None = None) -> Batch:
     for row, dialogue in enumerate(dialogues):
         real = slice(0, len(dialogue))
         mask[row, real] = True
-        speakers[row, real] = torch.from_numpy(dialogue.speakers)
-        labels[row, real] = torch.from_numpy(dialogue.labels)
+        speakers[row, real] = torch.tensor(dialogue.speakers)
+        labels[row, real] = torch.tensor(dialogue.labels)
         for name in widths:
-            present[name][row, real] = torch.from_numpy(dialogue.present[name])
+            present[name][row, real] = torch.tensor(dialogue.present[name])
             values = np.where(dialogue.present[name][:, None], dialogue.features[name], 0)
             features[name][row, real] = torch.from_numpy(values.astype(np.float32, copy=False))
     return Batch(features, present, mask, speakers, labels)

@@ -148,7 +148,8 @@ def _chosen(widths: Mapping[str, int], settings: ModelSettings) -> dict[str, int
 def classification_loss(output: Output, batch: Batch) -> Tensor:
     """Eq. 11: mean cross-entropy over the labelled real utterances; 0, with a gradient of 0, where there is none."""
     labelled = batch.mask & (batch.labels != UNLABELLED)  # (B, N)
-    logits = output.logits[labelled].float()
+    logits = output.logits[labelled]
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision would blur the logarithm
     total = cross_entropy(logits, batch.labels[labelled], reduction="sum")
     return total / labelled.sum().clamp(min=1)
 

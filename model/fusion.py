@@ -34,7 +34,7 @@ class Fusion(nn.Module):
 
     def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         """Fuse; modalities that this network does not use are ignored."""
-        projected = [self._project(name, features[name], present[name]) for name in self.absent]
+        projected = [self._project(name, features[name], present[name]) for name in self.projections]
         joined: Tensor = self.join(torch.cat(projected, dim=-1))  # (B, N, M D) -> (B, N, D)
         return joined
 

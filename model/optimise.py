@@ -70,7 +70,7 @@ class Optimisation:
         )
         self._dialogues = dialogues
         self._steps = -(-len(self._dialogues) // settings.batch_size)
-        self._forward = torch.compile(network, dynamic=True) if settings.compile else network
+        self._forward = torch.compile(network) if settings.compile else network
         self._settings, self._weight, self._seed = settings, contrast_weight, seed
         self._device = next(network.parameters()).device
 
@@ -111,7 +111,7 @@ class Optimisation:
                 "lower train.learning_rate or train.clip"
             )
         self.optimizer.zero_grad()
-        total.backward()
+        torch.autograd.backward(total)
         norm = clip_grad_norm_(self.network.parameters(), self._settings.clip)
         self.optimizer.step()
         contrast = output.contrast.item()

@@ -150,10 +150,10 @@ def mean_of(parts: Sequence[Scores]) -> Mean:
     """Mean and sample deviation of the three headline scores."""
     names = ("weighted_f1", "accuracy", "macro_f1")
     columns = {name: [getattr(part, name) for part in parts] for name in names}
-    deviations = {name: _std(values) for name, values in columns.items()}
+    several = len(parts) > 1
     return Mean(
         **{name: float(np.mean(values)) for name, values in columns.items()},
-        std=Deviation(**deviations) if len(parts) > 1 else None,
+        std=Deviation.model_validate({name: _std(values) for name, values in columns.items()}) if several else None,
         utterances=parts[0].utterances,
     )
 

@@ -39,7 +39,8 @@ class RelationalConvolution(MessagePassing):
         means: Tensor = self.propagate(
             torch.stack([source, slot]), x=(nodes, None), scale=scale, size=(len(nodes), slots)
         )
-        mapped = means.view(len(nodes), -1) @ self.relation_weight.flatten(0, 1)  # (V, R D) @ (R D, D)
+        means = means.view(len(nodes), self.relations * means.shape[1])
+        mapped = means @ self.relation_weight.flatten(0, 1)  # (V, R D) @ (R D, D)
         convolved: Tensor = nodes @ self.self_weight + mapped + self.bias
         return convolved
 

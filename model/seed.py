@@ -47,18 +47,16 @@ def deterministic(threads: int | None = None) -> Iterator[None]:
 
     An operation without such a form (a few, on CUDA alone) warns and runs. The caller's flags are given back.
     """
-    was_on, was_warning = (
+    on, warning = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
-    was_filling, had_threads = torch.utils.deterministic.fill_uninitialized_memory, torch.get_num_threads()
+    before = torch.get_num_threads()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, at its first call
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs a write per allocation
-    torch.set_num_threads(threads or had_threads)
+    torch.set_num_threads(threads or before)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(was_on, warn_only=was_warning)
-        torch.utils.deterministic.fill_uninitialized_memory = was_filling
-        torch.set_num_threads(had_threads)
+        torch.use_deterministic_algorithms(on, warn_only=warning)
+        torch.set_num_threads(before)

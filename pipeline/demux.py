@@ -6,12 +6,15 @@ A file is opened as a local file and as plain media only: no network, no playlis
 from __future__ import annotations
 
 import math
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import av
+from av.stream import Disposition
 
 from pipeline.errors import ExtractionError, MediaError
 from pipeline.schema import MediaSpan, Status
@@ -19,10 +22,11 @@ from pipeline.schema import MediaSpan, Status
 DEMUXERS = "aac,ac3,aiff,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,mpegvideo,ogg,w64,wav,webm"
 """The containers that are opened. Left out on purpose: all that read other files (hls, dash, concat, image2, sdp)."""
 
-EXACT_LENGTH = {"mov", "wav"}
-"""Containers whose header states a stream's true length, so that a shorter stream is a truncated one."""
+INDEXED = {"avi", "matroska", "mov", "wav"}
+"""The containers that can be entered at a given time."""
 
 BROKEN = 0.1  # share of packets that may fail to decode: one lost packet in a clip is no reason to lose the clip
+TRUNCATED = 0.1  # share of a stream that may be missing at its end, for the same reason
 MAX_PIXELS = 1 << 26  # of one frame; more is a damaged header
 
 
@@ -69,7 +73,7 @@ class Source:
         self._kind = kind
         self._limit = limit
         self._timeout = timeout
-        self._name = span.path.name
+        self._path = span.path
         self._broken = 0
         self._packets = 0
         self._spent = 0.0
@@ -82,7 +86,7 @@ class Source:
 
     def error(self, status: Status, expected: str, found: str) -> MediaError:
         """A typed failure of this file."""
-        return MediaError(status, f"{self._name}: expected {expected}, found {found}")
+        return MediaError(status, f"{self._path.name}: expected {expected}, found {found}")
 
     def corrupt(self, expected: str, found: str) -> MediaError:
         """The typed failure ``corrupt_media``."""
@@ -90,7 +94,7 @@ class Source:
 
     def _best_stream(self) -> Any:
         stream = self._container.streams.best(self._kind)
-        if stream is None or "attached_pic" in stream.disposition.name.lower():  # a cover picture is no video
+        if stream is None or stream.disposition & Disposition.attached_pic:  # a cover picture is no video
             status = Status.NO_AUDIO if self._kind == "audio" else Status.NO_VIDEO
             raise self.error(status, f"{self._kind} in it", "no such stream")
         codec = stream.codec_context
@@ -129,24 +133,28 @@ class Source:
             raise self.corrupt(
                 f"{self._kind} that decodes", f"{self._broken} of {self._packets} packets that do not decode"
             )
-        exact = EXACT_LENGTH & set(self._container.format.name.split(","))
-        if exact and self.stream.duration is not None:
+        kind = self._container.format.name.split(",")
+        # MP4's index is exact; other containers' lengths are estimates, or the longest of several streams.
+        if "mov" in kind and self.stream.duration is not None:
             promised = min(self.end, self._stream_end or 0.0)
-            if moment < promised - 0.1 * (promised - self.start) - 0.1:
-                raise self.corrupt(f"{self._kind} up to {promised:.2f} s", f"its end at {moment:.2f} s (truncated?)")
+            if moment < promised - TRUNCATED * (promised - self.start) - 0.1:
+                raise self.corrupt(f"{self._kind} up to {promised:.2f} s", f"its end at {moment:.2f} s (truncated)")
+        # FFmpeg takes what there is of a wav file for its whole length, without a word.
+        if "wav" in kind and (stated := _riff_bytes(self._path)) * (1 - TRUNCATED) > self._path.stat().st_size:
+            raise self.corrupt(f"{stated} bytes", f"{self._path.stat().st_size} (truncated)")
 
     def seconds(self, timestamp: int) -> float:
         """A timestamp of the stream on the file's clock."""
         return float(timestamp * self.stream.time_base) - self._origin
 
     def seek(self, moment: float) -> None:
-        """Go to the last keyframe before ``moment``; a container that cannot seek is read from its beginning."""
-        if moment <= 0:
-            return
-        try:
+        """Go to the last keyframe before ``moment``, where the container has an index; else stay at the beginning.
+
+        Without one FFmpeg guesses from the bit rate: MP3's times are wrong after that, and a transport stream goes on
+        between two keyframes.
+        """
+        if moment > 0 and INDEXED & set(self._container.format.name.split(",")):
             self._container.seek(int((moment + self._origin) / self.stream.time_base), stream=self.stream)
-        except av.FFmpegError:
-            self._container.seek(0)
 
     def packets(self) -> Iterator[Any]:
         """Packets in decoding order up to the span's end. The decoder is to be drained afterwards."""
@@ -169,9 +177,16 @@ class Source:
         frames: list[Any] = []
         try:
             frames = self.stream.codec_context.decode(packet)
-        except av.InvalidDataError:
+        except av.FFmpegError:  # not only InvalidDataError: decoders have errors of their own
             self._broken += 1
         self._spent += time.thread_time() - began
         if self._spent > self._timeout:
             raise self.corrupt(f"to decode it within {self._timeout:g} s of processor time", "that it takes longer")
         return frames
+
+
+def _riff_bytes(path: Path) -> int:
+    """How long a RIFF file says it is, in bytes; 0 where it does not (streamed files state 0 or all ones)."""
+    with path.open("rb") as file:
+        kind, size = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
+    return size + 8 if kind == b"RIFF" and 0 < size < 0xFFFFFFFF else 0

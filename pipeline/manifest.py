@@ -17,7 +17,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -65,10 +64,9 @@ class Manifest:
     ) -> Manifest:
         """A manifest from columns of plain values. Text columns left out are empty, seconds left out NaN."""
         rows = len(columns["utterance"])
-        blank = {TEXT: "", SECONDS: np.nan}
-        table = pd.DataFrame({f.name: columns.get(f.name, [blank.get(f.type)] * rows) for f in SCHEMA})
-        arrow = arrow_table(corpus, table)
-        return cls(corpus, root, tuple(labels), arrow.to_pandas(), tuple(skipped))
+        blank = {TEXT: "", SECONDS: math.nan}
+        whole = {f.name: columns[f.name] if f.name in columns else [blank.get(f.type)] * rows for f in SCHEMA}
+        return cls(corpus, root, tuple(labels), arrow_table(corpus, whole).to_pandas(), tuple(skipped))
 
     def __len__(self) -> int:
         return len(self.table)
@@ -77,6 +75,10 @@ class Manifest:
     def digest(self) -> str:
         """SHA-256 over the rows, their order, the labels and the media's digests; paths do not count."""
         return content_digest(arrow_table(self.corpus, self.table), self.labels)
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.table["utterance"].tolist())}
 
     def counts(self) -> dict[str, dict[str, Any]]:
         """``{"dialogues": {split: n}, "utterances": {split: n}, "labels": {split: {label: n}}}``, splits that exist."""
@@ -110,13 +112,12 @@ class Manifest:
         """
         table = self.table
         if ids is not None:
-            place = {name: row for row, name in enumerate(table["utterance"].tolist())}
-            unknown = next((name for name in ids if name not in place), None)
+            unknown = next((name for name in ids if name not in self._rows), None)
             if unknown is not None:
                 raise CorpusError(
                     f"{self.corpus}: no utterance {unknown!r} in the manifest; `bigfusion ingest` lists them"
                 )
-            table = table.iloc[[place[name] for name in ids]]
+            table = table.iloc[[self._rows[name] for name in ids]]
         names, texts = table["utterance"].tolist(), table["text"].tolist()
         audio = self._spans(table, "audio", [""] * len(table))
         visual = self._spans(table, "visual", table["crop"].tolist())

@@ -173,7 +173,9 @@ def _sampled(source: Source, rate: float) -> Iterator[tuple[float, Any]]:
     if not decoded:
         raise source.corrupt("frames that decode", "none")
     if not sampled:
-        raise source.error(Status.TOO_SHORT, "a frame within the span", f"none between {source.start:g} and {source.end:g} s")
+        raise source.error(
+            Status.TOO_SHORT, "a frame within the span", f"none between {source.start:g} and {source.end:g} s"
+        )
 
 
 def _moment(source: Source, frame: Any, before: float) -> float:
@@ -209,11 +211,11 @@ class _Converter:
             interpolation=Interpolation.AREA,
             threads=1,
         )
-        return Frame(moment, self._view(grey.to_ndarray(), turns), self._view(small.to_ndarray(), turns))
+        return Frame(moment, self._view(grey, turns), self._view(small, turns))
 
-    def _view(self, picture: NDArray[np.uint8], turns: int) -> NDArray[np.uint8]:
-        """``picture`` turned upright and cropped."""
-        picture = np.rot90(picture, turns)
+    def _view(self, frame: Any, turns: int) -> NDArray[np.uint8]:
+        """``frame`` as an array, turned upright and cropped."""
+        picture = np.rot90(frame.to_ndarray(), turns)
         middle = picture.shape[1] // 2
         if self._crop == "left":
             picture = picture[:, :middle]

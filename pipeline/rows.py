@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,31 +43,31 @@ CONTROL = r"[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}]"
 _ODD_SEGMENT = r"(^|/)\.{0,2}(/|$)|\\"
 
 
-def arrow_table(corpus: str, table: pd.DataFrame) -> pa.Table:
-    """``table`` in :data:`SCHEMA`, NaN where seconds are null.
+def arrow_table(corpus: str, table: pd.DataFrame | Mapping[str, Any]) -> pa.Table:
+    """``table``, a frame or columns by name, in :data:`SCHEMA`; NaN where seconds are null.
 
     Raises:
         CorpusError: a column is missing or not of its type, or a text is null.
     """
-    if tuple(table.columns) != COLUMNS:
-        raise CorpusError(
-            f"{corpus}: expected the columns {', '.join(COLUMNS)}, found {', '.join(map(str, table.columns))}"
-        )
-    arrays = []
-    for column in SCHEMA:
-        try:
-            array = pa.array(table[column.name], type=column.type, from_pandas=True)
-        except (pa.ArrowException, UnicodeError) as error:
-            reason = str(error).splitlines()[0]
-            raise CorpusError(f"{corpus}: column {column.name}: expected {column.type}, found {reason}") from None
-        array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-        if column.type == SECONDS:
-            array = pc.fill_null(array, np.nan)
-        elif array.null_count:
-            row = pc.index(pc.is_null(array), True).as_py()
-            raise CorpusError(f"{corpus}: row {row}: expected a value in column {column.name}, found none")
-        arrays.append(array)
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+    if tuple(table) != COLUMNS:
+        raise CorpusError(f"{corpus}: expected the columns {', '.join(COLUMNS)}, found {', '.join(map(str, table))}")
+    return pa.Table.from_arrays([_arrow_column(corpus, column, table[column.name]) for column in SCHEMA], schema=SCHEMA)
+
+
+def _arrow_column(corpus: str, column: pa.Field, values: Any) -> pa.Array:
+    try:
+        # pandas' empty text column has no Arrow type to trust
+        array = pa.array(values if len(values) else [], type=column.type, from_pandas=True)
+    except (pa.ArrowException, UnicodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CorpusError(f"{corpus}: column {column.name}: expected {column.type}, found {reason}") from None
+    array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    if column.type == SECONDS:
+        return pc.fill_null(array, np.nan)
+    if array.null_count:
+        row = pc.index(pc.is_null(array), True).as_py()
+        raise CorpusError(f"{corpus}: row {row}: expected a value in column {column.name}, found none")
+    return array
 
 
 def content_digest(table: pa.Table, labels: Sequence[str]) -> str:

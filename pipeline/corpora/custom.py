@@ -23,13 +23,13 @@ from pydantic import Field
 
 from pipeline.corpora.assemble import Progress, assemble, silent
 from pipeline.corpora.deal import deal
-from pipeline.corpora.encoding import plain
-from pipeline.corpora.table import Table, read_table
 from pipeline.digest import FileDigests
+from pipeline.encoding import plain
 from pipeline.errors import CorpusError
 from pipeline.manifest import Manifest
 from pipeline.schema import Split
 from pipeline.settings import Settings
+from pipeline.tables import Table, read_table
 
 SPLITS = {split.value: split.value for split in Split} | dict.fromkeys(("dev", "val", "validation"), Split.VALID.value)
 

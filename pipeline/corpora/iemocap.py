@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.corpora.assemble import Progress, assemble, columns_of, corpus_folder, silent
-from pipeline.corpora.encoding import plain, read
 from pipeline.corpora.iemocap_happy import BENCHMARK_HAPPY
 from pipeline.digest import FileDigests
+from pipeline.encoding import plain, read
 from pipeline.errors import CorpusError
+from pipeline.labels import IEMOCAP as LABELS
 from pipeline.manifest import Manifest
 from pipeline.schema import Skipped, Split
 from pipeline.settings import Settings
-
-LABELS = ("hap", "sad", "neu", "ang", "exc", "fru")
-"""The field's codes 0-5."""
 
 UNSCORED = ("xxx", "sur", "fea", "dis", "oth")
 """Labels that exist and that the six-way task leaves out; ``xxx``: the raters did not agree."""

@@ -15,15 +15,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pipeline.corpora.assemble import Progress, assemble, columns_of, corpus_folder, silent
-from pipeline.corpora.encoding import plain, read
 from pipeline.digest import FileDigests
+from pipeline.encoding import plain, read
 from pipeline.errors import CorpusError
+from pipeline.labels import MELD as LABELS
 from pipeline.manifest import Manifest
 from pipeline.schema import Skipped, Split
 from pipeline.settings import Settings
-
-LABELS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
-"""The field's codes 0-6."""
 
 COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
 LONGEST_RECORD = 10

@@ -50,7 +50,9 @@ SOUND_FORMATS = ((48_000, "mono"), (44_100, "stereo"), (48_000, "mono"), (48_000
 
 @dataclass(frozen=True)
 class Built:
-    """A demo corpus that stands complete. ``made`` counts the files written this time: 0 means that it stood already."""
+    """A complete demo corpus: ``made`` counts the files written this time (0: it stood already), ``expected`` is what
+    ``EXPECTED`` says of its utterances.
+    """
 
     folder: Path
     utterances: int
@@ -60,7 +62,7 @@ class Built:
 
 @dataclass(frozen=True)
 class Stamp:
-    """What ``demo.json`` says: the recipe, and every file with its SHA-256, or ``None`` while the build is under way."""
+    """What ``demo.json`` says: the recipe, and each file's SHA-256, ``None`` while the build is under way."""
 
     recipe: str
     files: Mapping[str, str | None]

@@ -103,7 +103,7 @@ def _silhouette(width: int, height: int, zoom: float) -> NDArray[np.float64]:
     below = (middle[0], middle[1] + round(150 * zoom))
     for centre, half_axes in ((middle, (52, 78)), (below, (130, 100))):
         cv2.ellipse(shape, centre, tuple(round(axis * zoom) for axis in half_axes), 0, 0, 360, 1.0, cv2.FILLED)
-    return cv2.GaussianBlur(shape, (0, 0), 8 * zoom)
+    return np.asarray(cv2.GaussianBlur(shape, (0, 0), 8 * zoom))
 
 
 @lru_cache(maxsize=8)
@@ -113,4 +113,4 @@ def _load(package: str, path: str) -> Picture:
     picture = cv2.imread(str(folder / path))
     if picture is None:
         raise CorpusError(f"demo corpus: expected the image {path} in the package {package}, found none; reinstall it")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    return np.ascontiguousarray(picture[..., ::-1])

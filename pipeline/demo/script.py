@@ -18,7 +18,7 @@ PLAY = Path(__file__).with_name("script.txt")
 
 @dataclass(frozen=True)
 class Line:
-    """One utterance of the play. As in MELD, dialogues are counted from 0 in every split, utterances in every dialogue."""
+    """One utterance of the play. As in MELD, a dialogue's number counts from 0 in every split."""
 
     split: Split
     dialogue: int
@@ -65,8 +65,8 @@ EXPECTED = {
 }
 """What extraction must say of the clips that are spoilt on purpose; every other clip is good.
 
-``missing_media`` and ``corrupt_media`` (cut off in the middle of writing) concern sound and picture, ``silent`` (digital
-silence) and ``no_audio`` (no such stream) the sound alone, ``no_face`` (a landscape) the picture alone.
+``missing_media`` (no such file) and ``corrupt_media`` (its second half was never written) concern sound and picture,
+``silent`` (digital silence) and ``no_audio`` (no such stream) the sound alone, ``no_face`` (a cup) the picture alone.
 """
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -52,7 +53,7 @@ class Delivery:
         return Delivery(*(mine + part * (theirs - mine)).tolist())
 
     def varied(self, draw: np.random.Generator) -> Delivery:
-        """This delivery as one person says it one time: a little faster or slower, higher or lower, louder or softer."""
+        """This delivery on one occasion: a little faster or slower, higher or lower, louder or softer."""
         return Delivery(
             rate=self.rate * draw.normal(1, 0.06),
             pitch=float(np.clip(draw.normal(self.pitch, 6), 5, 95)),
@@ -116,15 +117,15 @@ def _synthesise(text: str, voice: str, delivery: Delivery) -> tuple[Samples, int
     """What eSpeak makes of ``text``: samples (S,) in [-1, 1] and their rate in Hz."""
     parts: list[NDArray[np.int16]] = []
 
-    @_Receiver
     def receive(samples: ctypes._Pointer[ctypes.c_short], count: int, events: int) -> int:
         if samples and count:
             parts.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0  # go on
 
+    callback = _Receiver(receive)  # a name of its own: ctypes keeps no reference
     with _fresh_engine() as (engine, rate):
-        engine.espeak_SetSynthCallback(receive)
-        if engine.espeak_SetVoiceByName(voice.encode()):
+        engine.espeak_SetSynthCallback(callback)
+        if not _has_variant(voice) or engine.espeak_SetVoiceByName(voice.encode()):
             raise CorpusError(f"demo corpus: voice {voice!r}: expected one that eSpeak NG has, such as en-us+f3")
         engine.espeak_ng_SetRandSeed(ctypes.c_long(1))
         for parameter, value in ((RATE, delivery.rate), (PITCH, delivery.pitch), (RANGE, delivery.range)):
@@ -133,7 +134,13 @@ def _synthesise(text: str, voice: str, delivery: Delivery) -> tuple[Samples, int
         size = ctypes.c_size_t(len(encoded) + 1)
         if engine.espeak_Synth(encoded, size, 0, 1, 0, UTF8, None, None) or not parts:
             raise CorpusError(f"demo corpus: eSpeak NG made no speech of {text!r}; give it words")
-    return np.concatenate(parts).astype(np.float32) / 32768, rate
+    return np.concatenate(parts) * np.float32(1 / 32768), rate
+
+
+def _has_variant(voice: str) -> bool:
+    """Whether the variant behind the plus sign exists: eSpeak itself would speak without it and say nothing."""
+    _, plus, variant = voice.partition("+")
+    return not plus or (Path(require("espeakng_loader").get_data_path()) / "voices" / "!v" / variant).is_file()
 
 
 @contextmanager
@@ -145,7 +152,10 @@ def _fresh_engine() -> Iterator[tuple[ctypes.CDLL, int]]:
     """
     package = require("espeakng_loader")
     with _engine_in_use:
-        engine = ctypes.CDLL(package.get_library_path())
+        try:
+            engine = ctypes.CDLL(package.get_library_path())
+        except OSError as error:
+            raise CorpusError(f"demo corpus: cannot load eSpeak NG ({error}); reinstall espeakng_loader") from None
         try:
             rate = engine.espeak_Initialize(RETURN_SAMPLES, 0, package.get_data_path().encode(), DONT_EXIT)
             if rate <= 0:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from slow_forms import dialogue
@@ -62,6 +62,7 @@ def test_no_rows_at_all():
     assert standardise(torch.ones(1, 2)).tolist() == [[0, 0]]
 
 
+@settings(deadline=None)
 @given(
     arrays(np.float32, (7, 3), elements=st.floats(width=32)), arrays(np.float32, (4, 3), elements=st.floats(width=32))
 )

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from spikingjelly.activation_based import functional, neuron, surrogate
 
@@ -32,7 +32,8 @@ def test_eq_8_as_it_is_printed():
     torch.testing.assert_close(rates.view(50), total / 6)
 
 
-@given(st.integers(1, 8), st.floats(1.0, 20.0), st.floats(0.1, 3.0), st.integers(0, 2**31))
+@settings(deadline=None)
+@given(st.integers(1, 8), st.floats(1.01, 20.0), st.floats(0.1, 3.0), st.integers(0, 2**31))
 def test_spikingjelly_agrees_step_by_step(steps, tau, threshold, seed):
     current = 2 * torch.randn(4, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     library = neuron.LIFNode(

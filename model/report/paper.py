@@ -27,4 +27,4 @@ PAPER = {
         per_class={"neutral": 80.61, "surprise": 60.59, "sadness": 41.82, "joy": 64.65, "anger": 55.59},
     ),
 }
-"""By the corpus's name in lower case."""
+"""By the corpus's name in small letters."""

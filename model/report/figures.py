@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from model.report_markup import Html, tag
+from model.report.markup import Html, tag
 
 SEED_COLOURS = ("#2b5c8a", "#c8643c", "#4f8a5b", "#8a5a9e", "#b58a1f", "#4a9aa8", "#a84a6a", "#6b7280")
 """A colour a seed, in order; they repeat after eight."""
@@ -15,8 +15,8 @@ _EMOTIONS = {
     "neutral": "#9aa3af",
     "joy": "#e9b949",
     "surprise": "#9673c9",
-    "sadness": "#4a7fb5",
-    "anger": "#c94f45",
+    "sadness": "#3a6ea5",
+    "anger": "#b8392f",
     "fear": "#54478c",
     "disgust": "#6f9457",
     "excitement": "#e58a3c",
@@ -71,10 +71,10 @@ def ink_on(colour: str) -> str:
     return "#000000" if luminance > 0.18 else "#ffffff"
 
 
-def score_strip(seeds: Sequence[float], mean: float, marks: Sequence[Mark]) -> Html:
-    """Each seed's score, their mean, and the values to compare with, on one axis in points."""
-    width, left, right, axis = 660, 24, 24, 66
-    everything = [*seeds, mean, *(mark.value for mark in marks)]
+def score_strip(seeds: Sequence[tuple[int, float]], mean: float, marks: Sequence[Mark]) -> Html:
+    """The score of each (seed, score), their mean, and the values to compare with, on one axis in points."""
+    width, left, right, axis, radius = 660, 24, 24, 84, 5
+    everything = [mean, *(score for _, score in seeds), *(mark.value for mark in marks)]
     low = max(0, 10 * math.floor((min(everything) - 4) / 10))
     high = min(100, 10 * math.ceil((max(everything) + 4) / 10))
     x = _scale(low, high, left, width - right)
@@ -89,14 +89,17 @@ def score_strip(seeds: Sequence[float], mean: float, marks: Sequence[Mark]) -> H
             tag("line", x1=x(mark.value), x2=x(mark.value), y1=axis - 24, y2=axis + 26, class_="reference"),
             tag("text", f"{mark.name} {mark.value:.1f}", **_beside(x(mark.value), width), y=axis + 38, class_="note"),
         ]
-    for index, seed in enumerate(seeds):
-        colour = SEED_COLOURS[index % len(SEED_COLOURS)]
-        parts.append(tag("circle", x_title(f"seed {index + 1}: {seed:.2f}"), cx=x(seed), cy=axis - 14, r=5, fill=colour))
+    levels = stacked([x(score) for _, score in seeds], 2 * radius + 1)
+    for index, ((seed, score), level) in enumerate(zip(seeds, levels, strict=True)):
+        place = {"cx": x(score), "cy": axis - 8 - level * (2 * radius + 1), "r": radius}
+        fill = SEED_COLOURS[index % len(SEED_COLOURS)]
+        parts.append(tag("circle", _tip(f"seed {seed}: {score:.2f}"), **place, fill=fill))
+    top = axis - 22 - max(levels) * (2 * radius + 1)
     parts += [
-        tag("line", x1=x(mean), x2=x(mean), y1=axis - 30, y2=axis, class_="mean"),
-        tag("text", f"mean {mean:.1f}", x=x(mean), y=axis - 37, text_anchor="middle", class_="strong"),
+        tag("path", d=f"M{x(mean):.1f},{top + 6:.1f}l-4,-6h8z", class_="pointer"),
+        tag("text", f"mean {mean:.1f}", x=x(mean), y=top - 6, text_anchor="middle", class_="strong"),
     ]
-    return _svg(width, 112, "Weighted F1 of each seed beside the values to compare with", parts)
+    return _svg(width, axis + 46, "Weighted F1 of each seed beside the values to compare with", parts)
 
 
 def curves(title: str, lines: Sequence[Curve], unit: str) -> Html:
@@ -163,12 +166,12 @@ def dialogue_strip(true: Sequence[str | None], predicted: Sequence[str], colours
         start = left + cell * turn
         shape = {"x": start, "width": cell - min(2, cell / 5), "height": lane, "rx": 2}
         parts.append(
-            tag("rect", x_title(f"turn {turn + 1}, predicted {guess}"), **shape, y=lane + gap, fill=colours[guess])
+            tag("rect", _tip(f"turn {turn + 1}, predicted {guess}"), **shape, y=lane + gap, fill=colours[guess])
         )
         if label is None:
-            parts.append(tag("rect", x_title(f"turn {turn + 1}, no label"), **shape, y=0, class_="unlabelled"))
+            parts.append(tag("rect", _tip(f"turn {turn + 1}, no label"), **shape, y=0, class_="unlabelled"))
             continue
-        parts.append(tag("rect", x_title(f"turn {turn + 1}, true {label}"), **shape, y=0, fill=colours[label]))
+        parts.append(tag("rect", _tip(f"turn {turn + 1}, true {label}"), **shape, y=0, fill=colours[label]))
         if label != guess:
             middle, size = start + shape["width"] / 2, min(3.0, cell / 2.5)
             high, low = lane + gap / 2 - size, lane + gap / 2 + size
@@ -176,6 +179,19 @@ def dialogue_strip(true: Sequence[str | None], predicted: Sequence[str], colours
             path += f"M{middle - size:.1f},{low:.1f}L{middle + size:.1f},{high:.1f}"
             parts.append(tag("path", d=path, class_="wrong"))
     return _svg(width, 2 * lane + gap, "True and predicted labels along the dialogue", parts)
+
+
+def stacked(places: Sequence[float], size: float) -> list[int]:
+    """The level of each dot of width ``size`` on a line, so that none hides another: 0 lies on the line."""
+    taken: list[list[float]] = []
+    levels = [0] * len(places)
+    for index in sorted(range(len(places)), key=places.__getitem__):
+        free = (level for level, row in enumerate(taken) if places[index] - row[-1] >= size)
+        levels[index] = next(free, len(taken))
+        if levels[index] == len(taken):
+            taken.append([])
+        taken[levels[index]].append(places[index])
+    return levels
 
 
 def nice_ticks(low: float, high: float, whole: bool = False) -> list[float]:
@@ -189,7 +205,7 @@ def nice_ticks(low: float, high: float, whole: bool = False) -> list[float]:
     return [round(step * index, 10) for index in range(first, max(last, first + 1) + 1)]
 
 
-def x_title(text: str) -> Html:
+def _tip(text: str) -> Html:
     """What a pointer over a shape shows."""
     return tag("title", text)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.corpora.encoding import read
+from pipeline.encoding import read
 from pipeline.errors import CorpusError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -106,7 +106,10 @@ def _read_parquet(path: Path, wanted: list[str]) -> Table:
         raise CorpusError(f"{path}: no such file; set corpus.path to your table") from None
     except (OSError, pa.ArrowException) as error:
         raise CorpusError(f"{path}: expected a Parquet file, found {str(error).splitlines()[0]}") from None
-    return Table(path, header, {name: _texts(path, name, table[name]) for name in places})
+    try:
+        return Table(path, header, {name: as_text(name, table[name]) for name in places})
+    except CorpusError as error:
+        raise CorpusError(f"{path}: {error}") from None
 
 
 def _places(path: Path, header: Sequence[str], wanted: Iterable[str]) -> dict[str, int]:
@@ -118,12 +121,16 @@ def _places(path: Path, header: Sequence[str], wanted: Iterable[str]) -> dict[st
     return {name: header.index(name) for name in wanted if name in header}
 
 
-def _texts(path: Path, name: str, column: Any) -> list[str]:
-    """A Parquet column as text; nulls and NaN are ``""``, whole floats lose their ``.0``."""
+def as_text(name: str, column: Any) -> list[str]:
+    """An Arrow column as text; nulls and NaN are ``""``, whole floats lose their ``.0``.
+
+    Raises:
+        CorpusError: it holds lists, bytes or other things that are no text.
+    """
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
     try:
         texts: list[str] = pc.fill_null(pc.cast(column, pa.large_string()), "").to_pylist()
     except pa.ArrowException:
-        raise CorpusError(f"{path}: column {name}: expected text or numbers, found {column.type}") from None
+        raise CorpusError(f"column {name}: expected text or numbers, found {column.type}") from None
     return texts

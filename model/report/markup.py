@@ -17,7 +17,7 @@ class Html(str):
 Child = str | int | Html
 
 
-def tag(name: str, *children: Child, **attributes: str | float | None) -> Html:
+def tag(element: str, /, *children: Child, **attributes: str | float | None) -> Html:
     """One element. ``class_`` is ``class``, ``stroke_width`` is ``stroke-width``; ``None`` leaves an attribute out.
 
     >>> tag("p", "a < b", tag("b", "c"), class_="note")
@@ -25,9 +25,9 @@ def tag(name: str, *children: Child, **attributes: str | float | None) -> Html:
     """
     named = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
     opening = "".join(f' {key}="{html.escape(_attribute(value))}"' for key, value in named.items())
-    if name in _VOID:
-        return Html(f"<{name}{opening}>")
-    return Html(f"<{name}{opening}>{join(children)}</{name}>")
+    if element in _VOID:
+        return Html(f"<{element}{opening}>")
+    return Html(f"<{element}{opening}>{join(children)}</{element}>")
 
 
 def join(children: Iterable[Child]) -> Html:

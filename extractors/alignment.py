@@ -1,0 +1,54 @@
+"""Five facial points -> an upright grey face of 64 x 64 (similarity transform by least squares, Umeyama 1991)."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 64
+
+TEMPLATE: NDArray[np.float64] = (
+    np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
+    * SIDE
+    / 112
+)
+"""Where the points go, (5, 2) as x, y: the mean face of ArcFace (112 x 112, Deng et al. 2019), scaled to ours."""
+
+
+def similarity(points: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The rotation, scale and shift that bring ``points`` closest to ``target``. No reflection.
+
+    Shapes: points, target (P, 2) -> (2, 3), for column vectors (x, y, 1).
+    """
+    points, target = np.asarray(points, np.float64), np.asarray(target, np.float64)
+    centre, target_centre = points.mean(0), target.mean(0)
+    offset, target_offset = points - centre, target - target_centre
+    left, spread, right = np.linalg.svd(target_offset.T @ offset / len(points))  # Eqs. 38-42 of the paper
+    sign = np.array([1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
+    rotation = left @ np.diag(sign) @ right
+    variance = float((offset**2).sum()) / len(points)
+    matrix = rotation * (float(spread @ sign) / variance if variance > 0 else 1.0)
+    return np.column_stack([matrix, target_centre - matrix @ centre])
+
+
+def aligned(grey: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """The face at ``landmarks``, upright. What lies outside the picture repeats its edge.
+
+    Shapes: grey (H, W), landmarks (5, 2) as x, y in pixels: eyes, nose, mouth's corners, each pair left in the picture
+    first -> (64, 64) uint8.
+    """
+    matrix = similarity(landmarks, TEMPLATE)
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    shrink = min(1.0, 2 * scale)
+    if shrink < 1:
+        # Bilinear sampling reads four pixels: a larger step between them would alias.
+        height, width = grey.shape
+        small = (max(round(width * shrink), 1), max(round(height * shrink), 1))
+        grey = cv2.resize(grey, small, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        # Pixel centres lie at half steps: x_small + 1/2 = (x + 1/2) * ratio.
+        ratio = np.array([small[0] / width, small[1] / height])
+        matrix = np.column_stack([matrix[:, :2] / ratio, matrix[:, 2] + matrix[:, :2] @ (0.5 / ratio - 0.5)])
+    return np.asarray(
+        cv2.warpAffine(grey, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )

@@ -1,0 +1,116 @@
+"""How the machine is used: our own threads, the libraries' threads, the device. No feature depends on it.
+
+Two pools that each take every core cost up to eight times their work (torch's, OpenCV's and ours on two cores). Clips
+are therefore computed side by side, one thread each, while the libraries' own threads are held at one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar
+
+from pipeline.errors import ExtractionError
+
+if TYPE_CHECKING:
+    import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def side_by_side(
+    work: Callable[[Item, threading.Event], Result],
+    items: Sequence[Item],
+    threads: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Result]:
+    """``work(item, stop)`` for every item on ``threads`` threads; results in the items' order.
+
+    The first error, Ctrl-C among them, sets ``stop``, drops what has not begun and is raised once the running items
+    have noticed (see :func:`check`). ``progress(1)`` is called in the calling thread as items are done.
+    """
+    stop = threading.Event()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="extract")
+    try:
+        futures = {pool.submit(work, item, stop): index for index, item in enumerate(items)}
+        results = {}
+        for future in as_completed(futures):
+            results[futures[future]] = future.result()
+            progress(1)
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+    return [results[index] for index in range(len(items))]
+
+
+def check(stop: threading.Event) -> None:
+    """Leave a long piece of work whose result nobody waits for any more."""
+    if stop.is_set():
+        raise CancelledError
+
+
+class _LibraryThreads:
+    """A library's process-wide number of threads, lent to whoever computes; the last to leave puts it back."""
+
+    def __init__(self, library: str, read: str, write: str) -> None:
+        self._library, self._read_name, self._write_name = library, read, write
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before = 0
+
+    def _read(self) -> int:
+        return int(getattr(import_module(self._library), self._read_name)())
+
+    def _write(self, count: int) -> None:
+        getattr(import_module(self._library), self._write_name)(count)
+
+    @contextmanager
+    def held_at(self, count: int) -> Iterator[None]:
+        """Set the number for the time of a block."""
+        with self._lock:
+            if self._users == 0:
+                self._before = self._read()
+            self._users += 1
+            self._write(count)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    self._write(self._before)
+
+
+torch_threads = _LibraryThreads("torch", "get_num_threads", "set_num_threads")
+opencv_threads = _LibraryThreads("cv2", "getNumThreads", "setNumThreads")
+
+
+def device_named(name: str) -> torch.device:
+    """``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"`` as a device.
+
+    Raises:
+        ExtractionError: it is not a device's name, or this machine has no such device.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ExtractionError(f"device {name!r}: expected auto, cpu, cuda or cuda:N; correct the setting") from None
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise ExtractionError(
+            f"device {name!r}: found {torch.cuda.device_count()} CUDA devices; set device to auto or cpu"
+        )
+    return device

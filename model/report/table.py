@@ -1,0 +1,69 @@
+"""The results of a run as plain text of fixed width, for a terminal or a log file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from model.report.material import read_metrics
+from model.report.wording import count, points, split_name
+from model.results import Metrics
+from pipeline.schema import Split
+
+
+def table(run: Path) -> str:
+    """Headline scores beside the majority class, scores by class, and what picking on the test split would have shown.
+
+    Raises:
+        TrainingError: the run was not evaluated.
+    """
+    metrics = read_metrics(run)
+    size = metrics.splits[metrics.scored]
+    unseen = "" if metrics.scored is Split.TEST else " (there is no labelled test split)"
+    lines = [
+        f"{split_name(metrics.scored)} split{unseen}: {count(size.dialogues, 'dialogue')}, "
+        f"{count(sum(size.labels.values()), 'labelled utterance')}; {count(len(metrics.seeds), 'seed')}; points",
+        "",
+        *_headline(metrics),
+        "",
+        *_classes(metrics),
+    ]
+    if (picked := metrics.test_picking) is not None:
+        lines += [
+            "",
+            f"picking the best test epoch would have shown {points(picked.weighted_f1)} weighted F1 "
+            f"({picked.inflation_points:+.2f}): not a result",
+        ]
+    return "\n".join(lines)
+
+
+def _headline(metrics: Metrics) -> list[str]:
+    std, majority, shift = metrics.std, metrics.majority, metrics.emotion_shift
+    rows = [["", "mean", "std", f"majority ({majority.label})"]]
+    for name, title in (("weighted_f1", "weighted F1"), ("accuracy", "accuracy"), ("macro_f1", "macro F1")):
+        spread = points(getattr(std, name)) if std else "-"
+        rows.append([title, points(getattr(metrics, name)), spread, points(getattr(majority, name))])
+    spread = points(shift.std.weighted_f1) if shift.std else "-"
+    rows.append([f"weighted F1 on {shift.utterances} emotion shifts", points(shift.weighted_f1), spread, ""])
+    return _aligned(rows)
+
+
+def _classes(metrics: Metrics) -> list[str]:
+    rows = [["class", "F1", "std", "precision", "recall", "support"]]
+    for label, score in metrics.per_class.items():
+        spread = "-" if score.f1_std is None else points(score.f1_std)
+        rows.append(
+            [label, points(score.f1), spread, points(score.precision), points(score.recall), str(score.support)]
+        )
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The first column to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,22 @@
+"""Numbers and names as the report and the table print them."""
+
+from __future__ import annotations
+
+from pipeline.schema import Split
+
+_SPLITS = {Split.TRAIN: "training", Split.VALID: "validation", Split.TEST: "test"}
+
+
+def points(fraction: float) -> str:
+    """A score in points. ``0.6717`` is ``67.17``."""
+    return f"{100 * fraction:.2f}"
+
+
+def split_name(split: Split) -> str:
+    """A split as a word."""
+    return _SPLITS[split]
+
+
+def count(number: int, noun: str) -> str:
+    """``1 seed``, ``5 seeds``."""
+    return f"{number} {noun}" + ("s" if number != 1 else "")

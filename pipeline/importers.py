@@ -1,0 +1,166 @@
+"""Feature files that users already own -> a manifest with its features: the field's pickles, and one Parquet layout.
+
+The Parquet layout: columns dialogue, utterance, speaker, label (whole number), and at least one of text, audio, visual
+(lists of numbers); optionally split, without which every row is ``train``. The order of its rows is the dialogues'.
+
+A modality is absent for an utterance whose row is null or holds no finite number. A number missing inside a row (a
+pitch that could not be measured) is filled with its column's mean over the training rows, and counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline.errors import CorpusError
+from pipeline.feature_pickles import MOST_CLASSES, Conversations, conversations
+from pipeline.labels import IEMOCAP, MELD
+from pipeline.manifest import Manifest
+from pipeline.schema import Modality, Split
+from pipeline.tables import PARQUET, as_text
+from pipeline.unpickle import load
+
+PICKLES = (".pkl", ".pickle", ".p")
+_IEMOCAP_DIALOGUE = re.compile(r"Ses0[1-5][FM]_(impro|script)\w+")
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedFeatures:
+    """Utterances and their features, row for row.
+
+    Shapes: ``features[m]`` (N, F_m) float32, finite, zeros where absent; ``present[m]`` (N,) bool. ``filled[m]`` counts
+    the single numbers that were missing and took their column's training mean. ``layout`` says what was recognised.
+    """
+
+    manifest: Manifest
+    layout: str
+    features: dict[Modality, NDArray[np.float32]]
+    present: dict[Modality, NDArray[np.bool_]]
+    filled: dict[Modality, int]
+
+
+def read_features(path: Path, labels: Sequence[str] = (), name: str = "") -> ImportedFeatures:
+    """Read a feature file.
+
+    ``labels`` names the classes in the order of the file's codes; without it they are IEMOCAP's or MELD's where the
+    file is recognisably one of these, else the codes themselves. ``name`` is the corpus's name (else the file's).
+
+    Raises:
+        UnsafePickleError: a pickle asks for anything but plain containers, strings, numbers and NumPy arrays.
+        CorpusError: the file is missing, of another layout, or its parts do not fit together.
+    """
+    path = path.expanduser().absolute()
+    suffix = path.suffix.lower()
+    if suffix not in (*PARQUET, *PICKLES):
+        raise CorpusError(f"{path}: expected features in a file whose name ends in {', '.join((*PARQUET, *PICKLES))}")
+    content = load(path) if suffix in PICKLES else _open(path)
+    try:
+        found = conversations(content) if suffix in PICKLES else _from_parquet(content)
+        classes = _classes(found, labels)
+    except CorpusError as error:
+        raise CorpusError(f"{path}: {error}") from None
+    columns = {**found.columns, "label": [classes[code] if code >= 0 else "" for code in found.codes]}
+    manifest = Manifest.of(name or path.stem, path.parent, classes, columns)
+    training = np.array(columns["split"]) == Split.TRAIN.value
+    complete = {modality: _complete(values, training) for modality, values in found.features.items()}
+    return ImportedFeatures(
+        manifest,
+        found.layout,
+        features={modality: values for modality, (values, _, _) in complete.items()},
+        present={modality: present for modality, (_, present, _) in complete.items()},
+        filled={modality: filled for modality, (_, _, filled) in complete.items()},
+    )
+
+
+def _classes(found: Conversations, labels: Sequence[str]) -> tuple[str, ...]:
+    """Names for the codes: those given, the benchmark's where the file is one of the two, else the codes themselves."""
+    number = max(found.codes, default=-1) + 1
+    if labels:
+        names = tuple(labels)
+    elif found.layout.endswith("MELD") and number <= len(MELD):
+        names = MELD
+    elif number <= len(IEMOCAP) and all(map(_IEMOCAP_DIALOGUE.fullmatch, set(found.columns["dialogue"]))):
+        names = IEMOCAP
+    else:
+        names = tuple(str(code) for code in range(number))
+    if number > len(names):
+        raise CorpusError(f"expected label codes below {len(names)} ({', '.join(names)}), found {number - 1}")
+    return names
+
+
+def _complete(
+    values: NDArray[np.float32], training: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
+    """Features without a gap, which rows are there, and how many numbers were filled in. Shapes: (N, F), (N,)."""
+    real: NDArray[np.bool_] = np.asarray(np.isfinite(values))  # (N, F)
+    present: NDArray[np.bool_] = np.asarray(real.any(axis=1))  # (N,)
+    known = real & training[:, None]
+    total = np.where(known, values, 0).sum(axis=0, dtype=np.float64)  # (F,)
+    mean = (total / np.maximum(known.sum(axis=0), 1)).astype(np.float32)
+    complete = np.where(present[:, None], np.where(real, values, mean), np.float32(0))
+    return complete, present, int((~real[present]).sum())
+
+
+def _open(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path)
+    except FileNotFoundError:
+        raise CorpusError(f"{path}: no such file; set corpus.path to your feature file") from None
+    except (OSError, pa.ArrowException) as error:
+        raise CorpusError(f"{path}: expected a Parquet file, found {str(error).splitlines()[0]}") from None
+
+
+def _from_parquet(table: pa.Table) -> Conversations:
+    """The utterances of a Parquet file: dialogues by their first rows, turns in the order of theirs."""
+    modalities = [modality for modality in Modality if modality in table.column_names]
+    missing = [name for name in ("dialogue", "utterance", "speaker", "label") if name not in table.column_names]
+    if missing or not modalities or not len(table):
+        raise CorpusError(
+            f"expected rows with dialogue, utterance, speaker, label and at least one of {', '.join(Modality)}, "
+            f"found {len(table)} rows with {', '.join(table.column_names)}"
+        )
+    if "split" not in table.column_names:
+        table = table.append_column("split", pa.array([Split.TRAIN.value] * len(table)))
+    if not pa.types.is_integer(table["label"].type):
+        raise CorpusError(f"column label: expected whole numbers (the class codes), found {table['label'].type}")
+    dialogue = pd.factorize(np.array(as_text("dialogue", table["dialogue"]), dtype=object))[0]
+    order = np.argsort(dialogue, kind="stable")
+    table, dialogue = table.take(order), dialogue[order]
+    columns: dict[str, list[Any]] = {
+        name: as_text(name, table[name]) for name in ("utterance", "split", "dialogue", "speaker")
+    }
+    columns["turn"] = pd.Series(dialogue).groupby(dialogue).cumcount().tolist()
+    columns["text"] = [""] * len(table)
+    codes = pc.fill_null(pc.cast(table["label"], pa.int64()), -1).to_pylist()
+    if not -1 <= min(codes) <= max(codes) < MOST_CLASSES:
+        raise CorpusError(f"column label: expected class codes from 0 on, found {min(codes)} to {max(codes)}")
+    return Conversations("parquet", columns, codes, {m: _matrix(m, table[m]) for m in modalities})
+
+
+def _matrix(modality: Modality, column: pa.ChunkedArray) -> NDArray[np.float32]:
+    """A column of lists as (N, F) float32, a row of NaN for a null."""
+    kind = column.type
+    if not (pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        raise CorpusError(f"column {modality}: expected lists of numbers, found {kind}")
+    lists = column.combine_chunks()
+    there = pc.is_valid(lists).to_numpy(zero_copy_only=False)
+    widths = pc.unique(pc.list_value_length(lists.drop_null())).to_pylist()
+    if len(widths) != 1 or not widths[0]:
+        raise CorpusError(f"column {modality}: expected lists of one length, found lengths {sorted(widths)[:5]}")
+    try:
+        numbers = pc.cast(lists.drop_null().flatten(), pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+    except pa.ArrowException:
+        raise CorpusError(f"column {modality}: expected lists of numbers, found {kind}") from None
+    values = np.full((len(lists), widths[0]), np.nan, dtype=np.float32)
+    values[there] = numbers.reshape(-1, widths[0])
+    return values

@@ -1,0 +1,56 @@
+"""Time of local attention (Eq. 5) against the number of utterances: linear; the global one (Eq. 4) beside it.
+
+Run from the project's root: PYTHONPATH=. python tests/benchmarks/bench_local_attention.py [threads]
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+
+import torch
+
+from model.attention import global_attention, local_attention
+
+WIDTH, HEADS, WINDOW = 128, 4, 5
+SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
+
+
+def milliseconds(attention: Callable[..., torch.Tensor], size: int) -> float:
+    """Median time of one forward and backward pass over one dialogue."""
+    heads = torch.randn(3, 1, HEADS, size, WIDTH // HEADS, requires_grad=True)
+    mask = torch.ones(1, size, dtype=torch.bool)
+
+    def step() -> None:
+        attention(*heads.unbind(), mask).sum().backward()
+
+    step()
+    times = []
+    for _ in range(9):
+        started = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - started)
+    return median(times) * 1e3
+
+
+def main() -> None:
+    """Print the table, and the exponent of N between its last rows."""
+    torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
+    print(f"D {WIDTH}, {HEADS} heads, window {WINDOW}, {torch.get_num_threads()} thread(s); forward + backward")
+    print(f"{'utterances':>10} {'local':>11} {'each':>11} {'global':>11}")
+    local = partial(local_attention, fusion=torch.full((WINDOW,), 1 / WINDOW))
+    times = []
+    for size in SIZES:
+        near, far = milliseconds(local, size), milliseconds(global_attention, size)
+        times.append((near, far))
+        print(f"{size:>10} {near:8.2f} ms {near / size * 1e3:8.2f} us {far:8.2f} ms")
+    growth = [math.log2(last / first) / 2 for first, last in zip(times[-3], times[-1], strict=True)]
+    print(f"{SIZES[-3]} to {SIZES[-1]}: local grows with N^{growth[0]:.2f}, global with N^{growth[1]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
