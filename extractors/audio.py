@@ -78,7 +78,7 @@ class AudioExtractor:
         """
         self._engine()  # fail here, once, if at all
         threads = self._settings.threads or cores()
-        return side_by_side(lambda utterance, _: self._outcome(utterance), utterances, threads, progress)
+        return side_by_side(lambda utterance, _: self._outcome(utterance), utterances, threads, lambda _: progress(1))
 
     def _outcome(self, utterance: Utterance) -> Outcome:
         span = utterance.audio

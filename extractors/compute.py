@@ -1,7 +1,8 @@
 """How the machine is used: our own threads, the libraries' threads, the device. No feature depends on it.
 
-Two pools that each take every core cost up to eight times their work (torch's, OpenCV's and ours on two cores). Clips
-are therefore computed side by side, one thread each, while the libraries' own threads are held at one.
+Libraries that split one computation over every core wait for the slowest part of it again and again: two such pools on
+two cores, or one beside other people's work, cost many times what they compute. Clips and batches are therefore
+computed side by side, one thread each, while the libraries' own threads are held at one.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ def side_by_side(
     work: Callable[[Item, threading.Event], Result],
     items: Sequence[Item],
     threads: int,
-    progress: Callable[[int], None] = lambda done: None,
+    finished: Callable[[Item], None] = lambda item: None,
 ) -> list[Result]:
     """``work(item, stop)`` for every item on ``threads`` threads; results in the items' order.
 
     The first error, Ctrl-C among them, sets ``stop``, drops what has not begun and is raised once the running items
-    have noticed (see :func:`check`). ``progress(1)`` is called in the calling thread as items are done.
+    have noticed (see :func:`check`). ``finished(item)`` is called in the calling thread as items are done.
     """
     stop = threading.Event()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="extract")
@@ -46,7 +47,7 @@ def side_by_side(
         results = {}
         for future in as_completed(futures):
             results[futures[future]] = future.result()
-            progress(1)
+            finished(items[futures[future]])
     finally:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)

@@ -95,6 +95,7 @@ def load(reference: Reference, dtype: torch.dtype) -> tuple[Any, Any]:
     Raises:
         ExtractionError: it cannot be had or is not an encoder with all its weights; the message says what to do.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
 
     folder = reference.folder or _fetch(reference.name, reference.revision)
@@ -104,7 +105,7 @@ def load(reference: Reference, dtype: torch.dtype) -> tuple[Any, Any]:
             model, report = AutoModel.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         found = _first_line(error)
         raise ExtractionError(
             f"text.model {reference.name!r}: expected a transformers encoder, found: {found}; choose another model"

@@ -7,6 +7,7 @@ the mean of the last four (the way of the COSMIC lineage).
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from extractors.base import ExtractorSettings, ExtractorSpec, Failure, Feature, Outcome
-from extractors.compute import cores, device_named, torch_threads
+from extractors.compute import check, cores, device_named, side_by_side, torch_threads
 from extractors.files import Sha256, sha256_of
 from extractors.pretrained import Reference, load, locate
 from pipeline.errors import ExtractionError
@@ -48,7 +49,7 @@ class TextSettings(ExtractorSettings):
     precision: Literal["float32", "bfloat16"] = "float32"
     token_budget: int = Field(default=2048, ge=1, description="tokens in a batch, padding included")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1")
-    threads: int | None = Field(default=None, ge=1, description="CPU threads; none: one a processor")
+    threads: int | None = Field(default=None, ge=1, description="batches side by side on a CPU; none: one a processor")
 
 
 class TextExtractor:
@@ -96,11 +97,19 @@ class TextExtractor:
         progress(len(utterances) - len(spoken))
         if not spoken:
             return outcomes
-        with torch_threads.held_at(self._settings.threads or cores()):
-            for batch, vectors in self._encoder.encode([utterances[index].text.strip() for index in spoken]):
-                for position, vector in zip(batch, vectors, strict=True):
-                    outcomes[spoken[position]] = Feature(vector)
-                progress(len(batch))
+        encoder = self._encoder
+        ids = encoder.tokens([utterances[index].text.strip() for index in spoken])
+        plan = list(batches([len(sentence) for sentence in ids], self._settings.token_budget))
+        with torch_threads.held_at(1):
+            rows = side_by_side(
+                lambda batch, stop: encoder.encode([ids[index] for index in batch], stop),
+                plan,
+                encoder.threads,
+                lambda batch: progress(len(batch)),
+            )
+        for batch, vectors in zip(plan, rows, strict=True):
+            for index, vector in zip(batch, vectors, strict=True):
+                outcomes[spoken[index]] = Feature(vector)
         return outcomes
 
 
@@ -114,6 +123,7 @@ class _Encoder:
         self._device: torch.device = device_named(settings.device)
         model, self._tokenizer = load(reference, getattr(torch, settings.precision))
         self._model = model.to(self._device)
+        self.threads = (settings.threads or cores()) if self._device.type == "cpu" else 1
         self._deep = settings.layers == "last4"
         if self._deep and model.config.num_hidden_layers < DEEP:
             raise ExtractionError(
@@ -122,24 +132,24 @@ class _Encoder:
             )
         self._longest = min(settings.max_tokens, _positions(model), self._tokenizer.model_max_length)
 
-    def encode(self, texts: Sequence[str]) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
-        """Batches of positions in ``texts`` with their vectors, (len(batch), D) float32."""
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Each text's token ids, its special tokens included, at most as many as the encoder takes."""
         ids = self._tokenizer(list(texts), verbose=False)["input_ids"]
         cut = sum(len(sentence) > self._longest for sentence in ids)
         if cut:
             log.warning("text: %d transcripts of more than %d tokens were cut there", cut, self._longest)
             ids = self._tokenizer(list(texts), truncation=True, max_length=self._longest)["input_ids"]
-        for batch in batches([len(sentence) for sentence in ids], self._settings.token_budget):
-            padded = self._tokenizer.pad({"input_ids": [ids[index] for index in batch]}, return_tensors="pt")
-            yield batch, self._vectors(padded["input_ids"], padded["attention_mask"])
+        return [list(sentence) for sentence in ids]
 
-    def _vectors(self, ids: Tensor, mask: Tensor) -> NDArray[np.float32]:
-        """Shapes: ids, mask (B, N) -> (B, D)."""
+    def encode(self, ids: list[list[int]], stop: threading.Event) -> NDArray[np.float32]:
+        """One batch of B sentences. Shape: (B, D) float32. Threads may share the encoder: nothing in it changes."""
         import torch
 
-        mask = mask.to(self._device)
+        check(stop)
+        padded = self._tokenizer.pad({"input_ids": ids}, return_tensors="pt")
+        tokens, mask = padded["input_ids"].to(self._device), padded["attention_mask"].to(self._device)  # (B, N)
         with torch.inference_mode():
-            output = self._model(ids.to(self._device), attention_mask=mask, output_hidden_states=self._deep)
+            output = self._model(tokens, attention_mask=mask, output_hidden_states=self._deep)
             if self._deep:
                 hidden = torch.stack([layer.float() for layer in output.hidden_states[-DEEP:]]).mean(0)  # (B, N, D)
             else:

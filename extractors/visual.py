@@ -107,7 +107,7 @@ class VisualExtractor:
         """
         _ = self._detector, self._embedder  # loaded here, once, and before any thread asks
         with torch_threads.held_at(1), opencv_threads.held_at(1):
-            return side_by_side(self._outcome, utterances, self._settings.threads or cores(), progress)
+            return side_by_side(self._outcome, utterances, self._settings.threads or cores(), lambda _: progress(1))
 
     def _outcome(self, utterance: Utterance, stop: threading.Event) -> Outcome:
         span = utterance.visual

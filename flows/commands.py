@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -16,7 +17,7 @@ from flows.progress import counted
 from flows.project import Project
 from flows.workspace import Workspace, relative
 from pipeline.errors import BigFusionError, CorpusError, SettingsError, TrainingError
-from pipeline.plan import CellPlan
+from pipeline.plan import CellPlan, State
 
 log = logging.getLogger("bigfusion")
 
@@ -206,27 +207,23 @@ def status(options: Options) -> Answer:
     """The store, the manifest, the runs and the failures of a workspace."""
     mine = options.project()
     workspace = Workspace(mine)
-    store = workspace.store()
-    try:
-        info = store.info()
-    finally:
-        store.close()
     try:
         manifest: dict[str, Any] | None = corpus.kept(mine).summary(workspace.manifest)
-    except CorpusError:  # none yet
-        manifest = None
-    failures: dict[str, int] = {}
-    for counts in info["statuses"].values():
-        for name, number in counts.items():
-            if name != "ok":
-                failures[name] = failures.get(name, 0) + number
+        failures = Counter(
+            cell.why
+            for planned in cells.plan(mine, corpus.kept(mine)).cells.values()
+            for cell in planned
+            if cell.state is State.FAILED
+        )
+    except CorpusError:  # no manifest yet
+        manifest, failures = None, Counter()
     existing = next(path for path in (workspace.folder, *workspace.folder.parents) if path.exists())
     data = {
         "workspace": str(workspace.folder),
-        "store": info,
+        "store": _store_info(mine),
         "manifest": None if manifest is None else {k: v for k, v in manifest.items() if k != "skipped"},
         "runs": learning.summaries(mine),
-        "failures": failures,
+        "failures": dict(failures),
         "disk_free_bytes": shutil.disk_usage(existing).free,
     }
     return Answer(show.status(data), data)

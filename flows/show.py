@@ -117,9 +117,13 @@ def status(data: Mapping[str, Any]) -> str:
     lines.append(f"failures   {failures or 'none'}")
     lines.append(f"disk left  {_bytes(data['disk_free_bytes'])}")
     if data["runs"]:
-        rows = [[run["run"], run["created"], run["state"], run["weighted_f1"]] for run in data["runs"]]
+        rows = [[run["run"], run["created"], run["state"], _points(run["weighted_f1"])] for run in data["runs"]]
         lines += ["", columns(rows, ["run", "created", "state", "WF1"])]
     return "\n".join(lines)
+
+
+def _points(fraction: float | None) -> str:
+    return "" if fraction is None else f"{100 * fraction:.2f}"
 
 
 def _bytes(number: float) -> str:

@@ -41,10 +41,11 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, fus
 
     Shapes: query, key, value (B, H, N, d_k), mask (B, N) bool, fusion (w,) -> (B, H, N, d_k); padded queries get zeros.
     """
-    window = len(fusion)
-    reach = window - 1
-    keys, values = _band(key, reach), _band(value, reach)  # (B, H, N, d_k, 2w-1)
-    scores = torch.einsum("bhnd,bhndr->bhnr", query, keys) / math.sqrt(query.shape[-1])
+    window, reach = len(fusion), len(fusion) - 1
+    keys, values = (pad(rows, (0, 0, reach, reach)) for rows in (key, value))  # (B, H, N + 2 reach, d_k)
+    shifts = [slice(start, start + query.shape[2]) for start in range(2 * window - 1)]
+    scores = torch.stack([(query * keys[:, :, shift]).sum(-1) for shift in shifts], dim=-1)  # (B, H, N, 2w-1)
+    scores = scores / math.sqrt(query.shape[-1])
 
     relative = torch.arange(-reach, window, device=query.device)  # (2w-1,): the key's position less the query's
     offset = torch.arange(window, device=query.device).unsqueeze(1)  # (w, 1): the query's place in the window
@@ -55,12 +56,10 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, fus
     lowest = torch.finfo(scores.dtype).min
     attention = torch.where(seen, scores.unsqueeze(-2), lowest).softmax(-1)  # (B, H, N, w, 2w-1)
     fused = torch.einsum("o,bhnor->bhnr", fusion, attention) * mask[:, None, :, None]
-    return torch.einsum("bhnr,bhndr->bhnd", fused, values)
-
-
-def _band(rows: Tensor, reach: int) -> Tensor:
-    """Each row's neighbours within ``reach``, zeros beyond the ends: (B, H, N, d_k) -> (B, H, N, d_k, 2 reach + 1)."""
-    return pad(rows, (0, 0, reach, reach)).unfold(2, 2 * reach + 1, 1)
+    output = torch.zeros_like(value)
+    for place, shift in enumerate(shifts):
+        output = output + fused[..., place, None] * values[:, :, shift]
+    return output
 
 
 @dataclass(frozen=True)

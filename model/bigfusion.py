@@ -91,8 +91,8 @@ class BigFusion(nn.Module):
         logits = self.classifier(torch.cat([rows, context], dim=-1))  # (B, N, C)
 
         wanted = self.settings.contrast.enabled and (self.training if contrast is None else contrast)
-        loss = self._contrast(nodes, original, graph, batch.mask) if wanted else logits.new_zeros(())
-        return Output(logits, loss, rates, fused, context, rows)
+        contrasted = self._contrast(nodes, original, graph, batch.mask) if wanted else logits.new_zeros(())
+        return Output(logits, contrasted, rates, fused, context, rows)
 
     def importance(self, nodes: Tensor, graph: Graph) -> Tensor:
         """Importance of every node from 0 to 1 (Eq. 10), without gradient. Shapes: (V, D) -> (V,) float64.

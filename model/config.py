@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from pipeline.schema import Modality
 from pipeline.settings import Settings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A part of a whole: the paper's "40 %" is 0.4."""
 
 
 class SpikingSettings(Settings):
@@ -61,7 +64,7 @@ class ContrastSettings(Settings):
         default="views", description="the two views with each other, or the original with each view"
     )
     negatives: Literal["dialogue", "batch"] = "dialogue"
-    rho: tuple[float, float] = Field(default=(0.4, 0.2), description="share of least important nodes, per view")
+    rho: tuple[Share, Share] = Field(default=(0.4, 0.2), description="share of least important nodes, per view")
     eta: float = Field(default=0.5, ge=0, lt=1, description="weight of the edges that touch them")
 
 

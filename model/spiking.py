@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
-from spikingjelly.activation_based.surrogate import atan
 from torch import Tensor, nn
+
+
+class _Heaviside(torch.autograd.Function):
+    """Theta(y) with Theta(0) = 1, whose gradient is that of arctan(y) / pi + 1/2.
+
+    spikingjelly's own surrogate, which the tests compare with, takes the width as an argument; ``torch.compile`` with
+    dynamic shapes (2.13) fails on it. Here the width is in y.
+    """
+
+    @staticmethod
+    def forward(distance: Tensor) -> Tensor:
+        return (distance >= 0).to(distance.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (distance,) = ctx.saved_tensors
+        return gradient / (math.pi * (1 + distance * distance))
 
 
 def lif_step(
@@ -13,14 +36,14 @@ def lif_step(
     """One step of Eq. 8: H(t) = beta U(t-1) (1 - S(t-1)) + X(t), S(t) = Theta(H(t) - V_th(t)).
 
     ``potential`` is U(t-1) (1 - S(t-1)): what the last step's hard reset has left. The paper writes S(t-1) as
-    Theta(U(t-1) - V_th(t-1)), which is the same. Theta(0) = 1; its gradient is the arctan surrogate
-    alpha / (2 (1 + (pi alpha x / 2)^2)).
+    Theta(U(t-1) - V_th(t-1)), which is the same. Theta(0) = 1; its gradient at x is the arctan
+    surrogate's, alpha / (2 (1 + (pi alpha x / 2)^2)).
 
     Returns:
         The spikes S(t), 0 or 1, and the potential after their reset, U(t) (1 - S(t)).
     """
     charged = decay * potential + current
-    spikes: Tensor = atan.apply(charged - threshold, surrogate_alpha)
+    spikes: Tensor = _Heaviside.apply(math.pi / 2 * surrogate_alpha * (charged - threshold))
     return spikes, charged * (1 - spikes)
 
 

@@ -25,6 +25,9 @@ DEMUXERS = "aac,ac3,aiff,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpeg
 INDEXED = {"avi", "matroska", "mov", "wav"}
 """The containers that can be entered at a given time."""
 
+PREROLL = 1.0
+"""Seconds that are decoded before a span: AAC and MP3 have to settle, and frames may be stored before their turn."""
+
 BROKEN = 0.1  # share of packets that may fail to decode: one lost packet in a clip is no reason to lose the clip
 TRUNCATED = 0.1  # share of a stream that may be missing at its end, for the same reason
 MAX_PIXELS = 1 << 26  # of one frame; more is a damaged header
@@ -148,13 +151,14 @@ class Source:
         return float(timestamp * self.stream.time_base) - self._origin
 
     def seek(self, moment: float) -> None:
-        """Go to the last keyframe before ``moment``, where the container has an index; else stay at the beginning.
+        """Go to the last keyframe before ``moment`` less the pre-roll, where the container has an index.
 
-        Without one FFmpeg guesses from the bit rate: MP3's times are wrong after that, and a transport stream goes on
-        between two keyframes.
+        Else stay at the beginning. Without an index FFmpeg guesses from the bit rate: MP3's times are wrong after that,
+        and a transport stream goes on between two keyframes.
         """
-        if moment > 0 and INDEXED & set(self._container.format.name.split(",")):
-            self._container.seek(int((moment + self._origin) / self.stream.time_base), stream=self.stream)
+        if moment > PREROLL and INDEXED & set(self._container.format.name.split(",")):
+            target = moment - PREROLL + self._origin
+            self._container.seek(int(target / self.stream.time_base), stream=self.stream)
 
     def packets(self) -> Iterator[Any]:
         """Packets in decoding order up to the span's end. The decoder is to be drained afterwards."""

@@ -90,17 +90,15 @@ def recognise(content: Any) -> str:
 
 
 def _kind(field: Any) -> str:
-    """What a field looks like, by its first dialogue's first entry."""
+    """What a field looks like; a mapping by the first entry that is there."""
     if isinstance(field, Mapping):
-        entries = next((entries for entries in field.values() if _is_sequence(entries) and len(entries)), None)
-        if entries is None:
-            return "an empty mapping"
-        entry = entries[0]
+        entries = (entry for entries in field.values() if _is_sequence(entries) for entry in entries)
+        entry = next((entry for entry in entries if entry is not None), None)
         if isinstance(entry, str):
             return "texts"
         if _is_number(entry):
             return "numbers"
-        return "vectors" if _is_sequence(entry) else f"a mapping to {type(entry).__name__}"
+        return "vectors" if _is_sequence(entry) else "an empty mapping" if entry is None else "another mapping"
     if isinstance(field, set | frozenset) or _is_sequence(field):
         return "dialogues" if all(isinstance(name, str) or _is_number(name) for name in field) else "a list"
     return type(field).__name__

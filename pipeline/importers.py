@@ -31,6 +31,7 @@ from pipeline.tables import PARQUET, as_text
 from pipeline.unpickle import load
 
 PICKLES = (".pkl", ".pickle", ".p")
+_COLUMNS = ("dialogue", "utterance", "speaker", "label")
 _IEMOCAP_DIALOGUE = re.compile(r"Ses0[1-5][FM]_(impro|script)\w+")
 
 
@@ -67,10 +68,10 @@ def read_features(path: Path, labels: Sequence[str] = (), name: str = "") -> Imp
     try:
         found = conversations(content) if suffix in PICKLES else _from_parquet(content)
         classes = _classes(found, labels)
+        columns = {**found.columns, "label": [classes[code] if code >= 0 else "" for code in found.codes]}
+        manifest = Manifest.of(name or path.stem, path.parent, classes, columns)
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}") from None
-    columns = {**found.columns, "label": [classes[code] if code >= 0 else "" for code in found.codes]}
-    manifest = Manifest.of(name or path.stem, path.parent, classes, columns)
     training = np.array(columns["split"]) == Split.TRAIN.value
     complete = {modality: _complete(values, training) for modality, values in found.features.items()}
     return ImportedFeatures(
@@ -112,8 +113,12 @@ def _complete(
 
 
 def _open(path: Path) -> pa.Table:
+    """The columns of the layout, those that are there."""
     try:
-        return pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            return file.read(
+                columns=[name for name in file.schema_arrow.names if name in (*_COLUMNS, "split", *Modality)]
+            )
     except FileNotFoundError:
         raise CorpusError(f"{path}: no such file; set corpus.path to your feature file") from None
     except (OSError, pa.ArrowException) as error:
@@ -123,11 +128,10 @@ def _open(path: Path) -> pa.Table:
 def _from_parquet(table: pa.Table) -> Conversations:
     """The utterances of a Parquet file: dialogues by their first rows, turns in the order of theirs."""
     modalities = [modality for modality in Modality if modality in table.column_names]
-    missing = [name for name in ("dialogue", "utterance", "speaker", "label") if name not in table.column_names]
-    if missing or not modalities or not len(table):
+    if not {*_COLUMNS} <= {*table.column_names} or not modalities or not len(table):
         raise CorpusError(
-            f"expected rows with dialogue, utterance, speaker, label and at least one of {', '.join(Modality)}, "
-            f"found {len(table)} rows with {', '.join(table.column_names)}"
+            f"expected rows with {', '.join(_COLUMNS)} and at least one of {', '.join(Modality)}, "
+            f"found {len(table)} rows with {', '.join(table.column_names) or 'none of these'}"
         )
     if "split" not in table.column_names:
         table = table.append_column("split", pa.array([Split.TRAIN.value] * len(table)))
@@ -141,7 +145,7 @@ def _from_parquet(table: pa.Table) -> Conversations:
     }
     columns["turn"] = pd.Series(dialogue).groupby(dialogue).cumcount().tolist()
     columns["text"] = [""] * len(table)
-    codes = pc.fill_null(pc.cast(table["label"], pa.int64()), -1).to_pylist()
+    codes = [-1 if code is None else code for code in table["label"].to_pylist()]
     if not -1 <= min(codes) <= max(codes) < MOST_CLASSES:
         raise CorpusError(f"column label: expected class codes from 0 on, found {min(codes)} to {max(codes)}")
     return Conversations("parquet", columns, codes, {m: _matrix(m, table[m]) for m in modalities})

@@ -168,7 +168,11 @@ class Manifest:
         """
         remedy = "run `bigfusion ingest`"
         try:
-            arrow = pq.read_table(pa.BufferReader(path.read_bytes()), page_checksum_verification=True)
+            arrow = pq.read_table(
+                pa.BufferReader(path.read_bytes()),
+                page_checksum_verification=True,
+                thrift_string_size_limit=2**31 - 1,  # a million missing files make a header of 100 MB
+            )
         except FileNotFoundError:
             raise CorpusError(f"{path}: no such manifest; {remedy}") from None
         except (OSError, pa.ArrowException) as error:

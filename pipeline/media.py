@@ -22,8 +22,6 @@ from pipeline.schema import MediaSpan, Status
 LARGEST = 1.0 - 2.0**-15
 """The largest sample handed out: openSMILE casts to 16 bit without clipping, and +1.0 would become -32768."""
 
-PREROLL = 1.0  # seconds decoded before a span, so that codecs with memory (AAC, MP3) have settled at its start
-
 
 @dataclass(frozen=True)
 class Frame:
@@ -74,7 +72,7 @@ def _decode_audio(source: Source, rate: int) -> NDArray[np.float32]:
     resampler = av.AudioResampler("flt", "mono", rate, options={"rematrix_maxval": "1"})
     blocks: list[NDArray[np.float32]] = []
     first, heard, native = math.nan, 0, rate
-    source.seek(source.start - PREROLL)
+    source.seek(source.start)
     for frame in _frames(source):
         if not blocks and math.isnan(first):
             first, native = 0.0 if frame.pts is None else source.seconds(frame.pts), frame.sample_rate

@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 import pickle
 import re
+import resource
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,9 @@ from numpy.typing import NDArray
 from pipeline.errors import CorpusError, UnsafePickleError
 
 ADMITTED = "plain containers, strings, numbers and NumPy arrays"
+SPARE = 1 << 30
+"""Bytes of memory that any pickle may take beside those that grow with its size."""
+
 _DTYPE = re.compile(r"[biufc](1|2|4|8|16)|[SU]\d{1,6}|O8?")
 _BROKEN = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
@@ -37,7 +42,7 @@ def load(path: Path) -> Any:
         CorpusError: there is no such file, or it is no pickle, or it is cut short.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, _bounded_memory(path.stat().st_size):
             return _Unpickler(file, encoding="latin1").load()
     except UnsafePickleError as error:
         raise UnsafePickleError(f"{path}: {error}") from None
@@ -46,6 +51,22 @@ def load(path: Path) -> Any:
     except _BROKEN as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CorpusError(f"{path}: expected a whole pickle, found {reason}") from None
+
+
+@contextmanager
+def _bounded_memory(size: int) -> Iterator[None]:
+    """Room for what a pickle of ``size`` bytes can honestly hold: five bytes of a hostile one may ask for 64 GB."""
+    usage = Path("/proc/self/statm")
+    if not usage.exists():
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = int(usage.read_text().split()[0]) * resource.getpagesize() + 16 * size + SPARE
+    resource.setrlimit(resource.RLIMIT_AS, (limit if soft == resource.RLIM_INFINITY else min(limit, soft), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 class _Unpickler(pickle.Unpickler):

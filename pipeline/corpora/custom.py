@@ -137,9 +137,9 @@ class Rows:
             "utterance": [f"{name}/{number}" for name, number in zip(dialogue, turn, strict=True)],
             "split": self._splits(dialogue),
             "dialogue": dialogue,
-            "speaker": self._words("speaker", "a name"),
+            "speaker": self._words("speaker", "a name", empty=False),
             "text": [plain(text) for text in self.cells("text")],
-            "label": self._words("label", "a label"),
+            "label": self._words("label", "a label or nothing", empty=True),
             "audio_path": audio,
             "audio_start": start,
             "audio_end": end,
@@ -163,11 +163,9 @@ class Rows:
         self.require("turn", (match is not None for match in matches), "a whole number")
         return [int(match[1]) for match in matches if match]
 
-    def _words(self, role: str, expected: str) -> list[str]:
+    def _words(self, role: str, expected: str, empty: bool) -> list[str]:
         words = self.cells(role)
-        empty_is_fine = role == "label"
-        good = ((bool(word) or empty_is_fine) and not _CONTROL.search(word) for word in words)
-        self.require(role, good, expected)
+        self.require(role, ((bool(word) or empty) and not _CONTROL.search(word) for word in words), expected)
         return words
 
     def _crops(self) -> list[str]:
@@ -181,8 +179,8 @@ class Rows:
         for role, times in (("start", start), ("end", end)):
             self.require(role, (time is not None for time in times), "seconds from 0 on, or nothing")
         first, last = ([math.nan if time is None else time for time in times] for times in (start, end))
-        late = (not (b <= (0 if math.isnan(a) else a)) for a, b in zip(first, last, strict=True))
-        self.require("end", late, "an end after the start")
+        in_order = (not b <= (0 if math.isnan(a) else a) for a, b in zip(first, last, strict=True))  # NaN passes
+        self.require("end", in_order, "an end after the start")
         return first, last
 
     def _splits(self, dialogue: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ def deal(dialogues: Iterable[str]) -> dict[str, str]:
     More dialogues change no other's split, but where there are so few that one split would be empty: then the largest
     hashes fill ``test`` and the next ``valid`` (two dialogues: ``train`` and ``test``; one: ``train``).
     """
-    hashes = {name: _hash(name) for name in dialogues}
+    hashes = {name: _hash(name) for name in dict.fromkeys(dialogues)}
     ordered = sorted(hashes, key=lambda name: (hashes[name], name))
     number = len(ordered)
     test = max(sum(value >= SHARES[1] for value in hashes.values()), number > 1)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from model.batch import UNLABELLED, Dialogue
 from model.config import ModelSettings, TrainSettings
 from model.data import Data
+from model.run import seed_folder
+from model.train import train
 
 LABELS = ("neutral", "joy", "anger")
 WIDTHS = {"text": 6, "audio": 3}
@@ -40,12 +44,20 @@ def small_data(test: int = 4) -> Data:
     )
 
 
-def small_model() -> ModelSettings:
+def small_model(**changes: object) -> ModelSettings:
     """A network of width 8 that trains in milliseconds; dropout and noise draw random numbers at every step."""
-    return ModelSettings(modalities=("text", "audio"), width=8, layers=1, heads=2, dropout=0.3)
+    settings = {"modalities": ("text", "audio"), "width": 8, "layers": 1, "heads": 2, "dropout": 0.3}
+    return ModelSettings.model_validate(settings | changes)
 
 
 def small_training(**changes: object) -> TrainSettings:
     """Six epochs on one thread."""
     settings = {"seeds": (0,), "learning_rate": 0.02, "batch_size": 4, "epochs": 6, "device": "cpu", "threads": 1}
     return TrainSettings.model_validate(settings | changes)
+
+
+def small_run(run: Path, data: Data, seeds: tuple[int, ...] = (0, 1), **changes: object) -> Path:
+    """A run folder with every seed trained."""
+    for seed in seeds:
+        train(data, small_model(), small_training(seeds=seeds, **changes), seed, seed_folder(run, seed))
+    return run

@@ -1,4 +1,4 @@
-"""Sound from media files: every rate and layout as 16 kHz mono, cut to the sample, and every bad file a typed failure."""
+"""Sound from media files: any rate and layout as 16 kHz mono, cut to the sample; every bad file a typed failure."""
 
 import os
 import struct
@@ -148,7 +148,9 @@ class TestBadFiles:
         assert failure(path).status == Status.CORRUPT_MEDIA
 
     @pytest.mark.parametrize(("count", "status"), [(2, None), (20, Status.CORRUPT_MEDIA)])
-    def test_damaged_blocks_are_tolerated_up_to_a_tenth(self, tmp_path: Path, count: int, status: Status | None) -> None:
+    def test_damaged_blocks_are_tolerated_up_to_a_tenth(
+        self, tmp_path: Path, count: int, status: Status | None
+    ) -> None:
         import av
 
         sound = np.random.default_rng(0).normal(0, 0.1, (1, 48000)).astype(np.float32)
@@ -251,8 +253,12 @@ class TestOnlyPlainLocalMedia:
         assert failure(path).status == Status.CORRUPT_MEDIA
         assert time.monotonic() - began < 2
 
-    @pytest.mark.parametrize("name", ["-i.mp4", "--help.mp4", "http:--x.mp4", "concat:a|b.mp4", "%03d.mp4", "a b'\".mp4"])
-    def test_names_are_only_names(self, tmp_path: Path, secret: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize(
+        "name", ["-i.mp4", "--help.mp4", "http:--x.mp4", "concat:a|b.mp4", "%03d.mp4", "a b'\".mp4"]
+    )
+    def test_names_are_only_names(
+        self, tmp_path: Path, secret: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         (tmp_path / name).write_bytes(secret.read_bytes())
         monkeypatch.chdir(tmp_path)
         assert len(read_audio(span(Path(name)))) > 15000

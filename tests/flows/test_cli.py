@@ -1,0 +1,223 @@
+"""The command line as a stranger meets it: settings, JSON, errors in one line."""
+
+import json
+import pickle
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flows import cli
+from flows.project import PRESETS, load
+from pipeline.errors import SettingsError
+
+
+def fails(capsys, *arguments) -> str:
+    """The one line that a command fails with."""
+    assert cli.main(list(arguments)) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    lines = shown.err.strip().splitlines()
+    assert "Traceback" not in shown.err
+    assert lines[-1].startswith("bigfusion: ")
+    return lines[-1]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_init_writes_settings_that_load_and_are_the_presets(tmp_path, preset, capsys):
+    assert cli.main(["init", str(tmp_path / "p"), "--preset", preset, "--root", "/data/corpus"]) == 0
+    written = tmp_path / "p/bigfusion.toml"
+    assert "#" in written.read_text()
+    project = load(written)
+    assert str(project.corpus.root) == "/data/corpus"
+    alone = load(None, preset, ["corpus.root=/data/corpus"])
+    assert project.model == alone.model
+    assert project.train == alone.train
+    assert project.work == tmp_path / "p/work"
+    assert "exists already" in fails(capsys, "init", str(tmp_path / "p"), "--preset", preset)
+
+
+def test_layers_of_settings(tmp_path):
+    config = tmp_path / "bigfusion.toml"
+    config.write_text('preset = "meld"\n[corpus]\nroot = "x"\n[train]\nepochs = 3\n')
+    project = load(config, None, ["train.batch_size=2", "model.graph.window=9", "text.model=some/name"])
+    assert (project.train.epochs, project.train.batch_size, project.model.graph.window) == (3, 2, 9)
+    assert project.model.contrast.rho == (0.6, 0.3)
+    assert project.corpus.root == tmp_path / "x"
+    assert project.text.model == "some/name"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("train.epoch=3", "unknown key train.epoch"),
+        ("train.epochs=many", "train.epochs: .* found 'many'"),
+        ("train.epochs", "expected key=value"),
+        ("model.heads=3", "width must be a multiple of heads"),
+        ("corpus.kind=savee", "corpus"),
+    ],
+)
+def test_wrong_settings_name_key_and_value(tmp_path, assignment, expected):
+    config = tmp_path / "bigfusion.toml"
+    config.write_text('preset = "meld"\n')
+    with pytest.raises(SettingsError, match=expected):
+        load(config, None, [assignment])
+
+
+def test_errors_are_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "no such settings file; make one with `bigfusion init" in fails(capsys, "plan")
+    (tmp_path / "broken.toml").write_text("[corpus\n")
+    assert "expected TOML" in fails(capsys, "plan", "--config", "broken.toml")
+    (tmp_path / "bigfusion.toml").write_text('preset = "meld"\n[corpus]\nroot = "nowhere"\n')
+    assert "no such folder; set corpus.root" in fails(capsys, "ingest")
+    assert "no such folder; set corpus.root" in fails(capsys, "run")
+    (tmp_path / "nowhere").mkdir()
+    assert "train_sent_emo.csv" in fails(capsys, "ingest")
+    assert "run `bigfusion ingest`" in fails(capsys, "train")
+    assert "expected one of meld" in fails(capsys, "plan", "--preset", "mosei")
+
+
+@pytest.mark.parametrize("arguments", [[], ["dance"], ["explain"], ["plan", "--nonsense"]])
+def test_usage_errors_are_one_line_and_code_1(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments)
+    assert stopped.value.code == 1
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(SettingsError):
+        cli.main(["plan", "--config", str(tmp_path / "absent.toml"), "--debug"])
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    shown = capsys.readouterr().out
+    for command in [
+        "init",
+        "ingest",
+        "plan",
+        "extract",
+        "train",
+        "evaluate",
+        "run",
+        "report",
+        "explain",
+        "demo",
+        "import",
+        "status",
+    ]:
+        assert re.search(rf"^    {command} ", shown, re.MULTILINE)
+
+
+def table(folder, rows: int = 12) -> None:
+    frame = pd.DataFrame(
+        {
+            "dialogue": [f"d{k // 3}" for k in range(rows)],
+            "turn": [k % 3 for k in range(rows)],
+            "speaker": ["A", "B", "A"] * (rows // 3),
+            "text": [f"This is line {k}." for k in range(rows)],
+            "label": ["calm", "angry"] * (rows // 2),
+            "media": [f"{k}.mp4" for k in range(rows)],
+            "split": (["train"] * 6 + ["valid"] * 3 + ["test"] * 3),
+        }
+    )
+    frame.to_csv(folder / "table.csv", index=False)
+    (folder / "bigfusion.toml").write_text('[corpus]\nkind = "table"\npath = "table.csv"\n')
+
+
+def test_ingest_of_a_table_without_its_media(tmp_path, capsys):
+    table(tmp_path)
+    assert cli.main(["ingest", "--config", str(tmp_path / "bigfusion.toml"), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["dialogues"] == {"train": 2, "valid": 1, "test": 1}
+    assert data["utterances"] == {"train": 6, "valid": 3, "test": 3}
+    assert data["labels"]["train"] == {"angry": 3, "calm": 3}
+    assert [item["status"] for item in data["skipped"]] == ["missing_media"] * 12
+    assert (tmp_path / "work/manifest.parquet").exists()
+
+
+def test_status_of_an_empty_workspace(tmp_path, capsys):
+    table(tmp_path)
+    assert cli.main(["status", "--config", str(tmp_path / "bigfusion.toml"), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["store"]["path"] == str(tmp_path / "work/store")
+    assert data["store"]["cells"] == 0
+    assert data["manifest"] is None
+    assert data["runs"] == []
+    assert cli.main(["status", "--config", str(tmp_path / "bigfusion.toml")]) == 0
+    assert "none yet" in capsys.readouterr().out
+
+
+def test_explain_and_status_of_a_finished_project(place):
+    assert place.run("explain", "train/dia0_utt0", "--json") == 0
+    data = json.loads(place.capsys.readouterr().out)
+    assert data["cells"]["audio"]["state"] == "done"
+    assert data["cells"]["audio"]["stored"]["versions"]["opensmile"]
+    assert "pipeline/media.py" in data["cells"]["visual"]["extractor"]["code"]
+    assert place.run("explain", "train/dia0_utt5") == 0
+    assert "missing_media" in place.capsys.readouterr().out
+    assert place.run("explain", "train/dia99_utt0") == 1
+    assert "not in the manifest" in place.capsys.readouterr().err
+    assert place.run("status", "--json") == 0
+    data = json.loads(place.capsys.readouterr().out)
+    assert data["failures"]["no_face"] == 1
+    assert data["runs"][0]["state"] == "evaluated"
+    assert place.run("report") == 0
+    assert place.capsys.readouterr().out.strip().endswith("report.html")
+
+
+def features(folder):
+    """Features in the documented Parquet layout, separable, 12 dialogues."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 72)
+    frame = pd.DataFrame(
+        {
+            "dialogue": [f"d{k // 6}" for k in range(72)],
+            "utterance": [f"u{k}" for k in range(72)],
+            "speaker": ["A", "B"] * 36,
+            "label": labels,
+            "text": [(random.normal(size=8) + 3 * label).astype(np.float32) for label in labels],
+            "audio": [
+                np.full(3, np.nan, np.float32) if k == 5 else random.normal(size=3).astype(np.float32)
+                for k in range(72)
+            ],
+            "split": ["train"] * 48 + ["valid"] * 12 + ["test"] * 12,
+        }
+    )
+    frame.to_parquet(folder / "mine.parquet")
+
+
+def test_import_then_train_on_features_of_ones_own(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    features(tmp_path)
+    settings = ["--set", "model.modalities=['text', 'audio']", "--set", "model.width=16", "--set", "train.seeds=[0]"]
+    assert cli.main(["import", "mine.parquet", "--json", *settings]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["utterances"] == {"train": 48, "valid": 12, "test": 12}
+    config = ["--config", "mine/bigfusion.toml", *settings]
+    assert cli.main(["plan", "--json", *config]) == 2
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["pending"] == 0
+    assert plan["cells"]["audio"]["failed"] == 1
+    assert cli.main(["run", "--json", *config]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["weighted_f1"] > 0.8
+    assert metrics["demo"] is False
+
+
+class Payload:
+    def __reduce__(self):
+        return (print, ("ran",))
+
+
+def test_import_refuses_a_pickle_with_a_payload(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps((Payload(), {})))
+    line = fails(capsys, "import", "evil.pkl")
+    assert "builtins.print" in line
+    assert "ran" not in line.replace("ranged", "")
+    assert not (tmp_path / "evil/work").exists()

@@ -1,0 +1,225 @@
+"""From raw media to a score, and again after each kind of change: only what changed is done."""
+
+import json
+import os
+import re
+
+import pandas as pd
+import pytest
+
+from flows import cells, corpus
+from flows.project import load
+from pipeline.demo import EXPECTED
+from pipeline.manifest import Manifest
+
+
+def answer(place, command, *arguments, code=0):
+    assert place.run(command, *arguments, "--json") == code
+    return json.loads(place.capsys.readouterr().out)
+
+
+def rewrite(place, old: str, new: str) -> None:
+    table = place.corpus / "train_sent_emo.csv"
+    text = table.read_text()
+    assert old in text
+    table.write_text(text.replace(old, new, 1))
+
+
+def test_the_whole_road_leaves_what_it_says(place):
+    metrics = answer(place, "evaluate")
+    assert set(metrics) >= {"weighted_f1", "accuracy", "per_class", "confusion", "majority", "test_picking", "seeds"}
+    assert 0 <= metrics["weighted_f1"] <= 1
+    assert metrics["demo"] is True
+    assert len(metrics["seeds"]) == 2
+    run = place.folder / "work/runs" / metrics["run"]
+    report = (run / "report.html").read_text()
+    assert "seeded, not trained" in report
+    assert re.search("demo", report, re.IGNORECASE)
+    predictions = pd.read_parquet(run / "predictions.parquet")
+    assert set(predictions["split"]) == {"valid", "test"}
+
+
+def test_bad_media_are_the_typed_rows_that_were_meant(place):
+    project = load(place.config)
+    manifest = corpus.kept(project)
+    store = cells.Workspace(project).store()
+    failed = {}
+    for planned in cells.plan(project, manifest).cells.values():
+        found = store.failures(cell.fingerprint for cell in planned)
+        failed |= {cell.utterance: found[cell.fingerprint][0] for cell in planned if cell.fingerprint in found}
+    assert failed == dict(EXPECTED)
+
+
+def test_a_second_run_does_nothing(place, caplog):
+    before = place.shards()
+    stamps = {path: path.stat().st_mtime_ns for path in (place.folder / "work/runs").rglob("*") if path.is_file()}
+    assert answer(place, "plan")["pending"] == 0
+    place.run("run")
+    shown = place.capsys.readouterr()
+    assert "nothing to do: 0 cells to extract, model up to date" in shown.err
+    assert "cells, labels, settings, seeds and code of model/ are unchanged" in shown.err
+    assert place.shards() == before
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+
+
+def test_the_flow_itself_skips_what_is_done(place):
+    from flows.retrain import retrain
+
+    before = place.shards()
+    retrain(load(place.config))
+    err = place.capsys.readouterr().err
+    assert "0 cells to extract" in err
+    assert "train: up to date" in err
+    assert "evaluate: up to date" in err
+    assert place.shards() == before
+
+
+def test_a_changed_transcript_reruns_one_text_cell_and_the_training(place):
+    rewrite(place, "We got the flat!", "We lost the flat.")
+    plan = answer(place, "plan", code=2)
+    assert plan["pending"] == 1
+    assert plan["cells"]["text"]["changed"] == 1
+    assert plan["reasons"] == ["text: 1 changed transcript"]
+    assert plan["stages"]["train"]["pending"]
+    before = place.shards()
+    assert place.run("run") == 0
+    (new,) = place.shards().keys() - before.keys()
+    assert new.startswith("text-")
+    assert "changed since run" in place.capsys.readouterr().err
+    assert len(list((place.folder / "work/runs").iterdir())) == 2
+    assert answer(place, "plan")["pending"] == 0
+
+
+def test_a_changed_clip_reruns_two_cells(place):
+    clip = place.corpus / "train_splits/dia0_utt0.mp4"
+    clip.write_bytes(clip.read_bytes() + b"\x00\x00\x00\x08free")  # an empty box: other bytes, the same pictures
+    plan = answer(place, "plan", code=2)
+    assert plan["reasons"] == ["audio: 1 changed media file", "visual: 1 changed media file"]
+    before = place.shards()
+    assert place.run("extract") == 0
+    assert {name.split("-")[0] for name in place.shards().keys() - before.keys()} == {"audio", "visual"}
+
+
+def test_a_changed_setting_reruns_that_modality_alone(place):
+    plan = answer(place, "plan", "--set", "text.layers=last4", code=2)
+    total = sum(plan["cells"]["text"].values()) - plan["cells"]["text"]["orphaned"]
+    assert plan["reasons"] == [f"text: setting layers last -> last4 ({total} cells)"]
+    assert plan["cells"]["audio"]["changed"] == plan["cells"]["visual"]["changed"] == 0
+
+
+def test_a_changed_training_setting_reruns_the_training_alone(place):
+    plan = answer(place, "plan", "--set", "train.epochs=3", code=2)
+    assert plan["pending"] == 0
+    assert plan["stages"]["train"]["why"].endswith("train epochs 2 -> 3")
+
+
+def test_touch_and_a_moved_corpus_rerun_nothing(place):
+    for path in place.corpus.rglob("*.mp4"):
+        os.utime(path)
+    moved = place.folder / "elsewhere"
+    place.corpus.rename(moved)
+    assert answer(place, "plan", "--set", f"corpus.root={moved}")["pending"] == 0
+
+
+def test_a_clip_that_appears_is_computed(place):
+    there = (place.corpus / "train_splits/dia0_utt0.mp4").read_bytes()
+    (place.corpus / "train_splits/dia0_utt5.mp4").write_bytes(there + b"\x00\x00\x00\x08free")
+    plan = answer(place, "plan", code=2)
+    assert plan["reasons"] == ["audio: 1 media file added", "visual: 1 media file added"]
+
+
+def test_a_failed_chunk_leaves_the_others_work(place, monkeypatch):
+    from extractors.text import TextExtractor
+
+    real, calls = TextExtractor.extract, []
+
+    def failing(self, utterances, progress=lambda done: None):
+        calls.append(len(utterances))
+        if len(calls) == 2:
+            raise OSError(5, "Input/output error")
+        return real(self, utterances, progress)
+
+    monkeypatch.setattr(TextExtractor, "extract", failing)
+    settings = ("--set", "text.layers=last4", "--set", "extract.retries=0")
+    assert place.run("extract", *settings) == 1
+    assert "1 chunks failed, 2 are stored; run the same command again to go on" in place.capsys.readouterr().err
+    left = answer(place, "plan", *settings, code=2)["pending"]
+    assert left == calls[1]
+    assert place.run("extract", *settings) == 0
+    assert sum(calls) == calls[1] + answer(place, "plan", *settings, code=2)["cells"]["text"]["done"]
+
+
+def test_an_error_that_passes_is_retried(place, monkeypatch):
+    from extractors.text import TextExtractor
+
+    real, calls = TextExtractor.extract, []
+
+    def failing(self, utterances, progress=lambda done: None):
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError(5, "Input/output error")
+        return real(self, utterances, progress)
+
+    monkeypatch.setattr(TextExtractor, "extract", failing)
+    assert place.run("extract", "--set", "text.layers=last4", "--set", "extract.chunk_size=64") == 0
+    assert len(calls) == 2
+
+
+def test_failures_are_tried_again_on_request_only(place):
+    assert place.run("extract") == 0
+    assert "0 cells to extract" in place.capsys.readouterr().err
+    before = place.shards()
+    assert place.run("extract", "--retry-failed") == 0
+    assert "retry of corrupt_media" in place.capsys.readouterr().err
+    assert len(place.shards()) > len(before)
+
+
+def test_the_manifest_of_the_workspace_is_a_manifest(place):
+    manifest = Manifest.read(place.folder / "work/manifest.parquet")
+    assert manifest.corpus == "meld"
+    assert set(manifest.counts()["dialogues"]) == {"train", "valid", "test"}
+
+
+@pytest.mark.slow
+def test_a_killed_command_leaves_nothing_behind_and_the_next_one_goes_on(tmp_path):
+    """SIGKILL in the middle of training, with Prefect's own server: the next command ends the server and goes on."""
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    from pipeline.demo.build import build
+    from tests.flows.conftest import CONFIG
+
+    build(tmp_path / "MELD.Raw", dialogues=1)
+    (tmp_path / "bigfusion.toml").write_text(
+        CONFIG.replace('"audio", "visual"', '"audio"').replace("epochs = 2", "epochs = 40\npatience = 40")
+    )
+    command = [sys.executable, "-m", "flows.cli", "run", "--config", str(tmp_path / "bigfusion.toml")]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    first = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 240
+    while not list(tmp_path.glob("work/runs/*/seed-0/resume.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    home = f"PREFECT_HOME={(tmp_path / 'work/prefect').resolve()}"
+    assert _processes(home), "the killed command's server is expected to live on"
+    second = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=400)
+    assert second.returncode == 0, second.stderr
+    assert "0 cells to extract" in second.stderr
+    assert "was interrupted and goes on" in second.stderr
+    assert not _processes(home)
+
+
+def _processes(marker: str) -> list[str]:
+    from pathlib import Path
+
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if marker.encode() in (process / "environ").read_bytes() and (process / "cmdline").read_bytes():
+                found.append(process.name)
+        except OSError:
+            continue
+    return found
