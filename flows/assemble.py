@@ -40,7 +40,7 @@ def assemble(project: Project, manifest: Manifest, cells: CellPlan) -> Data:
     finally:
         store.close()
     codes = {label: code for code, label in enumerate(manifest.labels)}
-    labels = manifest.table["label"].map(codes).fillna(UNLABELLED).to_numpy(np.int64)
+    labels: NDArray[np.int64] = np.array([codes.get(label, UNLABELLED) for label in manifest.table["label"]], np.int64)
     splits: dict[str, list[Dialogue]] = {split.value: [] for split in Split}
     for rows in _blocks(manifest.table["dialogue"]):
         table = manifest.table.iloc[rows]

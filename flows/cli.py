@@ -73,7 +73,7 @@ def _set_up_logging(debug: bool) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     group = common.add_argument_group("settings")
     group.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: bigfusion.toml)")
     group.add_argument("--preset", metavar="NAME", help="shipped settings below the file's: meld, iemocap or demo")

@@ -16,6 +16,8 @@ from flows import cells, corpus, learning, project, show
 from flows.progress import counted
 from flows.project import Project
 from flows.workspace import Workspace, relative
+from pipeline.corpora import FeatureSettings, scan
+from pipeline.digest import FileDigests
 from pipeline.errors import BigFusionError, CorpusError, SettingsError, TrainingError
 from pipeline.plan import CellPlan, State
 
@@ -62,8 +64,8 @@ def init(options: Options) -> Answer:
         raise SettingsError("init: expected a preset; for instance `bigfusion init my-meld --preset meld`")
     path = options.folder / project.DEFAULT_CONFIG
     project.write_config(path, options.preset, options.target)
-    found = relative(path.resolve())
-    text = f"wrote {found}: set corpus.root in it, then `cd {options.folder} && bigfusion plan && bigfusion run`"
+    first = "" if options.target else "set corpus.root in it, then "
+    text = f"wrote {path}: {first}`cd {options.folder} && bigfusion plan`, then `bigfusion run`"
     return Answer(text, {"config": str(path)})
 
 
@@ -190,6 +192,7 @@ def import_features(options: Options) -> Answer:
     source = Path(str(options.target)).resolve()
     folder = options.folder or Path(source.stem)
     config = folder / project.DEFAULT_CONFIG
+    scan(FeatureSettings(kind="features", path=source), FileDigests())  # refuses what it cannot take before it writes
     if not config.exists():
         project.write_import_config(config, source, options.preset)
     mine = project.load(config, None, options.assignments)

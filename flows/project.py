@@ -127,7 +127,7 @@ def write_config(path: Path, preset: str, root: str | None) -> None:
     """
     read_preset(preset)
     text = (
-        f"# Settings of a bigfusion project. Folders are meant from this file's own folder; `bigfusion plan` checks it.\n"
+        "# Settings of a bigfusion project. Folders are meant from this file's own; `bigfusion plan` checks them.\n"
         f'preset = "{preset}"\n\n'
     ) + preset_text(preset)
     if root is not None:

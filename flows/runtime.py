@@ -32,6 +32,12 @@ def has_server() -> bool:
     return "PREFECT_API_URL" in os.environ
 
 
+def set_defaults() -> None:
+    """Set what the user has not set of Prefect's settings: no telemetry, no noise, time enough to start."""
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
 @contextmanager
 def prefect(workspace: Workspace) -> Iterator[None]:
     """Run flows in this block, alone in the workspace.
@@ -39,8 +45,7 @@ def prefect(workspace: Workspace) -> Iterator[None]:
     Without a server of the user's, an ephemeral one is started by Prefect itself on a home under the workspace; what
     a killed command has left there (a server process, runs marked as running) is ended first.
     """
-    for name, value in _DEFAULTS.items():
-        os.environ.setdefault(name, value)
+    set_defaults()
     with workspace.exclusive():
         if not has_server():
             home = workspace.prefect_home.resolve()

@@ -32,7 +32,7 @@ def ingested(data: Mapping[str, Any], changed: bool) -> str:
     """Counts by split and label, and what was skipped."""
     splits = list(data["utterances"])
     rows: list[list[Any]] = [["dialogues", *data["dialogues"].values()], ["utterances", *data["utterances"].values()]]
-    labels = next(iter(data["labels"].values()), {})
+    labels: Iterable[str] = next(iter(data["labels"].values()), ())
     rows += [[f"  {label}", *(data["labels"][split][label] for split in splits)] for label in labels]
     lines = [columns(rows, [data["corpus"], *splits])]
     if data["skipped"]:

@@ -75,5 +75,4 @@ def build_graph(mask: Tensor, speakers: Tensor, window: int, relations: Relation
 def to_rows(nodes: Tensor, mask: Tensor) -> Tensor:
     """Nodes back in the batch's rows, zeros where padded. Shapes: (V, ...), (B, N) bool -> (B, N, ...)."""
     rows = nodes.new_zeros(*mask.shape, *nodes.shape[1:])
-    rows[mask] = nodes
-    return rows
+    return rows.masked_scatter(mask.view(*mask.shape, *(1 for _ in nodes.shape[1:])), nodes)

@@ -26,7 +26,7 @@ class _Heaviside(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (distance,) = ctx.saved_tensors
+        distance: Tensor = ctx.saved_tensors[0]
         return gradient / (math.pi * (1 + distance * distance))
 
 
@@ -36,14 +36,15 @@ def lif_step(
     """One step of Eq. 8: H(t) = beta U(t-1) (1 - S(t-1)) + X(t), S(t) = Theta(H(t) - V_th(t)).
 
     ``potential`` is U(t-1) (1 - S(t-1)): what the last step's hard reset has left. The paper writes S(t-1) as
-    Theta(U(t-1) - V_th(t-1)), which is the same. Theta(0) = 1; its gradient at x is the arctan
-    surrogate's, alpha / (2 (1 + (pi alpha x / 2)^2)).
+    Theta(U(t-1) - V_th(t-1)), which is the same. Theta(0) = 1; its gradient at x is that of the arctan surrogate,
+    alpha / (2 (1 + (pi alpha x / 2)^2)).
 
     Returns:
         The spikes S(t), 0 or 1, and the potential after their reset, U(t) (1 - S(t)).
     """
     charged = decay * potential + current
-    spikes: Tensor = _Heaviside.apply(math.pi / 2 * surrogate_alpha * (charged - threshold))
+    distance = math.pi / 2 * surrogate_alpha * (charged - threshold)
+    spikes: Tensor = _Heaviside.apply(distance)  # type: ignore[no-untyped-call]
     return spikes, charged * (1 - spikes)
 
 

@@ -60,7 +60,8 @@ def page(material: Material) -> Html:
 def _header(material: Material, title: str) -> Html:
     created = material.context.created
     modalities = ", ".join(modality.value for modality in material.facts.model.modalities)
-    facts = f"{created.day} {created:%B %Y, %H:%M} · run {material.name} · {modalities}"
+    date = f"{created.day} {created:%B %Y, %H:%M %Z}".strip()
+    facts = f"{date} · run {material.name} · {modalities}"
     return tag("header", tag("p", "Run report", class_="over"), tag("h1", title), tag("p", facts, class_="facts"))
 
 

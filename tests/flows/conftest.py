@@ -1,64 +1,25 @@
 import shutil
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
-from prefect.testing.utilities import prefect_test_harness
+from small_project import CONFIG, Place
 
-from flows import cli
+from flows import runtime
 from pipeline.demo.build import build
 
-CONFIG = """
-preset = "demo"
-
-[model]
-width = 16
-heads = 2
-modalities = ["text", "audio", "visual"]
-
-[train]
-seeds = [0, 1]
-epochs = 2
-
-[visual]
-frames_per_second = 1.0
-
-[extract]
-chunk_size = 16
-"""
-
+runtime.set_defaults()  # before Prefect is imported
 
 @pytest.fixture(scope="session", autouse=True)
 def prefect():
+    from prefect.testing.utilities import prefect_test_harness
+
     with prefect_test_harness(server_startup_timeout=180):
         yield
 
 
-@dataclass(frozen=True)
-class Place:
-    """A project in a folder, and the command line on it."""
-
-    folder: Path
-    capsys: pytest.CaptureFixture[str] | None = None
-
-    @property
-    def config(self) -> Path:
-        return self.folder / "bigfusion.toml"
-
-    @property
-    def corpus(self) -> Path:
-        return self.folder / "MELD.Raw"
-
-    def run(self, command: str, *arguments: str) -> int:
-        return cli.main([command, *arguments, "--config", str(self.config)])
-
-    def shards(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in sorted((self.folder / "work/store").rglob("*.parquet"))}
-
-
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, prefect) -> Place:
-    """The whole road on a small demo corpus (6 dialogues, every kind of bad media), once for all tests. Not to be changed."""
+    """The whole road on a small demo corpus with every kind of bad media, once for all tests. Not to be changed."""
     place = Place(tmp_path_factory.mktemp("finished"))
     build(place.corpus, dialogues=2)
     place.config.write_text(CONFIG)

@@ -15,6 +15,7 @@ from pipeline.errors import SettingsError
 
 def fails(capsys, *arguments) -> str:
     """The one line that a command fails with."""
+    capsys.readouterr()
     assert cli.main(list(arguments)) == 1
     shown = capsys.readouterr()
     assert shown.out == ""

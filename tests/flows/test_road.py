@@ -6,14 +6,17 @@ import re
 
 import pandas as pd
 import pytest
+from small_project import CONFIG
 
 from flows import cells, corpus
 from flows.project import load
 from pipeline.demo import EXPECTED
+from pipeline.demo.build import build
 from pipeline.manifest import Manifest
 
 
 def answer(place, command, *arguments, code=0):
+    place.capsys.readouterr()
     assert place.run(command, *arguments, "--json") == code
     return json.loads(place.capsys.readouterr().out)
 
@@ -50,7 +53,7 @@ def test_bad_media_are_the_typed_rows_that_were_meant(place):
     assert failed == dict(EXPECTED)
 
 
-def test_a_second_run_does_nothing(place, caplog):
+def test_a_second_run_does_nothing(place):
     before = place.shards()
     stamps = {path: path.stat().st_mtime_ns for path in (place.folder / "work/runs").rglob("*") if path.is_file()}
     assert answer(place, "plan")["pending"] == 0
@@ -66,6 +69,7 @@ def test_the_flow_itself_skips_what_is_done(place):
     from flows.retrain import retrain
 
     before = place.shards()
+    assert place.run("status") == 0  # sets the log up
     retrain(load(place.config))
     err = place.capsys.readouterr().err
     assert "0 cells to extract" in err
@@ -187,9 +191,6 @@ def test_a_killed_command_leaves_nothing_behind_and_the_next_one_goes_on(tmp_pat
     import subprocess
     import sys
     import time
-
-    from pipeline.demo.build import build
-    from tests.flows.conftest import CONFIG
 
     build(tmp_path / "MELD.Raw", dialogues=1)
     (tmp_path / "bigfusion.toml").write_text(

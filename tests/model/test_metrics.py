@@ -36,7 +36,8 @@ def test_every_score_is_scikit_learns(pairs: list[tuple[int, int]]) -> None:
 @given(pairs, st.lists(st.integers(0, CLASSES - 1), max_size=10))
 def test_utterances_without_a_label_change_nothing(pairs: list[tuple[int, int]], more: list[int]) -> None:
     true, predicted = np.array(pairs).T
-    with_more = scores(np.append(true, [UNLABELLED] * len(more)), np.append(predicted, more).astype(int), CLASSES)
+    unlabelled = np.full(len(more), UNLABELLED)
+    with_more = scores(np.append(true, unlabelled), np.append(predicted, np.array(more, dtype=int)), CLASSES)
     assert with_more == scores(true, predicted, CLASSES)
 
 

@@ -1,0 +1,243 @@
+"""Clips of real faces -> one vector: whose face, which frames, which half; and every bad clip a typed row."""
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from clip_maker import sine, span, write_clip
+from pictures import CENTERFACE, blank, collins, hopper, pasted, two_people
+from safetensors.torch import save_file
+
+from extractors.alignment import aligned
+from extractors.base import Failure, Feature
+from extractors.densenet import seeded
+from extractors.faces import CenterFace
+from extractors.visual import VisualExtractor, VisualSettings
+from pipeline.errors import ExtractionError
+from pipeline.media import read_frames
+from pipeline.schema import MediaSpan, Modality, Status, Utterance
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+YUNET = Path(__file__).resolve().parents[3] / "shared" / "data" / "face" / "yunet_n_640_640.onnx"
+
+
+def seen(path: Path, start: float | None = None, end: float | None = None, crop: str = "") -> Utterance:
+    return Utterance(path.stem, "", visual=span(path, start, end, crop))
+
+
+def moving(picture: np.ndarray, count: int, width: int = 200) -> list[np.ndarray]:
+    """A portrait that drifts through 320 x 240, ten frames a second."""
+    square = picture[:512, :512]
+    return [pasted(blank(240, 320), square, 20 + 2 * number, 10 + number, width) for number in range(count)]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("clips")
+    both = [two_people()] * 6
+    return {
+        "collins": write_clip(folder / "collins.mp4", moving(collins(), 12), sine(1, 16000)[None], fps=10),
+        "hopper": write_clip(folder / "hopper.mp4", moving(hopper(), 12), fps=10),
+        "both": write_clip(folder / "both.mp4", both, fps=10),
+        "nobody": write_clip(folder / "nobody.mp4", [blank(240, 320)] * 6, fps=10),
+    }
+
+
+@pytest.fixture(scope="module")
+def extractor() -> VisualExtractor:
+    return VisualExtractor(VisualSettings(threads=1))
+
+
+def vector(extractor: VisualExtractor, utterance: Utterance) -> np.ndarray:
+    (outcome,) = extractor.extract([utterance])
+    assert isinstance(outcome, Feature), outcome
+    return outcome.vector
+
+
+def by_hand(utterance: Utterance) -> np.ndarray:
+    """Each sampled frame's best face through the network on its own, (T, 342)."""
+    assert utterance.visual is not None
+    detector, network, rows = CenterFace(CENTERFACE, 0.5), seeded(), []
+    for frame in read_frames(utterance.visual):
+        faces = detector.detect(frame.small)
+        scale = [frame.grey.shape[1] / frame.small.shape[1], frame.grey.shape[0] / frame.small.shape[0]]
+        face = aligned(frame.grey, faces.landmarks[0] * scale)
+        with torch.inference_mode():
+            rows.append(network.embed(torch.from_numpy(face)[None, None].float() / 255)[0].numpy())
+    return np.stack(rows)
+
+
+def test_the_mean_over_the_frames_of_the_only_face(clips: dict[str, Path], extractor: VisualExtractor) -> None:
+    rows = by_hand(seen(clips["collins"]))
+    assert len(rows) == 6  # 12 frames at 10 a second, 5 a second sampled
+    found = vector(extractor, seen(clips["collins"]))
+    assert found.shape == (342,)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, rows.mean(0), rtol=1e-3, atol=1e-5)
+
+
+def test_mean_and_deviation(clips: dict[str, Path]) -> None:
+    rows = by_hand(seen(clips["collins"]))
+    found = vector(VisualExtractor(VisualSettings(pool="mean+std")), seen(clips["collins"]))
+    np.testing.assert_allclose(found, np.concatenate([rows.mean(0), rows.std(0)]), rtol=5e-3, atol=1e-4)
+
+
+def test_a_span_is_its_own_frames(clips: dict[str, Path], extractor: VisualExtractor) -> None:
+    part = seen(clips["collins"], 0.4, 1.0)
+    np.testing.assert_allclose(vector(extractor, part), by_hand(part).mean(0), rtol=1e-3, atol=1e-5)
+    assert len(by_hand(part)) == 3
+
+
+def test_halves_are_two_people(clips: dict[str, Path], extractor: VisualExtractor) -> None:
+    """IEMOCAP's frames hold both actors; each half is its own picture."""
+    left, right = (vector(extractor, seen(clips["both"], crop=crop)) for crop in ("left", "right"))
+    ann, grace = (vector(extractor, seen(clips[name])) for name in ("collins", "hopper"))
+    assert np.corrcoef(left, ann)[0, 1] > np.corrcoef(left, grace)[0, 1]
+    assert np.corrcoef(right, grace)[0, 1] > np.corrcoef(right, ann)[0, 1]
+
+
+@pytest.mark.parametrize("large", ["left", "right"])
+def test_of_two_people_the_larger_speaks(tmp_path: Path, extractor: VisualExtractor, large: str) -> None:
+    canvas = blank(320, 640)
+    for side, left in (("left", 20), ("right", 340)):
+        canvas = pasted(canvas, collins(), left, 20, 280 if side == large else 180)
+    path = write_clip(tmp_path / "a.mp4", [canvas] * 4, fps=10)
+    source = span(path)
+    tracker = extractor._follow(source, threading.Event())
+    assert len(tracker.tracks) == 2
+    speaker = tracker.speaker()
+    assert speaker is not None
+    assert speaker.frames == [0, 1]
+    assert all((box[0] < 320) == (large == "left") for box in speaker.boxes)
+    faces = torch.from_numpy(np.stack(speaker.crops)).float()[:, None] / 255
+    with torch.inference_mode():
+        expected = seeded().embed(faces).mean(0).numpy()
+    np.testing.assert_allclose(vector(extractor, seen(path)), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_threads_and_batches_change_nothing_that_matters(clips: dict[str, Path], extractor: VisualExtractor) -> None:
+    utterances = [seen(clips[name]) for name in ("collins", "hopper", "both", "nobody")] * 2
+    done: list[int] = []
+    one = extractor.extract(utterances, done.append)
+    assert sum(done) == len(utterances)
+    many = VisualExtractor(VisualSettings(threads=3)).extract(utterances)
+    small = VisualExtractor(VisualSettings(batch_size=1)).extract(utterances)
+    for left, right, single in zip(one, many, small, strict=True):
+        if isinstance(left, Failure):
+            assert left == right == single
+            continue
+        assert isinstance(right, Feature)
+        assert isinstance(single, Feature)
+        np.testing.assert_array_equal(left.vector, right.vector)
+        np.testing.assert_allclose(left.vector, single.vector, rtol=1e-3, atol=1e-5)
+
+
+def test_what_cannot_be_seen_is_a_typed_row_in_its_place(tmp_path: Path, clips: dict[str, Path]) -> None:
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(clips["collins"].read_bytes()[:3000])
+    utterances = [
+        seen(clips["nobody"]),
+        seen(cut),
+        seen(clips["collins"]),
+        seen(write_clip(tmp_path / "mute.wav", sound=sine(1, 16000)[None], audio="pcm_s16le")),
+        seen(write_clip(tmp_path / "long.mp4", [blank(64, 64)] * 30, fps=10)),
+        Utterance("none", ""),
+        seen(clips["collins"], 7.0, 8.0),
+    ]
+    outcomes = VisualExtractor(VisualSettings(limit_seconds=2.9)).extract(utterances)
+    statuses = [outcome.status if isinstance(outcome, Failure) else Status.OK for outcome in outcomes]
+    assert statuses == [
+        Status.NO_FACE,
+        Status.CORRUPT_MEDIA,
+        Status.OK,
+        Status.NO_VIDEO,
+        Status.OVERLONG,
+        Status.MISSING_MEDIA,
+        Status.TOO_SHORT,
+    ]
+    assert all("expected" in outcome.reason for outcome in outcomes if isinstance(outcome, Failure))
+
+
+def test_small_faces_are_nobody(clips: dict[str, Path]) -> None:
+    (outcome,) = VisualExtractor(VisualSettings(min_face=150)).extract([seen(clips["collins"])])
+    assert isinstance(outcome, Failure)
+    assert outcome.status == Status.NO_FACE
+    assert "6 sampled frames" in outcome.reason
+
+
+def test_a_file_that_vanished_after_ingest_stops_the_run(tmp_path: Path) -> None:
+    gone = Utterance("gone", "", visual=MediaSpan(tmp_path / "gone.mp4", "0" * 64))
+    with pytest.raises(ExtractionError, match=r"gone\.mp4"):
+        VisualExtractor(VisualSettings()).extract([gone])
+
+
+def test_ctrl_c_stops_in_the_middle_of_a_clip(tmp_path: Path, clips: dict[str, Path]) -> None:
+    long = write_clip(tmp_path / "long.mp4", moving(collins(), 20) * 6, fps=10)  # seconds of work
+
+    def interrupted(done: int) -> None:
+        raise KeyboardInterrupt
+
+    extractor = VisualExtractor(VisualSettings(threads=2, frames_per_second=10))
+    before = time.monotonic()
+    extractor._outcome(seen(long), threading.Event())
+    alone = time.monotonic() - before
+    before = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        extractor.extract([seen(long), seen(clips["nobody"]), seen(long)], interrupted)
+    assert time.monotonic() - before < alone
+
+
+def test_spec(tmp_path: Path) -> None:
+    settings = VisualSettings(batch_size=3, device="cpu", threads=2)
+    spec = VisualExtractor(settings).spec
+    assert spec.modality is Modality.VISUAL
+    assert spec.module == "extractors.visual"
+    assert set(spec.settings) == {
+        "frames_per_second",
+        "detector",
+        "detection_size",
+        "score_threshold",
+        "min_face",
+        "pool",
+        "limit_seconds",
+    }
+    assert spec.weights["densenet"] == "seeded:0"
+    assert spec.notes == ("visual: DenseNet weights are seeded, not trained",)
+    assert spec == VisualExtractor(VisualSettings()).spec
+    save_file(seeded(1).state_dict(), tmp_path / "net.safetensors")
+    trained = VisualExtractor(VisualSettings(weights=tmp_path / "net.safetensors")).spec
+    assert not trained.notes
+    assert len(trained.weights["densenet"]) == 64
+    (tmp_path / "copy.safetensors").write_bytes((tmp_path / "net.safetensors").read_bytes())
+    assert VisualExtractor(VisualSettings(weights=tmp_path / "copy.safetensors")).spec == trained
+
+
+def test_weights_are_used(tmp_path: Path, clips: dict[str, Path], extractor: VisualExtractor) -> None:
+    save_file(seeded(1).state_dict(), tmp_path / "net.safetensors")
+    other = VisualExtractor(VisualSettings(weights=tmp_path / "net.safetensors"))
+    assert not np.allclose(vector(other, seen(clips["collins"])), vector(extractor, seen(clips["collins"])))
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        (VisualSettings(weights=Path("nowhere.safetensors")), "nowhere"),
+        (VisualSettings(detector="yunet"), "detector_path"),
+        (VisualSettings(detector="yunet", detector_path=Path("nowhere.onnx")), "nowhere"),
+    ],
+)
+def test_files_that_are_not_there(settings: VisualSettings, word: str) -> None:
+    with pytest.raises(ExtractionError, match=word):
+        _ = VisualExtractor(settings).spec
+
+
+@pytest.mark.skipif(not YUNET.is_file(), reason="YuNet's file is not here")
+def test_yunet_instead(clips: dict[str, Path], extractor: VisualExtractor) -> None:
+    other = VisualExtractor(VisualSettings(detector="yunet", detector_path=YUNET))
+    left, right = vector(extractor, seen(clips["collins"])), vector(other, seen(clips["collins"]))
+    assert np.corrcoef(left, right)[0, 1] > 0.95
+    assert other.spec.weights["detector"] != extractor.spec.weights["detector"]
