@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.errors import ExtractionError
@@ -42,12 +43,20 @@ def side_by_side(
     """
     stop = threading.Event()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="extract")
+    waiting = iter(range(len(items)))
+    running: dict[Future[Result], int] = {}
+    results: dict[int, Result] = {}
     try:
-        futures = {pool.submit(work, item, stop): index for index, item in enumerate(items)}
-        results = {}
-        for future in as_completed(futures):
-            results[futures[future]] = future.result()
-            finished(items[futures[future]])
+        while True:
+            # Few at a time: what has been handed to a pool is computed even while the interpreter exits.
+            for index in islice(waiting, 2 * threads - len(running)):
+                running[pool.submit(work, items[index], stop)] = index
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                index = running.pop(future)
+                results[index] = future.result()
+                finished(items[index])
     finally:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)

@@ -31,10 +31,11 @@ def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> 
         utterance: Line(speaker, text)
         for utterance, speaker, text in manifest.table[["utterance", "speaker", "text"]].itertuples(index=False)
     }
+    demo = project.preset == "demo"
     context = ReportContext(
-        corpus=manifest.corpus,
+        corpus="the demo corpus" if demo else manifest.corpus,
         created=datetime.now(UTC),
-        demo=project.preset == "demo",
+        demo=demo,
         notes=tuple(cells.notes(project)),
         cells=counts,
         fingerprints={

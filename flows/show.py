@@ -7,7 +7,6 @@ from typing import Any
 
 from flows.learning import Run
 from flows.project import Project
-from model.report.table import table as results_table
 from pipeline.plan import State
 
 _SKIPPED_SHOWN = 8
@@ -136,7 +135,9 @@ def _bytes(number: float) -> str:
 
 def results(run: Run, paths: Mapping[str, str], mine: Project) -> str:
     """The results table of a run, and the paths of what it made."""
-    lines = [results_table(run.folder)]
+    from model.report.table import table
+
+    lines = [table(run.folder)]
     if mine.preset == "demo":
         lines.append(
             "\nA demo on made-up conversations: it shows that the pipeline works, nothing about emotion recognition."

@@ -15,8 +15,7 @@ from flows.learning import Run
 from flows.progress import bar
 from flows.project import Project
 from model.data import Data
-from model.resume import Epoch
-from model.run import seed_folder
+from model.run import Epoch, seed_folder
 from model.train import train as train_one_seed
 
 log = logging.getLogger("bigfusion")

@@ -15,7 +15,8 @@ from model.batch import UNLABELLED
 from model.bigfusion import BigFusion
 from model.config import ModelSettings, TrainSettings
 from model.data import Data, true_labels
-from model.files import Record, read_record, read_tensors, write_record, write_tensors
+from model.files import Record, read_record, write_record
+from model.tensors import read_tensors, write_tensors
 from pipeline.errors import TrainingError
 from pipeline.schema import Split
 

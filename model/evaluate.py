@@ -20,12 +20,13 @@ from model import checkpoint
 from model.batch import UNLABELLED, Dialogue
 from model.checkpoint import Checkpoint, CheckpointFacts, split_size
 from model.data import Data, check_modalities, true_labels, utterance_digest
-from model.files import read_record, read_tensors, write_file, write_record
+from model.files import read_record, write_file, write_record
 from model.metrics import emotion_shifts, scores
 from model.predict import choose_device, predict
 from model.results import Metrics, Picked, SeedResult, summarise
 from model.run import METRICS, PREDICTIONS, TEST_EPOCHS, TRAINED, Trained, finished_seeds
 from model.seed import deterministic
+from model.tensors import read_tensors
 from pipeline.errors import TrainingError
 from pipeline.schema import Split
 

@@ -13,23 +13,8 @@ from torch.nn.utils import clip_grad_norm_
 from model.batch import UNLABELLED, Batch, Dialogue, collate
 from model.bigfusion import BigFusion, loss
 from model.config import TrainSettings
-from model.files import Record
+from model.run import Steps
 from pipeline.errors import TrainingError
-
-
-class Steps(Record):
-    """Means over one epoch's steps, weighted by labelled utterances; ``learning_rate`` is that of the last step.
-
-    ``loss`` = ``cross_entropy`` + lambda * ``contrast`` (Eq. 12); ``gradient_norm`` is that before clipping;
-    ``rates`` is the firing rate of each spiking layer.
-    """
-
-    loss: float
-    cross_entropy: float
-    contrast: float
-    gradient_norm: float
-    learning_rate: float
-    rates: dict[str, float]
 
 
 def learning_rate(settings: TrainSettings, step: int, steps: int) -> float:

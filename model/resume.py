@@ -10,22 +10,12 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from model.files import read_tensors, write_tensors
-from model.optimise import Steps
+from model.run import Epoch
 from model.seed import random_states, restore_random_states
+from model.tensors import read_tensors, write_tensors
 from pipeline.errors import TrainingError
 
 STATE = "resume.safetensors"
-
-
-class Epoch(Steps):
-    """What one epoch showed; a line of ``history.jsonl``. ``seconds`` is all that two equal runs do not share."""
-
-    epoch: int
-    valid_loss: float
-    valid_weighted_f1: float
-    valid_accuracy: float
-    seconds: float
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.files import Record
-from model.resume import Epoch
 from pipeline.errors import TrainingError
 
 HISTORY, TEST_EPOCHS, TRAINED = "history.jsonl", "test-epochs.safetensors", "trained.json"
 PREDICTIONS, METRICS, REPORT = "predictions.parquet", "metrics.json", "report.html"
+
+
+class Steps(Record):
+    """Means over one epoch's steps, weighted by labelled utterances; ``learning_rate`` is that of the last step.
+
+    ``loss`` = ``cross_entropy`` + lambda * ``contrast`` (Eq. 12); ``gradient_norm`` is that before clipping;
+    ``rates`` is the firing rate of each spiking layer.
+    """
+
+    loss: float
+    cross_entropy: float
+    contrast: float
+    gradient_norm: float
+    learning_rate: float
+    rates: dict[str, float]
+
+
+class Epoch(Steps):
+    """What one epoch showed; a line of ``history.jsonl``. ``seconds`` is all that two equal runs do not share."""
+
+    epoch: int
+    valid_loss: float
+    valid_weighted_f1: float
+    valid_accuracy: float
+    seconds: float
 
 
 class Trained(Record):

@@ -18,16 +18,17 @@ from torch.nn.functional import cross_entropy
 from model import checkpoint
 from model.batch import UNLABELLED
 from model.bigfusion import BigFusion
-from model.checkpoint import CheckpointFacts
+from model.checkpoint import CheckpointFacts, DataFacts
 from model.config import ModelSettings, TrainSettings
 from model.data import Data, check, true_labels, utterance_digest
-from model.files import read_record, write_file, write_record, write_tensors
+from model.files import read_record, write_file, write_record
 from model.metrics import scores
 from model.optimise import Optimisation
 from model.predict import choose_device, predict
-from model.resume import STATE, Epoch, Progress, restore_state, save_state
-from model.run import HISTORY, TEST_EPOCHS, TRAINED, Trained
+from model.resume import STATE, Progress, restore_state, save_state
+from model.run import HISTORY, TEST_EPOCHS, TRAINED, Epoch, Trained
 from model.seed import deterministic, seed_everything
+from model.tensors import write_tensors
 from pipeline.digest import digest
 from pipeline.errors import TrainingError
 
@@ -49,12 +50,15 @@ def train(
     """
     check(data, model_settings)
     device = choose_device(train_settings.device)
-    run = run_digest(data, model_settings, train_settings, seed)
+    facts = checkpoint.data_facts(data)
+    run = _run_digest(facts, model_settings, train_settings, seed)
     if (folder / TRAINED).exists():
         return _finished(folder, run)
+    for leftover in folder.glob(".*.tmp"):  # of a kill in the middle of a write
+        leftover.unlink()
     with deterministic(train_settings.threads):
         seed_everything(seed)
-        trainer = _Trainer(data, model_settings, train_settings, seed, device)
+        trainer = _Trainer(data, facts, model_settings, train_settings, seed, device)
         network, optimizer = trainer.optimisation.network, trainer.optimisation.optimizer
         done = Progress((), torch.empty(0, len(true_labels(data.test)), dtype=torch.int16))
         if (folder / STATE).exists():
@@ -71,11 +75,11 @@ def train(
     return trained
 
 
-def run_digest(data: Data, model_settings: ModelSettings, train_settings: TrainSettings, seed: int) -> str:
+def _run_digest(data: DataFacts, model_settings: ModelSettings, train_settings: TrainSettings, seed: int) -> str:
     """Digest of all that one seed's training depends on, the machine apart."""
     machine = {"seeds", "device", "threads"}
     settings = {"model": model_settings.model_dump(mode="json"), "train": train_settings.model_dump(exclude=machine)}
-    return digest({"data": data.digest(), "seed": seed, **settings})
+    return digest({"data": data.digest, "seed": seed, **settings})
 
 
 def _finished(folder: Path, run: str) -> Trained:
@@ -92,7 +96,13 @@ class _Trainer:
     """One seed's optimisation, and what is scored and stored after each of its epochs."""
 
     def __init__(
-        self, data: Data, model_settings: ModelSettings, train_settings: TrainSettings, seed: int, device: torch.device
+        self,
+        data: Data,
+        facts: DataFacts,
+        model_settings: ModelSettings,
+        train_settings: TrainSettings,
+        seed: int,
+        device: torch.device,
     ) -> None:
         self.data, self.batch_size, self.device = data, train_settings.batch_size, device
         network = BigFusion(data.widths, len(data.labels), model_settings)
@@ -108,7 +118,7 @@ class _Trainer:
             widths=data.widths,
             model=model_settings,
             train=train_settings,
-            data=checkpoint.data_facts(data),
+            data=facts,
             versions=checkpoint.library_versions(),
             tensors="",
         )

@@ -14,8 +14,7 @@ from model.files import read_record
 from model.report.figures import label_colours
 from model.report.paper import PAPER, PaperFigures
 from model.results import Metrics
-from model.resume import Epoch
-from model.run import METRICS, PREDICTIONS, read_history, seed_folder
+from model.run import METRICS, PREDICTIONS, Epoch, read_history, seed_folder
 from pipeline.errors import TrainingError
 
 TITLES = {"meld": "MELD", "iemocap": "IEMOCAP"}

@@ -9,9 +9,9 @@ import torch
 from small_runs import small_data, small_run
 
 from model import checkpoint
-from model.files import read_tensors, write_tensors
 from model.predict import predict
 from model.run import seed_folder
+from model.tensors import read_tensors, write_tensors
 from pipeline.errors import TrainingError
 
 CPU = torch.device("cpu")

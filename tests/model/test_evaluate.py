@@ -14,10 +14,10 @@ from small_runs import LABELS, dialogue, small_data, small_run, small_training
 from model.batch import UNLABELLED
 from model.data import Data, true_labels
 from model.evaluate import evaluate
-from model.files import read_tensors
 from model.metrics import emotion_shifts
 from model.results import Metrics
 from model.run import METRICS, PREDICTIONS, TEST_EPOCHS, read_history, seed_folder
+from model.tensors import read_tensors
 from pipeline.errors import TrainingError
 from pipeline.schema import Split
 

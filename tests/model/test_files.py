@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.files import Record, read_json, read_record, read_tensors, write_json, write_record, write_tensors
+from model.files import Record, read_json, read_record, write_json, write_record
+from model.tensors import read_tensors, write_tensors
 from pipeline.errors import TrainingError
 
 TENSORS = {

@@ -15,10 +15,10 @@ from model import checkpoint
 from model.batch import UNLABELLED
 from model.config import TrainSettings
 from model.data import Data
-from model.files import read_tensors
 from model.optimise import batches, learning_rate
-from model.resume import STATE, Epoch, Progress
-from model.run import HISTORY, TEST_EPOCHS, TRAINED, Trained, finished_seeds, read_history, seed_folder
+from model.resume import STATE, Progress
+from model.run import HISTORY, TEST_EPOCHS, TRAINED, Epoch, Trained, finished_seeds, read_history, seed_folder
+from model.tensors import read_tensors
 from model.train import train
 from pipeline.errors import TrainingError
 
@@ -122,6 +122,8 @@ def test_a_kill_before_the_checkpoint_was_written_loses_nothing(tmp_path: Path) 
     run_seed(tmp_path / "whole")
     best = max(read_history(tmp_path / "whole"), key=lambda epoch: epoch.valid_weighted_f1).epoch
     killed = tmp_path / "killed"
+    killed.mkdir()
+    (killed / f".{STATE}.4711.tmp").write_bytes(b"half a file")
     with pytest.raises(KilledError):
         train(small_data(), small_model(), small_training(), 0, killed, kill_after(best))
     for path in killed.iterdir():  # as if the kill had come right after the state was stored
