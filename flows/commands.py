@@ -258,7 +258,7 @@ def _results(mine: Project, run: learning.Run) -> Answer:
         "store": str(mine.store),
     }
     text = show.results(run, {name: relative(Path(path)) for name, path in paths.items()}, mine)
-    return Answer(text, data | {"run": run.id, "demo": mine.preset == "demo", "paths": paths})
+    return Answer(text, data | {"run": run.id, "demo": mine.is_demo, "paths": paths})
 
 
 def _flow(mine: Project, options: Options, run: Callable[[], Any]) -> None:

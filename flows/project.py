@@ -17,7 +17,7 @@ from extractors.text import TextSettings
 from extractors.visual import VisualSettings
 from model.config import ModelSettings, TrainSettings
 from pipeline.atomic import write_whole
-from pipeline.corpora import CorpusSettings
+from pipeline.corpora import CorpusSettings, MeldSettings
 from pipeline.errors import SettingsError
 from pipeline.settings import Settings, assign, merge, read_toml, validate
 
@@ -58,6 +58,13 @@ class Project(Settings):
     extract: ExtractSettings = ExtractSettings()
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the corpus is the one that `bigfusion demo` makes."""
+        from pipeline.demo.build import STAMP
+
+        return isinstance(self.corpus, MeldSettings) and (self.corpus.root / STAMP).exists()
 
     @property
     def work(self) -> Path:

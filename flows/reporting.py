@@ -31,7 +31,7 @@ def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> 
         utterance: Line(speaker, text)
         for utterance, speaker, text in manifest.table[["utterance", "speaker", "text"]].itertuples(index=False)
     }
-    demo = project.preset == "demo"
+    demo = project.is_demo
     context = ReportContext(
         corpus="the demo corpus" if demo else manifest.corpus,
         created=datetime.now(UTC),

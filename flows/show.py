@@ -138,7 +138,7 @@ def results(run: Run, paths: Mapping[str, str], mine: Project) -> str:
     from model.report.table import table
 
     lines = [table(run.folder)]
-    if mine.preset == "demo":
+    if mine.is_demo:
         lines.append(
             "\nA demo on made-up conversations: it shows that the pipeline works, nothing about emotion recognition."
         )
