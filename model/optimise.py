@@ -55,7 +55,7 @@ class Optimisation:
         )
         self._dialogues = dialogues
         self._steps = -(-len(self._dialogues) // settings.batch_size)
-        self._forward = torch.compile(network) if settings.compile else network
+        self._forward = torch.compile(network, dynamic=True) if settings.compile else network
         self._settings, self._weight, self._seed = settings, contrast_weight, seed
         self._device = next(network.parameters()).device
 

@@ -66,6 +66,17 @@ def test_the_picture_goes_where_the_points_go(scale: float) -> None:
     assert np.abs(found - expected)[2:-2, 2:-2].max() < 4
 
 
+@pytest.mark.parametrize("scale", [0.7, 1.0, 3.0, 8.0])
+def test_shrinking_shifts_nothing(scale: float) -> None:
+    """A ramp of three levels a pixel shows a shift of a thirtieth of a pixel as a tenth of a level."""
+    row, column = np.mgrid[0:640, 0:640].astype(np.float64)
+    for ramp in (column, row):
+        grey = (20 + 3 * (ramp - 10) / scale).clip(0, 255).round().astype(np.uint8)
+        face = aligned(grey, TEMPLATE * scale + 10)
+        expected = 20 + 3.0 * np.mgrid[0:SIDE, 0:SIDE][0 if ramp is row else 1]
+        assert abs((face - expected)[4:-4, 4:-4].mean()) < 0.25
+
+
 def test_fine_patterns_do_not_alias() -> None:
     """A chequered picture eight times too large is grey, not chequered."""
     chequered = ((np.indices((600, 600)).sum(0) % 2) * 255).astype(np.uint8)

@@ -18,14 +18,17 @@ SENTENCES = (
 
 
 def save_roberta(folder: Path, layers: int = 5, seed: int = 0, longest: int = 128) -> Path:
-    """Random weights with RoBERTa's layout (positions from 2 on, a language-model head around the encoder)."""
+    """Random weights with RoBERTa's layout: positions from 2 on, a language-model head around the encoder.
+
+    The tokenizer states no greatest length of its own.
+    """
     trained = ByteLevelBPETokenizer()
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     trained.train_from_iterator(SENTENCES, vocab_size=400, special_tokens=special, show_progress=False)
     trained.post_processor = RobertaProcessing(("</s>", 2), ("<s>", 0))
     names = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "pad_token": "<pad>"}
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=trained._tokenizer, unk_token="<unk>", mask_token="<mask>", model_max_length=longest, **names
+        tokenizer_object=trained._tokenizer, unk_token="<unk>", mask_token="<mask>", **names
     )
     tokenizer.save_pretrained(folder)
     with torch.random.fork_rng():

@@ -184,6 +184,19 @@ def test_bfloat16_trains(tmp_path: Path) -> None:
     assert half[-1].loss == pytest.approx(whole[-1].loss, rel=0.1)
 
 
+@pytest.mark.slow
+def test_a_compiled_network_trains_the_same_way(tmp_path: Path) -> None:
+    # without dropout and contrast nothing random is drawn, and the compiled network's numbers can be compared
+    settings = small_model(dropout=0, contrast={"enabled": False})
+    for name, compiled in (("compiled", True), ("plain", False)):
+        train(small_data(), settings, small_training(compile=compiled, epochs=2), 0, tmp_path / name)
+    compiled, plain = read_history(tmp_path / "compiled"), read_history(tmp_path / "plain")
+    assert [epoch.loss for epoch in compiled] == pytest.approx([epoch.loss for epoch in plain], rel=1e-3)
+    assert set(read_tensors(tmp_path / "compiled" / checkpoint.TENSORS)[0]) == set(
+        read_tensors(tmp_path / "plain" / checkpoint.TENSORS)[0]
+    )
+
+
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"seed 0, epoch \d: expected a finite loss, found .*learning_rate"):
         run_seed(tmp_path, learning_rate=1e30, warmup=0)
