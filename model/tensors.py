@@ -14,16 +14,19 @@ from safetensors.torch import save
 from torch import Tensor
 
 from model.files import write_file
-from pipeline.digest import canonical
 from pipeline.errors import TrainingError
+
+_HEADER = "bigfusion"
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> str:
     """Write tensors and the JSON facts that belong to them as one safetensors file; returns their checksum."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = canonical(facts).decode()
+    text = json.dumps(facts, ensure_ascii=False, allow_nan=False)
     checksum = _checksum(tensors, text)
-    write_file(path, save(tensors, metadata={"facts": text, "sha256": checksum}))
+    # one key, because safetensors writes several in an order that changes: equal runs give equal bytes
+    header = json.dumps({"facts": text, "sha256": checksum}, ensure_ascii=False)
+    write_file(path, save(tensors, metadata={_HEADER: header}))
     return checksum
 
 
@@ -35,11 +38,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
+            header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except FileNotFoundError:
         raise TrainingError(f"{path}: expected this file, found none; train the run first") from None
-    except SafetensorError as error:
+    except (SafetensorError, ValueError) as error:
         raise TrainingError(f"{path}: expected safetensors, found {error}; delete it and train again") from None
     text, checksum = header.get("facts", "{}"), header.get("sha256", "")
     if _checksum(tensors, text) != checksum:

@@ -86,8 +86,8 @@ def score_strip(seeds: Sequence[tuple[int, float]], mean: float, marks: Sequence
         ]
     for mark in marks:
         parts += [
-            tag("line", x1=x(mark.value), x2=x(mark.value), y1=axis - 24, y2=axis + 26, class_="reference"),
-            tag("text", f"{mark.name} {mark.value:.1f}", **_beside(x(mark.value), width), y=axis + 38, class_="note"),
+            tag("line", x1=x(mark.value), x2=x(mark.value), y1=axis - 24, y2=axis, class_="reference"),
+            tag("text", f"{mark.name} {mark.value:.2f}", **_beside(x(mark.value), width), y=axis + 36, class_="note"),
         ]
     levels = stacked([x(score) for _, score in seeds], 2 * radius + 1)
     for index, ((seed, score), level) in enumerate(zip(seeds, levels, strict=True)):
@@ -97,7 +97,7 @@ def score_strip(seeds: Sequence[tuple[int, float]], mean: float, marks: Sequence
     top = axis - 22 - max(levels) * (2 * radius + 1)
     parts += [
         tag("path", d=f"M{x(mean):.1f},{top + 6:.1f}l-4,-6h8z", class_="pointer"),
-        tag("text", f"mean {mean:.1f}", x=x(mean), y=top - 6, text_anchor="middle", class_="strong"),
+        tag("text", f"mean {mean:.2f}", x=x(mean), y=top - 6, text_anchor="middle", class_="strong"),
     ]
     return _svg(width, axis + 46, "Weighted F1 of each seed beside the values to compare with", parts)
 
