@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.atomic import write_whole
 from pipeline.digest import canonical
 from pipeline.errors import CorpusError
 from pipeline.rows import COLUMNS, CONTROL, SCHEMA, SECONDS, TEXT, arrow_table, check, content_digest
@@ -131,7 +131,11 @@ class Manifest:
         ]
 
     def write(self, path: Path) -> None:
-        """Write one Parquet file, whole or not at all: temporary file, fsync, rename, fsync of the folder."""
+        """Write one Parquet file, whole or not at all.
+
+        Raises:
+            CorpusError: the folder cannot be written.
+        """
         header = canonical(
             {
                 "corpus": self.corpus,
@@ -143,21 +147,14 @@ class Manifest:
         )
         metadata = {_HEADER: header, _HEADER_SHA256: hashlib.sha256(header).hexdigest().encode()}
         table = arrow_table(self.corpus, self.table).replace_schema_metadata(metadata)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
         try:
-            with temporary.open("wb") as file:
-                pq.write_table(table, file, compression="zstd", write_page_checksum=True)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            write_whole(path, sink.getvalue().to_pybytes())
+        except OSError as error:
+            raise CorpusError(
+                f"{path}: cannot be written ({error.strerror}); make room or correct the rights"
+            ) from error
 
     @classmethod
     def read(cls, path: Path) -> Manifest:

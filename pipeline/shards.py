@@ -158,7 +158,8 @@ def _encode(origin: Origin, cells: Sequence[Cell]) -> bytes:
     sink = pa.BufferOutputStream()
     # Float features do not compress; page checksums let a single page be verified by any Parquet reader.
     pq.write_table(table, sink, compression="none", use_dictionary=False, write_page_checksum=True)
-    return bytes(sink.getvalue())
+    payload: bytes = sink.getvalue().to_pybytes()
+    return payload
 
 
 def _decode(name: str, payload: bytes) -> Shard:

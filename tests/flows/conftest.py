@@ -9,6 +9,7 @@ from pipeline.demo.build import build
 
 runtime.set_defaults()  # before Prefect is imported
 
+
 @pytest.fixture(scope="session", autouse=True)
 def prefect():
     from prefect.testing.utilities import prefect_test_harness
