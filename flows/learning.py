@@ -20,6 +20,7 @@ from pipeline.manifest import Manifest
 from pipeline.plan import CellPlan, State
 
 _MACHINE = {"device", "threads"}
+_ASSEMBLE = "flows/assemble.py"
 _RUN, _EVALUATED = "run.json", "evaluated.json"
 
 
@@ -85,7 +86,7 @@ def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
         "model": project.model.model_dump(mode="json"),
         "train": project.train.model_dump(mode="json", exclude=_MACHINE | {"seeds"}),
         "seeds": list(project.train.seeds),
-        "code": code_digests("model.train"),
+        "code": code_digests("model.train") | {_ASSEMBLE: code_digests("flows.assemble")[_ASSEMBLE]},
     }
     return Run(Workspace(project).runs / digest(inputs)[:16], inputs)
 
