@@ -13,6 +13,7 @@ import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -149,7 +150,7 @@ class Store:
             try:
                 self._add(shards.read(present[name]))
             except DamagedShardError as error:
-                log.warning("%s", error)
+                _warn_once(str(error))
 
     def _files(self) -> Iterator[Path]:
         for modality in Modality:
@@ -293,6 +294,11 @@ class Store:
             self._database.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((name,) for name in fingerprints))
             query = f"SELECT {columns} FROM wanted CROSS JOIN cells ON cells.fingerprint = wanted.name"
             return self._database.execute(query).fetchall()
+
+
+@cache
+def _warn_once(message: str) -> None:
+    log.warning("%s", message)
 
 
 def _record(row: tuple[Any, ...]) -> Record:
