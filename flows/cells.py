@@ -22,9 +22,10 @@ from extractors.visual import VisualExtractor
 from flows.project import Project
 from flows.workspace import Workspace
 from pipeline.digest import code_digests
+from pipeline.errors import ExtractionError
 from pipeline.manifest import Manifest
 from pipeline.plan import CellPlan, PlannedCell, plan_cells
-from pipeline.schema import Modality, Status
+from pipeline.schema import Modality, Status, Utterance
 from pipeline.shards import Cell, Origin
 
 log = logging.getLogger("bigfusion")
@@ -122,8 +123,10 @@ def extract_chunk(
     maker = extractor(project, modality)
     first = {cell.fingerprint: cell.utterance for cell in reversed(cells)}
     started = time.perf_counter()
-    outcomes = dict(zip(first, maker.extract(manifest.utterances(list(first.values())), progress), strict=True))
+    utterances = manifest.utterances(list(first.values()))
+    outcomes = dict(zip(first, maker.extract(utterances, progress), strict=True))
     seconds = time.perf_counter() - started
+    _require_unchanged(project, modality, utterances)
     progress(len(cells) - len(first))
     stored = []
     for cell in cells:
@@ -149,6 +152,21 @@ def extract_chunk(
     finally:
         store.close()
     return ChunkResult(modality, shard, dict(Counter(cell.status.value for cell in stored)), seconds)
+
+
+def _require_unchanged(project: Project, modality: Modality, utterances: Sequence[Utterance]) -> None:
+    """See that the media that were read are those that the fingerprints name: a file may change during a long run."""
+    if modality is Modality.TEXT:
+        return
+    spans = [utterance.audio if modality is Modality.AUDIO else utterance.visual for utterance in utterances]
+    expected = {span.path: span.sha256 for span in spans if span is not None}
+    found = Workspace(project).digests().of(expected)
+    changed = next((path for path, sha256 in expected.items() if found.get(path) != sha256), None)
+    if changed is not None:
+        raise ExtractionError(
+            f"{changed}: expected the file that ingest found, found it changed since; nothing of its chunk was stored:"
+            " run the same command again"
+        )
 
 
 def explain(project: Project, manifest: Manifest, utterance: str) -> dict[str, Any]:
