@@ -12,6 +12,7 @@ from flows import cells, corpus
 from flows.project import load
 from pipeline.demo import EXPECTED
 from pipeline.demo.build import build
+from pipeline.errors import ExtractionError
 from pipeline.manifest import Manifest
 
 
@@ -151,6 +152,18 @@ def test_a_failed_chunk_leaves_the_others_work(place, monkeypatch):
     assert left == calls[1]
     assert place.run("extract", *settings) == 0
     assert sum(calls) == calls[1] + answer(place, "plan", *settings, code=2)["cells"]["text"]["done"]
+
+
+def test_a_clip_that_changes_under_the_run_is_not_stored_under_the_old_fingerprint(place):
+    project = load(place.config, None, ["audio.silence_rms=2e-4"])
+    manifest = corpus.ingest(project).manifest
+    clip = place.corpus / "train_splits/dia0_utt0.mp4"
+    clip.write_bytes(clip.read_bytes() + b"\x00\x00\x00\x08free")
+    (part,) = [c for c in cells.plan(project, manifest).cells["audio"] if c.utterance == "train/dia0_utt0"]
+    before = place.shards()
+    with pytest.raises(ExtractionError, match="found it changed since"):
+        cells.extract_chunk(project, manifest, [part], "run")
+    assert place.shards() == before
 
 
 def test_an_error_that_passes_is_retried(place, monkeypatch):
