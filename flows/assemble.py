@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -39,9 +41,23 @@ def assemble(project: Project, manifest: Manifest, cells: CellPlan) -> Data:
             features[modality.value] = (values, present)
     finally:
         store.close()
+    splits = dialogues(manifest, features)
+    train, valid = splits[Split.TRAIN], splits[Split.VALID]
+    if not valid:
+        train, valid = hold_out(train, project.train.holdout)
+    return Data(manifest.labels, train, valid, splits[Split.TEST])
+
+
+def dialogues(
+    manifest: Manifest, features: Mapping[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]
+) -> dict[Split, list[Dialogue]]:
+    """The manifest's dialogues, split by split; ``features`` maps a modality to its rows and which of them are there.
+
+    Shapes: (N, F_m) and (N,), row for row with the manifest.
+    """
     codes = {label: code for code, label in enumerate(manifest.labels)}
     labels: NDArray[np.int64] = np.array([codes.get(label, UNLABELLED) for label in manifest.table["label"]], np.int64)
-    splits: dict[str, list[Dialogue]] = {split.value: [] for split in Split}
+    splits: dict[Split, list[Dialogue]] = {split: [] for split in Split}
     for rows in _blocks(manifest.table["dialogue"]):
         table = manifest.table.iloc[rows]
         dialogue = Dialogue(
@@ -52,11 +68,8 @@ def assemble(project: Project, manifest: Manifest, cells: CellPlan) -> Data:
             speakers=pd.factorize(table["speaker"])[0].astype(np.int64),
             labels=labels[rows],
         )
-        splits[str(table["split"].iloc[0])].append(dialogue)
-    train, valid = splits[Split.TRAIN], splits[Split.VALID]
-    if not valid:
-        train, valid = hold_out(train, project.train.holdout)
-    return Data(manifest.labels, train, valid, splits[Split.TEST])
+        splits[Split(table["split"].iloc[0])].append(dialogue)
+    return splits
 
 
 def _blocks(dialogue: pd.Series[str]) -> list[slice]:

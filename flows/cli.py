@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from flows import commands
-from flows.commands import Answer, Options
+from flows.options import Answer, Options
 from pipeline.errors import BigFusionError
 
 log = logging.getLogger("bigfusion")
@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         target=getattr(given, "target", None),
         folder=getattr(given, "folder", None),
         retry_failed=getattr(given, "retry_failed", False),
+        features=getattr(given, "features", None),
+        run=getattr(given, "folder_of_run", None),
+        seeds=getattr(given, "seeds", None),
     )
     try:
         command: Command = given.run
@@ -60,6 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return answer.code
 
 
+def _seeds(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"expected how many seeds to train, 1 to 1000, found {text!r}")
+    return int(text)
+
+
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
@@ -76,7 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     common = _Parser(add_help=False)
     group = common.add_argument_group("settings")
     group.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: bigfusion.toml)")
-    group.add_argument("--preset", metavar="NAME", help="shipped settings below the file's: meld, iemocap or demo")
+    group.add_argument(
+        "--preset", metavar="NAME", help="shipped settings below the file's: meld, iemocap, demo, tuned, paper"
+    )
     group.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, for instance train.epochs=20"
     )
@@ -102,9 +113,21 @@ def _parser() -> argparse.ArgumentParser:
     add("ingest", commands.ingest, "scan the corpus into a manifest: counts by split and label, and what was skipped")
     add("plan", commands.plan, "say what a run would do and why, and do nothing; exit code 2 if work is pending")
     extract = add("extract", commands.extract, "compute the features that are missing or stale")
-    add("train", commands.train, "train every seed; goes on where it was interrupted")
-    add("evaluate", commands.evaluate, "score the trained model on the test split, once")
+    train = add("train", commands.train, "train every seed; goes on where it was interrupted")
+    train.add_argument(
+        "--out", dest="folder_of_run", type=Path, metavar="RUN", help="with --features: the run's folder"
+    )
+    evaluate = add("evaluate", commands.evaluate, "score the trained model on the test split, once")
+    evaluate.add_argument(
+        "--run", dest="folder_of_run", type=Path, metavar="RUN", help="with --features: the trained run"
+    )
+    for on_file in (train, evaluate):
+        on_file.add_argument(
+            "--features", type=Path, metavar="FILE", help="a feature file (Parquet, pickle) instead of a project"
+        )
     run = add("run", commands.run, "ingest, extract, train, evaluate: only what changed")
+    for seeded in (train, run):
+        seeded.add_argument("--seeds", type=_seeds, metavar="N", help="train the seeds 0 to N - 1")
     for retrying in (extract, run):
         retrying.add_argument("--retry-failed", action="store_true", help="try the cells again that failed before")
     add("report", commands.report, "print where the run's report lies")

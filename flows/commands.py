@@ -7,47 +7,21 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from flows import cells, corpus, learning, project, show
+from flows.options import Answer, Options
 from flows.progress import counted
 from flows.project import Project
 from flows.workspace import Workspace, relative
 from pipeline.corpora import FeatureSettings, scan
 from pipeline.digest import FileDigests
-from pipeline.errors import BigFusionError, CorpusError, SettingsError, TrainingError
+from pipeline.errors import CorpusError, SettingsError, TrainingError
 from pipeline.plan import CellPlan, State
 
 log = logging.getLogger("bigfusion")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line was given."""
-
-    config: Path | None = None
-    preset: str | None = None
-    assignments: tuple[str, ...] = ()
-    debug: bool = False
-    target: str | None = None
-    folder: Path | None = None
-    retry_failed: bool = False
-
-    def project(self) -> Project:
-        """The project that they name."""
-        return project.load(self.config, self.preset, self.assignments)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A command's result."""
-
-    text: str
-    data: dict[str, Any] = field(default_factory=dict)
-    code: int = 0
 
 
 def version() -> str:
@@ -112,7 +86,11 @@ def extract(options: Options) -> Answer:
 
 
 def train(options: Options) -> Answer:
-    """Train every seed under the present cells, labels, settings and code."""
+    """Train every seed under the present cells, labels, settings and code; or on a feature file, into a folder."""
+    if options.features or options.run:
+        from flows import file_commands
+
+        return file_commands.train(options)
     mine = options.project()
     _, planned, run = learning.present(mine)
     stage = learning.stages(mine, run, planned)[0]
@@ -129,7 +107,11 @@ def train(options: Options) -> Answer:
 
 
 def evaluate(options: Options) -> Answer:
-    """Score the present run's test split, once."""
+    """Score the present run's test split, once; or the dialogues of a feature file with the run of a folder."""
+    if options.features or options.run:
+        from flows import file_commands
+
+        return file_commands.evaluate(options)
     mine = options.project()
     _, planned, run = learning.present(mine)
     training, evaluation = learning.stages(mine, run, planned)
@@ -184,7 +166,7 @@ def demo(options: Options) -> Answer:
     config = folder / project.DEFAULT_CONFIG
     if not config.exists():
         project.write_config(config, "demo", None)
-    return _run(project.load(config, "demo", options.assignments), options)
+    return _run(project.load(config, "demo", options.settings), options)
 
 
 def import_features(options: Options) -> Answer:
@@ -195,7 +177,7 @@ def import_features(options: Options) -> Answer:
     scan(FeatureSettings(kind="features", path=source), FileDigests())  # refuses what it cannot take before it writes
     if not config.exists():
         project.write_import_config(config, source, options.preset)
-    mine = project.load(config, None, options.assignments)
+    mine = project.load(config, None, options.settings)
     with Workspace(mine).exclusive():
         manifest = corpus.ingest(mine).manifest
         planned = cells.plan(mine, manifest)
@@ -307,6 +289,3 @@ def _store_info(mine: Project) -> dict[str, Any]:
         return store.info()
     finally:
         store.close()
-
-
-__all__ = ["Answer", "BigFusionError", "Options"]

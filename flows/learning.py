@@ -19,7 +19,7 @@ from pipeline.digest import code_digests, digest
 from pipeline.manifest import Manifest
 from pipeline.plan import CellPlan, State
 
-_MACHINE = {"device", "threads"}
+MACHINE = {"device", "threads"}
 _ASSEMBLE = "flows/assemble.py"
 _RUN, _EVALUATED = "run.json", "evaluated.json"
 
@@ -84,7 +84,7 @@ def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
         },
         "labels": digest([manifest.labels, manifest.table[_LABEL_COLUMNS].to_numpy().tolist()]),
         "model": project.model.model_dump(mode="json"),
-        "train": project.train.model_dump(mode="json", exclude=_MACHINE | {"seeds"}),
+        "train": project.train.model_dump(mode="json", exclude=MACHINE | {"seeds"}),
         "seeds": list(project.train.seeds),
         "code": code_digests("model.train") | {_ASSEMBLE: code_digests("flows.assemble")[_ASSEMBLE]},
     }
@@ -148,15 +148,22 @@ def _why_train(project: Project, run: Run) -> str:
     before = [other for other in runs(project) if "inputs" in other]
     if not before:
         return "no run yet"
-    old, new = before[-1]["inputs"], run.inputs
+    return f"changed since run {before[-1]['run']}: {'; '.join(differences(before[-1]['inputs'], run.inputs))}"
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """In what the inputs of two runs differ, part by part, with the keys and, where they are short, their values."""
     parts = []
-    for part in ("cells", "labels", "model", "train", "seeds", "code"):
+    for part in sorted(new, key=_PARTS.index):
         if old.get(part) != new[part]:
             names = _changed(old.get(part), new[part])
             parts.append(
                 {"labels": "labels or dialogues", "code": f"code of {names}"}.get(part, f"{part} {names}".strip())
             )
-    return f"changed since run {before[-1]['run']}: {'; '.join(parts)}"
+    return parts
+
+
+_PARTS = ("cells", "data", "labels", "model", "train", "seeds", "code")
 
 
 def _changed(old: Any, new: Any, prefix: str = "") -> str:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from model.run import Epoch
+
 _SILENT_SECONDS = 2.0
 
 
@@ -26,6 +28,21 @@ def counted(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         def progress(done: int, total: int) -> None:
             shown.total = total
             shown.update(done - shown.n)
+
+        yield progress
+
+
+@contextmanager
+def training(epochs: int) -> Iterator[Callable[[Epoch], None]]:
+    """A bar of ``epochs`` over all seeds; yields what is called with each one that is done, and shows what it says."""
+    with _shown("train", epochs, " epochs") as shown:
+
+        def progress(epoch: Epoch) -> None:
+            said = f"epoch {epoch.epoch}, loss {epoch.loss:.3f}, WF1 {100 * epoch.valid_weighted_f1:.1f}"
+            if epoch.rates:
+                said += f", firing {100 * sum(epoch.rates.values()) / len(epoch.rates):.0f} %"
+            shown.set_postfix_str(said, refresh=False)
+            shown.update(1)
 
         yield progress
 

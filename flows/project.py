@@ -25,6 +25,8 @@ log = logging.getLogger("bigfusion")
 
 DEFAULT_CONFIG = Path("bigfusion.toml")
 PRESETS = ("meld", "iemocap", "demo")
+LEARNING = ("tuned", "paper")
+"""Presets of the network and its training alone: they go with any corpus."""
 _FOLDERS = {
     "corpus": ("root", "path", "media_root"),
     "workspace": ("path", "store"),
@@ -46,10 +48,17 @@ class ExtractSettings(Settings):
     retries: int = Field(default=2, ge=0, description="of a chunk, after an error that may pass (disk, memory)")
 
 
+class Learning(Settings):
+    """The settings of the network and its training alone."""
+
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+
+
 class Project(Settings):
     """All settings of one project."""
 
-    preset: Literal["meld", "iemocap", "demo"] | None = None
+    preset: Literal["meld", "iemocap", "demo", "tuned", "paper"] | None = None
     corpus: CorpusSettings
     workspace: WorkspaceSettings = WorkspaceSettings()
     text: TextSettings = TextSettings()
@@ -100,6 +109,18 @@ def load(config: Path | None = None, preset: str | None = None, assignments: Seq
     return validate(Project, _resolved(table, path.resolve().parent), str(path))
 
 
+def load_learning(config: Path | None, preset: str | None, assignments: Sequence[str] = ()) -> Learning:
+    """The network and its training as a preset (without one: ``tuned``), a settings file and ``--set`` have them.
+
+    Raises:
+        SettingsError: as :func:`load`; an assignment to anything but the network and its training.
+    """
+    own = {} if config is None else read_toml(config)
+    table = merge(read_preset(preset or own.get("preset") or LEARNING[0]), own)
+    table = assign({name: part for name, part in table.items() if name in Learning.model_fields}, assignments)
+    return validate(Learning, table, str(config or "settings"))
+
+
 def _default_config(preset: str | None) -> Path:
     """``bigfusion.toml`` here; where there is none, the demo's, so that commands typed after the demo find it."""
     demo = Path("demo") / DEFAULT_CONFIG
@@ -115,8 +136,8 @@ def read_preset(name: str) -> dict[str, Any]:
     Raises:
         SettingsError: there is no preset of this name.
     """
-    if name not in PRESETS:
-        raise SettingsError(f"preset {name!r}: expected one of {', '.join(PRESETS)}")
+    if name not in (*PRESETS, *LEARNING):
+        raise SettingsError(f"preset {name!r}: expected one of {', '.join((*PRESETS, *LEARNING))}")
     with resources.as_file(resources.files("flows") / "presets" / f"{name}.toml") as path:
         return read_toml(path)
 
@@ -132,7 +153,8 @@ def write_config(path: Path, preset: str, root: str | None) -> None:
     Raises:
         SettingsError: there is no such preset, or the file exists already.
     """
-    read_preset(preset)
+    if "corpus" not in read_preset(preset):
+        raise SettingsError(f"preset {preset!r}: says nothing of a corpus; expected one of {', '.join(PRESETS)} here")
     text = (
         "# Settings of a bigfusion project. Folders are meant from this file's own; `bigfusion plan` checks them.\n"
         f'preset = "{preset}"\n\n'

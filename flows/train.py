@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from flows import learning
 from flows.assemble import assemble
 from flows.learning import Run
-from flows.progress import bar
+from flows.progress import training
 from flows.project import Project
 from model.data import Data
 from model.run import Epoch, seed_folder
@@ -45,7 +45,7 @@ def train(project: Project) -> str:
 def _train(project: Project, data: Data, run: Run) -> None:
     run.begin()
     settings = project.train
-    with bar("train", len(settings.seeds) * settings.epochs, " epochs") as progress:
+    with training(len(settings.seeds) * settings.epochs) as progress:
         for seed in settings.seeds:
-            best = train_seed(project, data, seed, seed_folder(run.folder, seed), lambda epoch: progress(1))
+            best = train_seed(project, data, seed, seed_folder(run.folder, seed), progress)
             log.info("train: seed %d: validation WF1 %.1f", seed, 100 * best)

@@ -37,26 +37,35 @@ class Workspace:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold this workspace alone; waits for another command that works on it. A killed holder frees it at once."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = (self.folder / "lock").open("a+")
-        except OSError as error:
-            raise SettingsError(
-                f"{self.folder}: the workspace cannot be written ({error.strerror}); set workspace.path to one that can"
-            ) from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                log.warning("waiting for process %s, which works on %s", file.read().strip() or "?", self.folder)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            file.seek(0)
-            file.truncate()
-            file.write(str(os.getpid()))
-            file.flush()
+        """Hold this workspace alone; waits for another command that works on it."""
+        with exclusive(self.folder, "set workspace.path to one that can"):
             yield
+
+
+@contextmanager
+def exclusive(folder: Path, remedy: str) -> Iterator[None]:
+    """Hold a folder alone, making it where needed; waits for another holder. A killed holder frees it at once.
+
+    Raises:
+        SettingsError: the folder cannot be written; the message ends with ``remedy``.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("a+")
+    except OSError as error:
+        raise SettingsError(f"{folder}: cannot be written ({error.strerror}); {remedy}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            log.warning("waiting for process %s, which works on %s", file.read().strip() or "?", folder)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 def relative(path: Path) -> str:

@@ -37,11 +37,13 @@ def evaluate(
     seeds: Sequence[int] | None = None,
     device: str = "auto",
     progress: Callable[[int], None] = lambda seed: None,
+    out: Path | None = None,
 ) -> Metrics:
-    """Score ``seeds`` of a run folder (none: all of them); writes ``predictions.parquet`` and ``metrics.json``.
+    """Score ``seeds`` of a run folder (none: all of them).
 
-    The test split is what is scored, or the validation split where the test split has no label; ``Metrics.scored``
-    says which. ``progress`` is called with each seed that is done.
+    Writes ``predictions.parquet`` and ``metrics.json`` into ``out``, or into the run's own folder. The test split is
+    what is scored, or the validation split where the test split has no label; ``Metrics.scored`` says which.
+    ``progress`` is called with each seed that is done.
 
     Raises:
         TrainingError: a seed is missing or unfinished, a checkpoint does not fit the data, or nothing has a label.
@@ -62,8 +64,8 @@ def evaluate(
         progress(chosen.facts.seed)
     splits = facts[0].data.splits | {split: split_size(data, split) for split in (Split.VALID, Split.TEST)}
     metrics = summarise(results, data, scored, splits)
-    write_file(run / PREDICTIONS, _parquet(pa.concat_tables(tables)))
-    write_record(run / METRICS, metrics)
+    write_file((out or run) / PREDICTIONS, _parquet(pa.concat_tables(tables)))
+    write_record((out or run) / METRICS, metrics)
     return metrics
 
 

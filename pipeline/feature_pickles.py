@@ -63,13 +63,15 @@ class Conversations:
     """What a feature file holds, utterance by utterance.
 
     ``columns`` has the manifest's utterance, split, dialogue, turn, speaker and text; ``codes`` the label of each as a
-    number, -1 for none; ``features[m]`` is (N, F_m) float32, not finite where something is missing.
+    number, -1 for none; ``features[m]`` is (N, F_m) float32, not finite where something is missing. ``labels`` names
+    the codes where the file does.
     """
 
     layout: str
     columns: dict[str, list[Any]]
     codes: list[int]
     features: dict[Modality, NDArray[np.float32]]
+    labels: tuple[str, ...] = ()
 
 
 def recognise(content: Any) -> str:

@@ -1,7 +1,8 @@
 """Feature files that users already own -> a manifest with its features: the field's pickles, and one Parquet layout.
 
-The Parquet layout: columns dialogue, utterance, speaker, label (whole number), and at least one of text, audio, visual
-(lists of numbers); optionally split, without which every row is ``train``. The order of its rows is the dialogues'.
+The Parquet layout: columns dialogue, utterance, speaker, label (a whole number or a name; none: unlabelled), and at
+least one of text, audio, visual (lists of numbers); optionally split, without which every row is ``train``. The order
+of its columns is free, that of its rows is the dialogues'.
 
 A modality is absent for an utterance whose row is null or holds no finite number. A number missing inside a row (a
 pitch that could not be measured) is filled with its column's mean over the training rows, and counted.
@@ -32,6 +33,7 @@ from pipeline.unpickle import load
 
 PICKLES = (".pkl", ".pickle", ".p")
 _COLUMNS = ("dialogue", "utterance", "speaker", "label")
+_CODE = re.compile(r"-1|\d{1,9}")
 _IEMOCAP_DIALOGUE = re.compile(r"Ses0[1-5][FM]_(impro|script)\w+")
 
 
@@ -39,8 +41,8 @@ _IEMOCAP_DIALOGUE = re.compile(r"Ses0[1-5][FM]_(impro|script)\w+")
 class ImportedFeatures:
     """Utterances and their features, row for row.
 
-    Shapes: ``features[m]`` (N, F_m) float32, finite, zeros where absent; ``present[m]`` (N,) bool. ``filled[m]`` counts
-    the single numbers that were missing and took their column's training mean. ``layout`` says what was recognised.
+    Shapes: ``features[m]`` (N, F_m) float32, zeros where absent, finite unless read with its gaps; ``present[m]`` (N,)
+    bool. ``filled[m]`` counts the single numbers that were missing. ``layout`` says what was recognised.
     """
 
     manifest: Manifest
@@ -50,11 +52,13 @@ class ImportedFeatures:
     filled: dict[Modality, int]
 
 
-def read_features(path: Path, labels: Sequence[str] = (), name: str = "") -> ImportedFeatures:
+def read_features(path: Path, labels: Sequence[str] = (), name: str = "", *, fill: bool = True) -> ImportedFeatures:
     """Read a feature file.
 
     ``labels`` names the classes in the order of the file's codes; without it they are IEMOCAP's or MELD's where the
-    file is recognisably one of these, else the codes themselves. ``name`` is the corpus's name (else the file's).
+    file is recognisably one of these, else the codes themselves, or the sorted names. ``name`` is the corpus's name
+    (else the file's). ``fill`` = False leaves a number that is missing inside a row NaN: the file's own mean is not
+    the training's where the file is only scored.
 
     Raises:
         UnsafePickleError: a pickle asks for anything but plain containers, strings, numbers and NumPy arrays.
@@ -66,14 +70,14 @@ def read_features(path: Path, labels: Sequence[str] = (), name: str = "") -> Imp
         raise CorpusError(f"{path}: expected features in a file whose name ends in {', '.join((*PARQUET, *PICKLES))}")
     content = load(path) if suffix in PICKLES else _open(path)
     try:
-        found = conversations(content) if suffix in PICKLES else _from_parquet(content)
+        found = conversations(content) if suffix in PICKLES else _from_parquet(content, labels)
         classes = _classes(found, labels)
         columns = {**found.columns, "label": [classes[code] if code >= 0 else "" for code in found.codes]}
         manifest = Manifest.of(name or path.stem, path.parent, classes, columns)
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}") from None
     training = np.array(columns["split"]) == Split.TRAIN.value
-    complete = {modality: _complete(values, training) for modality, values in found.features.items()}
+    complete = {modality: _complete(values, training, fill) for modality, values in found.features.items()}
     return ImportedFeatures(
         manifest,
         found.layout,
@@ -86,8 +90,8 @@ def read_features(path: Path, labels: Sequence[str] = (), name: str = "") -> Imp
 def _classes(found: Conversations, labels: Sequence[str]) -> tuple[str, ...]:
     """Names for the codes: those given, the benchmark's where the file is one of the two, else the codes themselves."""
     number = max(found.codes, default=-1) + 1
-    if labels:
-        names = tuple(labels)
+    if labels or found.labels:
+        names = tuple(labels or found.labels)
     elif found.layout.endswith("MELD") and number <= len(MELD):
         names = MELD
     elif number <= len(IEMOCAP) and all(map(_IEMOCAP_DIALOGUE.fullmatch, set(found.columns["dialogue"]))):
@@ -100,14 +104,14 @@ def _classes(found: Conversations, labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def _complete(
-    values: NDArray[np.float32], training: NDArray[np.bool_]
+    values: NDArray[np.float32], training: NDArray[np.bool_], fill: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
-    """Features without a gap, which rows are there, and how many numbers were filled in. Shapes: (N, F), (N,)."""
+    """Features without a gap (NaN there if not ``fill``), which rows exist, and the number of gaps: (N, F), (N,)."""
     real: NDArray[np.bool_] = np.asarray(np.isfinite(values))  # (N, F)
     present: NDArray[np.bool_] = np.asarray(real.any(axis=1))  # (N,)
     known = real & training[:, None]
     total = np.where(known, values, 0).sum(axis=0, dtype=np.float64)  # (F,)
-    mean = (total / np.maximum(known.sum(axis=0), 1)).astype(np.float32)
+    mean = (total / np.maximum(known.sum(axis=0), 1)).astype(np.float32) if fill else np.float32(np.nan)
     complete = np.where(present[:, None], np.where(real, values, mean), np.float32(0))
     return complete, present, int((~real[present]).sum())
 
@@ -125,7 +129,7 @@ def _open(path: Path) -> pa.Table:
         raise CorpusError(f"{path}: expected a Parquet file, found {str(error).splitlines()[0]}") from None
 
 
-def _from_parquet(table: pa.Table) -> Conversations:
+def _from_parquet(table: pa.Table, labels: Sequence[str]) -> Conversations:
     """The utterances of a Parquet file: dialogues by their first rows, turns in the order of theirs."""
     modalities = [modality for modality in Modality if modality in table.column_names]
     if not {*_COLUMNS} <= {*table.column_names} or not modalities or not len(table):
@@ -135,20 +139,45 @@ def _from_parquet(table: pa.Table) -> Conversations:
         )
     if "split" not in table.column_names:
         table = table.append_column("split", pa.array([Split.TRAIN.value] * len(table)))
-    if not pa.types.is_integer(table["label"].type):
-        raise CorpusError(f"column label: expected whole numbers (the class codes), found {table['label'].type}")
     dialogue = pd.factorize(np.array(as_text("dialogue", table["dialogue"]), dtype=object))[0]
     order = np.argsort(dialogue, kind="stable")
     table, dialogue = table.take(order), dialogue[order]
     columns: dict[str, list[Any]] = {
         name: as_text(name, table[name]) for name in ("utterance", "split", "dialogue", "speaker")
     }
+    if len(set(columns["utterance"])) < len(table):  # numbered anew in each dialogue
+        pairs = zip(columns["dialogue"], columns["utterance"], strict=True)
+        columns["utterance"] = [f"{name}/{turn}" for name, turn in pairs]
     columns["turn"] = pd.Series(dialogue).groupby(dialogue).cumcount().tolist()
     columns["text"] = [""] * len(table)
-    codes = [-1 if code is None else code for code in table["label"].to_pylist()]
+    codes, names = _labels(table["label"], labels)
+    return Conversations("parquet", columns, codes, {m: _matrix(m, table[m]) for m in modalities}, names)
+
+
+def _labels(column: pa.ChunkedArray, labels: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
+    """Class codes, -1 for none, and the classes' names where the file gives names instead of codes."""
+    texts = as_text("label", column)
+    if not pa.types.is_integer(column.type) and any(text and not _CODE.fullmatch(text) for text in texts):
+        names = _names(column, {*texts} - {""}, tuple(labels))
+        place = {"": -1} | {name: code for code, name in enumerate(names)}
+        return [place[text] for text in texts], names
+    codes = [int(text or -1) for text in texts]
     if not -1 <= min(codes) <= max(codes) < MOST_CLASSES:
         raise CorpusError(f"column label: expected class codes from 0 on, found {min(codes)} to {max(codes)}")
-    return Conversations("parquet", columns, codes, {m: _matrix(m, table[m]) for m in modalities})
+    return codes, ()
+
+
+def _names(column: pa.ChunkedArray, found: set[str], labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes of a file that names them: those given, a benchmark's where it knows all of them, else sorted."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise CorpusError(f"column label: expected whole numbers (the class codes) or names, found {column.type}")
+    if labels:
+        strangers = sorted(found - {*labels})
+        if strangers:
+            raise CorpusError(f"column label: expected one of {', '.join(labels)}, found {', '.join(strangers[:5])}")
+        return labels
+    return next((names for names in (IEMOCAP, MELD) if found <= {*names}), tuple(sorted(found)))
 
 
 def _matrix(modality: Modality, column: pa.ChunkedArray) -> NDArray[np.float32]:

@@ -85,19 +85,20 @@ def read_metrics(run: Path) -> Metrics:
     return read_record(run / METRICS, Metrics)
 
 
-def gather(run: Path, context: ReportContext) -> Material:
-    """Read an evaluated run.
+def gather(run: Path, context: ReportContext, scores: Path | None = None) -> Material:
+    """Read an evaluated run; ``scores`` is the folder of its scores where that is not the run's own.
 
     Raises:
         TrainingError: a file is missing or is not what it should be.
     """
-    metrics = read_metrics(run)
+    scores = scores or run
+    metrics = read_metrics(scores)
     folders = [seed_folder(run, seed.seed) for seed in metrics.seeds]
     try:
-        predictions = pd.read_parquet(run / PREDICTIONS)
+        predictions = pd.read_parquet(scores / PREDICTIONS)
     except (OSError, ValueError) as error:
         raise TrainingError(
-            f"{run / PREDICTIONS}: expected a table of predictions, found {error}; evaluate the run again"
+            f"{scores / PREDICTIONS}: expected a table of predictions, found {error}; evaluate the run again"
         ) from None
     facts = read_record(folders[0] / FACTS, CheckpointFacts)
     histories = [read_history(folder) for folder in folders]

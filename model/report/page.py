@@ -16,14 +16,14 @@ from model.run import REPORT
 DEMO = "synthetic demo corpus: the score shows that the pipeline works, nothing about emotion recognition."
 
 
-def write_report(run: Path, context: ReportContext) -> Path:
-    """Write ``report.html`` into an evaluated run's folder; returns its path.
+def write_report(run: Path, context: ReportContext, scores: Path | None = None) -> Path:
+    """Write ``report.html`` beside a run's scores (by default in the run's own folder); returns its path.
 
     Raises:
         TrainingError: the run was not evaluated, or a file of it is missing or damaged.
     """
-    path = run / REPORT
-    write_file(path, page(gather(run, context)).encode())
+    path = (scores or run) / REPORT
+    write_file(path, page(gather(run, context, scores)).encode())
     return path
 
 

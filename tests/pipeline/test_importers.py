@@ -316,7 +316,8 @@ def test_the_parquet_s_own_splits(tmp_path):
 BAD_TABLES = {
     "no speaker": ({"speaker": None}, "expected rows with dialogue, utterance, speaker, label and at least one"),
     "no features": ({"text": None, "audio": None}, "at least one of text, audio, visual"),
-    "names as labels": ({"label": ["a", "b", "c", "d"]}, "column label: expected whole numbers (the class codes)"),
+    "strange labels": ({"label": [[1], [2], [3], [4]]}, "column label: expected text or numbers, found list"),
+    "halves as labels": ({"label": [0.5, 1, 2, 0]}, "expected whole numbers (the class codes) or names, found double"),
     "negative": ({"label": [-2, 0, 0, 0]}, "expected class codes from 0 on, found -2"),
     "huge": ({"label": [10**9, 0, 0, 0]}, "expected class codes from 0 on"),
     "transcripts": ({"text": ["a", "b", "c", "d"]}, "column text: expected lists of numbers, found string"),
@@ -350,3 +351,43 @@ def test_other_files(tmp_path):
             read_features(tmp_path / name)
     with pytest.raises(CorpusError, match="no such file"):
         read_features(tmp_path / "none.parquet")
+
+
+@pytest.mark.parametrize(
+    ("column", "labels", "names", "expected"),
+    [
+        (["sad", "", "hap", None], (), IEMOCAP, ["sad", "", "hap", ""]),
+        (["joy", "anger", "joy", "joy"], (), MELD, ["joy", "anger", "joy", "joy"]),
+        (["up", "down", "up", "up"], (), ("down", "up"), ["up", "down", "up", "up"]),
+        (["up", "down", "up", "up"], ("up", "flat", "down"), ("up", "flat", "down"), ["up", "down", "up", "up"]),
+        (["2", "0", "-1", "2"], ("up", "flat", "down"), ("up", "flat", "down"), ["down", "up", "", "down"]),
+        ([2.0, 0.0, float("nan"), 2.0], ("up", "flat", "down"), ("up", "flat", "down"), ["down", "up", "", "down"]),
+        (pa.array(["a", "b", "a", "a"]).dictionary_encode(), (), ("a", "b"), ["a", "b", "a", "a"]),
+    ],
+)
+def test_labels_are_codes_or_names(tmp_path, column, labels, names, expected):
+    path = parquet(tmp_path / "f.parquet", dialogue=["a", "a", "b", "b"], label=column)
+    found = read_features(path, labels)
+    assert found.manifest.labels == names
+    assert found.manifest.table["label"].tolist() == expected
+
+
+def test_names_that_are_not_among_the_given_ones_are_refused(tmp_path):
+    path = parquet(tmp_path / "f.parquet", label=["up", "down", "up", "left"])
+    with pytest.raises(CorpusError, match="column label: expected one of up, down, found left"):
+        read_features(path, ("up", "down"))
+
+
+def test_utterances_numbered_anew_in_each_dialogue(tmp_path):
+    found = read_features(parquet(tmp_path / "f.parquet", dialogue=["b", "b", "a", "b"], utterance=[0, 1, 0, 2]))
+    assert found.manifest.table["utterance"].tolist() == ["b/0", "b/1", "b/2", "a/0"]
+
+
+def test_gaps_can_be_left(tmp_path):
+    filled, left = (read_features(parquet(tmp_path / "f.parquet"), fill=fill) for fill in (True, False))
+    gaps = np.isnan(left.features["audio"])
+    assert gaps.sum() == left.filled["audio"] == 1
+    np.testing.assert_array_equal(
+        np.where(gaps, filled.features["audio"], left.features["audio"]), filled.features["audio"]
+    )
+    assert left.present["audio"].tolist() == filled.present["audio"].tolist()

@@ -1,0 +1,44 @@
+"""What every command takes and gives: the options of the command line, and an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flows import project
+from flows.project import Project
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line was given."""
+
+    config: Path | None = None
+    preset: str | None = None
+    assignments: tuple[str, ...] = ()
+    debug: bool = False
+    target: str | None = None
+    folder: Path | None = None
+    retry_failed: bool = False
+    features: Path | None = None
+    run: Path | None = None
+    seeds: int | None = None
+
+    def project(self) -> Project:
+        """The project that they name."""
+        return project.load(self.config, self.preset, self.settings)
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The assignments to settings, ``--seeds`` among them."""
+        return (*self.assignments, *([] if self.seeds is None else [f"train.seeds={[*range(self.seeds)]}"]))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A command's result."""
+
+    text: str
+    data: dict[str, Any] = field(default_factory=dict)
+    code: int = 0
