@@ -30,12 +30,12 @@ def assemble(project: Project, manifest: Manifest, cells: CellPlan) -> Data:
     store = Workspace(project).store()
     features: dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
     try:
-        for modality, planned in cells.cells.items():
-            values, present = store.read(modality, [cell.fingerprint for cell in planned])
+        for modality in cells.modalities:
+            values, present = store.read(modality, cells.fingerprints(modality))
             if not present.any():
-                others = ", ".join(repr(other.value) for other in cells.cells if other is not modality)
+                others = ", ".join(repr(other.value) for other in cells.modalities if other is not modality)
                 raise TrainingError(
-                    f"{manifest.corpus}: expected {modality} features, found none in {len(planned)} utterances"
+                    f"{manifest.corpus}: expected {modality} features, found none in {len(manifest)} utterances"
                     f" (`bigfusion status` counts why); train without it: --set 'model.modalities=[{others}]'"
                 )
             features[modality.value] = (values, present)

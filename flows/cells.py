@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -23,6 +22,7 @@ from flows.project import Project
 from flows.workspace import Workspace
 from pipeline.digest import code_digests
 from pipeline.errors import ExtractionError
+from pipeline.explain import explain_cell
 from pipeline.manifest import Manifest
 from pipeline.plan import CellPlan, PlannedCell, plan_cells
 from pipeline.schema import Modality, Status, Utterance
@@ -170,26 +170,12 @@ def _require_unchanged(project: Project, modality: Modality, utterances: Sequenc
 
 
 def explain(project: Project, manifest: Manifest, utterance: str) -> dict[str, Any]:
-    """Each cell of one utterance: its fingerprint, the components of it, its state, and the stored cell behind it."""
+    """Each cell of an utterance: its fingerprint, components, what differs from the stored cell, and its origin."""
     (row,) = manifest.table[manifest.table["utterance"] == utterance].to_dict("records")
+    descriptions = {modality: description(extractor(project, modality)) for modality in modalities(project)}
     store = Workspace(project).store()
-    found = {}
     try:
-        for modality in modalities(project):
-            whole = description(extractor(project, modality))
-            planned = plan_cells(manifest, {modality: whole}, store).cells[modality]
-            cell = next(cell for cell in planned if cell.utterance == utterance)
-            record = store.record(cell.fingerprint) or store.records(manifest.corpus, [utterance], modality).get(
-                utterance
-            )
-            found[modality.value] = {
-                "state": cell.state.value,
-                "why": cell.why,
-                "fingerprint": cell.fingerprint,
-                "input": json.loads(cell.input),
-                "extractor": whole,
-                "stored": None if record is None else asdict(record),
-            }
+        found = {m.value: explain_cell(manifest, m, whole, store, utterance) for m, whole in descriptions.items()}
     finally:
         store.close()
     return {key: row[key] for key in ("utterance", "split", "dialogue", "speaker", "label", "text")} | {"cells": found}

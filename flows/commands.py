@@ -19,7 +19,7 @@ from flows.workspace import Workspace, relative
 from pipeline.corpora import FeatureSettings, scan
 from pipeline.digest import FileDigests
 from pipeline.errors import CorpusError, SettingsError, TrainingError
-from pipeline.plan import CellPlan, State
+from pipeline.plan import CellPlan
 
 log = logging.getLogger("bigfusion")
 
@@ -181,7 +181,7 @@ def import_features(options: Options) -> Answer:
     with Workspace(mine).exclusive():
         manifest = corpus.ingest(mine).manifest
         planned = cells.plan(mine, manifest)
-        for modality in planned.cells:
+        for modality in planned.modalities:
             for part in cells.chunks(planned.pending(modality), mine.extract.chunk_size):
                 cells.extract_chunk(mine, manifest, part, run="import")
     data = manifest.summary(Workspace(mine).manifest) | {"config": str(config), "store": _store_info(mine)}
@@ -194,12 +194,7 @@ def status(options: Options) -> Answer:
     workspace = Workspace(mine)
     try:
         manifest: dict[str, Any] | None = corpus.kept(mine).summary(workspace.manifest)
-        failures = Counter(
-            cell.why
-            for planned in cells.plan(mine, corpus.kept(mine)).cells.values()
-            for cell in planned
-            if cell.state is State.FAILED
-        )
+        failures = sum(map(Counter, cells.plan(mine, corpus.kept(mine)).failures().values()), Counter[str]())
     except CorpusError:  # no manifest yet
         manifest, failures = None, Counter()
     existing = next(path for path in (workspace.folder, *workspace.folder.parents) if path.exists())

@@ -63,7 +63,7 @@ def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str,
         log.info("extract: 0 cells to extract: all fingerprints are in the store")
     results: list[ChunkResult] = []
     errors: list[BaseException] = []
-    for modality in plan.cells:
+    for modality in plan.modalities:
         pending = plan.pending(modality)
         if pending:
             found, failed = _extract_modality(project, manifest, modality, pending)

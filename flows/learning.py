@@ -17,7 +17,8 @@ from model.run import METRICS, REPORT, TRAINED, seed_folder
 from pipeline.atomic import write_whole
 from pipeline.digest import code_digests, digest
 from pipeline.manifest import Manifest
-from pipeline.plan import CellPlan, State
+from pipeline.plan import CellPlan
+from pipeline.rows import content_digest
 
 MACHINE = {"device", "threads"}
 _ASSEMBLE = "flows/assemble.py"
@@ -78,11 +79,8 @@ class Run:
 def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
     """The run that the present inputs call for; its folder may not exist yet."""
     inputs = {
-        "cells": {
-            modality.value: digest([[cell.utterance, cell.fingerprint, cell.state is State.DONE] for cell in wanted])
-            for modality, wanted in planned.cells.items()
-        },
-        "labels": digest([manifest.labels, manifest.table[_LABEL_COLUMNS].to_numpy().tolist()]),
+        "cells": {modality.value: part.digest for modality, part in planned.parts.items()},
+        "labels": content_digest(manifest.arrow, manifest.labels, _LABEL_COLUMNS),
         "model": project.model.model_dump(mode="json"),
         "train": project.train.model_dump(mode="json", exclude=MACHINE | {"seeds"}),
         "seeds": list(project.train.seeds),
@@ -91,7 +89,7 @@ def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
     return Run(Workspace(project).runs / digest(inputs)[:16], inputs)
 
 
-_LABEL_COLUMNS = ["utterance", "split", "dialogue", "turn", "speaker", "label"]
+_LABEL_COLUMNS = ("utterance", "split", "dialogue", "turn", "speaker", "label")
 
 
 def present(project: Project) -> tuple[Manifest, CellPlan, Run]:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
 from flows import cells
 from flows.learning import Run
 from flows.project import Project
-from flows.workspace import Workspace
 from model.report.material import Line, ReportContext
 from model.report.page import write_report
 from pipeline.digest import digest
 from pipeline.manifest import Manifest
-from pipeline.plan import CellPlan
+from pipeline.plan import CellPlan, State
+from pipeline.schema import Status
 
 
 def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> Path:
     """Write the report of an evaluated run. Returns its path."""
-    store = Workspace(project).store()
-    try:
-        counts = {}
-        for modality, wanted in planned.cells.items():
-            statuses = store.statuses(cell.fingerprint for cell in wanted)
-            counts[modality.value] = dict(Counter(statuses[cell.fingerprint].value for cell in wanted))
-    finally:
-        store.close()
+    counts = {
+        modality: {Status.OK.value: states[State.DONE], **planned.failures()[modality]}
+        for modality, states in planned.counts().items()
+    }
     lines = {
         utterance: Line(speaker, text)
         for utterance, speaker, text in manifest.table[["utterance", "speaker", "text"]].itertuples(index=False)

@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from pathlib import Path
+
+PARTIAL = ".tmp"
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a kill at any moment, sees the old bytes or the new ones.
 
-    Temporary file in the same folder, fsync, rename, fsync of the folder. The folder is made where it is missing.
+    Temporary file in the same folder, fsync, rename, fsync of the folder. The folder is made where it is missing. A
+    kill may leave the temporary file behind: its name begins with a dot and ends in ``.tmp``.
 
     Raises:
         OSError: the file cannot be written; nothing of it is visible.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{PARTIAL}")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            _write_all(file, content)
+            os.fsync(file)
+        finally:
+            os.close(file)
         partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder (new, renamed, removed) outlast a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
+
+
+def _write_all(file: int, content: bytes) -> None:
+    left = memoryview(content)
+    while left:  # a write may take a part of what it is given
+        left = left[os.write(file, left) :]

@@ -11,8 +11,8 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import InitVar, asdict, dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.atomic import write_whole
-from pipeline.digest import canonical
+from pipeline.digest import canonical, code_digests, digest
 from pipeline.errors import CorpusError
 from pipeline.rows import COLUMNS, CONTROL, SCHEMA, SECONDS, TEXT, arrow_table, check, content_digest
 from pipeline.schema import MediaSpan, Skipped, Split, Utterance
@@ -37,7 +37,8 @@ class Manifest:
     """The utterances of one corpus, in order: dialogue by dialogue, turn by turn.
 
     ``labels`` gives the classes, position = class index. ``table`` has :data:`COLUMNS` and is not to be modified.
-    ``skipped`` lists what was found and not used as it should have been.
+    ``skipped`` lists what was found and not used as it should have been. ``verified`` are the same rows, known to keep
+    the rules (a file that was written under the present rules, and whose digest agrees).
 
     Raises:
         CorpusError: a row breaks a rule that the rest of the house relies on; the message names it.
@@ -48,15 +49,19 @@ class Manifest:
     labels: tuple[str, ...]
     table: pd.DataFrame
     skipped: tuple[Skipped, ...] = ()
+    verified: InitVar[pa.Table | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, verified: pa.Table | None) -> None:
+        if verified is not None:
+            self.__dict__["arrow"] = verified
+            return
         if not self.corpus or pc.match_substring_regex(pa.array([self.corpus]), rf"{CONTROL}|[/\\]|^\.").to_pylist()[0]:
             raise CorpusError(
                 f"corpus name {self.corpus!r}: expected a word without slashes that does not start with ."
             )
         if len(set(self.labels)) != len(self.labels) or "" in self.labels:
             raise CorpusError(f"{self.corpus}: labels {list(self.labels)}: expected each once, none empty")
-        check(self.corpus, arrow_table(self.corpus, self.table), self.labels)
+        check(self.corpus, self.arrow, self.labels)
 
     @classmethod
     def of(
@@ -72,9 +77,14 @@ class Manifest:
         return len(self.table)
 
     @cached_property
+    def arrow(self) -> pa.Table:
+        """The rows as an Arrow table of :data:`pipeline.rows.SCHEMA`."""
+        return arrow_table(self.corpus, self.table)
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over the rows, their order, the labels and the media's digests; paths do not count."""
-        return content_digest(arrow_table(self.corpus, self.table), self.labels)
+        return content_digest(self.arrow, self.labels)
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -142,11 +152,12 @@ class Manifest:
                 "root": str(self.root),
                 "labels": self.labels,
                 "digest": self.digest,
+                "rules": _rules(),
                 "skipped": [asdict(item) for item in self.skipped],
             }
         )
         metadata = {_HEADER: header, _HEADER_SHA256: hashlib.sha256(header).hexdigest().encode()}
-        table = arrow_table(self.corpus, self.table).replace_schema_metadata(metadata)
+        table = self.arrow.replace_schema_metadata(metadata)
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
         try:
@@ -183,8 +194,10 @@ class Manifest:
             raise CorpusError(f"{path}: the manifest's header is damaged; {remedy}")
         meta = json.loads(header.decode("utf-8", "surrogatepass"))
         skipped = tuple(Skipped(**item) for item in meta["skipped"])
-        frame = arrow.replace_schema_metadata(None).to_pandas()
-        manifest = cls(meta["corpus"], Path(meta["root"]), tuple(meta["labels"]), frame, skipped)
+        arrow = arrow.replace_schema_metadata(None)
+        verified = arrow if meta.get("rules") == _rules() else None
+        frame = arrow.to_pandas()
+        manifest = cls(meta["corpus"], Path(meta["root"]), tuple(meta["labels"]), frame, skipped, verified)
         if manifest.digest != meta["digest"]:
             raise CorpusError(f"{path}: the manifest's rows differ from its digest; {remedy}")
         return manifest
@@ -192,3 +205,9 @@ class Manifest:
 
 def _seconds(value: float) -> float | None:
     return None if math.isnan(value) else value
+
+
+@cache
+def _rules() -> str:
+    """Digest of the code that checks rows: rows that were written under it need not be checked by it again."""
+    return digest(code_digests("pipeline.rows"))

@@ -1,7 +1,9 @@
 """Utterances x extractors -> cells: which are done, failed, new or changed, and why.
 
-A cell's fingerprint is the SHA-256 of the canonical JSON ``{"extractor": {...}, "input": {...}}``: the extractor's
-name, settings, weights, declared engine versions and code digest, and what of the utterance it reads.
+A plan is a function of the manifest's rows, the extractors' descriptions and the set of shards. So a plan in which
+nothing is pending is kept in the index under the digest of these three, and holds as long as they do: nothing of three
+million cells is looked at again to say that nothing changed. All else is worked out in columns; only pending cells
+become objects.
 """
 
 from __future__ import annotations
@@ -9,17 +11,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from pipeline.digest import canonical
+from pipeline.differences import counted, difference
+from pipeline.digest import code_digests, digest
+from pipeline.fingerprints import fingerprints, inputs
 from pipeline.manifest import Manifest
 from pipeline.schema import Modality, Status
 from pipeline.store import Store
+
+_KEY = pa.binary(32)
 
 
 class State(StrEnum):
@@ -44,42 +55,70 @@ class PlannedCell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CellPlan:
-    """All cells of a manifest under the current extractors.
+class ModalityPlan:
+    """One modality's cells: how many are in each state, how many failed how, and which rows are pending.
 
-    ``orphaned`` counts the corpus's stored cells that none of them reaches.
+    ``digest`` stands for every fingerprint, in order, and whether its cell is done. ``pending`` gives the manifest's
+    rows, ``states`` and ``whys`` belong to them.
     """
 
-    cells: dict[Modality, list[PlannedCell]]
-    orphaned: dict[Modality, int] = field(default_factory=dict)
+    counts: dict[str, int]
+    failures: dict[str, int]
+    digest: str
+    pending: Sequence[int] = ()
+    states: Sequence[State] = ()
+    whys: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """All cells of a manifest under the current extractors."""
+
+    manifest: Manifest
+    extractors: Mapping[Modality, Mapping[str, Any]]
+    parts: Mapping[Modality, ModalityPlan]
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The modalities that were planned."""
+        return tuple(self.parts)
+
+    def fingerprints(self, modality: Modality) -> list[str]:
+        """The fingerprint of every utterance's cell, in the manifest's order."""
+        keys = fingerprints(self.manifest.table, modality, self.extractors[modality]).hex()
+        return [keys[start : start + 64] for start in range(0, len(keys), 64)]
 
     def pending(self, modality: Modality) -> list[PlannedCell]:
         """The cells that have to be computed."""
-        return [cell for cell in self.cells[modality] if cell.state in (State.NEW, State.CHANGED)]
+        part = self.parts[modality]
+        table = self.manifest.table.iloc[list(part.pending)]
+        keys = fingerprints(table, modality, self.extractors[modality]).hex()
+        columns = zip(table["utterance"].tolist(), inputs(table, modality), part.states, part.whys, strict=True)
+        return [
+            PlannedCell(utterance, modality, keys[64 * at : 64 * at + 64], input_, state, why)
+            for at, (utterance, input_, state, why) in enumerate(columns)
+        ]
 
     @property
     def pending_count(self) -> int:
         """How many cells have to be computed, over all modalities."""
-        return sum(len(self.pending(modality)) for modality in self.cells)
+        return sum(len(part.pending) for part in self.parts.values())
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Cells by modality and state."""
-        return {
-            modality.value: {
-                **{state.value: 0 for state in State},
-                **Counter(cell.state.value for cell in cells),
-                State.ORPHANED.value: self.orphaned.get(modality, 0),
-            }
-            for modality, cells in self.cells.items()
-        }
+        """Cells by modality and state; ``orphaned`` are the corpus's stored cells that nothing here reaches."""
+        return {modality.value: dict(part.counts) for modality, part in self.parts.items()}
+
+    def failures(self) -> dict[str, dict[str, int]]:
+        """Stored failures by modality and status."""
+        return {modality.value: dict(part.failures) for modality, part in self.parts.items()}
 
     def reasons(self) -> list[str]:
         """One line for each reason why cells are pending, most frequent first: ``text: 1 changed transcript``."""
-        lines = []
-        for modality in self.cells:
-            whys = Counter(cell.why for cell in self.pending(modality))
-            lines += [f"{modality}: {_counted(why, number)}" for why, number in whys.most_common()]
-        return lines
+        return [
+            f"{modality}: {counted(why, number)}"
+            for modality, part in self.parts.items()
+            for why, number in Counter(part.whys).most_common()
+        ]
 
 
 def plan_cells(
@@ -89,134 +128,81 @@ def plan_cells(
 
     ``extractors`` is a fingerprint's extractor part, by modality. With ``retry_failed`` stored failures are pending.
     """
-    cells, orphaned = {}, {}
+    parts = {}
     for modality, extractor in extractors.items():
-        wanted = fingerprints(manifest, modality, extractor)
-        known = store.statuses(wanted["fingerprint"])
-        missing = [
-            name for name, key in zip(wanted["utterance"], wanted["fingerprint"], strict=True) if key not in known
-        ]
-        before = store.records(manifest.corpus, missing, modality)
-        planned = []
-        for utterance, fingerprint, input_ in wanted.itertuples(index=False):
-            status = known.get(fingerprint)
-            if status is None and utterance in before:
-                record = before[utterance]
-                why = difference(record.extractor, record.input, extractor, _loads(input_))
-                state = State.CHANGED
-            elif status is None:
-                state, why = State.NEW, "new"
-            elif status is Status.OK:
-                state, why = State.DONE, ""
-            else:
-                state, why = (State.NEW, f"retry of {status}") if retry_failed else (State.FAILED, status.value)
-            planned.append(PlannedCell(utterance, modality, fingerprint, input_, state, why))
-        cells[modality] = planned
-        orphaned[modality] = len(store.fingerprints(manifest.corpus, modality) - known.keys())
-    return CellPlan(cells, orphaned)
+        key = digest(
+            [_code(), manifest.digest, manifest.corpus, modality, extractor, retry_failed, store.state(modality)]
+        )
+        kept = store.kept_plan(key)
+        parts[modality] = ModalityPlan(**kept) if kept else _plan(manifest, modality, extractor, store, retry_failed)
+        if not kept and not parts[modality].pending:
+            part = parts[modality]
+            store.keep_plan(key, {"counts": part.counts, "failures": part.failures, "digest": part.digest})
+    return CellPlan(manifest, extractors, parts)
 
 
-def fingerprints(manifest: Manifest, modality: Modality, extractor: Mapping[str, Any]) -> pd.DataFrame:
-    """Columns ``utterance``, ``fingerprint`` and ``input`` (canonical JSON), in the manifest's order."""
-    inputs = _INPUTS[modality](manifest.table)
-    # The keys sort as "extractor" < "input": hash the part that all cells share once.
-    shared = hashlib.sha256(b'{"extractor":' + canonical(extractor) + b',"input":')
-    keys = []
-    for text in inputs:
-        whole = shared.copy()
-        whole.update(text.encode() + b"}")
-        keys.append(whole.hexdigest())
-    return pd.DataFrame({"utterance": manifest.table["utterance"].tolist(), "fingerprint": keys, "input": inputs})
+@cache
+def _code() -> str:
+    return digest(code_digests("pipeline.plan"))
 
 
-def difference(
-    stored_extractor: Mapping[str, Any],
-    stored_input: Mapping[str, Any],
-    extractor: Mapping[str, Any],
-    input_: Mapping[str, Any],
-) -> str:
-    """Why a stored cell is stale, in a few words; the first thing that differs, inputs before settings before code."""
-    if stored_input != input_:
-        return _input_difference(stored_input, input_)
-    for part, word in (("settings", "setting"), ("weights", "weights"), ("engine", "engine")):
-        old, new = stored_extractor.get(part, {}), extractor.get(part, {})
-        for key in sorted(old.keys() | new.keys()):
-            if old.get(key) != new.get(key):
-                return f"{word} {key} {_short(old.get(key))} -> {_short(new.get(key))}"
-    old, new = stored_extractor.get("code", {}), extractor.get("code", {})
-    files = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-    if files:
-        return f"code changed: {', '.join(files)}"
-    return f"extractor {stored_extractor.get('name')} -> {extractor.get('name')}"
-
-
-def _input_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    if "missing" in new:
-        return "transcript removed" if new["missing"] == "text" else "media file removed"
-    if "missing" in old:
-        return "transcript added" if old["missing"] == "text" else "media file added"
-    if "text" in new:
-        return "changed transcript"
-    if old.get("sha256") != new.get("sha256"):
-        return "changed media file"
-    return "changed time span or crop"
-
-
-def _counted(why: str, number: int) -> str:
-    return (
-        f"{number} {why}"
-        if not why.startswith(("setting", "code", "weights", "engine", "extractor"))
-        else f"{why} ({number} cells)"
+def _plan(
+    manifest: Manifest, modality: Modality, extractor: Mapping[str, Any], store: Store, retry_failed: bool
+) -> ModalityPlan:
+    table = manifest.table
+    wanted = _keys(fingerprints(table, modality, extractor))
+    stored = store.known(modality, manifest.corpus)
+    stored = np.concatenate(
+        [stored[stored["status"] == b"ok"], stored[stored["status"] != b"ok"]]
+    )  # the best come first
+    stored_keys = _keys(stored["fingerprint"].tobytes())
+    place = pc.fill_null(pc.index_in(wanted, stored_keys), -1).to_numpy()
+    statuses = np.append(stored["status"], [b""])[place]  # -1: not stored
+    done, missing = statuses == b"ok", statuses == b""
+    failed = ~done & ~missing
+    retried = np.flatnonzero(failed) if retry_failed else np.zeros(0, np.int64)
+    absent = np.flatnonzero(missing)
+    before = _changes(table.iloc[absent], manifest.corpus, modality, extractor, store)
+    pending = [
+        (row, State.CHANGED if why else State.NEW, why or "new") for row, why in zip(absent, before, strict=True)
+    ]
+    pending += [(row, State.NEW, f"retry of {statuses[row].decode()}") for row in retried]
+    pending.sort(key=lambda cell: int(cell[0]))
+    orphans = pc.unique(stored_keys.filter(pa.array(stored["corpus"])))
+    counts = {
+        State.DONE: int(done.sum()),
+        State.NEW: sum(state is State.NEW for _, state, _ in pending),
+        State.CHANGED: sum(state is State.CHANGED for _, state, _ in pending),
+        State.FAILED: 0 if retry_failed else int(failed.sum()),
+        State.ORPHANED: pc.sum(pc.invert(pc.is_in(orphans, wanted))).as_py() or 0,
+    }
+    return ModalityPlan(
+        counts={state.value: number for state, number in counts.items()},
+        failures={} if retry_failed else _failures(statuses[failed]),
+        digest=hashlib.sha256(wanted.buffers()[1].to_pybytes() + np.packbits(done).tobytes()).hexdigest(),
+        pending=[int(row) for row, _, _ in pending],
+        states=[state for _, state, _ in pending],
+        whys=[why for _, _, why in pending],
     )
 
 
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 24 else text[:12] + "..."
+def _keys(raw: bytes) -> pa.Array:
+    return pa.FixedSizeBinaryArray.from_buffers(_KEY, len(raw) // 32, [None, pa.py_buffer(raw)])
 
 
-def _loads(text: str) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(text)
-    return value
+def _failures(statuses: NDArray[np.bytes_]) -> dict[str, int]:
+    found, numbers = np.unique(statuses, return_counts=True)
+    return {Status(name.decode()).value: int(number) for name, number in zip(found, numbers, strict=True)}
 
 
-def _text_inputs(table: pd.DataFrame) -> list[str]:
-    return [
-        canonical({"text": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()}).decode()
-        if text
-        else _missing("text", utterance)
-        for text, utterance in zip(table["text"], table["utterance"], strict=True)
-    ]
-
-
-def _media_inputs(kind: Modality) -> Callable[[pd.DataFrame], list[str]]:
-    def inputs(table: pd.DataFrame) -> list[str]:
-        columns = [
-            table[name].tolist() for name in ("utterance", f"{kind}_sha256", f"{kind}_start", f"{kind}_end", "crop")
-        ]
-        lines = []
-        for utterance, sha256, start, end, crop in zip(*columns, strict=True):
-            if not sha256:
-                lines.append(_missing(kind.value, utterance))
-                continue
-            parts = {"sha256": sha256, "start": _seconds(start), "end": _seconds(end)}
-            lines.append(canonical(parts | {"crop": crop} if kind is Modality.VISUAL else parts).decode())
-        return lines
-
-    return inputs
-
-
-def _missing(what: str, utterance: str) -> str:
-    """The input of a cell that has none. It names its utterance: a failure's reason is that utterance's own."""
-    return canonical({"missing": what, "utterance": utterance}).decode()
-
-
-def _seconds(value: float) -> float | None:
-    return None if pd.isna(value) else round(float(value), 4)
-
-
-_INPUTS: dict[Modality, Callable[[pd.DataFrame], list[str]]] = {
-    Modality.TEXT: _text_inputs,
-    Modality.AUDIO: _media_inputs(Modality.AUDIO),
-    Modality.VISUAL: _media_inputs(Modality.VISUAL),
-}
+def _changes(
+    table: pd.DataFrame, corpus: str, modality: Modality, extractor: Mapping[str, Any], store: Store
+) -> list[str]:
+    """Of each row what changed since its latest stored cell; ``""`` where there is none."""
+    utterances = table["utterance"].tolist()
+    before = store.records(corpus, utterances, modality)
+    found = []
+    for utterance, input_ in zip(utterances, inputs(table, modality) if before else [""] * len(table), strict=True):
+        record = before.get(utterance)
+        found.append(difference(record.extractor, record.input, extractor, json.loads(input_)) if record else "")
+    return found

@@ -38,7 +38,7 @@ SCHEMA = pa.schema(
     ]
 )
 COLUMNS = tuple(SCHEMA.names)
-_CONTENT = tuple(name for name in COLUMNS if not name.endswith("_path"))
+CONTENT = tuple(name for name in COLUMNS if not name.endswith("_path"))
 CONTROL = r"[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}]"
 _ODD_SEGMENT = r"(^|/)\.{0,2}(/|$)|\\"
 
@@ -70,20 +70,23 @@ def _arrow_column(corpus: str, column: pa.Field, values: Any) -> pa.Array:
     return array
 
 
-def content_digest(table: pa.Table, labels: Sequence[str]) -> str:
-    """SHA-256 over ``labels`` and, column by column, all of ``table`` but the paths."""
+def content_digest(table: pa.Table, labels: Sequence[str], columns: Sequence[str] = CONTENT) -> str:
+    """SHA-256 over ``labels`` and, column by column, ``columns`` of ``table``: by default all but the paths."""
     whole = hashlib.sha256(canonical({"labels": labels, "rows": table.num_rows}))
-    for name in _CONTENT:
+    for name in columns:
         whole.update(name.encode())
-        column = table[name].combine_chunks()
-        if column.type == TEXT:
-            offsets = np.frombuffer(column.buffers()[1] or b"", "<i8")[column.offset :][: len(column) + 1]
-            whole.update(np.diff(offsets).tobytes())
-            if len(offsets) and column.buffers()[2] is not None:
-                whole.update(memoryview(column.buffers()[2])[offsets[0] : offsets[-1]])
+        chunks = table[name].chunks  # as one column, without a copy of it
+        if table[name].type == TEXT:
+            places = [np.frombuffer(c.buffers()[1] or b"", "<i8")[c.offset :][: len(c) + 1] for c in chunks]
+            for offsets in places:
+                whole.update(np.diff(offsets).tobytes())
+            for chunk, offsets in zip(chunks, places, strict=True):
+                if len(offsets) and chunk.buffers()[2] is not None:
+                    whole.update(memoryview(chunk.buffers()[2])[offsets[0] : offsets[-1]])
         else:
-            values = column.to_numpy(zero_copy_only=False)
-            whole.update(np.where(np.isnan(values), np.nan, values + 0.0).astype("<f8").tobytes())
+            for chunk in chunks:
+                values = chunk.to_numpy(zero_copy_only=False)
+                whole.update(np.where(np.isnan(values), np.nan, values + 0.0).astype("<f8").tobytes())
     return whole.hexdigest()
 
 

@@ -1,8 +1,8 @@
-"""One shard: an immutable Parquet file of many cells of one extractor, named by what it holds.
+"""One shard: an immutable Parquet file of many cells of one modality, named by what it holds.
 
 The name is ``<modality>-<digest of its cells' fingerprints>-<SHA-256 of its bytes>.parquet``: a shard can be verified
-wherever it lies, with no index beside it. It is read whole (a chunk's worth, a megabyte or two), checked against its
-name, and only then parsed from the very bytes that were checked.
+wherever it lies, with no index beside it. It is read whole (a megabyte or two), checked against its name, and only then
+parsed from the very bytes that were checked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.atomic import write_whole
 from pipeline.digest import canonical, digest
 from pipeline.errors import DamagedShardError, StoreError
 from pipeline.schema import Modality, Status
 
-FORMAT = 1
+FORMAT = 2
 _NAME = re.compile(r"(text|audio|visual)-[0-9a-f]{16}-[0-9a-f]{64}\.parquet")
 _METADATA = b"bigfusion"
+_REMEDY = "`bigfusion fsck --repair` takes it out, and `bigfusion plan` then shows its cells as new"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a shard's cells come from: ``extractor`` entered their fingerprints, the rest is provenance."""
+    """Where cells come from: ``extractor`` entered their fingerprints, the rest is provenance.
+
+    ``seconds`` is the computing time of all cells that came into being together.
+    """
 
     corpus: str
     modality: Modality
@@ -62,17 +65,34 @@ class Origin:
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard's content. Shapes: ``vectors`` (ok cells, F) float32; ``rows`` (cells,) index it, -1 for failures."""
+    """A shard's content, verified. Shapes: ``values`` (cells, F) float32, zeros where not ``present`` (cells,)."""
 
     name: str
-    origin: Origin
-    fingerprints: list[str]
-    utterances: list[str]
-    statuses: list[str]
-    reasons: list[str]
-    inputs: list[str]
-    rows: NDArray[np.int64]
-    vectors: NDArray[np.float32]
+    origins: tuple[Origin, ...]
+    table: pa.Table
+    values: NDArray[np.float32]
+    present: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def column(self, name: str) -> list[Any]:
+        """``fingerprint``, ``utterance``, ``status``, ``reason``, ``input`` or ``origin`` (an index), cell by cell."""
+        values: list[Any] = self.table.column(name).to_pylist()
+        return values
+
+    @cached_property
+    def fingerprints(self) -> list[str]:
+        """The cells' fingerprints, in their order."""
+        return self.column("fingerprint")
+
+    def cells(self) -> list[Cell]:
+        """The cells as they were written."""
+        columns = (self.column(name) for name in ("utterance", "status", "input", "reason"))
+        return [
+            Cell(key, utterance, Status(status), input_, self.values[at] if self.present[at] else None, reason)
+            for at, (key, utterance, status, input_, reason) in enumerate(zip(self.fingerprints, *columns, strict=True))
+        ]
 
 
 def is_shard(name: str) -> bool:
@@ -85,58 +105,57 @@ def modality_of(name: str) -> str:
     return name.split("-", 1)[0]
 
 
-def write(folder: Path, origin: Origin, cells: Sequence[Cell]) -> str:
-    """Write ``cells`` as one shard: temporary file, fsync, rename, fsync of the folder. Returns its name.
-
-    A shard that is already there under the same name holds the same bytes and is left as it is.
-
-    Raises:
-        StoreError: the cells do not fit each other, or the folder cannot be written (full disk, permissions).
-    """
-    payload = _encode(origin, cells)
-    name = "-".join(
-        [
-            origin.modality.value,
-            digest(sorted(cell.fingerprint for cell in cells))[:16],
-            hashlib.sha256(payload).hexdigest(),
-        ]
-    )
-    target = folder / f"{name}.parquet"
-    try:
-        if not target.exists():
-            write_whole(target, payload)
-    except OSError as error:
-        raise StoreError(
-            f"{target}: the shard could not be written ({error.strerror}); nothing of it is visible: make room or"
-            " correct the permissions and run the same command again"
-        ) from error
-    return target.name
-
-
-def read(path: Path) -> Shard:
-    """Read and verify a shard.
+def encode(
+    origins: Sequence[Origin], cells: Sequence[Cell], origin_of: Sequence[int] | None = None
+) -> tuple[str, bytes]:
+    """Cells as one shard: its name and its bytes. ``origin_of`` says which of ``origins`` each cell has (the first).
 
     Raises:
-        DamagedShardError: its bytes are not those that its name says, or it cannot be read.
+        StoreError: the cells do not fit each other.
     """
-    remedy = "move it out of the store; `bigfusion plan` then shows its cells as new"
-    try:
-        payload = path.read_bytes()
-    except OSError as error:
-        raise DamagedShardError(f"{path}: the shard cannot be read ({error.strerror}); {remedy}") from error
-    expected, found = path.stem.rsplit("-", 1)[-1], hashlib.sha256(payload).hexdigest()
+    payload = _payload(origins, cells, origin_of or [0] * len(cells))
+    held = digest(sorted(cell.fingerprint for cell in cells))[:16]
+    return f"{origins[0].modality}-{held}-{hashlib.sha256(payload).hexdigest()}.parquet", payload
+
+
+def decode(name: str, payload: bytes) -> Shard:
+    """A shard of this name from its bytes, verified.
+
+    Raises:
+        DamagedShardError: the bytes are not those that the name says, or not a shard's.
+    """
+    expected, found = name.removesuffix(".parquet").rsplit("-", 1)[-1], hashlib.sha256(payload).hexdigest()
     if expected != found:
-        raise DamagedShardError(f"{path}: expected SHA-256 {expected[:12]}..., found {found[:12]}...; {remedy}")
-    return _decode(path.name, payload)
+        raise DamagedShardError(f"{name}: expected SHA-256 {expected[:12]}..., found {found[:12]}...; {_REMEDY}")
+    try:
+        with pq.ParquetFile(pa.BufferReader(payload), page_checksum_verification=True) as file:
+            table = file.read(use_threads=False)
+        metadata = json.loads(table.schema.metadata[_METADATA])
+        if metadata["format"] != FORMAT:
+            raise DamagedShardError(
+                f"{name}: expected shard format {FORMAT}, found {metadata['format']}: another version of bigfusion"
+                " wrote it; remove it, or use that version"
+            )
+        origins = tuple(_origin(Modality(metadata["modality"]), plain) for plain in metadata["origins"])
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedShardError(
+            f"{name}: its bytes are those it was named by, but no shard ({error}); {_REMEDY}"
+        ) from None
+    feature = table.column("feature").combine_chunks()
+    width = feature.type.list_size
+    values = feature.values.slice(feature.offset * width, len(feature) * width)
+    present = np.asarray(feature.is_valid())
+    return Shard(name, origins, table, np.asarray(values, np.float32).reshape(len(feature), width), present)
 
 
-def _encode(origin: Origin, cells: Sequence[Cell]) -> bytes:
+def _payload(origins: Sequence[Origin], cells: Sequence[Cell], origin_of: Sequence[int]) -> bytes:
+    modality = origins[0].modality
     vectors = [cell.vector for cell in cells if cell.vector is not None]
     widths = {vector.shape for vector in vectors}
     if len(widths) > 1:
-        raise StoreError(f"{origin.modality} cells of one shard: expected one width, found {sorted(widths)}")
+        raise StoreError(f"{modality} cells of one shard: expected one width, found {sorted(widths)}")
     if any((cell.vector is None) != (cell.status is not Status.OK) for cell in cells):
-        raise StoreError(f"{origin.modality} cells: a vector belongs to every cell that is ok and to no other")
+        raise StoreError(f"{modality} cells: a vector belongs to every cell that is ok and to no other")
     width = vectors[0].shape[0] if vectors else 1  # failures alone: Parquet has no lists of width 0
     values = np.zeros((len(cells), width), np.float32)
     present = np.zeros(len(cells), bool)
@@ -146,15 +165,17 @@ def _encode(origin: Origin, cells: Sequence[Cell]) -> bytes:
     feature = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), width, mask=pa.array(~present))
     table = pa.table(
         {
-            "fingerprint": pa.array([cell.fingerprint for cell in cells]),
-            "utterance": pa.array([cell.utterance for cell in cells]),
-            "status": pa.array([cell.status.value for cell in cells]),
-            "reason": pa.array([cell.reason for cell in cells]),
-            "input": pa.array([cell.input for cell in cells]),
+            "fingerprint": pa.array([cell.fingerprint for cell in cells], pa.string()),
+            "utterance": pa.array([cell.utterance for cell in cells], pa.string()),
+            "status": pa.array([cell.status.value for cell in cells], pa.string()),
+            "reason": pa.array([cell.reason for cell in cells], pa.string()),
+            "input": pa.array([cell.input for cell in cells], pa.string()),
+            "origin": pa.array(origin_of, pa.int32()),
             "feature": feature,
         }
     )
-    table = table.replace_schema_metadata({_METADATA: canonical({"format": FORMAT, **_plain(origin)})})
+    metadata = {"format": FORMAT, "modality": modality.value, "origins": [_plain(origin) for origin in origins]}
+    table = table.replace_schema_metadata({_METADATA: canonical(metadata)})
     sink = pa.BufferOutputStream()
     # Float features do not compress; page checksums let a single page be verified by any Parquet reader.
     pq.write_table(table, sink, compression="none", use_dictionary=False, write_page_checksum=True)
@@ -162,41 +183,9 @@ def _encode(origin: Origin, cells: Sequence[Cell]) -> bytes:
     return payload
 
 
-def _decode(name: str, payload: bytes) -> Shard:
-    table = pq.read_table(pa.BufferReader(payload), page_checksum_verification=True)
-    metadata = json.loads(table.schema.metadata[_METADATA])
-    if metadata.pop("format") != FORMAT:
-        raise DamagedShardError(
-            f"{name}: expected shard format {FORMAT}; it was written by another version of bigfusion"
-        )
-    feature = table.column("feature").combine_chunks()
-    present = np.asarray(feature.is_valid())
-    width = feature.type.list_size
-    values = feature.values.slice(feature.offset * width, len(feature) * width)
-    vectors = np.asarray(values, np.float32).reshape(len(feature), width)
-    return Shard(
-        name=name,
-        origin=Origin(
-            **{
-                **metadata,
-                "modality": Modality(metadata["modality"]),
-                "columns": tuple(metadata["columns"]),
-            }
-        ),
-        fingerprints=table.column("fingerprint").to_pylist(),
-        utterances=table.column("utterance").to_pylist(),
-        statuses=table.column("status").to_pylist(),
-        reasons=table.column("reason").to_pylist(),
-        inputs=table.column("input").to_pylist(),
-        rows=np.where(present, np.cumsum(present) - 1, -1),
-        vectors=vectors[present],
-    )
-
-
 def _plain(origin: Origin) -> dict[str, Any]:
     return {
         "corpus": origin.corpus,
-        "modality": origin.modality.value,
         "extractor": origin.extractor,
         "run": origin.run,
         "created": origin.created,
@@ -204,3 +193,7 @@ def _plain(origin: Origin) -> dict[str, Any]:
         "versions": origin.versions,
         "columns": list(origin.columns),
     }
+
+
+def _origin(modality: Modality, plain: dict[str, Any]) -> Origin:
+    return Origin(**{**plain, "modality": modality, "columns": tuple(plain["columns"])})

@@ -2,53 +2,37 @@
 
 A cell is found by its fingerprint; equal transcripts share one. :meth:`Store.refresh` brings the index up to date from
 the shards' own content, so it may be deleted at any time, and many processes on many machines may write into one shard
-folder: shards are named by what they hold, the first cell with a fingerprint wins and a later one is not used, unless
-the first is a failure and the later one, asked for by the user, is not.
+folder: shards are named by what they hold, and of several copies of a cell any that is not a failure will do.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import shards
 from pipeline.errors import DamagedShardError, StoreError
+from pipeline.folder import ShardFolder
+from pipeline.index import DamagedIndexError, Index
 from pipeline.schema import Modality, Status
 from pipeline.shards import Cell, Origin, Shard
 
 log = logging.getLogger("bigfusion.store")
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS shards (
-    name TEXT PRIMARY KEY, modality TEXT, corpus TEXT, extractor TEXT, run TEXT, created TEXT, seconds REAL,
-    versions TEXT, bytes INTEGER, cells INTEGER, duplicates INTEGER
-);
-CREATE TABLE IF NOT EXISTS cells (
-    fingerprint TEXT, utterance TEXT, status TEXT, reason TEXT, input TEXT, shard INTEGER, position INTEGER,
-    PRIMARY KEY (fingerprint, utterance)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS cells_by_utterance ON cells (utterance);
-CREATE INDEX IF NOT EXISTS cells_by_shard ON cells (shard);
-"""
-_KEEP_BEST = """
-INSERT INTO cells VALUES (?,?,?,?,?,?,?) ON CONFLICT (fingerprint, utterance) DO UPDATE SET
-    status = excluded.status, reason = excluded.reason, shard = excluded.shard, position = excluded.position
-WHERE cells.status <> 'ok' AND excluded.status = 'ok'
-"""
-_RECORDS = """
-SELECT c.fingerprint, c.utterance, c.status, c.reason, c.input, s.extractor, s.run, s.created, s.versions, s.name
-FROM cells c JOIN shards s ON s.rowid = c.shard
-"""
-_VERSION = 1
+P = ParamSpec("P")
+R = TypeVar("R")
+Rank = tuple[bool, str, int, str]
+_READERS = 4
+_AHEAD = 16
 
 
 @dataclass(frozen=True)
@@ -77,6 +61,20 @@ class Features(NamedTuple):
     present: NDArray[np.bool_]
 
 
+def _mending(method: Callable[Concatenate[Store, P], R]) -> Callable[Concatenate[Store, P], R]:
+    """Run a method of the store; where the index turns out to be damaged, build it again and run it once more."""
+
+    @wraps(method)
+    def mended(self: Store, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except DamagedIndexError as error:
+            self.rebuild(str(error))
+            return method(self, *args, **kwargs)
+
+    return mended
+
+
 class Store:
     """Shards under ``folder/<modality>/`` and their index at ``index`` (by default ``folder/index.sqlite``).
 
@@ -85,145 +83,148 @@ class Store:
     """
 
     def __init__(self, folder: Path, index: Path | None = None) -> None:
-        self.folder = folder
-        self.index = index or folder / "index.sqlite"
-        self._open()
-        self.refresh()
-
-    def _open(self) -> None:
+        self.folder = ShardFolder(folder)
+        self._path = index or folder / "index.sqlite"
         try:
-            self.index.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(self.index, timeout=60, check_same_thread=False)
-            version = self._database.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _VERSION):
-                self._database.close()
-                self._forget_index()
-                self._database = sqlite3.connect(self.index, timeout=60, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            with self._database:
-                self._database.executescript(_SCHEMA)
-                self._database.execute(f"PRAGMA user_version = {_VERSION}")
-        except sqlite3.DatabaseError as error:
-            if "locked" in str(error):
-                raise StoreError(
-                    f"{self.index}: locked by another process for a minute; wait for it or end it"
-                ) from error
-            log.warning("%s is not a readable index (%s): built again from the shards", self.index, error)
-            self._forget_index()
-            self._open()
-        except OSError as error:
-            raise StoreError(f"{self.folder}: the store cannot be opened ({error.strerror})") from error
-
-    def _forget_index(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self.index}{suffix}").unlink(missing_ok=True)
+            self.index = Index(self._path)
+        except DamagedIndexError as error:
+            self.rebuild(str(error))
+        self.refresh()
 
     def close(self) -> None:
         """Close the index."""
-        self._database.close()
+        self.index.close()
+
+    def rebuild(self, reason: str) -> None:
+        """Throw the index away and build it from the shards."""
+        log.warning("%s is not a readable index (%s): built again from the shards", self._path, reason)
+        if hasattr(self, "index"):
+            self.index.close()
+        Index.forget(self._path)
+        self.index = Index(self._path)
+        self.refresh()
 
     # Writing
 
+    @_mending
     def commit(self, origin: Origin, cells: Sequence[Cell]) -> str:
         """Store ``cells`` as one shard, then index them. Returns the shard's name.
 
         Raises:
             StoreError: the shard could not be written; nothing of it is visible.
         """
-        name = shards.write(self.folder / origin.modality, origin, cells)
-        self._add(shards.read(self.folder / origin.modality / name))
+        return self.add([origin], cells)
+
+    def add(self, origins: Sequence[Origin], cells: Sequence[Cell], origin_of: Sequence[int] | None = None) -> str:
+        """Store cells of one or several origins as one shard, as :meth:`commit` does."""
+        name, payload = shards.encode(origins, cells, origin_of)
+        try:
+            self.folder.write(name, payload)
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder.place(name)}: the shard could not be written ({error.strerror}); nothing of it is"
+                " visible: make room or correct the permissions and run the same command again"
+            ) from error
+        self.index.add(self.shard(name), len(payload))
         return name
 
+    @_mending
     def refresh(self) -> None:
         """Bring the index up to date: read what other writers have added, drop what has gone from the folder.
 
         A damaged shard is named in a warning and left out, so that its cells count as new.
         """
-        present = {path.name: path for path in self._files()}
-        indexed = {name for (name,) in self._database.execute("SELECT name FROM shards")}
-        gone = indexed - present.keys()
-        if gone:  # a cell of theirs may live on as another shard's duplicate: read those shards again
-            gone |= {name for (name,) in self._database.execute("SELECT name FROM shards WHERE duplicates > 0")}
-        for name in sorted(gone):
-            self._drop(name)
-        for name in sorted(present.keys() - (indexed - gone)):
+        try:
+            present = self.folder.names()
+        except OSError as error:
+            raise StoreError(f"{self.folder.path}: the store cannot be read ({error.strerror})") from error
+        indexed = self.index.names()
+        if gone := indexed - present:
+            self.index.drop(sorted(gone))
+        for name in sorted(present - indexed):
             try:
-                self._add(shards.read(present[name]))
+                self.index.add(self.shard(name), self.folder.size(name))
+            except FileNotFoundError:  # another process removed it meanwhile
+                continue
             except DamagedShardError as error:
                 _warn_once(str(error))
 
-    def _files(self) -> Iterator[Path]:
-        for modality in Modality:
-            folder = self.folder / modality
-            if folder.is_dir():
-                yield from (path for path in folder.iterdir() if shards.is_shard(path.name))
-
-    def _add(self, shard: Shard) -> None:
-        origin = shard.origin
-        row = (
-            shard.name,
-            origin.modality,
-            origin.corpus,
-            json.dumps(origin.extractor, sort_keys=True),
-            origin.run,
-            origin.created,
-            origin.seconds,
-            json.dumps(origin.versions, sort_keys=True),
-            (self.folder / origin.modality / shard.name).stat().st_size,
-            len(shard.fingerprints),
-        )
-        with self._database:
-            inserted = self._database.execute("INSERT OR IGNORE INTO shards VALUES (?,?,?,?,?,?,?,?,?,?,0)", row)
-            if not inserted.rowcount:
-                return
-            number = inserted.lastrowid
-            columns = (shard.fingerprints, shard.utterances, shard.statuses, shard.reasons, shard.inputs)
-            values = [(*cell, number, at) for at, cell in enumerate(zip(*columns, strict=True))]
-            before = self._database.total_changes
-            self._database.executemany(_KEEP_BEST, values)
-            duplicates = len(values) - (self._database.total_changes - before)
-            self._database.execute("UPDATE shards SET duplicates = ? WHERE rowid = ?", (duplicates, number))
-
-    def _drop(self, name: str) -> None:
-        with self._database:
-            (number,) = self._database.execute("SELECT rowid FROM shards WHERE name = ?", (name,)).fetchone()
-            self._database.execute("DELETE FROM cells WHERE shard = ?", (number,))
-            self._database.execute("DELETE FROM shards WHERE rowid = ?", (number,))
-
     # Reading
 
+    def shard(self, name: str) -> Shard:
+        """A shard, read and verified.
+
+        Raises:
+            DamagedShardError: its bytes are not those that its name says.
+            FileNotFoundError: it is not there.
+            StoreError: it cannot be read.
+        """
+        try:
+            payload = self.folder.read(name)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StoreError(f"{self.folder.place(name)}: the shard cannot be read ({error.strerror})") from error
+        return shards.decode(name, payload)
+
+    @_mending
     def statuses(self, fingerprints: Iterable[str]) -> dict[str, Status]:
         """Status by fingerprint, for those that are stored."""
-        found: dict[str, Status] = {}
-        for name, status in self._lookup("fingerprint, status", fingerprints):
-            if found.get(name) is not Status.OK:
-                found[name] = Status(status)
+        return {key: status for key, (status, _) in self._outcomes(fingerprints).items()}
+
+    @_mending
+    def failures(self, fingerprints: Iterable[str]) -> dict[str, tuple[Status, str]]:
+        """Status and reason by fingerprint, for those that are stored as failures."""
+        return {key: found for key, found in self._outcomes(fingerprints).items() if found[0] is not Status.OK}
+
+    def _outcomes(self, fingerprints: Iterable[str]) -> dict[str, tuple[Status, str]]:
+        found: dict[str, tuple[Status, str]] = {}
+        columns = "c.fingerprint, c.status, c.reason, o.created, s.cells, s.name"
+        ranks: dict[str, Rank] = {}
+        for key, status, reason, created, cells, name in self.index.lookup(columns, fingerprints):
+            mine = rank(status, created, cells, name)
+            if key.hex() not in ranks or mine < ranks[key.hex()]:
+                ranks[key.hex()], found[key.hex()] = mine, (_status(status), reason)
         return found
 
+    @_mending
     def records(self, corpus: str, utterances: Sequence[str], modality: Modality) -> dict[str, Record]:
         """By utterance, the latest cell that was made for it, for those that have one."""
-        query = f"""{_RECORDS}
-            WHERE c.utterance = ? AND s.corpus = ? AND s.modality = ? ORDER BY s.created DESC, s.rowid DESC LIMIT 1
-        """
-        found = {}
-        for utterance in utterances:
-            row = self._database.execute(query, (utterance, corpus, modality)).fetchone()
-            if row:
-                found[utterance] = _record(row)
+        found: dict[str, Record] = {}
+        for start in range(0, len(utterances), 500):
+            batch = utterances[start : start + 500]
+            where = f"c.utterance IN ({','.join('?' * len(batch))}) AND s.modality = ? AND o.corpus = ?"
+            for row in self.index.records(where, [*batch, modality.value, corpus]):
+                record, before = _record(row), found.get(row[1])
+                if before is None or (before.created, before.shard) < (record.created, record.shard):
+                    found[record.utterance] = record
         return found
 
+    @_mending
     def record(self, fingerprint: str) -> Record | None:
         """The stored cell with this fingerprint, whichever utterance it was made for."""
-        query = f"{_RECORDS} WHERE c.fingerprint = ? ORDER BY c.status <> 'ok' LIMIT 1"
-        row = self._database.execute(query, (fingerprint,)).fetchone()
-        return _record(row) if row else None
+        rows = [_record(row) for row in self.index.records("c.fingerprint = ?", [bytes.fromhex(fingerprint)])]
+        return min(rows, key=lambda row: (row.status is not Status.OK, row.created, row.shard), default=None)
 
-    def fingerprints(self, corpus: str, modality: Modality) -> set[str]:
-        """Every stored fingerprint of a corpus's modality."""
-        query = (
-            "SELECT c.fingerprint FROM cells c JOIN shards s ON s.rowid = c.shard WHERE s.corpus = ? AND s.modality = ?"
-        )
-        return {name for (name,) in self._database.execute(query, (corpus, modality))}
+    @_mending
+    def known(self, modality: Modality, corpus: str) -> NDArray[np.void]:
+        """Every copy of a modality's cells, an array of :data:`pipeline.index.KNOWN`."""
+        return self.index.known(modality, corpus)
+
+    @_mending
+    def state(self, modality: Modality) -> str:
+        """Digest of the set of a modality's shards: all of the store that a plan depends on."""
+        return self.index.state(modality)
+
+    @_mending
+    def kept_plan(self, key: str) -> Any:
+        """The plan that was kept under a key, or ``None``."""
+        return self.index.plan(key)
+
+    @_mending
+    def keep_plan(self, key: str, value: Mapping[str, Any]) -> None:
+        """Keep a plan under the digest of all that it depends on."""
+        self.index.keep_plan(key, value)
 
     def read(self, modality: Modality, fingerprints: Sequence[str]) -> Features:
         """The features with these fingerprints, in this order; every shard that is read is verified.
@@ -232,68 +233,93 @@ class Store:
             StoreError: one of them is not stored.
             DamagedShardError: a shard's bytes differ from their checksum.
         """
-        places: dict[str, tuple[int, int]] = {}
-        for fingerprint, status, shard, position in self._lookup("fingerprint, status, shard, position", fingerprints):
-            if fingerprint not in places or status == Status.OK:
-                places[fingerprint] = (shard, position)
-        names = dict(self._database.execute("SELECT rowid, name FROM shards"))
-        wanted: dict[int, list[tuple[int, int]]] = {}
+        try:
+            return self._read(modality, fingerprints)
+        except (DamagedIndexError, _MisplacedError) as error:
+            self.rebuild(str(error))
+        except FileNotFoundError:  # merged into another shard, or removed, since the index was brought up to date
+            self.refresh()
+        return self._read(modality, fingerprints)
+
+    def _read(self, modality: Modality, fingerprints: Sequence[str]) -> Features:
+        wanted: dict[str, list[tuple[int, int]]] = {}
+        places = self._places(modality, fingerprints)
         for row, fingerprint in enumerate(fingerprints):
             if fingerprint not in places:
                 raise StoreError(f"{modality} cell {fingerprint[:12]}... is not in the store; run `bigfusion extract`")
-            shard, position = places[fingerprint]
-            wanted.setdefault(shard, []).append((row, position))
+            name, position = places[fingerprint]
+            wanted.setdefault(name, []).append((row, position))
         values = np.zeros((len(fingerprints), 0), np.float32)
         present = np.zeros(len(fingerprints), bool)
-        for number, pairs in wanted.items():
-            shard = shards.read(self.folder / modality / names[number])
-            rows, positions = np.array(pairs).T
-            at = shard.rows[positions]
-            kept = at >= 0
+        for name, shard in self._shards(list(wanted)):
+            rows, positions = np.array(wanted[name]).T
+            for row, position in wanted[name]:  # the index may be damaged, the shard is verified
+                if position >= len(shard) or shard.fingerprints[position] != fingerprints[row]:
+                    raise _MisplacedError(f"it looks for a cell of {name} in a wrong place")
+            kept = shard.present[positions]
             if kept.any():
+                width = shard.values.shape[1]
                 if values.shape[1] == 0:
-                    values = np.zeros((len(fingerprints), shard.vectors.shape[1]), np.float32)
-                if values.shape[1] != shard.vectors.shape[1]:
+                    values = np.zeros((len(fingerprints), width), np.float32)
+                if values.shape[1] != width:
                     raise StoreError(
-                        f"{modality} features: expected width {values.shape[1]}, found {shard.vectors.shape[1]} in"
-                        f" {shard.name}; the cells do not belong to one extractor"
+                        f"{modality} features: expected width {values.shape[1]}, found {width} in {name}; the cells do"
+                        " not belong to one extractor"
                     )
-                values[rows[kept]], present[rows[kept]] = shard.vectors[at[kept]], True
+                values[rows[kept]], present[rows[kept]] = shard.values[positions[kept]], True
         return Features(values, present)
 
-    def failures(self, fingerprints: Iterable[str]) -> dict[str, tuple[Status, str]]:
-        """Status and reason by fingerprint, for those that are stored as failures."""
-        rows = self._lookup("fingerprint, status, reason", fingerprints)
-        return {name: (Status(status), reason) for name, status, reason in rows if status != Status.OK}
+    def _places(self, modality: Modality, fingerprints: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Of each stored fingerprint the copy to read: its shard, and where in it."""
+        best: dict[str, tuple[Rank, int]] = {}
+        columns = "c.fingerprint, s.modality, c.status, o.created, s.cells, s.name, c.id - s.first"
+        for key, kind, status, created, cells, name, position in self.index.lookup(columns, fingerprints):
+            if kind == modality:
+                place, found = (rank(status, created, cells, name), position), best.get(key.hex())
+                best[key.hex()] = place if found is None else min(place, found)
+        return {key: (place[-1], position) for key, (place, position) in best.items()}
 
+    def _shards(self, names: Sequence[str]) -> Iterable[tuple[str, Shard]]:
+        """Shards by name, a few read ahead: reading and hashing leave the interpreter to others."""
+        if len(names) == 1:
+            yield names[0], self.shard(names[0])
+            return
+        with ThreadPoolExecutor(_READERS) as pool:
+            for start in range(0, len(names), _AHEAD):
+                part = names[start : start + _AHEAD]
+                yield from zip(part, pool.map(self.shard, part), strict=True)
+
+    @_mending
     def info(self) -> dict[str, Any]:
         """What the store holds: shards, cells, bytes, duplicates, and cells by modality and status."""
-        total = "SELECT count(*), total(cells), total(bytes), total(duplicates) FROM shards"
-        count, cells, size, duplicates = (int(number) for number in self._database.execute(total).fetchone())
+        count, cells, size = self.index.query("SELECT count(*), total(cells), total(bytes) FROM shards")[0]
+        (distinct,) = self.index.query("SELECT count(*) FROM (SELECT DISTINCT fingerprint, utterance FROM cells)")[0]
         by_status: dict[str, dict[str, int]] = {}
-        query = """
-            SELECT s.modality, c.status, count(*) FROM cells c JOIN shards s ON s.rowid = c.shard GROUP BY 1, 2
-        """
-        for modality, status, number in self._database.execute(query):
+        query = "SELECT s.modality, c.status, count(*) FROM cells c JOIN shards s ON s.id = c.shard GROUP BY 1, 2"
+        for modality, status, number in self.index.query(query):
             by_status.setdefault(modality, {})[status] = number
         return {
-            "path": str(self.folder),
-            "index": str(self.index),
+            "path": str(self.folder.path),
+            "index": str(self._path),
             "shards": count,
-            "cells": cells,
-            "bytes": size,
-            "duplicates": duplicates,
+            "cells": int(cells),
+            "bytes": int(size),
+            "duplicates": int(cells) - distinct,
             "statuses": by_status,
         }
 
-    def _lookup(self, columns: str, fingerprints: Iterable[str]) -> list[tuple[Any, ...]]:
-        """``columns`` of the stored cells among ``fingerprints``; a temporary table serves any number of them."""
-        with self._database:
-            self._database.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (name TEXT PRIMARY KEY) WITHOUT ROWID")
-            self._database.execute("DELETE FROM wanted")
-            self._database.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((name,) for name in fingerprints))
-            query = f"SELECT {columns} FROM wanted CROSS JOIN cells ON cells.fingerprint = wanted.name"
-            return self._database.execute(query).fetchall()
+
+class _MisplacedError(Exception):
+    """The index says that a cell is where it is not."""
+
+
+def rank(status: str, created: str, cells: int, name: str) -> Rank:
+    """The order among copies of one cell; the least is the one that counts, and the one that gc keeps.
+
+    A success before a failure, then the first that was made (a later one is a duplicate), then the larger shard (the
+    others were merged into it). It depends on the copies alone: every machine puts them into the same order.
+    """
+    return (status != Status.OK, created, -cells, name)
 
 
 @cache
@@ -301,17 +327,20 @@ def _warn_once(message: str) -> None:
     log.warning("%s", message)
 
 
+def _status(text: str) -> Status:
+    try:
+        return Status(text)
+    except ValueError as error:
+        raise DamagedIndexError(str(error)) from None
+
+
 def _record(row: tuple[Any, ...]) -> Record:
     fingerprint, utterance, status, reason, input_, extractor, run, created, versions, shard = row
-    return Record(
-        fingerprint,
-        utterance,
-        Status(status),
-        reason,
-        json.loads(input_),
-        json.loads(extractor),
-        run,
-        created,
-        json.loads(versions),
-        shard,
-    )
+    try:
+        texts = (json.loads(text) for text in (input_, extractor, versions))
+        given, maker, libraries = texts
+        return Record(
+            fingerprint.hex(), utterance, _status(status), reason, given, maker, run, created, libraries, shard
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DamagedIndexError(str(error)) from None

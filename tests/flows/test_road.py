@@ -14,6 +14,7 @@ from pipeline.demo import EXPECTED
 from pipeline.demo.build import build
 from pipeline.errors import ExtractionError
 from pipeline.manifest import Manifest
+from pipeline.schema import Modality
 
 
 def answer(place, command, *arguments, code=0):
@@ -48,9 +49,12 @@ def test_bad_media_are_the_typed_rows_that_were_meant(place):
     manifest = corpus.kept(project)
     store = cells.Workspace(project).store()
     failed = {}
-    for planned in cells.plan(project, manifest).cells.values():
-        found = store.failures(cell.fingerprint for cell in planned)
-        failed |= {cell.utterance: found[cell.fingerprint][0] for cell in planned if cell.fingerprint in found}
+    plan = cells.plan(project, manifest)
+    for modality in plan.modalities:
+        keys = plan.fingerprints(modality)
+        found = store.failures(keys)
+        named = zip(manifest.table["utterance"], keys, strict=True)
+        failed |= {utterance: found[key][0] for utterance, key in named if key in found}
     assert failed == dict(EXPECTED)
 
 
@@ -159,7 +163,7 @@ def test_a_clip_that_changes_under_the_run_is_not_stored_under_the_old_fingerpri
     manifest = corpus.ingest(project).manifest
     clip = place.corpus / "train_splits/dia0_utt0.mp4"
     clip.write_bytes(clip.read_bytes() + b"\x00\x00\x00\x08free")
-    (part,) = [c for c in cells.plan(project, manifest).cells["audio"] if c.utterance == "train/dia0_utt0"]
+    (part,) = [c for c in cells.plan(project, manifest).pending(Modality.AUDIO) if c.utterance == "train/dia0_utt0"]
     before = place.shards()
     with pytest.raises(ExtractionError, match="found it changed since"):
         cells.extract_chunk(project, manifest, [part], "run")

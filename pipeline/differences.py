@@ -1,0 +1,82 @@
+"""Why a stored cell is stale: what differs between the components of two fingerprints, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_WORDS = {"settings": "setting", "weights": "weights", "engine": "engine"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One component that differs: ``input.text``, ``settings.feature_set``, ``code.extractors/faces.py``."""
+
+    component: str
+    stored: Any
+    now: Any
+
+
+def differences(
+    stored_extractor: Mapping[str, Any],
+    stored_input: Mapping[str, Any],
+    extractor: Mapping[str, Any],
+    input_: Mapping[str, Any],
+) -> list[Difference]:
+    """Every component that differs, inputs before settings before code."""
+    parts = [("input", stored_input, input_)]
+    parts += [(part, stored_extractor.get(part, {}), extractor.get(part, {})) for part in (*_WORDS, "code")]
+    found = [
+        Difference(f"{part}.{key}", old.get(key), new.get(key))
+        for part, old, new in parts
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+    if stored_extractor.get("name") != extractor.get("name"):
+        found.append(Difference("name", stored_extractor.get("name"), extractor.get("name")))
+    return found
+
+
+def difference(
+    stored_extractor: Mapping[str, Any],
+    stored_input: Mapping[str, Any],
+    extractor: Mapping[str, Any],
+    input_: Mapping[str, Any],
+) -> str:
+    """Why a stored cell is stale, in a few words; the first thing that differs, inputs before settings before code."""
+    if stored_input != input_:
+        return _input_difference(stored_input, input_)
+    found = differences(stored_extractor, stored_input, extractor, input_)
+    if not found:
+        return "fingerprint changed"  # the form of fingerprints themselves: nothing that it covers
+    part, _, key = found[0].component.partition(".")
+    if part in _WORDS:
+        return f"{_WORDS[part]} {key} {_short(found[0].stored)} -> {_short(found[0].now)}"
+    if part == "code":
+        files = [other.component.partition(".")[2] for other in found if other.component.startswith("code.")]
+        return f"code changed: {', '.join(files)}"
+    return f"extractor {found[0].stored} -> {found[0].now}"
+
+
+def counted(why: str, number: int) -> str:
+    """A reason and how many cells have it: ``1 changed transcript``, ``setting rate 5 -> 6 (3 cells)``."""
+    whole = why.startswith(("setting", "code", "weights", "engine", "extractor", "fingerprint"))
+    return f"{why} ({number} cells)" if whole else f"{number} {why}"
+
+
+def _input_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    if "missing" in new:
+        return "transcript removed" if new["missing"] == "text" else "media file removed"
+    if "missing" in old:
+        return "transcript added" if old["missing"] == "text" else "media file added"
+    if "text" in new:
+        return "changed transcript"
+    if old.get("sha256") != new.get("sha256"):
+        return "changed media file"
+    return "changed time span or crop"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else text[:12] + "..."

@@ -1,0 +1,47 @@
+"""One cell in full: what its fingerprint is made of, what differs from the stored cell, and where that came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pipeline.differences import difference, differences
+from pipeline.fingerprints import fingerprints, inputs
+from pipeline.manifest import Manifest
+from pipeline.plan import State
+from pipeline.schema import Modality, Status
+from pipeline.store import Store
+
+
+def explain_cell(
+    manifest: Manifest, modality: Modality, extractor: Mapping[str, Any], store: Store, utterance: str
+) -> dict[str, Any]:
+    """The cell of an utterance that the manifest holds.
+
+    Keys: ``state`` and ``why`` as in the plan; ``fingerprint`` and its components ``input`` and ``extractor``;
+    ``stored``, the cell with this fingerprint or else the latest one of this utterance (``None``: never computed); and
+    ``differences`` between the two, component by component.
+    """
+    row = manifest.table[manifest.table["utterance"] == utterance]
+    (text,) = inputs(row, modality)
+    input_ = json.loads(text)
+    fingerprint = fingerprints(row, modality, extractor).hex()
+    record = store.record(fingerprint)
+    state, why = State.NEW, "new"
+    if record is not None:
+        done = record.status is Status.OK
+        state, why = (State.DONE, "") if done else (State.FAILED, record.status.value)
+    elif (record := store.records(manifest.corpus, [utterance], modality).get(utterance)) is not None:
+        state, why = State.CHANGED, difference(record.extractor, record.input, extractor, input_)
+    changed = [] if record is None else differences(record.extractor, record.input, extractor, input_)
+    return {
+        "state": state.value,
+        "why": why,
+        "fingerprint": fingerprint,
+        "input": input_,
+        "extractor": dict(extractor),
+        "stored": None if record is None else asdict(record),
+        "differences": [asdict(item) for item in changed],
+    }

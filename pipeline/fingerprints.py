@@ -1,0 +1,72 @@
+"""What each cell is computed from, and the digest of it.
+
+A cell's fingerprint is the SHA-256 of the canonical JSON ``{"extractor": {...}, "input": {...}}``: the extractor's
+name, settings, weights, declared engine versions and code digest, and what of the utterance it reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from pipeline.digest import canonical
+from pipeline.schema import Modality
+
+
+def inputs(table: pd.DataFrame, modality: Modality) -> Iterator[str]:
+    """What of each of the manifest's rows enters its fingerprint, as canonical JSON."""
+    return _text_inputs(table) if modality is Modality.TEXT else _media_inputs(table, modality)
+
+
+def fingerprints(table: pd.DataFrame, modality: Modality, extractor: Mapping[str, Any]) -> bytes:
+    """The fingerprints of the manifest's rows, 32 bytes each, one after the other."""
+    return b"".join(_keys(inputs(table, modality), extractor))
+
+
+def _keys(texts: Iterable[str], extractor: Mapping[str, Any]) -> Iterator[bytes]:
+    # The keys sort as "extractor" < "input": hash the part that all cells share once.
+    shared = hashlib.sha256(b'{"extractor":' + canonical(extractor) + b',"input":')
+    for text in texts:
+        whole = shared.copy()
+        whole.update(text.encode() + b"}")
+        yield whole.digest()
+
+
+def _text_inputs(table: pd.DataFrame) -> Iterator[str]:
+    sha256 = hashlib.sha256
+    for text, utterance in zip(table["text"].tolist(), table["utterance"].tolist(), strict=True):
+        if text:
+            yield f'{{"text":"{sha256(text.encode("utf-8", "surrogatepass")).hexdigest()}"}}'
+        else:
+            yield _missing("text", utterance)
+
+
+def _media_inputs(table: pd.DataFrame, kind: Modality) -> Iterator[str]:
+    columns = [table[name].tolist() for name in ("utterance", f"{kind}_sha256", "crop")]
+    times = [_seconds(table[f"{kind}_{name}"]) for name in ("end", "start")]
+    visual = kind is Modality.VISUAL
+    # Written out as canonical JSON would: keys sorted, a digest and the two crops need no escapes.
+    for utterance, sha256, crop, end, start in zip(*columns, *times, strict=True):
+        if not sha256:
+            yield _missing(kind.value, utterance)
+        elif visual:
+            yield f'{{"crop":"{crop}","end":{end},"sha256":"{sha256}","start":{start}}}'
+        else:
+            yield f'{{"end":{end},"sha256":"{sha256}","start":{start}}}'
+
+
+def _missing(what: str, utterance: str) -> str:
+    """The input of a cell that has none. It names its utterance: a failure's reason is that utterance's own."""
+    return canonical({"missing": what, "utterance": utterance}).decode()
+
+
+def _seconds(column: pd.Series[float]) -> list[str]:
+    """Seconds to a tenth of a millisecond as JSON, ``null`` where there are none."""
+    if column.isna().all():
+        return ["null"] * len(column)
+    return ["null" if math.isnan(value) else json.dumps(round(value, 4)) for value in column.tolist()]

@@ -1,0 +1,238 @@
+"""The store's index: one SQLite file that says what every shard holds. A cache: a function of the set of shards.
+
+Every copy of a cell is a row; which copy is used is decided when one is looked up, so that the order in which shards
+were met never matters. The rows of one shard have consecutive ids: ``first`` and its ``cells``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import StoreError
+from pipeline.shards import Origin, Shard, modality_of
+
+log = logging.getLogger("bigfusion.store")
+
+VERSION = 2
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS texts (id INTEGER PRIMARY KEY, text TEXT UNIQUE);
+CREATE TABLE IF NOT EXISTS shards (
+    id INTEGER PRIMARY KEY, name TEXT UNIQUE, modality TEXT, bytes INTEGER, width INTEGER, first INTEGER, cells INTEGER
+);
+CREATE TABLE IF NOT EXISTS origins (
+    id INTEGER PRIMARY KEY, shard INTEGER, corpus TEXT, extractor INTEGER, run TEXT, created TEXT, seconds REAL,
+    versions INTEGER, cells INTEGER
+);
+CREATE TABLE IF NOT EXISTS cells (
+    id INTEGER PRIMARY KEY, fingerprint BLOB, utterance TEXT, status TEXT, reason TEXT, input TEXT, origin INTEGER,
+    shard INTEGER
+);
+CREATE INDEX IF NOT EXISTS cells_by_fingerprint ON cells (fingerprint);
+CREATE INDEX IF NOT EXISTS cells_by_utterance ON cells (utterance);
+CREATE INDEX IF NOT EXISTS origins_by_shard ON origins (shard);
+CREATE TABLE IF NOT EXISTS plans (key TEXT PRIMARY KEY, content TEXT, sha256 TEXT);
+"""
+_BATCH = 500
+_PLANS_KEPT = 64
+KNOWN = np.dtype([("fingerprint", "S32"), ("status", "S20"), ("corpus", "?")])
+
+
+class DamagedIndexError(Exception):
+    """The index cannot be what was written; the store builds it again from the shards."""
+
+
+class Index:
+    """The SQLite file at ``path``, made where it is missing.
+
+    Raises:
+        DamagedIndexError: it is there and is not an index of this version.
+        StoreError: it cannot be opened or written (permissions, full disk, locked for a minute).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path.parent}: the store's index cannot be made there ({error.strerror})") from error
+        with self._errors():
+            self._database = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+            version = self._database.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, VERSION):
+                self._database.close()
+                raise DamagedIndexError(f"written by another version of bigfusion ({version})")
+            if version == 0:
+                self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")  # a power failure may cost the last commits: a cache
+            if version == 0:
+                with self.writing():
+                    for statement in _SCHEMA.split(";"):
+                        self._database.execute(statement)
+                    self._database.execute(f"PRAGMA user_version = {VERSION}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    @staticmethod
+    def forget(path: Path) -> None:
+        """Delete an index and what SQLite keeps beside it."""
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction, alone among all processes; everything in it happens or nothing does."""
+        with self._errors():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            text = str(error)
+            if "locked" in text or "busy" in text:
+                raise StoreError(
+                    f"{self.path}: locked by another process for a minute; wait for it or end it"
+                ) from error
+            if any(word in text for word in ("full", "disk I/O", "unable to open", "readonly")):
+                raise StoreError(
+                    f"{self.path}: the index cannot be used ({text}); make room or correct the permissions and run the"
+                    " same command again"
+                ) from error
+            raise DamagedIndexError(text) from error
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise DamagedIndexError(str(error)) from error
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Every row of a query."""
+        with self._errors():
+            return self._database.execute(sql, parameters).fetchall()
+
+    # What is there
+
+    def names(self) -> set[str]:
+        """The shards that are indexed."""
+        return {name for (name,) in self.query("SELECT name FROM shards")}
+
+    def add(self, shard: Shard, size: int) -> None:
+        """Index a shard; one that is indexed already is left as it is."""
+        with self.writing():
+            execute = self._database.execute
+            if execute("SELECT 1 FROM shards WHERE name = ?", (shard.name,)).fetchone():
+                return
+            (first,) = execute("SELECT coalesce(max(first + cells), 0) FROM shards").fetchone()
+            row = (shard.name, modality_of(shard.name), size, shard.values.shape[1], first, len(shard))
+            number = execute("INSERT INTO shards VALUES (NULL,?,?,?,?,?,?)", row).lastrowid
+            places = shard.column("origin")
+            origins = [self._add_origin(number, origin, places.count(at)) for at, origin in enumerate(shard.origins)]
+            columns = (shard.column(name) for name in ("utterance", "status", "reason", "input"))
+            keys = (bytes.fromhex(name) for name in shard.fingerprints)
+            cells = zip(keys, *columns, (origins[at] for at in places), strict=True)
+            self._database.executemany(
+                "INSERT INTO cells VALUES (?,?,?,?,?,?,?,?)",
+                ((first + at, *cell, number) for at, cell in enumerate(cells)),
+            )
+
+    def _add_origin(self, shard: int | None, origin: Origin, cells: int) -> int | None:
+        extractor, versions = self._text(origin.extractor), self._text(origin.versions)
+        row = (shard, origin.corpus, extractor, origin.run, origin.created, origin.seconds, versions, cells)
+        return self._database.execute("INSERT INTO origins VALUES (NULL,?,?,?,?,?,?,?,?)", row).lastrowid
+
+    def _text(self, value: Any) -> int:
+        text = json.dumps(value, sort_keys=True)
+        self._database.execute("INSERT OR IGNORE INTO texts (text) VALUES (?)", (text,))
+        number: int = self._database.execute("SELECT id FROM texts WHERE text = ?", (text,)).fetchone()[0]
+        return number
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Forget shards."""
+        with self.writing():
+            for name in names:
+                for number, first, cells in self.query("SELECT id, first, cells FROM shards WHERE name = ?", (name,)):
+                    self._database.execute("DELETE FROM cells WHERE id >= ? AND id < ?", (first, first + cells))
+                    self._database.execute("DELETE FROM origins WHERE shard = ?", (number,))
+                    self._database.execute("DELETE FROM shards WHERE id = ?", (number,))
+
+    # Look-ups
+
+    def lookup(self, columns: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        """``columns`` of cells ``c``, their origins ``o`` and shards ``s`` with these fingerprints, every copy."""
+        joined = "cells c JOIN shards s ON s.id = c.shard JOIN origins o ON o.id = c.origin"
+        query = f"SELECT {columns} FROM {joined} WHERE c.fingerprint IN"
+        for batch in _batches(bytes.fromhex(key) for key in keys):
+            yield from self.query(f"{query} ({','.join('?' * len(batch))})", batch)
+
+    def records(self, where: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Cells with all that is known of them, in :class:`pipeline.store.Record`'s order."""
+        return self.query(
+            f"""
+            SELECT c.fingerprint, c.utterance, c.status, c.reason, c.input, e.text, o.run, o.created, v.text, s.name
+            FROM cells c JOIN shards s ON s.id = c.shard JOIN origins o ON o.id = c.origin
+            JOIN texts e ON e.id = o.extractor JOIN texts v ON v.id = o.versions WHERE {where}
+            """,
+            parameters,
+        )
+
+    def known(self, modality: str, corpus: str) -> NDArray[np.void]:
+        """Every copy of a modality's cells as an array of :data:`KNOWN`; ``corpus``: whether it came from this one."""
+        (count,) = self.query("SELECT total(cells) FROM shards WHERE modality = ?", (modality,))[0]
+        query = """
+            SELECT c.fingerprint, c.status, o.corpus = ? FROM shards s
+            CROSS JOIN cells c ON c.id >= s.first AND c.id < s.first + s.cells JOIN origins o ON o.id = c.origin
+            WHERE s.modality = ?
+        """
+        with self._errors():
+            try:
+                return np.fromiter(self._database.execute(query, (corpus, modality)), KNOWN, int(count))
+            except (ValueError, TypeError) as error:  # fewer rows than its shards say, or a column of another type
+                raise DamagedIndexError(str(error)) from error
+
+    # Plans that are known to hold for a set of shards
+
+    def state(self, modality: str) -> str:
+        """Digest of the set of a modality's shards: what a plan depends on beside manifest and extractors."""
+        names = sorted(name for (name,) in self.query("SELECT name FROM shards WHERE modality = ?", (modality,)))
+        return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+    def plan(self, key: str) -> Any:
+        """What was kept under ``key``, or ``None``."""
+        for content, sha256 in self.query("SELECT content, sha256 FROM plans WHERE key = ?", (key,)):
+            if hashlib.sha256(f"{key}{content}".encode()).hexdigest() == sha256:
+                return json.loads(content)
+        return None
+
+    def keep_plan(self, key: str, value: Any) -> None:
+        """Keep a plan, and forget all but the latest few."""
+        content = json.dumps(value, sort_keys=True)
+        sha256 = hashlib.sha256(f"{key}{content}".encode()).hexdigest()
+        with self.writing():
+            self._database.execute("INSERT OR REPLACE INTO plans VALUES (?,?,?)", (key, content, sha256))
+            self._database.execute(
+                "DELETE FROM plans WHERE rowid <= (SELECT max(rowid) FROM plans) - ?", (_PLANS_KEPT,)
+            )
+
+
+def _batches(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
+    waiting = iter(keys)
+    while batch := list(islice(waiting, _BATCH)):
+        yield batch
