@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from flows import commands
+from flows import commands, commands_production
 from flows.options import Answer, Options
 from pipeline.errors import BigFusionError
 
@@ -144,6 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument(
         "folder", type=Path, metavar="DIR", nargs="?", help="project folder (default: the file's name)"
     )
+    add("models", commands_production.models, "list the runs: scores, what was decided on each, and the current one")
+    back = add("rollback", commands_production.rollback, "make the model before the current one the current one again")
+    back.add_argument("target", metavar="RUN", nargs="?", help="another evaluated run (`bigfusion models` lists them)")
     add("status", commands.status, "show the store, the manifest, the runs and the failures")
     return parser
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from flows import cells, corpus, learning, project, show
 from flows.options import Answer, Options
+from flows.outlook import outlook
 from flows.progress import counted
 from flows.project import Project
 from flows.workspace import Workspace, relative
@@ -57,19 +58,16 @@ def plan(options: Options) -> Answer:
     """What a run would do, and why. Writes nothing but caches."""
     mine = options.project()
     with counted("plan", " files") as progress:
-        found = corpus.look(mine, progress)
-    planned = cells.plan(mine, found.manifest)
-    run = learning.run_of(mine, found.manifest, planned)
-    stages = learning.stages(mine, run, planned)
+        found = outlook(mine, progress=progress)
     data = {
-        "pending": planned.pending_count,
-        "cells": planned.counts(),
-        "reasons": planned.reasons(),
-        "stages": {stage.name: {"pending": stage.pending, "why": stage.why} for stage in stages},
+        "pending": found.planned.pending_count,
+        "cells": found.planned.counts(),
+        "reasons": found.planned.reasons(),
+        "stages": {stage.name: {"pending": stage.pending, "why": stage.why} for stage in found.stages},
         "manifest": {"digest": found.manifest.digest, "changed": found.changed},
-        "run": run.id,
+        "run": found.run.id,
     }
-    pending = bool(planned.pending_count) or any(stage.pending for stage in stages)
+    pending = bool(found.planned.pending_count) or any(stage.pending for stage in found.stages)
     return Answer(show.plan(data), data, code=2 if pending else 0)
 
 
@@ -212,18 +210,13 @@ def status(options: Options) -> Answer:
 def _run(mine: Project, options: Options) -> Answer:
     """The whole road; where nothing is to do, says so without starting Prefect."""
     with counted("plan", " files") as progress:
-        found = corpus.look(mine, progress)
-    planned = cells.plan(mine, found.manifest, options.retry_failed)
-    current = learning.run_of(mine, found.manifest, planned)
-    stages = learning.stages(mine, current, planned)
-    if found.changed or planned.pending_count or any(stage.pending for stage in stages):
+        found = outlook(mine, options.retry_failed, progress)
+    if found.pending:
         _flow(mine, options, lambda: _retrain_flow(mine, options.retry_failed))
         _, _, current = learning.present(mine)
         return _results(mine, current)
-    log.info("nothing to do: 0 cells to extract, model up to date")
-    for stage in stages:
-        log.info("  %s: %s", stage.name, stage.why)
-    return _results(mine, current)
+    found.say_nothing_to_do()
+    return _results(mine, found.run)
 
 
 def _results(mine: Project, run: learning.Run) -> Answer:

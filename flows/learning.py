@@ -116,6 +116,11 @@ def stages(project: Project, run: Run, planned: CellPlan) -> list[Stage]:
     return [Stage("train", False, same), Stage("evaluate", True, f"run {run.id}: not scored by the present code yet")]
 
 
+def record(folder: Path) -> dict[str, Any]:
+    """What a run's folder says that it depends on (``run.json``); empty where there is no run."""
+    return _read(folder / _RUN)
+
+
 def runs(project: Project) -> list[dict[str, Any]]:
     """Every run of the workspace, oldest first: its ``run.json`` with ``folder`` added."""
     found = [_read(path) | {"folder": str(path.parent)} for path in Workspace(project).runs.glob(f"*/{_RUN}")]

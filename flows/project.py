@@ -55,6 +55,14 @@ class Learning(Settings):
     train: TrainSettings = TrainSettings()
 
 
+class PromoteSettings(Settings):
+    """When a newly trained model becomes the current one."""
+
+    margin: float = Field(
+        default=0.01, ge=0, description="largest fall of validation WF1 that is accepted; 0.01 is one point"
+    )
+
+
 class Project(Settings):
     """All settings of one project."""
 
@@ -67,6 +75,7 @@ class Project(Settings):
     extract: ExtractSettings = ExtractSettings()
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
+    promote: PromoteSettings = PromoteSettings()
 
     @property
     def is_demo(self) -> bool:

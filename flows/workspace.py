@@ -25,6 +25,7 @@ class Workspace:
         self.store_folder = project.store
         self.manifest = self.folder / "manifest.parquet"
         self.runs = self.folder / "runs"
+        self.current = self.folder / "current.json"
         self.prefect_home = self.folder / "prefect"
 
     def store(self) -> Store:

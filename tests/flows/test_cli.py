@@ -110,6 +110,8 @@ def test_help_names_every_command(capsys):
         "demo",
         "import",
         "status",
+        "models",
+        "rollback",
     ]:
         assert re.search(rf"^    {command} ", shown, re.MULTILINE)
 

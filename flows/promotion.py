@@ -1,0 +1,257 @@
+"""Which model is the current one: an atomic pointer that a new run takes over unless validation speaks against it.
+
+``current.json`` in the workspace names the current run and holds every decision ever taken, oldest first. A run is
+decided on once: a run that was held back, or withdrawn by a rollback, stays so until a person says otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from flows import cells, learning
+from flows.learning import Run, Stage
+from flows.project import Project
+from flows.workspace import Workspace
+from pipeline.atomic import write_whole
+from pipeline.digest import digest
+from pipeline.errors import TrainingError
+from pipeline.manifest import Manifest
+from pipeline.plan import CellPlan
+from pipeline.settings import Settings
+
+log = logging.getLogger("bigfusion")
+
+_SAME = ("model", "train", "code")  # of a run's inputs: where these agree, only the corpus has changed
+
+
+class Decision(Settings):
+    """What was decided on a run, when and why. Scores are mean validation WF1 (fractions)."""
+
+    run: str
+    decision: Literal["promoted", "held", "withdrawn", "restored"]
+    at: str
+    why: str
+    valid_weighted_f1: float | None = None
+    features: str = Field(default="", description="digest of the extractors that the run's features came from")
+
+
+class Register(Settings):
+    """The pointer and the decisions behind it."""
+
+    format: Literal[1] = 1
+    current: str | None = None
+    decisions: tuple[Decision, ...] = ()
+
+    def of(self, run: str) -> Decision | None:
+        """The latest decision on a run."""
+        return next((decision for decision in reversed(self.decisions) if decision.run == run), None)
+
+
+def read(project: Project) -> Register:
+    """The workspace's register; empty before the first decision.
+
+    Raises:
+        TrainingError: the file is not one.
+    """
+    path = Workspace(project).current
+    try:
+        return Register.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return Register()
+    except ValidationError as error:
+        raise TrainingError(
+            f"{path}: expected the register of promoted models, found {error.errors()[0]['msg']};"
+            " restore it from a back-up, or delete it and the next run begins a new one"
+        ) from None
+
+
+def stage(project: Project, run: Run) -> Stage:
+    """Whether a run is still to be decided on."""
+    found = read(project).of(run.id)
+    if found is None:
+        return Stage("promote", True, f"run {run.id}: not decided on yet")
+    return Stage("promote", False, f"run {run.id}: {found.decision}, {found.why}")
+
+
+def settle(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> Decision:
+    """Decide on an evaluated run, once: it becomes the current one unless validation falls by more than the margin.
+
+    Where only the corpus has changed since the current run, that one is scored anew on the present validation split,
+    so that both are compared on the same dialogues; elsewhere by the scores that they were chosen with.
+
+    Raises:
+        TrainingError: the run is not evaluated.
+    """
+    register = read(project)
+    known = register.of(run.id)
+    if known is not None:
+        return known
+    if not run.evaluated:
+        raise TrainingError(f"run {run.id}: expected an evaluated run, found one that is not; run `bigfusion run`")
+    score, features = _score(run), _features(project)
+    held, why = _judge(project, manifest, planned, run, register)
+    decision = Decision(
+        run=run.id, decision="held" if held else "promoted", at=_now(), why=why,
+        valid_weighted_f1=score, features=features,
+    )  # fmt: skip
+    _write(project, register, decision, current=register.current if held else run.id)
+    log.log(logging.WARNING if held else logging.INFO, "promote: run %s %s: %s", run.id, decision.decision, why)
+    return decision
+
+
+def rollback(project: Project, target: str | None = None) -> Decision:
+    """Make an earlier model the current one: ``target``, or the one before. The model that was current is withdrawn.
+
+    Raises:
+        TrainingError: there is none before, or ``target`` is not an evaluated run of this workspace.
+    """
+    register = read(project)
+    evaluated = {found["run"] for found in learning.summaries(project) if found["state"] == "evaluated"}
+    if target is None:
+        target = next(iter(_earlier(register, evaluated)), None)
+        if target is None:
+            raise TrainingError(
+                f"{Workspace(project).current}: expected an earlier promoted model to go back to, found none;"
+                " `bigfusion models` lists the runs, `bigfusion rollback RUN` takes any that is evaluated"
+            )
+    if target not in evaluated or target == register.current:
+        found = "the current one" if target == register.current else "none"
+        raise TrainingError(
+            f"run {target}: expected another evaluated run, found {found}; `bigfusion models` lists them"
+        )
+    before = register.of(target)
+    if register.current is not None:
+        gone = Decision(
+            run=register.current, decision="withdrawn", at=_now(), why=f"rolled back to {target}",
+            **_kept(register.of(register.current)),
+        )  # fmt: skip
+        register = _with(register, gone)
+    why = "rolled back to by hand" if register.current else "chosen by hand"
+    decision = Decision(run=target, decision="restored", at=_now(), why=why, **_kept(before))
+    _write(project, register, decision, current=target)
+    return decision
+
+
+def models(project: Project) -> list[dict[str, Any]]:
+    """Every run with its validation and test WF1 and what was decided on it, oldest first."""
+    register = read(project)
+    found = []
+    for summary in learning.summaries(project):
+        decided = register.of(summary["run"])
+        metrics = learning.Run(Workspace(project).runs / summary["run"], {}).metrics()
+        found.append(
+            {
+                "run": summary["run"],
+                "current": summary["run"] == register.current,
+                "created": summary["created"],
+                "state": decided.decision if decided else summary["state"],
+                "valid_weighted_f1": (metrics.get("valid") or {}).get("weighted_f1"),
+                "weighted_f1": metrics.get("weighted_f1"),
+                "why": decided.why if decided else "",
+            }
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Rival:
+    """The current run's validation WF1, and what it was measured on."""
+
+    score: float
+    on: str
+
+
+def _judge(project: Project, manifest: Manifest, planned: CellPlan, run: Run, register: Register) -> tuple[bool, str]:
+    """Whether to hold a run back, and why or why not."""
+    if register.current is None:
+        return False, "the first model"
+    score = _score(run)
+    rival = _rival(project, manifest, planned, run, register.current, register.of(register.current))
+    if rival is None:
+        return False, f"run {register.current} is no longer there to compare with"
+    if score is None:
+        return True, f"no validation score to compare with {100 * rival.score:.2f} of {register.current}"
+    margin = project.promote.margin
+    compared = (
+        f"validation WF1 {100 * score:.2f} against {100 * rival.score:.2f} of {register.current}{rival.on},"
+        f" margin {100 * margin:g}"
+    )
+    return score < rival.score - margin, compared
+
+
+def _rival(
+    project: Project, manifest: Manifest, planned: CellPlan, run: Run, current: str, decision: Decision | None
+) -> _Rival | None:
+    folder = Workspace(project).runs / current
+    record = learning.record(folder)
+    recorded = _score(Run(folder, {}))
+    if not record:
+        return None
+    inputs = record["inputs"]
+    grown = (
+        all(inputs[part] == run.inputs[part] for part in _SAME)
+        and decision is not None
+        and decision.features == _features(project)
+    )
+    if grown:
+        from flows.assemble import assemble  # torch comes with these two
+        from model.rescore import validation_score
+
+        try:
+            data = assemble(project, manifest, planned)
+            anew = validation_score(folder, data, inputs["seeds"], project.train.device)
+            return _Rival(anew, " on the same validation dialogues")
+        except TrainingError as error:  # other labels, or its files have gone: the recorded score is what there is
+            log.warning("promote: run %s could not be scored anew: %s", current, error)
+    return None if recorded is None else _Rival(recorded, "")
+
+
+def _earlier(register: Register, evaluated: set[str]) -> list[str]:
+    """Runs that were current once and were not withdrawn since, latest first."""
+    found: list[str] = []
+    for decision in reversed(register.decisions):
+        run = decision.run
+        if decision.decision in ("promoted", "restored") and run != register.current and run not in found:
+            latest = register.of(run)
+            if run in evaluated and latest is not None and latest.decision != "withdrawn":
+                found.append(run)
+    return found
+
+
+def _score(run: Run) -> float | None:
+    valid = run.metrics().get("valid") or {}
+    score = valid.get("weighted_f1")
+    return None if score is None else float(score)
+
+
+def _features(project: Project) -> str:
+    return digest(
+        {
+            modality.value: cells.description(cells.extractor(project, modality))
+            for modality in cells.modalities(project)
+        }
+    )
+
+
+def _kept(decision: Decision | None) -> dict[str, Any]:
+    """What stays true of a run whatever is decided on it."""
+    return {} if decision is None else decision.model_dump(include={"valid_weighted_f1", "features"})
+
+
+def _with(register: Register, decision: Decision) -> Register:
+    return register.model_copy(update={"decisions": (*register.decisions, decision)})
+
+
+def _write(project: Project, register: Register, decision: Decision, current: str | None) -> None:
+    """One rename moves pointer and history together."""
+    new = _with(register, decision).model_copy(update={"current": current})
+    write_whole(Workspace(project).current, (new.model_dump_json(indent=2) + "\n").encode())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
