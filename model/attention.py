@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from model.spiking import RateCoding, firing_rate
+from model.graph import to_rows
+from model.spiking import RateCoding
 
 
 def global_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, fus
 
 @dataclass(frozen=True)
 class Attended:
-    """Shapes: ``output`` (B, N, D); ``firing``: mean rates of query, key and value (scalars), empty if not spiking."""
+    """Shapes: ``output`` (V, D); ``firing``: mean rates of query, key and value (scalars), empty if not spiking."""
 
     output: Tensor
     firing: dict[str, Tensor]
@@ -76,7 +77,10 @@ class DualAttention(nn.Module):
     ``alpha`` = 1 leaves the local part out, 0 the global one: neither its time nor its parameters are spent.
     ``spiking`` = None leaves Q, K and V as they are.
 
-    Shapes: inputs (B, N, D), mask (B, N) bool, True = real -> output (B, N, D), zeros where padded.
+    The V real utterances of a batch stand packed, dialogue after dialogue: what is done to each alone is not done to
+    padding. Only attention itself sees rows.
+
+    Shapes: inputs (V, D), mask (B, N) bool with V True = real -> output (V, D).
     """
 
     def __init__(self, width: int, heads: int, alpha: float, window: int, spiking: RateCoding | None) -> None:
@@ -90,9 +94,9 @@ class DualAttention(nn.Module):
 
     def forward(self, inputs: Tensor, mask: Tensor) -> Attended:
         """Attend among the real utterances of each dialogue."""
-        current = self.query_key_value(inputs)  # (B, N, 3D)
+        current = self.query_key_value(inputs)  # (V, 3D)
         coded = current if self.spiking is None else self.spiking(current)
-        query, key, value = (self._split(part) for part in coded.chunk(3, dim=-1))  # (B, H, N, d_k)
+        query, key, value = (self._heads(part) for part in to_rows(coded, mask).chunk(3, dim=-1))  # (B, H, N, d_k)
 
         attended = torch.zeros_like(query)
         if self.alpha > 0:
@@ -101,14 +105,14 @@ class DualAttention(nn.Module):
             local = local_attention(query, key, value, mask, self.fusion.softmax(0))
             attended = attended + (1 - self.alpha) * local
 
-        output = self.output(attended.transpose(1, 2).flatten(2))  # (B, N, D)
-        return Attended(torch.where(mask.unsqueeze(-1), output, 0), self._firing(coded, mask))
+        packed = attended.transpose(1, 2)[mask].flatten(1)  # (V, D)
+        return Attended(self.output(packed), self._firing(coded))
 
-    def _split(self, part: Tensor) -> Tensor:
+    def _heads(self, part: Tensor) -> Tensor:
         return part.view(*part.shape[:2], self.heads, -1).transpose(1, 2)
 
-    def _firing(self, coded: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    def _firing(self, coded: Tensor) -> dict[str, Tensor]:
         if self.spiking is None:
             return {}
-        parts = zip(("query", "key", "value"), coded.chunk(3, dim=-1), strict=True)
-        return {name: firing_rate(part, mask) for name, part in parts}
+        parts = zip(("query", "key", "value"), coded.detach().chunk(3, dim=-1), strict=True)
+        return {name: part.mean() for name, part in parts}

@@ -32,7 +32,7 @@ class Output:
     Shapes: ``logits`` (B, N, C); ``contrast`` scalar, L_cl of Eq. 3, 0 where it was not asked for; ``rates`` the mean
     firing rate of each spiking layer (``layer1.query``, ...: scalars without gradient); ``fused``, ``context`` and
     ``graph`` (B, N, D): the utterances after fusion, Transformer and graph (``None`` without a graph). All but the
-    rates are of no meaning where padded.
+    rates are zero where padded.
     """
 
     logits: Tensor
@@ -78,21 +78,23 @@ class BigFusion(nn.Module):
 
     def forward(self, batch: Batch, contrast: bool | None = None) -> Output:
         """Read a batch. ``contrast``: whether to compute L_cl where it is enabled; by default in training only."""
-        fused = self.fusion(self.normalise(batch.features), batch.present)  # (B, N, D)
-        encoded = self.transformer(fused, batch.mask)
-        context, rates = encoded.output, encoded.rates  # (B, N, D)
+        mask = batch.mask
+        features = {name: batch.features[name][mask] for name in self.normalise.modalities}  # (V, F_m)
+        present = {name: batch.present[name][mask] for name in features}  # (V,)
+        fused = self.fusion(self.normalise(features), present)  # (V, D): the V real utterances, packed
+        encoded = self.transformer(fused, mask)
+        nodes, rates = encoded.output, encoded.rates  # (V, D)
+        rows = partial(to_rows, mask=mask)  # (V, ...) -> (B, N, ...)
         if self.encoder is None:
-            return Output(self.classifier(context), context.new_zeros(()), rates, fused, context, None)
+            return Output(rows(self.classifier(nodes)), nodes.new_zeros(()), rates, rows(fused), rows(nodes), None)
 
-        graph = build_graph(batch.mask, batch.speakers, self.settings.graph.window, self.relations)
-        nodes = context[batch.mask]  # (V, D): initialised with the Transformer's output
+        graph = build_graph(mask, batch.speakers, self.settings.graph.window, self.relations)
         original = self.encoder(nodes, graph)  # (V, D)
-        rows = to_rows(original, batch.mask)  # (B, N, D)
-        logits = self.classifier(torch.cat([rows, context], dim=-1))  # (B, N, C)
+        logits = self.classifier(torch.cat([original, nodes], dim=-1))  # (V, C)
 
         wanted = self.settings.contrast.enabled and (self.training if contrast is None else contrast)
-        contrasted = self._contrast(nodes, original, graph, batch.mask) if wanted else logits.new_zeros(())
-        return Output(logits, contrasted, rates, fused, context, rows)
+        contrasted = self._contrast(nodes, original, graph, mask) if wanted else logits.new_zeros(())
+        return Output(rows(logits), contrasted, rates, rows(fused), rows(nodes), rows(original))
 
     def importance(self, nodes: Tensor, graph: Graph) -> Tensor:
         """Importance of every node from 0 to 1 (Eq. 10), without gradient. Shapes: (V, D) -> (V,) float64.

@@ -73,9 +73,3 @@ class RateCoding(nn.Module):
             fired, potential = lif_step(potential, current, self.decay, threshold, self.surrogate_alpha)
             spikes = spikes + fired
         return spikes / self.steps
-
-
-def firing_rate(rates: Tensor, mask: Tensor) -> Tensor:
-    """Mean firing rate over real utterances, for the log: no gradient. Shapes: (B, N, D), (B, N) bool -> scalar."""
-    counted = mask.unsqueeze(-1)
-    return torch.where(counted, rates.detach(), 0).sum() / (counted.sum().clamp(min=1) * rates.shape[-1])

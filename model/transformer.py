@@ -22,7 +22,7 @@ def positions(length: int, width: int, *, like: Tensor) -> Tensor:
 class EncoderLayer(nn.Module):
     """A pre-norm Transformer layer around :class:`DualAttention`: x + A(norm x), then x + FFN(norm x).
 
-    Shapes: inputs (B, N, D), mask (B, N) bool -> output (B, N, D).
+    Shapes: inputs (V, D), the real utterances packed; mask (B, N) bool -> output (V, D).
     """
 
     def __init__(self, attention: DualAttention, width: int, dropout: float) -> None:
@@ -47,7 +47,7 @@ class EncoderLayer(nn.Module):
 
 @dataclass(frozen=True)
 class Encoded:
-    """Shapes: ``output`` (B, N, D), zeros where padded; ``rates`` mean firing rates (``layer1.query``: a scalar)."""
+    """Shapes: ``output`` (V, D); ``rates`` mean firing rates (``layer1.query``: a scalar)."""
 
     output: Tensor
     rates: dict[str, Tensor]
@@ -56,7 +56,7 @@ class Encoded:
 class DualTransformer(nn.Module):
     """Layers of dual attention over utterances with sinusoidal positions, and a last norm.
 
-    Shapes: inputs (B, N, D), mask (B, N) bool -> output (B, N, D).
+    Shapes: inputs (V, D), the real utterances packed, dialogue after dialogue; mask (B, N) bool -> output (V, D).
     """
 
     def __init__(
@@ -79,10 +79,11 @@ class DualTransformer(nn.Module):
 
     def forward(self, inputs: Tensor, mask: Tensor) -> Encoded:
         """Contextualise the real utterances of each dialogue."""
-        hidden = self.dropout(inputs + positions(inputs.shape[1], inputs.shape[2], like=inputs))
+        places = mask.nonzero()[:, 1]  # (V,)
+        hidden = self.dropout(inputs + positions(mask.shape[1], inputs.shape[1], like=inputs)[places])
         rates: dict[str, Tensor] = {}
         for number, layer in enumerate(self.layers, start=1):
             attended: Attended = layer(hidden, mask)
             hidden = attended.output
             rates |= {f"layer{number}.{name}": rate for name, rate in attended.firing.items()}
-        return Encoded(torch.where(mask.unsqueeze(-1), self.norm(hidden), 0), rates)
+        return Encoded(self.norm(hidden), rates)

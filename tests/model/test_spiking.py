@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spikingjelly.activation_based import functional, neuron, surrogate
 
-from model.spiking import RateCoding, firing_rate, lif_step
+from model.spiking import RateCoding, lif_step
 
 
 def test_hand_computed_steps():
@@ -93,13 +93,3 @@ def test_no_state_is_kept():
     coding, current = RateCoding(steps=4, decay=0.9, threshold=0.5, rise=0.2), torch.randn(2, 3, 4)
     assert torch.equal(coding(current), coding(current))
     assert not coding.state_dict()
-
-
-@pytest.mark.parametrize("padding", [0, 5])
-def test_the_logged_rate_counts_real_utterances_only(padding):
-    rates = torch.cat([torch.tensor([[[1.0, 0.0], [0.5, 0.0]]]), torch.ones(1, padding, 2)], 1).requires_grad_()
-    mask = torch.tensor([[True, True] + padding * [False]])
-    rate = firing_rate(rates, mask)
-    assert rate.item() == 0.375
-    assert not rate.requires_grad
-    assert firing_rate(rates, torch.zeros_like(mask)).item() == 0
