@@ -18,6 +18,7 @@ from model.graph import Graph, Relations, build_graph, to_rows
 from model.importance import dual_importance, random_importance
 from model.information import Information, gaussian_information, histogram_information
 from model.normalise import Normalise
+from model.relative import less_speaker_mean, relative_to_speaker, speaker_groups
 from model.rgcn import RelationalEncoder
 from model.spiking import RateCoding
 from model.transformer import DualTransformer
@@ -59,7 +60,10 @@ class BigFusion(nn.Module):
         width, spiking, graph = settings.width, settings.spiking, settings.graph
         widths = _chosen(widths, settings)
         self.normalise = Normalise(widths)
-        self.fusion = Fusion(widths, width, settings.audio_width)
+        self.dropout = nn.Dropout(settings.feature_dropout)
+        seen = {name: 2 * stored if name in settings.relative else stored for name, stored in widths.items()}
+        self.fusion = Fusion(seen, width, settings.audio_width)
+        self.relative = nn.Linear(width, width) if settings.relative_fusion else None
         neurons = RateCoding(spiking.steps, spiking.decay, spiking.threshold, spiking.rise, spiking.surrogate_alpha)
         self.transformer = DualTransformer(
             width,
@@ -79,9 +83,7 @@ class BigFusion(nn.Module):
     def forward(self, batch: Batch, contrast: bool | None = None) -> Output:
         """Read a batch. ``contrast``: whether to compute L_cl where it is enabled; by default in training only."""
         mask = batch.mask
-        features = {name: batch.features[name][mask] for name in self.normalise.modalities}  # (V, F_m)
-        present = {name: batch.present[name][mask] for name in features}  # (V,)
-        fused = self.fusion(self.normalise(features), present)  # (V, D): the V real utterances, packed
+        fused = self._fuse(batch)  # (V, D): the V real utterances, packed
         encoded = self.transformer(fused, mask)
         nodes, rates = encoded.output, encoded.rates  # (V, D)
         rows = partial(to_rows, mask=mask)  # (V, ...) -> (B, N, ...)
@@ -95,6 +97,20 @@ class BigFusion(nn.Module):
         wanted = self.settings.contrast.enabled and (self.training if contrast is None else contrast)
         contrasted = self._contrast(nodes, original, graph, mask) if wanted else logits.new_zeros(())
         return Output(rows(logits), contrasted, rates, rows(fused), rows(nodes), rows(original))
+
+    def _fuse(self, batch: Batch) -> Tensor:
+        """The real utterances fused, packed dialogue after dialogue. Shape: (V, D)."""
+        mask = batch.mask
+        present = {name: batch.present[name][mask] for name in self.normalise.modalities}  # (V,)
+        features = self.normalise({name: batch.features[name][mask] for name in present})  # (V, F_m)
+        group = speaker_groups(mask.nonzero()[:, 0], batch.speakers[mask])  # (V,)
+        for name in features.keys() & set(self.settings.relative):
+            relative = relative_to_speaker(features[name], present[name], group)
+            features[name] = torch.cat([features[name], relative], dim=-1)  # (V, 2 F_m)
+        fused: Tensor = self.fusion({name: self.dropout(rows) for name, rows in features.items()}, present)
+        if self.relative is not None:
+            fused = fused + self.relative(less_speaker_mean(fused, group))
+        return fused
 
     def importance(self, nodes: Tensor, graph: Graph) -> Tensor:
         """Importance of every node from 0 to 1 (Eq. 10), without gradient. Shapes: (V, D) -> (V,) float64.
@@ -147,15 +163,18 @@ def _chosen(widths: Mapping[str, int], settings: ModelSettings) -> dict[str, int
     return {str(name): widths[name] for name in settings.modalities}
 
 
-def classification_loss(output: Output, batch: Batch) -> Tensor:
-    """Eq. 11: mean cross-entropy over the labelled real utterances; 0, with a gradient of 0, where there is none."""
+def classification_loss(output: Output, batch: Batch, smoothing: float = 0.0) -> Tensor:
+    """Eq. 11: mean cross-entropy over the labelled real utterances; 0, with a gradient of 0, where there is none.
+
+    ``smoothing`` is the share of each label that is spread over all classes.
+    """
     labelled = batch.mask & (batch.labels != UNLABELLED)  # (B, N)
     logits = output.logits[labelled]
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision would blur the logarithm
-    total = cross_entropy(logits, batch.labels[labelled], reduction="sum")
+    total = cross_entropy(logits, batch.labels[labelled], reduction="sum", label_smoothing=smoothing)
     return total / labelled.sum().clamp(min=1)
 
 
-def loss(output: Output, batch: Batch, weight: float) -> Tensor:
+def loss(output: Output, batch: Batch, weight: float, smoothing: float = 0.0) -> Tensor:
     """Eq. 12: L_ce + lambda L_cl, lambda being ``weight``."""
-    return classification_loss(output, batch) + weight * output.contrast
+    return classification_loss(output, batch, smoothing) + weight * output.contrast

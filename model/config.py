@@ -79,6 +79,15 @@ class ModelSettings(Settings):
     audio_width: int | None = Field(
         default=None, ge=1, description="the paper's trained audio reduction (IEMOCAP 1582, MELD 300); none: as stored"
     )
+    feature_dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the features' numbers that is left out"
+    )
+    relative: tuple[Modality, ...] = Field(
+        default=(), description="modalities that also come relative to their speaker's own mean in the dialogue"
+    )
+    relative_fusion: bool = Field(
+        default=False, description="add a linear map of the fused vector less its speaker's mean in the dialogue"
+    )
     spiking: SpikingSettings = SpikingSettings()
     attention: AttentionSettings = AttentionSettings()
     graph: GraphSettings = GraphSettings()
@@ -91,6 +100,8 @@ class ModelSettings(Settings):
             raise ValueError(f"width must be a multiple of heads ({self.heads})")
         if not self.modalities or len(set(self.modalities)) != len(self.modalities):
             raise ValueError("modalities must name at least one of text, audio, visual, each once")
+        if len(set(self.relative)) != len(self.relative):
+            raise ValueError("relative must name each modality once")
         return self
 
 
@@ -106,6 +117,10 @@ class TrainSettings(Settings):
     warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps with a rising rate")
     schedule: Literal["constant", "linear"] = "linear"
     clip: float = Field(default=5.0, gt=0, description="largest gradient norm")
+    smoothing: float = Field(default=0.0, ge=0, lt=1, description="of the labels: the share spread over all classes")
+    average: float = Field(
+        default=0.0, ge=0, lt=1, description="decay of the running average of the weights that is scored; 0: none"
+    )
     holdout: float = Field(
         default=0.1, gt=0, lt=1, description="last share of the training dialogues, where a corpus has no valid split"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -37,6 +38,9 @@ def batches(dialogues: Sequence[Dialogue], size: int, seed: int, epoch: int) -> 
 class Optimisation:
     """A network, its optimizer and the training dialogues, on one device.
 
+    ``scored`` is the network that is scored and kept: one whose weights are the running average of the trained one's
+    (``settings.average``), or the trained one itself.
+
     The learning rate and the batches are functions of seed and epoch, so that nothing but the network, the optimizer
     and the random generators has to be stored between epochs.
     """
@@ -50,6 +54,7 @@ class Optimisation:
         seed: int,
     ) -> None:
         self.network = network
+        self.scored = copy.deepcopy(network) if settings.average else network
         self.optimizer = torch.optim.Adam(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -58,6 +63,12 @@ class Optimisation:
         self._forward = torch.compile(network, dynamic=True) if settings.compile else network
         self._settings, self._weight, self._seed = settings, contrast_weight, seed
         self._device = next(network.parameters()).device
+
+    @property
+    def networks(self) -> dict[str, BigFusion]:
+        """What a state between two epochs has to hold besides the optimizer."""
+        own = {"network": self.network}
+        return own if self.scored is self.network else own | {"average": self.scored}
 
     def epoch(self, number: int) -> Steps:
         """Train one epoch; ``number`` counts from 1.
@@ -74,6 +85,7 @@ class Optimisation:
             rate = learning_rate(self._settings, step, self._settings.epochs * self._steps)
             labelled = int((batch.labels != UNLABELLED).sum())
             parts, fired = self._step(batch.to(self._device), rate, number)
+            self._follow(step)
             for name, value in parts.items():
                 sums[name] += value * labelled
             for name, value in fired.items():
@@ -89,7 +101,7 @@ class Optimisation:
         bfloat16 = self._settings.precision == "bfloat16"
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=bfloat16):
             output = self._forward(batch)
-            total: Tensor = loss(output, batch, self._weight)
+            total: Tensor = loss(output, batch, self._weight, self._settings.smoothing)
         if not torch.isfinite(total):
             raise TrainingError(
                 f"seed {self._seed}, epoch {epoch}: expected a finite loss, found {total.item()}; "
@@ -107,3 +119,11 @@ class Optimisation:
             "gradient_norm": norm.item(),
         }
         return parts, {name: float(value) for name, value in output.rates.items()}
+
+    @torch.no_grad()
+    def _follow(self, step: int) -> None:
+        """Move the average towards the network's weights, fast at first: its start is no estimate of anything."""
+        if self.scored is not self.network:
+            decay = min(self._settings.average, (1 + step) / (10 + step))
+            for average, weight in zip(self.scored.parameters(), self.network.parameters(), strict=True):
+                average.lerp_(weight, 1 - decay)

@@ -1,4 +1,4 @@
-"""Features as they differ from their speaker's own in the dialogue: a loud voice says little, one louder than usual much.
+"""Features as they differ from their speaker's own in the dialogue: a voice that is louder than it usually is.
 
 No labels are read and no other dialogue: it works for a speaker who was never heard before.
 """
@@ -34,3 +34,11 @@ def relative_to_speaker(values: Tensor, present: Tensor, group: Tensor) -> Tenso
     squares = values.new_zeros(groups, values.shape[1]).index_add_(0, group, centred.square())
     deviation = ((squares + PRIOR) / (count + PRIOR)).sqrt()
     return centred / deviation[group]
+
+
+def less_speaker_mean(values: Tensor, group: Tensor) -> Tensor:
+    """Each row less its group's mean. Shapes: (V, D), (V,) int -> (V, D)."""
+    groups = int(group.max()) + 1 if len(group) else 0
+    count = torch.bincount(group, minlength=groups).clamp(min=1).unsqueeze(1)
+    total = values.new_zeros(groups, values.shape[1]).index_add(0, group, values)
+    return values - (total / count)[group]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,14 @@ class Progress:
         return done >= epochs or (done > 0 and done - self.best.epoch >= patience)
 
 
-def save_state(folder: Path, run: str, progress: Progress, network: nn.Module, optimizer: Optimizer) -> None:
+def save_state(
+    folder: Path, run: str, progress: Progress, networks: Mapping[str, nn.Module], optimizer: Optimizer
+) -> None:
     """Write everything that the next epoch depends on. ``run`` names what is trained, on what and how."""
     generators, others = random_states()
     tensors = {"test_classes": progress.test_classes}
-    tensors |= {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
+    for part, network in networks.items():
+        tensors |= {f"{part}/{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"random/{name}": tensor for name, tensor in generators.items()}
     for index, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{slot}": tensor for slot, tensor in slots.items()}
@@ -51,8 +55,8 @@ def save_state(folder: Path, run: str, progress: Progress, network: nn.Module, o
     write_tensors(folder / STATE, tensors, {"run": run, "history": history, "random": others})
 
 
-def restore_state(folder: Path, run: str, network: nn.Module, optimizer: Optimizer) -> Progress:
-    """Bring the network, the optimizer and all generators to where the file left them.
+def restore_state(folder: Path, run: str, networks: Mapping[str, nn.Module], optimizer: Optimizer) -> Progress:
+    """Bring the networks, the optimizer and all generators to where the file left them.
 
     Raises:
         TrainingError: the file is damaged, or belongs to a run with other settings or other data.
@@ -63,7 +67,8 @@ def restore_state(folder: Path, run: str, network: nn.Module, optimizer: Optimiz
             f"{folder}: holds a started run with other settings, data or labels; train into another folder or delete it"
         )
     try:
-        network.load_state_dict(_under("network", tensors))
+        for part, network in networks.items():
+            network.load_state_dict(_under(part, tensors))
     except RuntimeError:
         raise TrainingError(
             f"{folder / STATE}: was written by another version of the network; delete the folder and train again"

@@ -59,14 +59,14 @@ def train(
     with deterministic(train_settings.threads):
         seed_everything(seed)
         trainer = _Trainer(data, facts, model_settings, train_settings, seed, device)
-        network, optimizer = trainer.optimisation.network, trainer.optimisation.optimizer
+        networks, optimizer = trainer.optimisation.networks, trainer.optimisation.optimizer
         done = Progress((), torch.empty(0, len(true_labels(data.test)), dtype=torch.int16))
         if (folder / STATE).exists():
-            done = restore_state(folder, run, network, optimizer)
+            done = restore_state(folder, run, networks, optimizer)
             trainer.publish(folder, done)  # the kill may have come between the state and the files made from it
         while not done.over(train_settings.epochs, train_settings.patience):
             done = trainer.epoch(done)
-            save_state(folder, run, done, network, optimizer)
+            save_state(folder, run, done, networks, optimizer)
             trainer.publish(folder, done)
             progress(done.history[-1])
     trained = Trained(run=run, seed=seed, epochs=len(done.history), best=done.best)
@@ -128,12 +128,12 @@ class _Trainer:
         started = time.perf_counter()
         number = len(done.history) + 1
         steps = self.optimisation.epoch(number)
-        logits = predict(self.optimisation.network, self.data.valid, self.device, self.batch_size)
+        logits = predict(self.optimisation.scored, self.data.valid, self.device, self.batch_size)
         labels = true_labels(self.data.valid)
         valid = scores(labels, logits.argmax(1).numpy(), len(self.data.labels))
         test_classes = done.test_classes
         if self.data.test:
-            test = predict(self.optimisation.network, self.data.test, self.device, self.batch_size)
+            test = predict(self.optimisation.scored, self.data.test, self.device, self.batch_size)
             test_classes = torch.cat([test_classes, test.argmax(1)[None].to(torch.int16)])
         record = Epoch(
             epoch=number,
@@ -158,4 +158,4 @@ class _Trainer:
             write_tensors(folder / TEST_EPOCHS, {"classes": done.test_classes}, facts)
         if done.best is done.history[-1]:
             choice = {"epoch": done.best.epoch, "valid_weighted_f1": done.best.valid_weighted_f1}
-            checkpoint.save(folder, self.optimisation.network, self.facts.model_copy(update=choice))
+            checkpoint.save(folder, self.optimisation.scored, self.facts.model_copy(update=choice))

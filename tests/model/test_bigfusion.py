@@ -11,6 +11,7 @@ from model.config import ModelSettings
 from model.graph import build_graph
 from pipeline.errors import TrainingError
 
+SPEAKERS = {"relative": ["text", "audio"], "relative_fusion": True}
 WIDTHS = {"text": 7, "audio": 6, "visual": 5}
 CLASSES = 3
 
@@ -61,8 +62,9 @@ def test_the_logits_are_those_of_graph_and_context_side_by_side():
     torch.testing.assert_close(output.logits[inputs.mask], expected[inputs.mask])
 
 
-def test_padding_changes_neither_logits_nor_contrast_nor_gradients():
-    model, real = network(), batch().mask
+@pytest.mark.parametrize("changes", [{}, SPEAKERS], ids=["default", "speakers"])
+def test_padding_changes_neither_logits_nor_contrast_nor_gradients(changes):
+    model, real = network(**changes), batch().mask
     gradients = []
     for inputs in (batch(), batch(pad_to=25)):
         model.zero_grad()
@@ -75,24 +77,27 @@ def test_padding_changes_neither_logits_nor_contrast_nor_gradients():
         torch.testing.assert_close(gradients[1][name], value, atol=1e-10, rtol=1e-9, msg=name)
 
 
-def test_a_dialogues_logits_do_not_depend_on_its_batch():
-    model, together = network().eval(), batch()
+@pytest.mark.parametrize("changes", [{}, SPEAKERS], ids=["default", "speakers"])
+def test_a_dialogues_logits_do_not_depend_on_its_batch(changes):
+    model, together = network(**changes).eval(), batch()
     output = model(together)
     for row, one in enumerate(dialogues()):
         alone = model(double(collate([one])))
         torch.testing.assert_close(output.logits[row, : len(one)], alone.logits[0], atol=1e-10, rtol=1e-9)
 
 
-def test_the_order_of_dialogues_makes_no_difference():
-    model, some = network(), dialogues()
+@pytest.mark.parametrize("changes", [{}, SPEAKERS], ids=["default", "speakers"])
+def test_the_order_of_dialogues_makes_no_difference(changes):
+    model, some = network(**changes), dialogues()
     total, output = seeded(model, double(collate(some)))
     turned_total, turned = seeded(model, double(collate(some[::-1])))
     torch.testing.assert_close(turned.logits.flip(0), output.logits, atol=1e-10, rtol=1e-9)
     torch.testing.assert_close(turned_total, total, atol=1e-10, rtol=1e-9)
 
 
-def test_absent_rows_may_hold_anything():
-    model, inputs = network(), batch()
+@pytest.mark.parametrize("changes", [{}, SPEAKERS], ids=["default", "speakers"])
+def test_absent_rows_may_hold_anything(changes):
+    model, inputs = network(**changes), batch()
     spoilt = {
         name: value.masked_fill(~inputs.present[name].unsqueeze(-1), torch.nan)
         for name, value in inputs.features.items()
@@ -123,6 +128,7 @@ def test_present_values_that_are_not_numbers_count_as_the_mean():
         {"attention": {"alpha": 0.0}},
         {"attention": {"alpha": 1.0}},
         {"audio_width": 4},
+        {**SPEAKERS},
         {"contrast": {"pair": "original", "negatives": "batch"}},
     ],
 )
@@ -136,7 +142,7 @@ def test_gradients_reach_every_parameter(changes):
 
 def test_the_gradient_is_the_slope_of_the_loss():
     """Without spikes, whose gradient is a surrogate, along a random direction through all parameters."""
-    model, inputs = network(spiking={"enabled": False}), batch()
+    model, inputs = network(spiking={"enabled": False}, **SPEAKERS), batch()
     seeded(model, inputs)[0].backward()
     torch.manual_seed(8)
     parameters = [*model.parameters()]
@@ -205,6 +211,11 @@ def test_one_seed_governs_a_training_step():
         ({"importance": {"gamma": 1.0}}, None),
         ({"importance": {"method": "random"}}, None),
         ({"importance": {"estimator": "histogram", "draws": 3}}, None),
+        ({"relative": ["audio"]}, None),
+        ({"relative_fusion": True}, None),
+        ({"relative": ["audio"], "audio_width": 6}, None),
+        ({"relative": ["audio"], "modalities": ["text"]}, "fusion.projections.audio"),
+        ({"feature_dropout": 0.3}, None),
         ({"modalities": ["text", "audio"]}, "fusion.projections.visual"),
         ({"modalities": ["visual"]}, "fusion.projections.text"),
     ],
@@ -252,6 +263,37 @@ def test_whole_batch_negatives_are_those_of_one_long_dialogue():
     assert found < 2 * np.log(nodes) + 2  # each term is log n + 2 / temperature at most
 
 
+def test_an_offset_of_a_speaker_is_seen_beside_what_is_relative_to_it():
+    """One speaker's text moves by a constant: the relative half of the projected features stays as it was."""
+    model, inputs = network(relative=["text"]).eval(), batch()
+    with torch.no_grad():
+        model.fusion.projections["text"].weight[:, :7] = 0  # what reaches the network is the relative half alone
+    moved = inputs.features["text"] + (inputs.speakers == 1).unsqueeze(-1).double()
+    other = model(replace(inputs, features=inputs.features | {"text": moved}))
+    torch.testing.assert_close(other.fused, model(inputs).fused)
+
+
+def test_relative_fusion_is_the_fused_vector_and_a_map_of_it_less_its_speakers_mean():
+    model, without, inputs = network(relative_fusion=True).eval(), network().eval(), batch()
+    without.load_state_dict({name: value for name, value in model.state_dict().items() if "relative." not in name})
+    torch.nn.init.eye_(model.relative.weight)
+    torch.nn.init.zeros_(model.relative.bias)
+    found, plain = model(inputs).fused, without(inputs).fused
+    for row in range(3):
+        for speaker in inputs.speakers[row].unique():
+            own = (inputs.speakers[row] == speaker) & inputs.mask[row]
+            if own.any():
+                torch.testing.assert_close(found[row, own], 2 * plain[row, own] - plain[row, own].mean(0))
+
+
+def test_dropped_features_are_left_out_in_training_alone():
+    model, inputs = network(feature_dropout=0.5), batch()
+    torch.manual_seed(0)
+    assert not torch.equal(model(inputs).fused, model(inputs).fused)
+    model.eval()
+    assert torch.equal(model(inputs).fused, network().eval()(inputs).fused)  # the same weights: dropout has none
+
+
 def test_modalities_not_in_use_are_not_looked_at():
     model, inputs = network(modalities=["text"]).eval(), batch()
     kept = replace(inputs, features={"text": inputs.features["text"]}, present={"text": inputs.present["text"]})
@@ -277,6 +319,14 @@ def test_the_loss_is_eq_12():
     torch.testing.assert_close(total, torch.stack(terms).mean() + 0.5 * output.contrast, check_dtype=False)
 
 
+def test_smoothed_labels_are_spread_over_all_classes():
+    model, inputs = network().eval(), batch()
+    output, labelled = model(inputs), inputs.mask & (inputs.labels != UNLABELLED)
+    logs, labels = output.logits[labelled].log_softmax(-1), inputs.labels[labelled]
+    target = 0.7 * torch.eye(CLASSES, dtype=logs.dtype)[labels] + 0.3 / CLASSES
+    torch.testing.assert_close(classification_loss(output, inputs, 0.3), -(target * logs).sum(-1).mean())
+
+
 def test_without_a_label_the_classification_loss_is_a_finite_zero():
     model, inputs = network(), batch()
     inputs.labels.fill_(UNLABELLED)
@@ -300,8 +350,9 @@ def test_a_row_of_padding_alone_disturbs_nobody():
     assert output.logits.isfinite().all()
 
 
-def test_a_batch_of_padding_alone_is_finite():
-    model, inputs = network(), batch()
+@pytest.mark.parametrize("changes", [{}, SPEAKERS], ids=["default", "speakers"])
+def test_a_batch_of_padding_alone_is_finite(changes):
+    model, inputs = network(**changes), batch()
     inputs = replace(inputs, mask=torch.zeros_like(inputs.mask))
     total, output = seeded(model, inputs)
     total.backward()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from model.relative import relative_to_speaker, speaker_groups
+from model.relative import less_speaker_mean, relative_to_speaker, speaker_groups
 
 
 def test_hand_computed():
@@ -41,6 +41,13 @@ def test_nothing_and_one_utterance(length):
     values, group = torch.randn(length, 4), torch.zeros(length, dtype=torch.long)
     output = relative_to_speaker(values, torch.ones(length, dtype=torch.bool), group)
     assert output.shape == (length, 4) and not output.any()
+
+
+def test_less_the_mean_by_hand():
+    values = torch.tensor([[1.0, 0.0], [5.0, 1.0], [3.0, 4.0]])
+    expected = torch.tensor([[-1.0, -2.0], [0.0, 0.0], [1.0, 2.0]])
+    torch.testing.assert_close(less_speaker_mean(values, torch.tensor([0, 3, 0])), expected)
+    assert less_speaker_mean(values[:0], torch.empty(0, dtype=torch.long)).shape == (0, 2)
 
 
 def test_gradient():

@@ -13,9 +13,10 @@ from small_runs import small_data, small_model, small_training
 
 from model import checkpoint
 from model.batch import UNLABELLED
+from model.bigfusion import BigFusion
 from model.config import TrainSettings
 from model.data import Data
-from model.optimise import batches, learning_rate
+from model.optimise import Optimisation, batches, learning_rate
 from model.resume import STATE, Progress
 from model.run import HISTORY, TEST_EPOCHS, TRAINED, Epoch, Trained, finished_seeds, read_history, seed_folder
 from model.tensors import read_tensors
@@ -104,18 +105,41 @@ def kill_after(epoch: int) -> Callable[[Epoch], None]:
     return progress
 
 
-@pytest.mark.parametrize("kills", [(1,), (3, 4), (6,)])
-def test_a_killed_run_continues_bit_for_bit(tmp_path: Path, kills: tuple[int, ...]) -> None:
-    run_seed(tmp_path / "whole")
+@pytest.mark.parametrize(("kills", "average"), [((1,), 0.0), ((3, 4), 0.0), ((6,), 0.0), ((2, 5), 0.9)])
+def test_a_killed_run_continues_bit_for_bit(tmp_path: Path, kills: tuple[int, ...], average: float) -> None:
+    settings = small_training(average=average)
+    train(small_data(), small_model(), settings, 0, tmp_path / "whole")
     for epoch in kills:
         with pytest.raises(KilledError):
-            train(small_data(), small_model(), small_training(), 0, tmp_path / "killed", kill_after(epoch))
+            train(small_data(), small_model(), settings, 0, tmp_path / "killed", kill_after(epoch))
         assert not (tmp_path / "killed" / TRAINED).exists()
         torch.manual_seed(epoch)  # another process: other generators
     seen: list[Epoch] = []
-    train(small_data(), small_model(), small_training(), 0, tmp_path / "killed", seen.append)
+    train(small_data(), small_model(), settings, 0, tmp_path / "killed", seen.append)
     assert [epoch.epoch for epoch in seen] == list(range(kills[-1] + 1, 7))
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_the_average_follows_the_weights_fast_at_first() -> None:
+    data, settings = small_data(), small_training(average=0.15, batch_size=6, learning_rate=0.1)
+    torch.manual_seed(0)
+    network = BigFusion(data.widths, len(data.labels), small_model())
+    network.normalise.fit(data.train)
+    optimisation = Optimisation(network, data.train[:6], settings, 0.5, seed=0)  # one step an epoch
+    expected = [weight.detach().clone() for weight in network.parameters()]
+    for epoch, decay in enumerate([1 / 10, 0.15, 0.15], start=1):  # (1 + t) / (10 + t), at most the setting
+        optimisation.epoch(epoch)
+        expected = [
+            decay * one + (1 - decay) * other for one, other in zip(expected, network.parameters(), strict=True)
+        ]
+        torch.testing.assert_close(list(optimisation.scored.parameters()), expected)
+    assert torch.equal(optimisation.scored.normalise.modalities["text"].mean, network.normalise.modalities["text"].mean)
+
+
+def test_without_an_average_the_network_itself_is_scored() -> None:
+    data = small_data()
+    network = BigFusion(data.widths, len(data.labels), small_model())
+    assert Optimisation(network, data.train, small_training(), 0.5, seed=0).scored is network
 
 
 def test_a_kill_before_the_checkpoint_was_written_loses_nothing(tmp_path: Path) -> None:
