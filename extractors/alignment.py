@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 SIDE = 64
 
-TEMPLATE: NDArray[np.float64] = (
-    np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
-    * SIDE
-    / 112
-)
-"""Where the points go, (5, 2) as x, y: the mean face of ArcFace (112 x 112, Deng et al. 2019), scaled to ours."""
+TEMPLATE: NDArray[np.float64] = np.array([[20.2, 25.2], [43.8, 25.2], [32.0, 37.9], [22.2, 47.5], [41.8, 47.5]])
+"""Where the points go, (5, 2) as x, y: the median face of FER+'s training split, whose faces the DenseNet knows.
+
+Measured on 400 tiles with CenterFace and YuNet, which agree within a pixel; made symmetric. ArcFace's mean face is 15 %
+smaller and sits four pixels lower.
+"""
 
 
 def similarity(points: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -9,6 +9,9 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.errors import ExtractionError
 
+FACE_WEIGHTS = Path(__file__).parent / "weights" / "ferplus.safetensors"
+"""The DenseNet's weights that come with the project; their card lies beside them."""
+
 Sha256 = Callable[[Path], str]
 """A file's SHA-256 in hex; callers may pass one that remembers."""
 

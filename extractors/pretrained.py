@@ -100,7 +100,7 @@ def load(reference: Reference, dtype: torch.dtype) -> tuple[Any, Any]:
 
     folder = reference.folder or _fetch(reference.name, reference.revision)
     try:
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             model, report = AutoModel.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
@@ -185,8 +185,8 @@ def _whole(folder: Path) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from printing bars and advice while it loads; our own check of the weights is stricter."""
+def quiet() -> Iterator[None]:
+    """Keep transformers from printing bars and advice; our own check of the weights is stricter."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -124,13 +124,12 @@ class _Encoder:
         model, self._tokenizer = load(reference, getattr(torch, settings.precision))
         self._model = model.to(self._device)
         self.threads = (settings.threads or cores()) if self._device.type == "cpu" else 1
-        self._deep = settings.layers == "last4"
-        if self._deep and model.config.num_hidden_layers < DEEP:
+        if settings.layers == "last4" and model.config.num_hidden_layers < DEEP:
             raise ExtractionError(
                 f"text.layers 'last4': expected an encoder of at least {DEEP} layers, found "
                 f"{model.config.num_hidden_layers} in {reference.name}; set text.layers to 'last'"
             )
-        self._longest = min(settings.max_tokens, _positions(model), self._tokenizer.model_max_length)
+        self._longest = longest_sentence(model, self._tokenizer, settings)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Each text's token ids, its special tokens included, at most as many as the encoder takes."""
@@ -149,18 +148,31 @@ class _Encoder:
         padded = self._tokenizer.pad({"input_ids": ids}, return_tensors="pt")
         tokens, mask = padded["input_ids"].to(self._device), padded["attention_mask"].to(self._device)  # (B, N)
         with torch.inference_mode():
-            output = self._model(tokens, attention_mask=mask, output_hidden_states=self._deep)
-            if self._deep:
-                hidden = torch.stack([layer.float() for layer in output.hidden_states[-DEEP:]]).mean(0)  # (B, N, D)
-            else:
-                hidden = output.last_hidden_state.float()  # (B, N, D)
-            vectors = pooled(hidden, mask, self._settings.pooling).cpu().numpy()  # (B, D)
+            vectors = sentence_vectors(self._model, tokens, mask, self._settings).cpu().numpy()  # (B, D)
         if not np.isfinite(vectors).all():
             raise ExtractionError(
                 f"text.model {self._settings.model!r}: expected finite numbers, found some that are not; set "
                 "text.precision to 'float32' or choose another model"
             )
         return np.asarray(vectors, dtype=np.float32)
+
+
+def sentence_vectors(model: Any, tokens: Tensor, mask: Tensor, settings: TextSettings) -> Tensor:
+    """One vector a sentence from an encoder. Shapes: tokens, mask (B, N), 1 = real -> (B, D) float32."""
+    import torch
+
+    deep = settings.layers == "last4"
+    output = model(tokens, attention_mask=mask, output_hidden_states=deep)
+    if deep:
+        hidden = torch.stack([layer.float() for layer in output.hidden_states[-DEEP:]]).mean(0)  # (B, N, D)
+    else:
+        hidden = output.last_hidden_state.float()  # (B, N, D)
+    return pooled(hidden, mask, settings.pooling)
+
+
+def longest_sentence(model: Any, tokenizer: Any, settings: TextSettings) -> int:
+    """How many tokens of a transcript are read."""
+    return min(settings.max_tokens, _positions(model), int(tokenizer.model_max_length))
 
 
 def pooled(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:

@@ -13,6 +13,10 @@ from extractors.faces import overlap
 MIN_OVERLAP = 0.3
 """Boxes of one face in neighbouring sampled frames overlap by at least this much (intersection over union)."""
 
+MOUTH = np.s_[42:58, 20:44]
+EYES = np.s_[18:32, 14:50]
+"""Where mouth and eyes lie in an aligned face (rows, columns): see :data:`extractors.alignment.TEMPLATE`."""
+
 
 @dataclass
 class Track:
@@ -32,6 +36,21 @@ class Track:
         """Share of the clip's sampled frames that show the face, times its median area in pixels."""
         sides = [box[2:] - box[:2] for box in self.boxes]
         return len(self.frames) / frames * float(np.median([side[0] * side[1] for side in sides]))
+
+    def mouth_activity(self, loudness: NDArray[np.floating]) -> float:
+        """How much the mouth moves while there is sound, beyond how much the rest of the face moves.
+
+        The mean over the clip's frames of mouth minus eyes, each the mean change of brightness from one sampled frame
+        to the next, weighted with the loudness of that time. A face that is away does not move. Shape: (frames,).
+        """
+        total = float(loudness.sum())
+        if total <= 0:
+            return 0.0
+        activity = 0.0
+        for before, after, frame in zip(self.crops, self.crops[1:], self.frames[1:], strict=False):
+            change = np.abs(after.astype(np.float32) - before.astype(np.float32))
+            activity += float(loudness[frame]) * float(change[MOUTH].mean() - change[EYES].mean())
+        return activity / total
 
 
 class Tracker:
@@ -73,6 +92,16 @@ class Tracker:
                 track.add(frame, box, crop)
                 self.tracks.append(track)
 
-    def speaker(self) -> Track | None:
+    def prominent(self) -> Track | None:
         """The face that is largest and most constant (:meth:`Track.prominence`), or ``None`` without any face."""
         return max(self.tracks, key=lambda track: track.prominence(self._frames), default=None)
+
+    def talking(self, loudness: NDArray[np.floating]) -> Track | None:
+        """The face whose mouth moves with the sound; where none can be told, the prominent one.
+
+        Shape: loudness (frames,), not negative: the sound's root mean square before each sampled frame.
+        """
+        scores = [track.mouth_activity(loudness) for track in self.tracks]
+        if not scores or max(scores) <= 0:
+            return self.prominent()
+        return self.tracks[int(np.argmax(scores))]

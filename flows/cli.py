@@ -8,12 +8,16 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
 from flows import commands, commands_production
+from flows.faces import evaluate_faces, train_faces
+from flows.finetuning import finetune_text
 from flows.options import Answer, Options
 from pipeline.errors import BigFusionError
 
@@ -34,32 +38,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code."""
     given = _parser().parse_args(arguments)
     _set_up_logging(given.debug)
-    options = Options(
-        config=given.config,
-        preset=given.preset,
-        assignments=tuple(given.set),
-        debug=given.debug,
-        target=getattr(given, "target", None),
-        folder=getattr(given, "folder", None),
-        retry_failed=getattr(given, "retry_failed", False),
-        features=getattr(given, "features", None),
-        run=getattr(given, "folder_of_run", None),
-        seeds=getattr(given, "seeds", None),
-    )
+    known = {field.name for field in fields(Options)}
+    options = Options(**{name: value for name, value in vars(given).items() if name in known})
     try:
-        command: Command = given.run
+        command: Command = given.command
         answer = command(options)
+        print(json.dumps(answer.data, indent=2, ensure_ascii=False) if given.json else answer.text)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept, the same command goes on from there", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        return 0
+    except BrokenPipeError:  # nobody reads on; what is still in the buffer must not be written at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return answer.code
     except (BigFusionError, OSError) as error:
         if given.debug:
             raise
         print(f"bigfusion: {_one_line(error)}", file=sys.stderr)
         return 1
-    print(json.dumps(answer.data, indent=2, ensure_ascii=False) if given.json else answer.text)
     return answer.code
 
 
@@ -89,7 +85,12 @@ def _parser() -> argparse.ArgumentParser:
         "--preset", metavar="NAME", help="shipped settings below the file's: meld, iemocap, demo, tuned, paper"
     )
     group.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, for instance train.epochs=20"
+        "--set",
+        action="append",
+        dest="assignments",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one setting, for instance train.epochs=20",
     )
     group.add_argument("--json", action="store_true", help="print the result as JSON")
     group.add_argument("--debug", action="store_true", help="show tracebacks and Prefect's own log")
@@ -104,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:
         added = parsers.add_parser(name, parents=[common], help=text, description=text[0].upper() + text[1:] + ".")
-        added.set_defaults(run=run)
+        added.set_defaults(command=run)
         return added
 
     init = add("init", commands.init, "write a commented settings file for a preset into a folder")
@@ -114,13 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     add("plan", commands.plan, "say what a run would do and why, and do nothing; exit code 2 if work is pending")
     extract = add("extract", commands.extract, "compute the features that are missing or stale")
     train = add("train", commands.train, "train every seed; goes on where it was interrupted")
-    train.add_argument(
-        "--out", dest="folder_of_run", type=Path, metavar="RUN", help="with --features: the run's folder"
-    )
+    train.add_argument("--out", dest="run", type=Path, metavar="RUN", help="with --features: the run's folder")
     evaluate = add("evaluate", commands.evaluate, "score the trained model on the test split, once")
-    evaluate.add_argument(
-        "--run", dest="folder_of_run", type=Path, metavar="RUN", help="with --features: the trained run"
-    )
+    evaluate.add_argument("--run", dest="run", type=Path, metavar="RUN", help="with --features: the trained run")
     for on_file in (train, evaluate):
         on_file.add_argument(
             "--features", type=Path, metavar="FILE", help="a feature file (Parquet, pickle) instead of a project"
@@ -147,6 +144,14 @@ def _parser() -> argparse.ArgumentParser:
     add("models", commands_production.models, "list the runs: scores, what was decided on each, and the current one")
     back = add("rollback", commands_production.rollback, "make the model before the current one the current one again")
     back.add_argument("target", metavar="RUN", nargs="?", help="another evaluated run (`bigfusion models` lists them)")
+    faces = add("train-faces", train_faces, "train the facial DenseNet on FER+; goes on where it was interrupted")
+    faces.add_argument("--out", type=Path, metavar="DIR", help="where state and weights go (default: faces)")
+    scoring = add("evaluate-faces", evaluate_faces, "score weights of the facial DenseNet on FER+'s test split")
+    scoring.add_argument("--weights", type=Path, metavar="FILE", help="(default: those that come with the project)")
+    for command in (faces, scoring):
+        command.add_argument("--data", type=Path, required=True, metavar="DIR", help="FER+: index.csv and its mosaics")
+    tuning = add("finetune-text", finetune_text, "fine-tune the text encoder on the training dialogues' emotions")
+    tuning.add_argument("--out", type=Path, metavar="DIR", help="where the encoder goes (default: in the workspace)")
     add("status", commands.status, "show the store, the manifest, the runs and the failures")
     return parser
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ class Options:
 
     config: Path | None = None
     preset: str | None = None
-    assignments: tuple[str, ...] = ()
+    assignments: Sequence[str] = ()
     debug: bool = False
     target: str | None = None
     folder: Path | None = None
@@ -24,6 +25,9 @@ class Options:
     features: Path | None = None
     run: Path | None = None
     seeds: int | None = None
+    data: Path | None = None
+    out: Path | None = None
+    weights: Path | None = None
 
     def project(self) -> Project:
         """The project that they name."""

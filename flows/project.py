@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from extractors.audio import AudioSettings
+from extractors.finetune_settings import FinetuneSettings
 from extractors.text import TextSettings
 from extractors.visual import VisualSettings
 from model.config import ModelSettings, TrainSettings
@@ -72,6 +73,7 @@ class Project(Settings):
     text: TextSettings = TextSettings()
     audio: AudioSettings = AudioSettings()
     visual: VisualSettings = VisualSettings()
+    finetune: FinetuneSettings = FinetuneSettings()
     extract: ExtractSettings = ExtractSettings()
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from model.config import ModelSettings
 from pipeline.digest import digest
 from pipeline.errors import TrainingError
 from pipeline.schema import Split
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Data:
         return sha256.hexdigest()
 
 
-def hold_out(train: Sequence[Dialogue], share: float) -> tuple[list[Dialogue], list[Dialogue]]:
+def hold_out(train: Sequence[Item], share: float) -> tuple[list[Item], list[Item]]:
     """The first dialogues to train on and the last ``share`` of them (at least one) to validate on, in corpus order.
 
     Raises:

@@ -48,11 +48,9 @@ def test_maps_shrink_as_drawn() -> None:
         faces = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
         features, logits = network.embed(faces), network(faces)
     assert sides["conv0"] == (24, 32, 32)
-    assert sides["denseblock1"] == (216, 32, 32)
     assert sides["transition1"] == (108, 16, 16)
-    assert sides["denseblock2"] == (300, 16, 16)
     assert sides["transition2"] == (150, 8, 8)
-    assert sides["denseblock3"] == (342, 8, 8)
+    assert sides["norm5"] == (342, 8, 8)
     assert features.shape == (2, 342)
     assert features.min() >= 0
     assert logits.shape == (2, 8)
@@ -110,8 +108,16 @@ def test_weights_from_a_file_bring_their_own_mean(tmp_path: Path) -> None:
         np.testing.assert_allclose(network.embed(faces).numpy(), expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_no_file_means_the_seeded_network() -> None:
-    assert torch.equal(load(None).classifier.weight, seeded(0).classifier.weight)
+def test_dense_blocks_are_torchvisions() -> None:
+    """Joined layer by layer, or all at once as torchvision does: the same maps and the same gradients."""
+    network = seeded(2).double()
+    faces = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = network.features((faces - network.mean) / network.std).relu().mean((2, 3))
+    found = network.embed(faces)
+    torch.testing.assert_close(found, expected)
+    weight = network.features.conv0.weight
+    (slow,), (fast,) = (torch.autograd.grad(value.square().sum(), weight) for value in (expected, found))
+    torch.testing.assert_close(fast, slow)
 
 
 @pytest.mark.parametrize("content", ["absent", "noise", "pickle", "another network"])

@@ -2,19 +2,24 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from clip_maker import sine, span, write_clip
+from huggingface_hub import constants
 from pictures import CENTERFACE, blank, collins, hopper, pasted, two_people
 from safetensors.torch import save_file
 
+from extractors import yunet
 from extractors.alignment import aligned
 from extractors.base import Failure, Feature
-from extractors.densenet import seeded
+from extractors.densenet import load, seeded
 from extractors.faces import CenterFace
+from extractors.files import FACE_WEIGHTS, sha256_of
 from extractors.visual import VisualExtractor, VisualSettings
 from pipeline.errors import ExtractionError
 from pipeline.media import read_frames
@@ -61,7 +66,7 @@ def vector(extractor: VisualExtractor, utterance: Utterance) -> np.ndarray:
 def by_hand(utterance: Utterance) -> np.ndarray:
     """Each sampled frame's best face through the network on its own, (T, 342)."""
     assert utterance.visual is not None
-    detector, network, rows = CenterFace(CENTERFACE, 0.5), seeded(), []
+    detector, network, rows = CenterFace(CENTERFACE, 0.5), load(FACE_WEIGHTS), []
     for frame in read_frames(utterance.visual):
         faces = detector.detect(frame.small)
         scale = [frame.grey.shape[1] / frame.small.shape[1], frame.grey.shape[0] / frame.small.shape[0]]
@@ -107,15 +112,16 @@ def test_of_two_people_the_larger_speaks(tmp_path: Path, extractor: VisualExtrac
         canvas = pasted(canvas, collins(), left, 20, 280 if side == large else 180)
     path = write_clip(tmp_path / "a.mp4", [canvas] * 4, fps=10)
     source = span(path)
-    tracker = extractor._follow(source, threading.Event())
+    tracker, moments = extractor._follow(source, threading.Event())
+    assert moments == pytest.approx([0.0, 0.2])
     assert len(tracker.tracks) == 2
-    speaker = tracker.speaker()
+    speaker = tracker.prominent()
     assert speaker is not None
     assert speaker.frames == [0, 1]
     assert all((box[0] < 320) == (large == "left") for box in speaker.boxes)
     faces = torch.from_numpy(np.stack(speaker.crops)).float()[:, None] / 255
     with torch.inference_mode():
-        expected = seeded().embed(faces).mean(0).numpy()
+        expected = load(FACE_WEIGHTS).embed(faces).mean(0).numpy()
     np.testing.assert_allclose(vector(extractor, seen(path)), expected, rtol=1e-3, atol=1e-5)
 
 
@@ -202,11 +208,12 @@ def test_spec(tmp_path: Path) -> None:
         "detection_size",
         "score_threshold",
         "min_face",
+        "speaker",
         "pool",
         "limit_seconds",
     }
-    assert spec.weights["densenet"] == "seeded:0"
-    assert spec.notes == ("visual: DenseNet weights are seeded, not trained",)
+    assert spec.weights["densenet"] == sha256_of(FACE_WEIGHTS)
+    assert spec.notes == ()
     assert spec == VisualExtractor(VisualSettings()).spec
     save_file(seeded(1).state_dict(), tmp_path / "net.safetensors")
     trained = VisualExtractor(VisualSettings(weights=tmp_path / "net.safetensors")).spec
@@ -226,13 +233,55 @@ def test_weights_are_used(tmp_path: Path, clips: dict[str, Path], extractor: Vis
     ("settings", "word"),
     [
         (VisualSettings(weights=Path("nowhere.safetensors")), "nowhere"),
-        (VisualSettings(detector="yunet"), "detector_path"),
+        (VisualSettings(detector="yunet"), "detector_path"),  # the hub's, out of reach
         (VisualSettings(detector="yunet", detector_path=Path("nowhere.onnx")), "nowhere"),
     ],
 )
-def test_files_that_are_not_there(settings: VisualSettings, word: str) -> None:
+def test_files_that_are_not_there(monkeypatch: pytest.MonkeyPatch, settings: VisualSettings, word: str) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ExtractionError, match=word):
         _ = VisualExtractor(settings).spec
+
+
+def test_the_hubs_yunet_is_held_to_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub's cache with another file under YuNet's name."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    cache = tmp_path / "models--opencv--face_detection_yunet"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text("a" * 40)
+    (cache / "snapshots" / ("a" * 40)).mkdir(parents=True)
+    (cache / "snapshots" / ("a" * 40) / yunet.FILE).write_bytes(b"another")
+    with pytest.raises(ExtractionError, match="another"):
+        yunet.fetch_yunet(sha256_of)
+    assert yunet.fetch_yunet(lambda path: yunet.SHA256).name == yunet.FILE
+
+
+def speaking(picture: np.ndarray, left: float, top: float, width: float, opening: int) -> np.ndarray:
+    """``picture`` with an open mouth painted on: ``left``, ``top`` its middle."""
+    return cv2.ellipse(picture.copy(), ((left, top), (width, 2.0 * opening), 0), (30, 10, 10), -1)
+
+
+def test_of_two_faces_the_one_that_talks(tmp_path: Path, extractor: VisualExtractor) -> None:
+    """Hopper's face is larger; Collins opens her mouth whenever there is sound."""
+    still = two_people()
+    mouth = CenterFace(CENTERFACE, 0.5).detect(still)
+    (points,) = [points for points in mouth.landmarks if points[0, 0] < 320]
+    (across, down), width = points[3:].mean(0), float(points[4, 0] - points[3, 0])
+    loud = [0.0, 1, 1, 0, 1, 0, 0, 1, 0, 1]
+    openings = [round(4 * level) for level in loud]
+    frames = [speaking(still, float(across), float(down), width, opening) for opening in openings for _ in range(2)]
+    envelope = np.repeat(np.roll(loud, -1), 3200).astype(np.float32)  # loud up to the frame where the mouth is open
+    path = write_clip(tmp_path / "talk.mp4", frames, (sine(2, 16_000) * envelope)[None], fps=10)
+    talking = VisualExtractor(VisualSettings(threads=1, speaker="talking"))
+    left, right_half = (vector(extractor, seen(path, crop=side)) for side in ("left", "right"))
+
+    def nearer(found: np.ndarray) -> str:
+        return "left" if np.linalg.norm(found - left) < np.linalg.norm(found - right_half) else "right"
+
+    assert nearer(vector(extractor, seen(path))) == "right"
+    utterance = replace(seen(path), audio=span(path))
+    assert nearer(vector(talking, utterance)) == "left"
+    assert nearer(vector(talking, seen(path))) == "right"  # without sound: the prominent one
 
 
 @pytest.mark.skipif(not YUNET.is_file(), reason="YuNet's file is not here")

@@ -1,0 +1,58 @@
+"""Faces as a network sees them: brought to a size, and in training turned, moved, mirrored, lit and covered."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+TURN = math.radians(15)
+SCALE = 0.15  # natural logarithm
+SHIFT = 0.08  # of the half side
+CONTRAST = 0.3
+BRIGHTNESS = 0.15
+COVERED = 0.25  # share of the faces with a covered rectangle
+COVER = (0.15, 0.4)  # its sides, as shares of the face's
+
+
+def resized(tiles: Tensor, side: int) -> Tensor:
+    """Shapes: tiles (B, H, W) uint8 -> (B, 1, side, side) float32 in [0, 1], bilinear."""
+    pixels = tiles.unsqueeze(1).float() / 255
+    return functional.interpolate(pixels, (side, side), mode="bilinear", align_corners=False)
+
+
+def augmented(tiles: Tensor, side: int, random: Generator) -> Tensor:
+    """One random form of each face; resampled once. Shapes: tiles (B, H, W) uint8 -> (B, 1, side, side) float32."""
+    count, device = len(tiles), tiles.device
+    # All draws are made on the CPU: a seed means the same faces on every device.
+    turn, scale, across, down, mirror, contrast, brightness = _uniform((7, count), random).to(device)
+    turn, scale = turn * TURN, torch.exp(scale * SCALE)
+    sign = torch.where(mirror < 0, -1.0, 1.0)
+    cos, sin = torch.cos(turn) * scale, torch.sin(turn) * scale
+    matrix = torch.stack([cos * sign, -sin, across * SHIFT, sin * sign, cos, down * SHIFT], 1)  # (B, 6)
+    grid = functional.affine_grid(matrix.view(count, 2, 3), [count, 1, side, side], align_corners=False)
+    pixels = tiles.unsqueeze(1).float() / 255
+    pixels = functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)  # (B, 1, S, S)
+    middle = pixels.mean((2, 3), keepdim=True)
+    pixels = (pixels - middle) * (1 + contrast * CONTRAST).view(-1, 1, 1, 1) + middle
+    pixels = (pixels + (brightness * BRIGHTNESS).view(-1, 1, 1, 1)).clamp(0, 1)
+    return torch.where(_cover(count, side, random).to(device), 0.5, pixels)
+
+
+def _cover(count: int, side: int, random: Generator) -> Tensor:
+    """Rectangles over some of the faces. Shape: (B, 1, side, side) bool."""
+    chance, wide, tall, left, top = (_uniform((5, count), random) + 1) / 2
+    wide, tall = (COVER[0] + (COVER[1] - COVER[0]) * part for part in (wide, tall))
+    left, top = left * (1 - wide), top * (1 - tall)
+    place = (torch.arange(side) + 0.5) / side  # (S,)
+    across = (place >= left[:, None]) & (place < (left + wide)[:, None])  # (B, S)
+    along = (place >= top[:, None]) & (place < (top + tall)[:, None])
+    covered: Tensor = across[:, None, :] & along[:, :, None] & (chance < COVERED)[:, None, None]
+    return covered.unsqueeze(1)
+
+
+def _uniform(shape: tuple[int, ...], random: Generator) -> Tensor:
+    """Uniform in [-1, 1)."""
+    return torch.rand(shape, generator=random) * 2 - 1

@@ -1,0 +1,299 @@
+"""Fine-tuning a text encoder on a corpus's emotions, with the training dialogues alone.
+
+A linear layer classifies the very vector that :class:`~extractors.text.TextExtractor` stores, under its pooling and
+layers. ``transformers``' own trainer does the work: it resumes, follows mixed precision and gradient checkpointing, and
+stops early on the validation split. What is kept is the encoder, as a folder that ``text.model`` can name.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import (
+    DataCollatorWithPadding,
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+from transformers.trainer_utils import set_seed
+
+from extractors.compute import device_named
+from extractors.files import Sha256, sha256_of
+from extractors.finetune_settings import FinetuneSettings
+from extractors.pretrained import load, locate, quiet
+from extractors.text import TextSettings, longest_sentence, sentence_vectors
+from pipeline.atomic import write_whole
+from pipeline.digest import digest
+from pipeline.errors import ExtractionError
+
+log = logging.getLogger("bigfusion")
+
+ENCODER, RECORD = "encoder", "finetuned.json"
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """Utterances of one split and the position of each one's class; utterances without either are left out."""
+
+    texts: tuple[str, ...]
+    labels: tuple[int, ...]
+
+    @classmethod
+    def of(cls, texts: Sequence[str], labels: Sequence[int]) -> LabelledTexts:
+        """Those that have words and a class."""
+        kept = [(text.strip(), label) for text, label in zip(texts, labels, strict=True) if text.strip() and label >= 0]
+        return cls(tuple(text for text, _ in kept), tuple(label for _, label in kept))
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class LabelledCorpus:
+    """What the encoder learns from and what judges it; ``classes`` names class c of the labels."""
+
+    classes: tuple[str, ...]
+    train: LabelledTexts
+    valid: LabelledTexts
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """What came of it: the encoder's folder, the seed that made it, and the validation WF1 (0 to 1) of every seed."""
+
+    encoder: Path
+    seed: int
+    weighted_f1: dict[int, float]
+
+
+class _Classifier(nn.Module):
+    """An encoder, the extractor's own pooling, and one linear layer."""
+
+    def __init__(
+        self, encoder: nn.Module, classes: int, text: TextSettings, dropout: float, weight: Tensor | None
+    ) -> None:
+        super().__init__()
+        width: int = encoder.config.hidden_size  # type: ignore[assignment, union-attr]
+        self.encoder, self._text = encoder, text
+        self.drop, self.classes = nn.Dropout(dropout), nn.Linear(width, classes)
+        self.register_buffer("weight", weight, persistent=False)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        vectors = sentence_vectors(self.encoder, input_ids, attention_mask, self._text)  # (B, D)
+        logits = self.classes(self.drop(vectors)).float()  # (B, C)
+        loss = functional.cross_entropy(logits, labels, weight=self.weight)  # type: ignore[arg-type]
+        return {"loss": loss, "logits": logits}
+
+
+def steps(settings: FinetuneSettings, corpus: LabelledCorpus) -> int:
+    """The most steps that :func:`finetune` can take: every epoch of every seed."""
+    return len(settings.seeds) * settings.epochs * -(-len(corpus.train) // settings.batch_size)
+
+
+def finetune(
+    text: TextSettings,
+    settings: FinetuneSettings,
+    corpus: LabelledCorpus,
+    folder: Path,
+    sha256: Sha256 = sha256_of,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Finetuned:
+    """Fine-tune the encoder of ``text`` and keep that of the best seed in ``folder``; goes on where it was stopped.
+
+    A kill costs at most the epoch that it interrupts.
+
+    Raises:
+        ExtractionError: no encoder or device, an empty split, or ``folder`` holds another training.
+    """
+    for name, split in (("training", corpus.train), ("validation", corpus.valid)):
+        if not len(split):
+            raise ExtractionError(f"finetune-text: expected labelled {name} utterances, found none; check the corpus")
+    inputs = _inputs(text, settings, corpus, sha256)
+    record = _begin(folder, inputs)
+    scores = {int(seed): score for seed, score in record["weighted_f1"].items()}
+    for seed in settings.seeds:
+        if seed not in scores:
+            scores[seed] = _one_seed(text, settings, corpus, folder / f"seed-{seed}", seed, progress)
+            _write(folder, record | {"weighted_f1": scores})  # a seed that was done before is never trained again
+            log.info("finetune-text: seed %d: validation WF1 %.1f", seed, 100 * scores[seed])
+    best = max(scores, key=lambda seed: scores[seed])
+    encoder = folder / ENCODER
+    if (newly := folder / f"seed-{best}" / ENCODER).exists():
+        shutil.rmtree(encoder, ignore_errors=True)
+        newly.rename(encoder)
+    for seed in settings.seeds:
+        shutil.rmtree(folder / f"seed-{seed}", ignore_errors=True)
+    return Finetuned(encoder, best, scores)
+
+
+def _inputs(
+    text: TextSettings,
+    settings: FinetuneSettings,
+    corpus: LabelledCorpus,
+    sha256: Sha256,
+) -> dict[str, Any]:
+    """All that the result depends on."""
+    return {
+        "base": locate(text.model, text.revision).digests(sha256),
+        "text": text.numbers(),
+        "finetune": settings.model_dump(mode="json", exclude={"seeds", "device", "threads"}),
+        "classes": list(corpus.classes),
+        "train": digest([corpus.train.texts, corpus.train.labels]),
+        "valid": digest([corpus.valid.texts, corpus.valid.labels]),
+    }
+
+
+def _begin(folder: Path, inputs: dict[str, Any]) -> dict[str, Any]:
+    """The folder's record: a new one, or that of the same training begun earlier."""
+    path = folder / RECORD
+    if not path.exists():
+        record: dict[str, Any] = {"inputs": inputs, "weighted_f1": {}}
+        _write(folder, record)
+        return record
+    record = json.loads(path.read_text(encoding="utf-8"))
+    changed = [name for name, value in inputs.items() if record.get("inputs", {}).get(name) != value]
+    if changed:
+        raise ExtractionError(
+            f"{folder}: expected a fine-tuning from the same inputs, found one with another {changed[0]}; "
+            "name another folder with --out, or delete it"
+        )
+    return record
+
+
+def _write(folder: Path, record: dict[str, Any]) -> None:
+    write_whole(folder / RECORD, (json.dumps(record, indent=2) + "\n").encode())
+
+
+def _one_seed(
+    text: TextSettings,
+    settings: FinetuneSettings,
+    corpus: LabelledCorpus,
+    folder: Path,
+    seed: int,
+    progress: Callable[[int], None],
+) -> float:
+    """Train one seed and save its best encoder to ``folder / ENCODER``. Returns its validation WF1."""
+    cpu = device_named(settings.device).type == "cpu"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(settings.threads or threads)
+    try:
+        set_seed(seed)  # the classes' first weights
+        encoder, tokenizer = load(locate(text.model, text.revision), torch.float32)
+        if settings.gradient_checkpointing:
+            encoder.gradient_checkpointing_enable()
+        classes = len(corpus.classes)
+        weight = _weights(corpus.train, classes) if settings.class_weights else None
+        network = _Classifier(encoder.train(), classes, text, settings.dropout, weight)
+        longest = longest_sentence(encoder, tokenizer, text)
+        arguments = TrainingArguments(
+            output_dir=str(folder),
+            seed=seed,
+            num_train_epochs=settings.epochs,
+            per_device_train_batch_size=settings.batch_size,
+            per_device_eval_batch_size=4 * settings.batch_size,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            warmup_steps=settings.warmup,  # below 1: a share
+            train_sampling_strategy="group_by_length",
+            bf16=settings.precision == "bfloat16",
+            use_cpu=cpu,
+            dataloader_pin_memory=not cpu,
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            save_total_limit=1,
+            load_best_model_at_end=True,
+            metric_for_best_model="weighted_f1",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            log_level="error",
+        )
+        trainer = Trainer(
+            network,
+            arguments,
+            data_collator=DataCollatorWithPadding(tokenizer),
+            train_dataset=_rows(tokenizer, corpus.train, longest),
+            eval_dataset=_rows(tokenizer, corpus.valid, longest),
+            compute_metrics=_weighted_f1,
+            callbacks=[EarlyStoppingCallback(settings.patience), _Progress(progress)],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train(resume_from_checkpoint=_whole_checkpoint(folder))
+        _save(encoder, tokenizer, folder)
+        return float(trainer.state.best_metric or 0.0)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _save(encoder: Any, tokenizer: Any, folder: Path) -> None:
+    """The encoder as a folder of ``transformers``' layout, whole or not at all."""
+    partial = folder / f".{ENCODER}"
+    shutil.rmtree(partial, ignore_errors=True)
+    with quiet():
+        encoder.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+    shutil.rmtree(folder / ENCODER, ignore_errors=True)
+    partial.rename(folder / ENCODER)
+
+
+def _rows(tokenizer: Any, split: LabelledTexts, longest: int) -> list[dict[str, Any]]:
+    """Token ids, mask and class of each utterance."""
+    encoded = tokenizer(list(split.texts), truncation=True, max_length=longest)
+    return [
+        {"input_ids": ids, "attention_mask": mask, "labels": label}
+        for ids, mask, label in zip(encoded["input_ids"], encoded["attention_mask"], split.labels, strict=True)
+    ]
+
+
+def _weights(train: LabelledTexts, classes: int) -> Tensor:
+    """Inverse frequencies with mean 1 over the utterances; a class that does not occur weighs nothing. Shape: (C,)."""
+    counts = np.bincount(train.labels, minlength=classes)
+    weights = np.where(counts > 0, len(train) / (np.maximum(counts, 1) * (counts > 0).sum()), 0.0)
+    return torch.from_numpy(weights.astype(np.float32))
+
+
+def _weighted_f1(predicted: Any) -> dict[str, float]:
+    classes: NDArray[np.int64] = np.asarray(predicted.predictions).argmax(-1)
+    return {"weighted_f1": float(f1_score(predicted.label_ids, classes, average="weighted", zero_division=0))}
+
+
+def _whole_checkpoint(folder: Path) -> str | None:
+    """The trainer's last checkpoint that was written to its end; what a kill left half written is removed."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
+    for path in [path for path in found if not _complete(path)]:
+        shutil.rmtree(path)
+        found.remove(path)
+    return str(found[-1]) if found else None
+
+
+def _complete(checkpoint: Path) -> bool:
+    """Whether the file that the trainer writes last is there and whole."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+class _Progress(TrainerCallback):
+    """Says how many steps are done."""
+
+    def __init__(self, progress: Callable[[int], None]) -> None:
+        self._progress = progress
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        self._progress(1)
