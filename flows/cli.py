@@ -128,6 +128,9 @@ def _parser() -> argparse.ArgumentParser:
     for retrying in (extract, run):
         retrying.add_argument("--retry-failed", action="store_true", help="try the cells again that failed before")
     add("report", commands.report, "print where the run's report lies")
+    comparing = add("compare", commands.compare, "compare two scored runs: differences, and how sure they are")
+    comparing.add_argument("target", metavar="RUN")
+    comparing.add_argument("folder", type=Path, metavar="RUN")
     explain = add(
         "explain", commands.explain, "show each cell of an utterance: what it was made from, when, and by which run"
     )

@@ -137,6 +137,13 @@ def report(options: Options) -> Answer:
     return Answer(relative(path), {"run": found.id, "report": str(path)})
 
 
+def compare(options: Options) -> Answer:
+    """Two scored runs on the same dialogues, by paired bootstrap."""
+    from flows import file_commands
+
+    return file_commands.compare(options)
+
+
 def explain(options: Options) -> Answer:
     """Each cell of one utterance: fingerprint, components, what changed, when and by which run it was made."""
     mine = options.project()

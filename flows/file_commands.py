@@ -1,4 +1,4 @@
-"""``train`` and ``evaluate`` on a feature file, in any folder: no project, no settings file, no server."""
+"""``train``, ``evaluate`` and ``compare`` on files and folders anywhere: no project, no settings file, no server."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flows import cells, file_runs
+from flows import cells, file_runs, show
 from flows.file_runs import Scored
 from flows.options import Answer, Options
 from flows.project import load_learning
 from flows.workspace import relative
+from model.compare import Difference
+from model.compare import compare as comparing
 from model.report import ReportContext, table, write_report
-from pipeline.errors import SettingsError
+from model.run import PREDICTIONS
+from pipeline.errors import SettingsError, TrainingError
 
-HEADLINE = ("weighted_f1", "accuracy", "macro_f1")
+HEADLINE = ("weighted_f1", "accuracy", "macro_f1", "ece")
 
 
 def train(options: Options) -> Answer:
@@ -42,9 +45,9 @@ def evaluate(options: Options) -> Answer:
 def as_json(scored: Scored, features: Path, run: Path, report: Path) -> dict[str, Any]:
     """``metrics.json`` with each headline score as an object of mean, deviation (none for one seed) and values."""
     data: dict[str, Any] = scored.metrics.model_dump(mode="json")
-    deviation = data.pop("std") or {}
+    deviation = (data.pop("std") or {}) | {"ece": data.pop("ece_std")}
     for name in HEADLINE:
-        values = [seed[name] for seed in data["seeds"]]
+        values = [seed[name] if name in seed else seed["calibration"][name] for seed in data["seeds"]]
         data[name] = {"mean": data[name], "std": deviation.get(name), "values": values}
     return data | {
         "features": str(features),
@@ -53,3 +56,36 @@ def as_json(scored: Scored, features: Path, run: Path, report: Path) -> dict[str
         "seen_in_training": scored.seen,
         "paths": {"scores": str(scored.folder.absolute()), "report": str(report.absolute())},
     }
+
+
+def compare(options: Options) -> Answer:
+    """Compare two scored runs, each a run folder or a folder of scores."""
+    first, second = _scores(Path(str(options.target))), _scores(Path(str(options.folder)))
+    found = comparing(first, second)
+    rows = []
+    for name, title in (("weighted_f1", "weighted F1"), ("accuracy", "accuracy"), ("macro_f1", "macro F1")):
+        one: Difference = getattr(found, name)
+        points = [f"{100 * value:.2f}" for value in (one.first, one.second)]
+        interval = f"{100 * one.low:+.2f} to {100 * one.high:+.2f}"
+        rows.append([title, *points, f"{100 * one.difference:+.2f}", interval, f"{one.p:.4f}"])
+    text = show.columns(rows, ["points", "first", "second", "difference", "95 %", "p"])
+    text += (
+        f"\n\n{found.dialogues} dialogues, {found.utterances} utterances, {found.seeds[0]} and {found.seeds[1]} seeds; "
+        f"paired bootstrap, {found.resamples} draws of dialogues"
+    )
+    data = found.model_dump(mode="json") | {"first": str(first), "second": str(second)}
+    return Answer(text, data)
+
+
+def _scores(folder: Path) -> Path:
+    """The folder of a run's scores: itself, or the only one among its ``scores``."""
+    if (folder / PREDICTIONS).exists():
+        return folder
+    found = sorted(path.parent for path in folder.glob(f"scores/*/{PREDICTIONS}"))
+    if len(found) != 1:
+        what = ", ".join(relative(path.absolute()) for path in found) or "none"
+        raise TrainingError(
+            f"{folder}: expected a scored run, found {what}; "
+            + ("name one of them" if found else "evaluate it first: bigfusion evaluate")
+        )
+    return found[0]

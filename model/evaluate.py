@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from model import checkpoint
 from model.batch import UNLABELLED, Dialogue
+from model.calibration import calibration
 from model.checkpoint import Checkpoint, CheckpointFacts, split_size
 from model.data import Data, check_modalities, true_labels, utterance_digest
 from model.files import read_record, write_file, write_record
@@ -101,14 +102,14 @@ def _score_seed(
 ) -> tuple[SeedResult, pa.Table]:
     """One seed's scores and its rows of ``predictions.parquet``."""
     batch_size, classes = chosen.facts.train.batch_size, len(data.labels)
-    predicted: dict[Split, NDArray[np.int64]] = {}
+    probabilities: dict[Split, NDArray[np.float32]] = {}
     tables = []
     for split in (Split.VALID, Split.TEST):
         if data[split]:
             logits = predict(chosen.network, data[split], device, batch_size)  # (U, C)
-            predicted[split] = logits.argmax(1).numpy()
-            tables.append(_rows(chosen.facts.seed, split, data, logits.softmax(1).numpy()))
-    true, found = true_labels(data[scored]), predicted[scored]
+            probabilities[split] = logits.softmax(1).numpy()
+            tables.append(_rows(chosen.facts.seed, split, data, probabilities[split]))
+    true, found = true_labels(data[scored]), probabilities[scored].argmax(1)
     shifted, steady = emotion_shifts(data[scored])
     valid = true_labels(data.valid)
     result = SeedResult(
@@ -116,9 +117,10 @@ def _score_seed(
         epoch=chosen.facts.epoch,
         epochs=read_record(folder / TRAINED, Trained).epochs,
         **dict(scores(true, found, classes)),
-        valid=scores(valid, predicted[Split.VALID], classes) if (valid != UNLABELLED).any() else None,
+        valid=scores(valid, probabilities[Split.VALID].argmax(1), classes) if (valid != UNLABELLED).any() else None,
         shift=scores(true[shifted], found[shifted], classes),
         steady=scores(true[steady], found[steady], classes),
+        calibration=calibration(probabilities[scored], true),
         picked_on_test=_picked_on_test(folder, data) if scored is Split.TEST else None,
     )
     return result, pa.concat_tables(tables)

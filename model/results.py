@@ -10,13 +10,14 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from model.calibration import Calibration, pooled
 from model.checkpoint import SplitSize
 from model.data import Data, true_labels
 from model.files import Record
 from model.metrics import Scores, scores
 from pipeline.schema import Split
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Picked(Record):
@@ -35,6 +36,7 @@ class SeedResult(Scores):
     valid: Scores | None
     shift: Scores
     steady: Scores
+    calibration: Calibration
     picked_on_test: Picked | None
 
 
@@ -100,7 +102,10 @@ class TestPicking(Record):
 
 
 class Metrics(Record):
-    """``metrics.json``. ``scored`` is the split that every score is of, where nothing else is said."""
+    """``metrics.json``. ``scored`` is the split that every score is of, where nothing else is said.
+
+    ``ece`` is the mean over seeds of the expected calibration error; ``calibration`` pools their predictions.
+    """
 
     format: int = FORMAT
     scored: Split
@@ -109,10 +114,13 @@ class Metrics(Record):
     accuracy: float
     macro_f1: float
     std: Deviation | None
+    ece: float
+    ece_std: float | None
     per_class: dict[str, ClassMean]
     confusion: Confusion
     majority: Majority
     emotion_shift: EmotionShift
+    calibration: Calibration
     valid: Mean | None
     test_picking: TestPicking | None
     seeds: tuple[SeedResult, ...]
@@ -130,6 +138,8 @@ def summarise(results: Sequence[SeedResult], data: Data, scored: Split, splits: 
         accuracy=mean.accuracy,
         macro_f1=mean.macro_f1,
         std=mean.std,
+        ece=float(np.mean([result.calibration.ece for result in results])),
+        ece_std=_std(result.calibration.ece for result in results),
         per_class={label: _class_mean(results, index) for index, label in enumerate(data.labels)},
         confusion=Confusion(
             labels=data.labels, counts=np.mean([result.confusion for result in results], axis=0).tolist()
@@ -139,6 +149,7 @@ def summarise(results: Sequence[SeedResult], data: Data, scored: Split, splits: 
             **dict(mean_of([result.shift for result in results])),
             steady=mean_of([result.steady for result in results]),
         ),
+        calibration=pooled([result.calibration for result in results]),
         valid=mean_of(validated) if validated else None,
         test_picking=_test_picking(results),
         seeds=tuple(results),

@@ -85,7 +85,7 @@ def place(tmp_path_factory):
 def test_scores_are_means_deviations_and_values(place, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     data = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", place / "run")
-    for name in ("weighted_f1", "accuracy", "macro_f1"):
+    for name in ("weighted_f1", "accuracy", "macro_f1", "ece"):
         score = data[name]
         assert len(score["values"]) == 2
         assert score["mean"] == pytest.approx(np.mean(score["values"]))
@@ -101,6 +101,16 @@ def test_scores_are_means_deviations_and_values(place, tmp_path, monkeypatch, ca
     assert not list(tmp_path.iterdir())
     predictions = pd.read_parquet(f"{data['paths']['scores']}/predictions.parquet")
     assert predictions["utterance"].tolist() == 2 * test["utterance"].tolist()
+
+
+def test_two_runs_are_compared_on_the_dialogues_they_scored(place, tmp_path, capsys):
+    assert "expected a scored run, found none" in fails(capsys, "compare", str(tmp_path), str(tmp_path))
+    data = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", place / "run")
+    found = call(capsys, "compare", data["paths"]["scores"], data["paths"]["scores"])
+    assert found["weighted_f1"]["first"] == pytest.approx(data["weighted_f1"]["mean"])
+    assert (found["weighted_f1"]["difference"], found["weighted_f1"]["p"], found["dialogues"]) == (0, 1, 8)
+    assert cli.main(["compare", data["paths"]["scores"], data["paths"]["scores"]]) == 0
+    assert "paired bootstrap" in capsys.readouterr().out
 
 
 def test_relative_paths_and_the_table_for_people(place, monkeypatch, capsys):
