@@ -14,7 +14,7 @@ from typing import Any
 
 from flows.assemble import dialogues
 from flows.learning import MACHINE, differences
-from flows.progress import training
+from flows.progress import training, warn_of_neurons
 from flows.project import Learning
 from flows.workspace import exclusive, relative
 from model.batch import UNLABELLED, Dialogue
@@ -69,6 +69,7 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
         with training(len(learning.train.seeds) * learning.train.epochs) as progress:
             for seed in learning.train.seeds:
                 trained = train_one_seed(data, model, learning.train, seed, seed_folder(out, seed), progress)
+                warn_of_neurons(trained)
                 best = trained.best
                 log.info(
                     "train: seed %d: validation WF1 %.1f (epoch %d of %d)",

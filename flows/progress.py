@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from model.run import Epoch
+from model.run import Epoch, Trained
+
+log = logging.getLogger("bigfusion")
 
 _SILENT_SECONDS = 2.0
+_MANY = 0.5
 
 
 @contextmanager
@@ -45,6 +49,16 @@ def training(epochs: int) -> Iterator[Callable[[Epoch], None]]:
             shown.update(1)
 
         yield progress
+
+
+def warn_of_neurons(trained: Trained) -> None:
+    """Say which layers of a trained seed have many neurons that tell nothing."""
+    for layer, neurons in trained.neurons.items():
+        for state, number in (("never fire", neurons.dead), ("fire at every step", neurons.saturated)):
+            if number > _MANY * neurons.count:
+                log.warning(
+                    "train: seed %d: %s: %d of %d neurons %s", trained.seed, layer, number, neurons.count, state
+                )
 
 
 def _shown(label: str, total: int | None, unit: str) -> tqdm[None]:

@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from flows import learning
 from flows.assemble import assemble
 from flows.learning import Run
-from flows.progress import training
+from flows.progress import training, warn_of_neurons
 from flows.project import Project
 from model.data import Data
 from model.run import Epoch, seed_folder
@@ -24,7 +24,9 @@ log = logging.getLogger("bigfusion")
 @task(name="seed", task_run_name="seed {seed}", cache_policy=NO_CACHE, persist_result=False)
 def train_seed(project: Project, data: Data, seed: int, folder: Path, progress: Callable[[Epoch], None]) -> float:
     """Train one seed, or go on with it where it was interrupted. Returns its best validation WF1."""
-    return train_one_seed(data, project.model, project.train, seed, folder, progress).best.valid_weighted_f1
+    trained = train_one_seed(data, project.model, project.train, seed, folder, progress)
+    warn_of_neurons(trained)
+    return trained.best.valid_weighted_f1
 
 
 @flow(name="train", flow_run_name="train {project.corpus.kind}")

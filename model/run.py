@@ -5,6 +5,7 @@
     RUN/seed-0/history.jsonl            a line an epoch
     RUN/seed-0/checkpoint.safetensors   the chosen network, rebuilt with checkpoint.json
     RUN/seed-0/test-epochs.safetensors  classes predicted for the test split after each epoch, unscored
+    RUN/seed-0/tensorboard/             the same lines as TensorBoard's events
     RUN/seed-0/trained.json             there once the seed is finished; until then resume.safetensors
     RUN/predictions.parquet  RUN/metrics.json  RUN/report.html
 """
@@ -46,13 +47,25 @@ class Epoch(Steps):
     seconds: float
 
 
+class Neurons(Record):
+    """Of a layer's ``count`` neurons: those that fired for no utterance, and those that always fired."""
+
+    count: int
+    dead: int
+    saturated: int
+
+
 class Trained(Record):
-    """A finished seed. ``run`` is the digest of its data, settings and seed; ``best`` the epoch that was chosen."""
+    """A finished seed. ``run`` is the digest of its data, settings and seed; ``best`` the epoch that was chosen.
+
+    ``neurons`` counts the dead and the saturated ones of each spiking layer of the chosen network, on validation.
+    """
 
     run: str
     seed: int
     epochs: int
     best: Epoch
+    neurons: dict[str, Neurons]
 
 
 def seed_folder(run: Path, seed: int) -> Path:

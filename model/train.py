@@ -21,8 +21,10 @@ from model.bigfusion import BigFusion
 from model.checkpoint import CheckpointFacts, DataFacts
 from model.config import ModelSettings, TrainSettings
 from model.data import Data, check, true_labels, utterance_digest
+from model.events import Events
 from model.files import read_record, write_file, write_record
 from model.metrics import scores
+from model.neurons import examine
 from model.optimise import Optimisation
 from model.predict import choose_device, predict
 from model.resume import STATE, Progress, restore_state, save_state
@@ -64,12 +66,15 @@ def train(
         if (folder / STATE).exists():
             done = restore_state(folder, run, networks, optimizer)
             trainer.publish(folder, done)  # the kill may have come between the state and the files made from it
-        while not done.over(train_settings.epochs, train_settings.patience):
-            done = trainer.epoch(done)
-            save_state(folder, run, done, networks, optimizer)
-            trainer.publish(folder, done)
-            progress(done.history[-1])
-    trained = Trained(run=run, seed=seed, epochs=len(done.history), best=done.best)
+        with Events(folder, first=len(done.history) + 1) as events:
+            while not done.over(train_settings.epochs, train_settings.patience):
+                done = trainer.epoch(done)
+                save_state(folder, run, done, networks, optimizer)
+                trainer.publish(folder, done)
+                events.write(done.history[-1])
+                progress(done.history[-1])
+        neurons = examine(checkpoint.load(folder, device).network, data.valid, device)
+    trained = Trained(run=run, seed=seed, epochs=len(done.history), best=done.best, neurons=neurons)
     write_record(folder / TRAINED, trained)
     (folder / STATE).unlink()
     return trained

@@ -13,8 +13,8 @@ def rows(*confidences: float) -> np.ndarray:
 
 
 def test_a_case_by_hand() -> None:
-    # five bins: (0.4, 0.6] holds 0.55 (wrong) and 0.59 (right), (0.6, 0.8] 0.75 (right), (0.8, 1] 0.85, 0.95 and 1 (right,
-    # wrong, right). Gaps: |0.57 - 0.5| 2/6 + |0.75 - 1| 1/6 + |0.9333 - 0.6667| 3/6 = 0.02333 + 0.04167 + 0.13333
+    # five bins: (0.4, 0.6] holds 0.55 (wrong) and 0.59 (right), (0.6, 0.8] 0.75 (right), (0.8, 1] 0.85, 0.95 and 1
+    # (right, wrong, right). Gaps: |0.57 - 0.5| 2/6 + |0.75 - 1| 1/6 + |0.9333 - 0.6667| 3/6 = 0.0233 + 0.0417 + 0.1333
     found = calibration(rows(0.55, 0.59, 0.75, 0.85, 0.95, 1.0), np.array([1, 0, 0, 0, 1, 0]), bins=5)
     assert found.ece == pytest.approx(0.19833333)
     assert [one.count for one in found.bins] == [0, 0, 2, 1, 3]

@@ -1,6 +1,7 @@
 """Training: what it writes, that it is deterministic, continues exactly, and never looks at the test labels."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
@@ -10,12 +11,15 @@ import numpy as np
 import pytest
 import torch
 from small_runs import small_data, small_model, small_training
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from model import checkpoint
 from model.batch import UNLABELLED
 from model.bigfusion import BigFusion
 from model.config import TrainSettings
 from model.data import Data
+from model.events import FOLDER
+from model.neurons import examine
 from model.optimise import Optimisation, batches, learning_rate
 from model.resume import STATE, Progress
 from model.run import HISTORY, TEST_EPOCHS, TRAINED, Epoch, Trained, finished_seeds, read_history, seed_folder
@@ -50,6 +54,7 @@ def test_a_trained_seed_leaves_its_files(tmp_path: Path) -> None:
         HISTORY,
         TEST_EPOCHS,
         TRAINED,
+        FOLDER,
         checkpoint.TENSORS,
         checkpoint.FACTS,
     }
@@ -151,7 +156,7 @@ def test_a_kill_before_the_checkpoint_was_written_loses_nothing(tmp_path: Path) 
     with pytest.raises(KilledError):
         train(small_data(), small_model(), small_training(), 0, killed, kill_after(best))
     for path in killed.iterdir():  # as if the kill had come right after the state was stored
-        if path.name != STATE:
+        if path.is_file() and path.name != STATE:
             path.unlink()
     run_seed(killed)
     assert contents(killed) == contents(tmp_path / "whole")
@@ -208,6 +213,41 @@ def test_bfloat16_trains(tmp_path: Path) -> None:
     assert half[-1].loss == pytest.approx(whole[-1].loss, rel=0.1)
 
 
+def test_tensorboard_shows_each_epoch_once_whatever_was_killed(tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(small_data(), small_model(), small_training(), 0, tmp_path, kill_after(4))
+    run_seed(tmp_path)
+    events = EventAccumulator(str(tmp_path / FOLDER)).Reload()
+    history = read_history(tmp_path)
+    assert [(event.step, event.value) for event in events.Scalars("valid/weighted F1")] == [
+        (epoch.epoch, pytest.approx(epoch.valid_weighted_f1)) for epoch in history
+    ]
+    for layer, rate in history[2].rates.items():
+        assert events.Scalars(f"firing/{layer}")[2].value == pytest.approx(rate)
+
+
+def test_dead_and_saturated_neurons_are_counted(tmp_path: Path) -> None:
+    assert run_seed(tmp_path / "as it is").neurons["layer1.key"].count == 8
+    data = small_data()
+    network = checkpoint.load(tmp_path / "as it is", CPU).network
+    current = network.transformer.layers[0].attention.query_key_value
+    with torch.no_grad():
+        current.weight.zero_()
+        current.bias.fill_(0.45)  # below the threshold at first, above it once it has been charged twice
+        current.bias[:3] = -1.0  # three neurons of the query never fire
+        current.bias[8:13] = 9.0  # five of the key always do
+    found = examine(network, data.valid, CPU)
+    assert {name: (one.count, one.dead, one.saturated) for name, one in found.items()} == {
+        "layer1.query": (8, 3, 0),
+        "layer1.key": (8, 0, 5),
+        "layer1.value": (8, 0, 0),
+    }
+    assert network.training is False
+    plain = train(data, small_model(spiking={"enabled": False}), small_training(epochs=1), 0, tmp_path / "plain")
+    assert plain.neurons == {}
+
+
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="inductor needs a C++ compiler")
 @pytest.mark.slow
 def test_a_compiled_network_trains_the_same_way(tmp_path: Path) -> None:
     # without dropout and contrast nothing random is drawn, and the compiled network's numbers can be compared
