@@ -7,6 +7,7 @@ hub's ``owner/name`` with a revision. Weights are safetensors only: loading anyt
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,9 +34,14 @@ PARTS = (
     "vocab.json",
     "vocab.txt",
     "merges.txt",
+    "dict.txt",
+    "bpe.codes",
+    "*.spm",
     "*.model",
 )
 """The files that an encoder's numbers depend on; a model card or a pickle beside them changes nothing."""
+
+COMMIT = re.compile("[0-9a-f]{40}")
 
 PROBE_SECONDS = 5.0
 """How long the hub may take to answer a first question. Its client alone would retry for minutes."""
@@ -43,11 +49,15 @@ PROBE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Reference:
-    """An encoder by name. ``folder`` is where it lies, or ``None`` for one of the hub's."""
+    """An encoder by name. ``folder`` is where it lies, or ``None`` for one of the hub's.
+
+    ``revision`` is the hub's commit where it could be told, ``branch`` what the user named (``None``: main).
+    """
 
     name: str
     revision: str | None
     folder: Path | None
+    branch: str | None = None
 
     def digests(self, sha256: Sha256) -> dict[str, str]:
         """What identifies the weights: a digest for each file, or the hub's id and revision."""
@@ -57,7 +67,7 @@ class Reference:
 
 
 def locate(name: str, revision: str | None) -> Reference:
-    """The encoder that ``name`` names. Reads no weights and asks no hub.
+    """The encoder that ``name`` names. Reads no weights; asks the hub only which commit a branch stands for.
 
     Raises:
         ExtractionError: the folder or package is not there, or holds no encoder.
@@ -73,7 +83,7 @@ def locate(name: str, revision: str | None) -> Reference:
                     f"text.model {name!r}: expected a folder, package:NAME/FOLDER or a hub's owner/name, found no such "
                     "folder; correct the path"
                 )
-            return Reference(name, revision, None)
+            return Reference(name, _commit(name, revision), None, revision)
     found = {path.name for path in _parts(folder)}
     if "config.json" not in found or not any(part.endswith(".safetensors") for part in found):
         raise ExtractionError(
@@ -81,6 +91,26 @@ def locate(name: str, revision: str | None) -> Reference:
             f"{', '.join(sorted(found)) or 'neither'}; save the model with save_pretrained()"
         )
     return Reference(name, revision, folder)
+
+
+def _commit(name: str, revision: str | None) -> str | None:
+    """The commit that a branch (none: main) stands for: in the hub's cache, else on the hub; unchanged if neither says.
+
+    Two machines whose caches hold two states of a branch must not share features.
+    """
+    if revision is not None and COMMIT.fullmatch(revision):
+        return revision
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
+
+    try:
+        cached = try_to_load_from_cache(name, "config.json", revision=revision)
+        if isinstance(cached, str):
+            return Path(cached).parent.name
+        return HfApi().model_info(name, revision=revision, timeout=PROBE_SECONDS).sha or revision
+    except (AnyHTTPError, HFValidationError, OSError):  # loading it will say what is wrong
+        return revision
 
 
 def _parts(folder: Path) -> list[Path]:
@@ -98,7 +128,13 @@ def load(reference: Reference, dtype: torch.dtype) -> tuple[Any, Any]:
     from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
 
-    folder = reference.folder or _fetch(reference.name, reference.revision)
+    # By branch, so that the hub's cache knows next time, without a question, which commit it stands for.
+    folder = reference.folder or _fetch(reference.name, reference.branch)
+    if reference.folder is None and reference.revision not in (None, reference.branch, folder.name):
+        raise ExtractionError(
+            f"text.model {reference.name!r}: expected commit {reference.revision}, found {folder.name}: the branch has "
+            "moved; run the same command again, or name a commit in text.revision"
+        )
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)

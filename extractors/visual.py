@@ -184,6 +184,8 @@ class _Embedder:
         from extractors.densenet import load
 
         self._device = device_named(device)
+        if self._device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False  # else its convolutions would round where a processor's do not
         network: Any = load(weights)
         self._network = network.to(self._device, memory_format=torch.channels_last)
         self._batch_size = batch_size * (GPU_BATCHES if self._device.type == "cuda" else 1)

@@ -25,6 +25,9 @@ DEMUXERS = "aac,ac3,aiff,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpeg
 INDEXED = {"avi", "matroska", "mov", "wav"}
 """The containers that can be entered at a given time."""
 
+RIFF = {"avi", "wav"}
+"""The containers whose first bytes state how long the file is."""
+
 PREROLL = 1.0
 """Seconds that are decoded before a span: AAC and MP3 have to settle, and frames may be stored before their turn."""
 
@@ -49,12 +52,27 @@ def opened(span: MediaSpan) -> Iterator[Any]:
             raise MediaError(Status.MISSING_MEDIA, f"{path.name}: expected a media file, found none")
         if not path.is_file():
             raise MediaError(Status.CORRUPT_MEDIA, f"{path.name}: expected a media file, found a folder or a device")
-        with av.open(f"file:{path}", "r", container_options=options, metadata_errors="replace") as container:
-            yield container
-    except OSError as error:  # some of FFmpeg's errors are OSErrors too
+        try:
+            with av.open(f"file:{path}", "r", container_options=options, metadata_errors="replace") as container:
+                yield container
+        except av.FFmpegError as error:
+            # FFmpeg says "not permitted" or "input/output error" of damaged files too: the system has the last word.
+            if isinstance(error, OSError):
+                _read_through(path)
+            raise MediaError(Status.CORRUPT_MEDIA, f"{path.name}: expected media, found: {error.strerror}") from None
+    except OSError as error:
         raise ExtractionError(f"{path}: cannot be read ({error.strerror}); check the disk and permissions") from None
-    except av.FFmpegError as error:
-        raise MediaError(Status.CORRUPT_MEDIA, f"{path.name}: expected media, found: {error.strerror}") from None
+
+
+def _read_through(path: Path) -> None:
+    """Read a file to its end.
+
+    Raises:
+        OSError: the system cannot.
+    """
+    with path.open("rb", buffering=0) as file:
+        while file.read(1 << 20):
+            pass
 
 
 class Source:
@@ -140,11 +158,18 @@ class Source:
         # MP4's index is exact; other containers' lengths are estimates, or the longest of several streams.
         if "mov" in kind and self.stream.duration is not None:
             promised = min(self.end, self._stream_end or 0.0)
-            if moment < promised - TRUNCATED * (promised - self.start) - 0.1:
+            if moment < promised - self._grace(promised):
                 raise self.corrupt(f"{self._kind} up to {promised:.2f} s", f"its end at {moment:.2f} s (truncated)")
-        # FFmpeg takes what there is of a wav file for its whole length, without a word.
-        if "wav" in kind and (stated := _riff_bytes(self._path)) * (1 - TRUNCATED) > self._path.stat().st_size:
-            raise self.corrupt(f"{stated} bytes", f"{self._path.stat().st_size} (truncated)")
+        # FFmpeg takes what there is of a wav or avi file for its whole length, without a word.
+        whole = math.isfinite(self.end) and moment >= self.end - self._grace(self.end)
+        if RIFF & set(kind) and not whole:
+            stated, size = _riff_bytes(self._path), self._path.stat().st_size
+            if stated * (1 - TRUNCATED) > size:
+                raise self.corrupt(f"{stated} bytes", f"{size} (truncated)")
+
+    def _grace(self, promised: float) -> float:
+        """How many seconds may be missing before ``promised``."""
+        return TRUNCATED * (promised - self.start) + 0.1
 
     def seconds(self, timestamp: int) -> float:
         """A timestamp of the stream on the file's clock."""

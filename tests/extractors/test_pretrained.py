@@ -16,8 +16,11 @@ from safetensors.torch import load_file, save_file
 from tiny_encoder import save_roberta
 
 from extractors import pretrained
+from extractors.files import sha256_of
 from extractors.pretrained import load, locate
 from pipeline.errors import ExtractionError
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
@@ -127,7 +130,6 @@ def serve(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """A hub on this machine with one model, ``owner/name``, out of ``folder``; yields the paths it was asked for."""
     from huggingface_hub import constants
 
-    commit = "0123456789abcdef0123456789abcdef01234567"
     asked: list[str] = []
 
     class Hub(BaseHTTPRequestHandler):
@@ -155,12 +157,12 @@ def serve(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[list[str]]:
                 answer = json.dumps(rows).encode()
             elif path.startswith("/api/"):
                 siblings = [{"rfilename": name} for name in parts]
-                answer = json.dumps({"id": "owner/name", "sha": commit, "siblings": siblings}).encode()
+                answer = json.dumps({"id": "owner/name", "sha": COMMIT, "siblings": siblings}).encode()
             else:
                 answer = parts[file.name]
             self.send_response(200)
             self.send_header("Content-Length", str(len(answer)))
-            self.send_header("X-Repo-Commit", commit)
+            self.send_header("X-Repo-Commit", COMMIT)
             self.send_header("ETag", f'"{sha1(answer).hexdigest()}"')
             self.end_headers()
             if body:
@@ -221,7 +223,12 @@ class TestHub:
             assert tokenizer("What?")["input_ids"][0] == 0
             assert not [path for path in asked if path.endswith("pytorch_model.bin")]
             first = len(asked)
-            load(locate("owner/name", None), torch.float32)
+            again = locate("owner/name", None)
+            load(again, torch.float32)
+            assert len(asked) == first  # the cache says what main stands for
+            assert again.revision == COMMIT
+            assert locate("owner/name", COMMIT).digests(sha256_of) == again.digests(sha256_of)
+            load(locate("owner/name", COMMIT), torch.float32)
             assert len(asked) == first
 
     def test_a_model_that_has_only_a_pickle(self, hub: pytest.MonkeyPatch, folder: Path) -> None:
@@ -238,10 +245,9 @@ class TestHub:
         from huggingface_hub import constants
 
         hub.setattr(constants, "HF_HUB_OFFLINE", True)
-        commit = "0123456789abcdef0123456789abcdef01234567"
         repository = Path(constants.HF_HUB_CACHE) / "models--owner--name"
-        save_roberta(repository / "snapshots" / commit, layers=1)
-        model, _ = load(locate("owner/name", commit), torch.float32)
+        save_roberta(repository / "snapshots" / COMMIT, layers=1)
+        model, _ = load(locate("owner/name", COMMIT), torch.float32)
         assert model.config.hidden_size == 32
-        (repository / "snapshots" / commit / "model.safetensors").unlink()
-        assert "download it" in self.fails(revision=commit)[0]
+        (repository / "snapshots" / COMMIT / "model.safetensors").unlink()
+        assert "download it" in self.fails(revision=COMMIT)[0]

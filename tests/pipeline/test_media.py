@@ -142,6 +142,27 @@ class TestBadFiles:
         else:
             assert failure(path).status == Status.CORRUPT_MEDIA
 
+    def test_a_damaged_file_is_never_taken_for_a_damaged_disk(self, tmp_path: Path) -> None:
+        """FFmpeg says 'operation not permitted' of a seek in some truncated Matroska files."""
+        content = write_clip(tmp_path / "a.mkv", sound=sine(10, 16_000)[None]).read_bytes()
+        statuses = set()
+        for share in range(2, 70, 2):
+            path = tmp_path / f"{share}.mkv"
+            path.write_bytes(content[: len(content) * share // 100])
+            try:
+                read_audio(span(path, 2.0, 9.9))
+            except MediaError as error:
+                statuses.add(error.status)
+        assert Status.CORRUPT_MEDIA in statuses
+
+    @pytest.mark.parametrize("share", [0.3, 0.6])
+    def test_a_truncated_avi_under_a_span(self, tmp_path: Path, share: float) -> None:
+        content = write_clip(tmp_path / "a.avi", sound=sine(10, 16_000)[None], audio="mp3").read_bytes()
+        (tmp_path / "cut.avi").write_bytes(content[: round(len(content) * share)])
+        assert read_audio(span(tmp_path / "a.avi", 2.0, 9.0)).size == pytest.approx(7 * 16_000, abs=1200)
+        with pytest.raises(MediaError, match="truncated"):
+            read_audio(span(tmp_path / "cut.avi", 2.0, 9.0))
+
     def test_truncated_wav(self, tmp_path: Path) -> None:
         path = write_clip(tmp_path / "a.wav", sound=sine(2, 16000)[None], audio="pcm_s16le")
         path.write_bytes(path.read_bytes()[:20000])
