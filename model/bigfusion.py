@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from model.batch import UNLABELLED, Batch
-from model.config import ModelSettings
-from model.contrast import contrastive_loss
+from model.config import ContrastSettings, ModelSettings
+from model.contrast import contrastive_loss, supervised_contrast
 from model.fusion import Fusion
 from model.graph import Graph, Relations, build_graph, to_rows
 from model.importance import dual_importance, random_importance
@@ -32,7 +32,8 @@ class Output:
 
     Shapes: ``logits`` (B, N, C); ``contrast`` scalar, L_cl of Eq. 3, 0 where it was not asked for; ``rates`` the mean
     firing rate of each spiking layer (``layer1.query``, ...: scalars without gradient); ``fused``, ``context`` and
-    ``graph`` (B, N, D): the utterances after fusion, Transformer and graph (``None`` without a graph). All but the
+    ``graph`` (B, N, D): the utterances after fusion, Transformer and graph (``None`` without a graph); ``views``
+    (B, N, C): the logits of each augmented view, where they are classified and the contrast was asked for. All but the
     rates are zero where padded.
     """
 
@@ -42,6 +43,7 @@ class Output:
     fused: Tensor
     context: Tensor
     graph: Tensor | None
+    views: tuple[Tensor, ...] = ()
 
 
 class BigFusion(nn.Module):
@@ -92,11 +94,17 @@ class BigFusion(nn.Module):
 
         graph = build_graph(mask, batch.speakers, self.settings.graph.window, self.relations)
         original = self.encoder(nodes, graph)  # (V, D)
-        logits = self.classifier(torch.cat([original, nodes], dim=-1))  # (V, C)
+        logits = rows(self._classify(original, nodes))  # (B, N, C)
+        contrasted = logits.new_zeros(())
+        views: tuple[Tensor, ...] = ()
+        if self.settings.contrast.enabled and (self.training if contrast is None else contrast):
+            contrasted, views = self._contrast(nodes, original, graph, batch)
+        return Output(logits, contrasted, rates, rows(fused), rows(nodes), rows(original), views)
 
-        wanted = self.settings.contrast.enabled and (self.training if contrast is None else contrast)
-        contrasted = self._contrast(nodes, original, graph, mask) if wanted else logits.new_zeros(())
-        return Output(rows(logits), contrasted, rates, rows(fused), rows(nodes), rows(original))
+    def _classify(self, graph: Tensor, nodes: Tensor) -> Tensor:
+        """Shapes: (V, D), (V, D) -> (V, C)."""
+        logits: Tensor = self.classifier(torch.cat([graph, nodes], dim=-1))
+        return logits
 
     def _fuse(self, batch: Batch) -> Tensor:
         """The real utterances fused, packed dialogue after dialogue. Shape: (V, D)."""
@@ -136,19 +144,34 @@ class BigFusion(nn.Module):
             information=information,
         )
 
-    def _contrast(self, nodes: Tensor, original: Tensor, graph: Graph, mask: Tensor) -> Tensor:
-        """L_cl of the two augmented views, or of the original with each. Shapes: (V, D), (V, D) -> scalar."""
+    def _contrast(
+        self, nodes: Tensor, original: Tensor, graph: Graph, batch: Batch
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """L_cl of the two augmented views, or of the original with each; and the views' logits, if they are classified.
+
+        Shapes: (V, D), (V, D) -> scalar, (B, N, C) each.
+        """
         assert self.encoder is not None
         settings = self.settings.contrast
         importance = self.importance(nodes, graph)
         weights = (view_weights(importance, graph, rho, settings.eta).to(nodes.dtype) for rho in settings.rho)
         first, second = (self.encoder(nodes, graph, weight) for weight in weights)
         pairs = [(first, second)] if settings.pair == "views" else [(original, first), (original, second)]
-        if settings.negatives == "batch":
-            mask = torch.ones_like(graph.dialogue, dtype=torch.bool).unsqueeze(0)  # one row of V nodes
-        rows = [(to_rows(one, mask), to_rows(other, mask)) for one, other in pairs]
-        losses = [contrastive_loss(one, other, mask, settings.temperature) for one, other in rows]
-        return torch.stack(losses).mean()
+        losses = [self._contrast_of(one, other, graph, batch) for one, other in pairs]
+        views = [self._classify(view, nodes) for view in (first, second)] if settings.classify else []
+        return torch.stack(losses).mean(), tuple(to_rows(logits, batch.mask) for logits in views)
+
+    def _contrast_of(self, first: Tensor, second: Tensor, graph: Graph, batch: Batch) -> Tensor:
+        """L_cl of two graphs of the same nodes. Shapes: (V, D), (V, D) -> scalar."""
+        settings = self.settings.contrast
+        whole = settings.negatives == "batch"
+        if settings.positives == "label":
+            group = torch.zeros_like(graph.dialogue) if whole else graph.dialogue
+            return supervised_contrast(first, second, batch.labels[batch.mask], group, settings.temperature)
+        mask = (
+            torch.ones_like(graph.dialogue, dtype=torch.bool).unsqueeze(0) if whole else batch.mask
+        )  # (1, V): one row
+        return contrastive_loss(to_rows(first, mask), to_rows(second, mask), mask, settings.temperature)
 
 
 def _chosen(widths: Mapping[str, int], settings: ModelSettings) -> dict[str, int]:
@@ -163,18 +186,21 @@ def _chosen(widths: Mapping[str, int], settings: ModelSettings) -> dict[str, int
     return {str(name): widths[name] for name in settings.modalities}
 
 
-def classification_loss(output: Output, batch: Batch, smoothing: float = 0.0) -> Tensor:
+def classification_loss(logits: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
     """Eq. 11: mean cross-entropy over the labelled real utterances; 0, with a gradient of 0, where there is none.
 
-    ``smoothing`` is the share of each label that is spread over all classes.
+    ``smoothing`` is the share of each label that is spread over all classes. Shapes: (B, N, C) -> scalar.
     """
     labelled = batch.mask & (batch.labels != UNLABELLED)  # (B, N)
-    logits = output.logits[labelled]
+    logits = logits[labelled]
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision would blur the logarithm
     total = cross_entropy(logits, batch.labels[labelled], reduction="sum", label_smoothing=smoothing)
     return total / labelled.sum().clamp(min=1)
 
 
-def loss(output: Output, batch: Batch, weight: float, smoothing: float = 0.0) -> Tensor:
-    """Eq. 12: L_ce + lambda L_cl, lambda being ``weight``."""
-    return classification_loss(output, batch, smoothing) + weight * output.contrast
+def loss(output: Output, batch: Batch, contrast: ContrastSettings, smoothing: float = 0.0) -> Tensor:
+    """Eq. 12: L_ce + lambda L_cl, lambda being ``contrast.weight``; and the views' own L_ce, if asked for."""
+    total = classification_loss(output.logits, batch, smoothing) + contrast.weight * output.contrast
+    for logits in output.views:
+        total = total + contrast.classify / len(output.views) * classification_loss(logits, batch, smoothing)
+    return total

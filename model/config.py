@@ -63,9 +63,13 @@ class ContrastSettings(Settings):
     pair: Literal["views", "original"] = Field(
         default="views", description="the two views with each other, or the original with each view"
     )
+    positives: Literal["node", "label"] = Field(
+        default="node", description="the same node in the other graph (Eqs. 1, 2), or every node of its label in both"
+    )
     negatives: Literal["dialogue", "batch"] = "dialogue"
     rho: tuple[Share, Share] = Field(default=(0.4, 0.2), description="share of least important nodes, per view")
     eta: float = Field(default=0.5, ge=0, lt=1, description="weight of the edges that touch them")
+    classify: float = Field(default=0.0, ge=0, description="weight of the views' own cross-entropy, beside Eq. 12")
 
 
 class ModelSettings(Settings):

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from model.batch import UNLABELLED
+
 TINY = 1e-6
 """Shorter vectors are not scaled up: a node that no unit of the encoder answers to is similar to none (cosine 0)."""
 
@@ -37,3 +39,24 @@ def _node_losses(between: Tensor, within: Tensor, mask: Tensor) -> Tensor:
         torch.where(mask.unsqueeze(1), similarity, lowest).logsumexp(2) - positive for similarity in (between, within)
     )
     return torch.where(mask, inter + intra, 0)
+
+
+def supervised_contrast(first: Tensor, second: Tensor, labels: Tensor, group: Tensor, temperature: float) -> Tensor:
+    """Contrast of two views with the labels as a teacher (Khosla et al. 2020): the option beside Eqs. 1-3.
+
+    Every node of both views is set against all others of its ``group`` in both; its positives are those of its label,
+    itself in the other view among them. A node without a label has that one positive. In place of Eqs. 1 and 2, whose
+    negatives are mostly of the anchor's own emotion in a dialogue that dwells on one.
+
+    Shapes: first, second (V, D); labels (V,) int, ``UNLABELLED`` where there is none; group (V,) int -> scalar.
+    """
+    nodes, labels, group = len(labels), labels.repeat(2), group.repeat(2)
+    both = normalize(torch.cat([first, second]), dim=-1, eps=TINY)  # (2V, D)
+    similarity = both @ both.T / temperature  # (2V, 2V)
+    place = torch.arange(2 * nodes, device=labels.device)
+    other = (group.unsqueeze(1) == group) & (place.unsqueeze(1) != place)
+    alike = (labels.unsqueeze(1) == labels) & (labels != UNLABELLED)
+    positive = other & (alike | (place.unsqueeze(1) % max(nodes, 1) == place % max(nodes, 1)))
+    against = torch.where(other, similarity, torch.finfo(similarity.dtype).min).logsumexp(1)  # (2V,)
+    agreement = torch.where(positive, similarity, 0).sum(1) / positive.sum(1)
+    return (against - agreement).sum() / max(2 * nodes, 1)

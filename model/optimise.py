@@ -50,7 +50,6 @@ class Optimisation:
         network: BigFusion,
         dialogues: Sequence[Dialogue],
         settings: TrainSettings,
-        contrast_weight: float,
         seed: int,
     ) -> None:
         self.network = network
@@ -61,7 +60,7 @@ class Optimisation:
         self._dialogues = dialogues
         self._steps = -(-len(self._dialogues) // settings.batch_size)
         self._forward = torch.compile(network, dynamic=True) if settings.compile else network
-        self._settings, self._weight, self._seed = settings, contrast_weight, seed
+        self._settings, self._contrast, self._seed = settings, network.settings.contrast, seed
         self._device = next(network.parameters()).device
 
     @property
@@ -101,7 +100,7 @@ class Optimisation:
         bfloat16 = self._settings.precision == "bfloat16"
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=bfloat16):
             output = self._forward(batch)
-            total: Tensor = loss(output, batch, self._weight, self._settings.smoothing)
+            total: Tensor = loss(output, batch, self._contrast, self._settings.smoothing)
         if not torch.isfinite(total):
             raise TrainingError(
                 f"seed {self._seed}, epoch {epoch}: expected a finite loss, found {total.item()}; "
@@ -114,7 +113,7 @@ class Optimisation:
         contrast = output.contrast.item()
         parts = {
             "loss": total.item(),
-            "cross_entropy": total.item() - self._weight * contrast,
+            "cross_entropy": total.item() - self._contrast.weight * contrast,
             "contrast": contrast,
             "gradient_norm": norm.item(),
         }

@@ -112,8 +112,7 @@ class _Trainer:
         self.data, self.batch_size, self.device = data, train_settings.batch_size, device
         network = BigFusion(data.widths, len(data.labels), model_settings)
         network.normalise.fit(data.train)
-        weight = model_settings.contrast.weight
-        self.optimisation = Optimisation(network.to(device), data.train, train_settings, weight, seed)
+        self.optimisation = Optimisation(network.to(device), data.train, train_settings, seed)
         self.facts = CheckpointFacts(
             format=checkpoint.FORMAT,
             seed=seed,

@@ -42,7 +42,7 @@ def seeded(model, inputs):
     """Loss and output of a training step, the noise being the same every time."""
     torch.manual_seed(7)
     output = model(inputs)
-    return loss(output, inputs, 0.5), output
+    return loss(output, inputs, model.settings.contrast), output
 
 
 def test_what_comes_out():
@@ -168,11 +168,11 @@ def test_it_overfits_labels_that_only_the_context_tells():
         some.append(replace(one, features={"text": centres[told].astype(np.float32)}, labels=labels))
         some[-1].present["text"][:] = True
     torch.manual_seed(0)
-    model = BigFusion({"text": 7}, CLASSES, settings(modalities=["text"], width=32))
+    model = BigFusion({"text": 7}, CLASSES, settings(modalities=["text"], width=32, contrast={"weight": 0.1}))
     optimizer, inputs = torch.optim.Adam(model.parameters(), lr=3e-3), collate(some)
     for _ in range(150):
         optimizer.zero_grad()
-        loss(model(inputs), inputs, 0.1).backward()
+        loss(model(inputs), inputs, model.settings.contrast).backward()
         optimizer.step()
     model.eval()
     labelled = inputs.labels != UNLABELLED
@@ -324,16 +324,16 @@ def test_smoothed_labels_are_spread_over_all_classes():
     output, labelled = model(inputs), inputs.mask & (inputs.labels != UNLABELLED)
     logs, labels = output.logits[labelled].log_softmax(-1), inputs.labels[labelled]
     target = 0.7 * torch.eye(CLASSES, dtype=logs.dtype)[labels] + 0.3 / CLASSES
-    torch.testing.assert_close(classification_loss(output, inputs, 0.3), -(target * logs).sum(-1).mean())
+    torch.testing.assert_close(classification_loss(output.logits, inputs, 0.3), -(target * logs).sum(-1).mean())
 
 
 def test_without_a_label_the_classification_loss_is_a_finite_zero():
     model, inputs = network(), batch()
     inputs.labels.fill_(UNLABELLED)
     output = model(inputs, contrast=False)
-    total = loss(output, inputs, 0.5)
+    total = loss(output, inputs, model.settings.contrast)
     total.backward()
-    assert total == 0 and classification_loss(output, inputs) == 0
+    assert total == 0 and classification_loss(output.logits, inputs) == 0
     assert all(parameter.grad is None or (parameter.grad == 0).all() for parameter in model.parameters())
 
 
@@ -363,7 +363,7 @@ def test_half_precision_trains():
     torch.manual_seed(0)
     model, inputs = BigFusion(WIDTHS, CLASSES, settings()), collate(dialogues())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        total = loss(model(inputs), inputs, 0.5)
+        total = loss(model(inputs), inputs, model.settings.contrast)
     total.backward()
     assert total.isfinite() and all(parameter.grad.isfinite().all() for parameter in model.parameters())
 

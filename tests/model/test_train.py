@@ -130,7 +130,7 @@ def test_the_average_follows_the_weights_fast_at_first() -> None:
     torch.manual_seed(0)
     network = BigFusion(data.widths, len(data.labels), small_model())
     network.normalise.fit(data.train)
-    optimisation = Optimisation(network, data.train[:6], settings, 0.5, seed=0)  # one step an epoch
+    optimisation = Optimisation(network, data.train[:6], settings, seed=0)  # one step an epoch
     expected = [weight.detach().clone() for weight in network.parameters()]
     for epoch, decay in enumerate([1 / 10, 0.15, 0.15], start=1):  # (1 + t) / (10 + t), at most the setting
         optimisation.epoch(epoch)
@@ -144,7 +144,7 @@ def test_the_average_follows_the_weights_fast_at_first() -> None:
 def test_without_an_average_the_network_itself_is_scored() -> None:
     data = small_data()
     network = BigFusion(data.widths, len(data.labels), small_model())
-    assert Optimisation(network, data.train, small_training(), 0.5, seed=0).scored is network
+    assert Optimisation(network, data.train, small_training(), seed=0).scored is network
 
 
 def test_a_kill_before_the_checkpoint_was_written_loses_nothing(tmp_path: Path) -> None:
