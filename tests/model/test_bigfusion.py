@@ -11,6 +11,7 @@ from model.config import ModelSettings
 from model.graph import build_graph
 from pipeline.errors import TrainingError
 
+TAUGHT = {"contrast": {"positives": "label", "negatives": "batch", "classify": 0.5, "temperature": 0.2}}
 SPEAKERS = {"relative": ["text", "audio"], "relative_fusion": True}
 WIDTHS = {"text": 7, "audio": 6, "visual": 5}
 CLASSES = 3
@@ -62,7 +63,7 @@ def test_the_logits_are_those_of_graph_and_context_side_by_side():
     torch.testing.assert_close(output.logits[inputs.mask], expected[inputs.mask])
 
 
-@pytest.mark.parametrize("changes", [{}, SPEAKERS], ids=["default", "speakers"])
+@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT], ids=["default", "tuned"])
 def test_padding_changes_neither_logits_nor_contrast_nor_gradients(changes):
     model, real = network(**changes), batch().mask
     gradients = []
@@ -77,7 +78,7 @@ def test_padding_changes_neither_logits_nor_contrast_nor_gradients(changes):
         torch.testing.assert_close(gradients[1][name], value, atol=1e-10, rtol=1e-9, msg=name)
 
 
-@pytest.mark.parametrize("changes", [{}, SPEAKERS], ids=["default", "speakers"])
+@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT], ids=["default", "tuned"])
 def test_a_dialogues_logits_do_not_depend_on_its_batch(changes):
     model, together = network(**changes).eval(), batch()
     output = model(together)
@@ -86,7 +87,7 @@ def test_a_dialogues_logits_do_not_depend_on_its_batch(changes):
         torch.testing.assert_close(output.logits[row, : len(one)], alone.logits[0], atol=1e-10, rtol=1e-9)
 
 
-@pytest.mark.parametrize("changes", [{}, SPEAKERS], ids=["default", "speakers"])
+@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT], ids=["default", "tuned"])
 def test_the_order_of_dialogues_makes_no_difference(changes):
     model, some = network(**changes), dialogues()
     total, output = seeded(model, double(collate(some)))
@@ -95,7 +96,7 @@ def test_the_order_of_dialogues_makes_no_difference(changes):
     torch.testing.assert_close(turned_total, total, atol=1e-10, rtol=1e-9)
 
 
-@pytest.mark.parametrize("changes", [{}, SPEAKERS], ids=["default", "speakers"])
+@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT], ids=["default", "tuned"])
 def test_absent_rows_may_hold_anything(changes):
     model, inputs = network(**changes), batch()
     spoilt = {
@@ -128,7 +129,7 @@ def test_present_values_that_are_not_numbers_count_as_the_mean():
         {"attention": {"alpha": 0.0}},
         {"attention": {"alpha": 1.0}},
         {"audio_width": 4},
-        {**SPEAKERS},
+        SPEAKERS | TAUGHT,
         {"contrast": {"pair": "original", "negatives": "batch"}},
     ],
 )
@@ -142,7 +143,7 @@ def test_gradients_reach_every_parameter(changes):
 
 def test_the_gradient_is_the_slope_of_the_loss():
     """Without spikes, whose gradient is a surrogate, along a random direction through all parameters."""
-    model, inputs = network(spiking={"enabled": False}, **SPEAKERS), batch()
+    model, inputs = network(spiking={"enabled": False}, **SPEAKERS, **TAUGHT), batch()
     seeded(model, inputs)[0].backward()
     torch.manual_seed(8)
     parameters = [*model.parameters()]
@@ -245,6 +246,7 @@ def test_every_switch_runs(changes, absent):
         {"contrast": {"negatives": "batch"}},
         {"contrast": {"temperature": 0.5}},
         {"contrast": {"eta": 0.1}},
+        {"contrast": {"positives": "label"}},
         {"contrast": {"rho": [0.6, 0.3]}},
     ],
 )
@@ -327,6 +329,24 @@ def test_smoothed_labels_are_spread_over_all_classes():
     torch.testing.assert_close(classification_loss(output.logits, inputs, 0.3), -(target * logs).sum(-1).mean())
 
 
+def test_the_views_own_loss_joins_with_its_weight():
+    model, inputs = network(contrast={"classify": 0.5}), batch()
+    output = seeded(model, inputs)[1]
+    own, *views = (classification_loss(logits, inputs) for logits in (output.logits, *output.views))
+    assert len(views) == 2 and all(view.shape == output.logits.shape for view in output.views)
+    assert not torch.equal(output.views[0], output.views[1])
+    expected = own + 0.5 * output.contrast + 0.5 * (views[0] + views[1]) / 2
+    torch.testing.assert_close(loss(output, inputs, model.settings.contrast), expected)
+    assert model(inputs, contrast=False).views == () and network()(inputs).views == ()
+
+
+def test_a_view_without_lowered_edges_is_the_graph_itself():
+    model, inputs = network(contrast={"classify": 0.5, "rho": [0.0, 0.0]}), batch()
+    output = model(inputs)
+    for logits in output.views:
+        torch.testing.assert_close(logits, output.logits)
+
+
 def test_without_a_label_the_classification_loss_is_a_finite_zero():
     model, inputs = network(), batch()
     inputs.labels.fill_(UNLABELLED)
@@ -350,7 +370,7 @@ def test_a_row_of_padding_alone_disturbs_nobody():
     assert output.logits.isfinite().all()
 
 
-@pytest.mark.parametrize("changes", [{}, SPEAKERS], ids=["default", "speakers"])
+@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT], ids=["default", "tuned"])
 def test_a_batch_of_padding_alone_is_finite(changes):
     model, inputs = network(**changes), batch()
     inputs = replace(inputs, mask=torch.zeros_like(inputs.mask))

@@ -4,7 +4,8 @@ import pytest
 import torch
 from slow_forms import rows
 
-from model.contrast import contrastive_loss
+from model.batch import UNLABELLED
+from model.contrast import contrastive_loss, supervised_contrast
 
 
 def slow_contrast(first, second, temperature=1.0):
@@ -96,3 +97,56 @@ def test_gradient():
     first, second, mask = case([3, 1, 2], extra=1)
     values = [padded(part, mask).requires_grad_() for part in (first, second)]
     assert torch.autograd.gradcheck(lambda *pair: contrastive_loss(*pair, mask, 0.7), values)
+
+
+def slow_supervised(first, second, labels, group, temperature):
+    """Anchor by anchor: -mean over positives of the log of their share among all others of the group in both views."""
+    nodes, losses = len(labels), []
+    both = torch.cat([first, second])
+    for i in range(2 * nodes):
+        others = [j for j in range(2 * nodes) if j != i and group[j % nodes] == group[i % nodes]]
+        same = torch.nn.functional.cosine_similarity(both[i].unsqueeze(0), both[others]) / temperature
+        shares = dict(zip(others, same.softmax(0).tolist(), strict=True))
+        label = labels[i % nodes]
+        alike = [j for j in others if j % nodes == i % nodes or (label != UNLABELLED and labels[j % nodes] == label)]
+        losses.append(-sum(math.log(shares[j]) for j in alike) / len(alike))
+    return sum(losses) / len(losses)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_supervised_equals_its_definition_anchor_by_anchor(groups):
+    torch.manual_seed(0)
+    first, second = torch.randn(2, 9, 5, dtype=torch.float64)
+    labels, group = torch.tensor([0, 1, 1, UNLABELLED, 0, 2, UNLABELLED, 1, 0]), torch.arange(9) % groups
+    found = supervised_contrast(first, second, labels, group, 0.3)
+    assert found.item() == pytest.approx(slow_supervised(first, second, labels, group, 0.3))
+
+
+def test_supervised_by_hand():
+    """Two nodes of two labels, each the same in both views and at right angles to the other: -log(e / (e + 2))."""
+    views, labels, group = torch.eye(2), torch.tensor([0, 1]), torch.zeros(2, dtype=torch.long)
+    expected = -math.log(math.e / (math.e + 2))
+    assert supervised_contrast(views, 2 * views, labels, group, 1.0).item() == pytest.approx(expected)
+
+
+def test_supervised_draws_a_label_together():
+    apart, together = torch.eye(4), torch.eye(4)[[0, 0, 1, 1]]
+    labels, group = torch.tensor([0, 0, 1, 1]), torch.zeros(4, dtype=torch.long)
+    loose, tight = (supervised_contrast(nodes, nodes, labels, group, 0.5) for nodes in (apart, together))
+    assert tight < loose
+
+
+def test_supervised_without_nodes_or_negatives_is_zero_with_finite_gradients():
+    for nodes in (0, 1):
+        first = torch.randn(nodes, 3, requires_grad=True)
+        index = torch.zeros(nodes, dtype=torch.long)
+        found = supervised_contrast(first, first * 2, index, index, 0.1)
+        found.backward()
+        assert found == 0 and first.grad.isfinite().all()
+
+
+def test_supervised_gradient():
+    torch.manual_seed(0)
+    first, second = torch.randn(2, 6, 3, dtype=torch.float64, requires_grad=True)
+    labels, group = torch.tensor([0, 1, 0, UNLABELLED, 1, 1]), torch.tensor([0, 0, 0, 0, 1, 1])
+    assert torch.autograd.gradcheck(lambda *views: supervised_contrast(*views, labels, group, 0.5), (first, second))
