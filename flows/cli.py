@@ -1,6 +1,7 @@
 """The command line: ``bigfusion COMMAND``. Results go to standard output, everything else to standard error.
 
-Exit codes: 0 done; 2 (``plan``) work is pending; 1 an error, in one line (``--debug`` shows its traceback).
+Exit codes: 0 done; 2 (``plan``) work is pending; 3 (``fsck``) damage was found; 1 an error, in one line (``--debug``
+shows its traceback).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
-from flows import commands, commands_production
+from flows import commands, commands_production, store_commands
 from flows.faces import evaluate_faces, train_faces
 from flows.finetuning import finetune_text
 from flows.options import Answer, Options
@@ -63,6 +64,26 @@ def _seeds(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
         raise argparse.ArgumentTypeError(f"expected how many seeds to train, 1 to 1000, found {text!r}")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share such as 10% or 0.1, found {text!r}")
+    return share
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = -1.0
+    if not 0 <= hours < 1e6:
+        raise argparse.ArgumentTypeError(f"expected hours, 0 or more, found {text!r}")
+    return hours
 
 
 def _one_line(error: BaseException) -> str:
@@ -156,7 +177,19 @@ def _parser() -> argparse.ArgumentParser:
     tuning = add("finetune-text", finetune_text, "fine-tune the text encoder on the training dialogues' emotions")
     tuning.add_argument("--out", type=Path, metavar="DIR", help="where the encoder goes (default: in the workspace)")
     add("status", commands.status, "show the store, the manifest, the runs and the failures")
+    _add_store_commands(add)
     return parser
+
+
+def _add_store_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
+    fsck = add("fsck", store_commands.fsck, "check every shard and the index; exit code 3 if damage is found")
+    fsck.add_argument("--sample", type=_share, default=1.0, metavar="SHARE", help="of the shards, for instance 10%%")
+    fsck.add_argument("--repair", action="store_true", help="set damaged shards aside and build the index anew")
+    gc = add("gc", store_commands.gc, "list the shards that no manifest and no run needs, or remove them")
+    gc.add_argument("--apply", action="store_true", help="remove them; without it nothing is changed")
+    gc.add_argument("--grace", type=_hours, default=24.0, metavar="HOURS", help="leave what is younger (default: 24)")
+    store = add("store", store_commands.store, "store info: what the store holds; store compact: merge small shards")
+    store.add_argument("target", choices=["info", "compact"], metavar="info|compact")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from flows.cells import ChunkResult
 from flows.corpus import kept
 from flows.progress import bar
 from flows.project import Project
+from flows.upkeep import publish_reach
 from pipeline.errors import ExtractionError, StoreError
 from pipeline.manifest import Manifest
 from pipeline.plan import PlannedCell
@@ -74,6 +75,7 @@ def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str,
             f"{len(errors)} chunks failed, {len(results)} are stored; run the same command again to go on."
             f" First error: {errors[0]}"
         ) from errors[0]
+    publish_reach(project)
     return cells.summary(results)
 
 

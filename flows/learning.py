@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from pipeline.atomic import write_whole
 from pipeline.digest import code_digests, digest
 from pipeline.manifest import Manifest
 from pipeline.plan import CellPlan
+from pipeline.reach import write_reach
 from pipeline.rows import content_digest
 
 MACHINE = {"device", "threads"}
 _ASSEMBLE = "flows/assemble.py"
 _RUN, _EVALUATED = "run.json", "evaluated.json"
+CELLS = "cells.parquet"
+"""The fingerprints that a run was trained on: gc keeps them."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,10 @@ class Run:
         """The run's scores, once it is evaluated."""
         return _read(self.folder / METRICS)
 
-    def begin(self) -> None:
+    def begin(self, planned: CellPlan) -> None:
         """Make the folder and write down what the run depends on."""
         if not (self.folder / _RUN).exists():
+            write_reach(self.folder / CELLS, reached(planned))
             created = datetime.now(UTC).isoformat(timespec="seconds")
             _write(self.folder / _RUN, {"run": self.id, "created": created, "inputs": self.inputs})
 
@@ -90,6 +95,11 @@ def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
 
 
 _LABEL_COLUMNS = ("utterance", "split", "dialogue", "turn", "speaker", "label")
+
+
+def reached(planned: CellPlan) -> Iterator[str]:
+    """The fingerprints of every cell of a plan."""
+    return chain.from_iterable(planned.fingerprints(modality) for modality in planned.modalities)
 
 
 def present(project: Project) -> tuple[Manifest, CellPlan, Run]:

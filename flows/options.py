@@ -28,6 +28,10 @@ class Options:
     data: Path | None = None
     out: Path | None = None
     weights: Path | None = None
+    sample: float = 1.0
+    repair: bool = False
+    apply: bool = False
+    grace: float = 24.0
 
     def project(self) -> Project:
         """The project that they name."""

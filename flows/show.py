@@ -110,11 +110,11 @@ def status(data: Mapping[str, Any]) -> str:
         counts = ", ".join(f"{number} {split}" for split, number in manifest["utterances"].items())
         lines.append(f"manifest   {manifest['corpus']}: {counts} utterances")
     lines.append(
-        f"store      {store['cells']} cells in {store['shards']} shards, {_bytes(store['bytes'])}, {store['path']}"
+        f"store      {store['cells']} cells in {store['shards']} shards, {size(store['bytes'])}, {store['path']}"
     )
     failures = ", ".join(f"{number} {name}" for name, number in sorted(data["failures"].items()))
     lines.append(f"failures   {failures or 'none'}")
-    lines.append(f"disk left  {_bytes(data['disk_free_bytes'])}")
+    lines.append(f"disk left  {size(data['disk_free_bytes'])}")
     if data["runs"]:
         rows = [[run["run"], run["created"], run["state"], _points(run["weighted_f1"])] for run in data["runs"]]
         lines += ["", columns(rows, ["run", "created", "state", "WF1"])]
@@ -125,7 +125,8 @@ def _points(fraction: float | None) -> str:
     return "" if fraction is None else f"{100 * fraction:.2f}"
 
 
-def _bytes(number: float) -> str:
+def size(number: float) -> str:
+    """Bytes as a person reads them."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if number < 1024:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"

@@ -40,12 +40,12 @@ def train(project: Project) -> str:
     stage = learning.stages(project, run, cells)[0]
     log.info("train: %s: %s", "to do" if stage.pending else "up to date", stage.why)
     if stage.pending:
+        run.begin(cells)
         _train(project, assemble(project, manifest, cells), run)
     return run.id
 
 
 def _train(project: Project, data: Data, run: Run) -> None:
-    run.begin()
     settings = project.train
     with training(len(settings.seeds) * settings.epochs) as progress:
         for seed in settings.seeds:

@@ -26,11 +26,12 @@ class Workspace:
         self.manifest = self.folder / "manifest.parquet"
         self.runs = self.folder / "runs"
         self.current = self.folder / "current.json"
+        self.index = self.folder / "index.sqlite"
         self.prefect_home = self.folder / "prefect"
 
     def store(self) -> Store:
         """The feature store, its index brought up to date. The index lies here, also where the shards are elsewhere."""
-        return Store(self.store_folder, self.folder / "index.sqlite")
+        return Store(self.store_folder, self.index)
 
     def digests(self) -> FileDigests:
         """SHA-256 of files, remembered by their stat."""

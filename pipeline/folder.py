@@ -1,6 +1,7 @@
 """The shard folder: every operation on its files, and none elsewhere.
 
-Layout: ``<folder>/<modality>/<shard>.parquet``; what fsck sets aside lies in ``<folder>/damaged/``. A store somewhere
+Layout: ``<folder>/<modality>/<shard>.parquet``; what fsck sets aside lies in ``<folder>/damaged/``, what each
+workspace needs in ``<folder>/reach/``. A store somewhere
 else than in a folder needs these few operations and nothing more.
 """
 
@@ -15,7 +16,7 @@ from pipeline.atomic import PARTIAL, sync_folder, write_whole
 from pipeline.schema import Modality
 from pipeline.shards import is_shard, modality_of
 
-DAMAGED = "damaged"
+DAMAGED, REACH = "damaged", "reach"
 
 
 class ShardFolder:
@@ -76,6 +77,17 @@ class ShardFolder:
         sync_folder(target.parent)
         sync_folder(self.place(name).parent)
         return target
+
+    def reach(self, workspace: str) -> Path:
+        """Where a workspace says which cells it needs."""
+        return self.path / REACH / f"{workspace}.parquet"
+
+    def reaches(self) -> list[Path]:
+        """The lists of every workspace on this folder."""
+        folder = self.path / REACH
+        return (
+            sorted(folder / name for name in _listing(folder) if name.endswith(".parquet")) if folder.is_dir() else []
+        )
 
     def leftovers(self) -> list[Path]:
         """Temporary files of writers that were killed (or are at work now)."""

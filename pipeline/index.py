@@ -173,6 +173,15 @@ class Index:
                     self._database.execute("DELETE FROM origins WHERE shard = ?", (number,))
                     self._database.execute("DELETE FROM shards WHERE id = ?", (number,))
 
+    def set_reached(self, keys: Iterable[bytes]) -> None:
+        """Fill the temporary table ``reached``."""
+        with self._errors():
+            self._database.execute(
+                "CREATE TEMP TABLE IF NOT EXISTS reached (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID"
+            )
+            self._database.execute("DELETE FROM reached")
+            self._database.executemany("INSERT OR IGNORE INTO reached VALUES (?)", ((key,) for key in keys))
+
     # Look-ups
 
     def lookup(self, columns: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
@@ -198,14 +207,45 @@ class Index:
         (count,) = self.query("SELECT total(cells) FROM shards WHERE modality = ?", (modality,))[0]
         query = """
             SELECT c.fingerprint, c.status, o.corpus = ? FROM shards s
-            CROSS JOIN cells c ON c.id >= s.first AND c.id < s.first + s.cells JOIN origins o ON o.id = c.origin
-            WHERE s.modality = ?
+            CROSS JOIN cells c ON c.id >= s.first AND c.id < s.first + s.cells
+            CROSS JOIN origins o ON o.id = c.origin WHERE s.modality = ?
         """
         with self._errors():
             try:
                 return np.fromiter(self._database.execute(query, (corpus, modality)), KNOWN, int(count))
             except (ValueError, TypeError) as error:  # fewer rows than its shards say, or a column of another type
                 raise DamagedIndexError(str(error)) from error
+
+    def content(self, name: str) -> list[tuple[Any, ...]]:
+        """All that is indexed of a shard, for comparison."""
+        shard = self.query("SELECT modality, bytes, width, cells FROM shards WHERE name = ?", (name,))
+        return shard + self.query(
+            """
+            SELECT c.id - s.first, c.fingerprint, c.utterance, c.status, c.reason, c.input, c.shard = s.id,
+                o.shard = s.id, o.corpus, o.run, o.created, o.seconds, o.cells, e.text, v.text
+            FROM shards s CROSS JOIN cells c ON c.id >= s.first AND c.id < s.first + s.cells
+            CROSS JOIN origins o ON o.id = c.origin JOIN texts e ON e.id = o.extractor JOIN texts v ON v.id = o.versions
+            WHERE s.name = ? ORDER BY c.id
+            """,
+            (name,),
+        )
+
+    def problems(self) -> list[str]:
+        """What SQLite finds wrong with the file, rows that belong to no shard, and plans that are not what was kept."""
+        found = [str(row) for (row,) in self.query("PRAGMA integrity_check(5)") if row != "ok"]
+        counts = (
+            "SELECT (SELECT count(*) FROM cells), (SELECT total(cells) FROM shards), (SELECT total(cells) FROM origins)"
+        )
+        cells, shards, origins = self.query(counts)[0]
+        if not cells == shards == origins:
+            found.append(f"{cells} cells, {shards:.0f} in its shards, {origins:.0f} in their origins")
+        (strangers,) = self.query("SELECT count(*) FROM origins WHERE shard NOT IN (SELECT id FROM shards)")[0]
+        if strangers:
+            found.append(f"{strangers} origins of no shard")
+        for key, content, sha256 in self.query("SELECT * FROM plans"):
+            if _plan_sha256(key, content) != sha256:
+                found.append(f"plan {key} is not what was kept")
+        return found
 
     # Plans that are known to hold for a set of shards
 
@@ -217,19 +257,23 @@ class Index:
     def plan(self, key: str) -> Any:
         """What was kept under ``key``, or ``None``."""
         for content, sha256 in self.query("SELECT content, sha256 FROM plans WHERE key = ?", (key,)):
-            if hashlib.sha256(f"{key}{content}".encode()).hexdigest() == sha256:
+            if _plan_sha256(key, content) == sha256:
                 return json.loads(content)
         return None
 
     def keep_plan(self, key: str, value: Any) -> None:
         """Keep a plan, and forget all but the latest few."""
         content = json.dumps(value, sort_keys=True)
-        sha256 = hashlib.sha256(f"{key}{content}".encode()).hexdigest()
+        sha256 = _plan_sha256(key, content)
         with self.writing():
             self._database.execute("INSERT OR REPLACE INTO plans VALUES (?,?,?)", (key, content, sha256))
             self._database.execute(
                 "DELETE FROM plans WHERE rowid <= (SELECT max(rowid) FROM plans) - ?", (_PLANS_KEPT,)
             )
+
+
+def _plan_sha256(key: str, content: str) -> str:
+    return hashlib.sha256(f"{key}{content}".encode()).hexdigest()
 
 
 def _batches(keys: Iterable[bytes]) -> Iterator[list[bytes]]:

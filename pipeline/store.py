@@ -31,6 +31,13 @@ log = logging.getLogger("bigfusion.store")
 P = ParamSpec("P")
 R = TypeVar("R")
 Rank = tuple[bool, str, int, str]
+_COUNTING = """
+SELECT shard FROM (
+    SELECT c.shard, row_number() OVER (
+        PARTITION BY c.fingerprint, c.utterance ORDER BY c.status <> 'ok', o.created, -s.cells, s.name) AS place
+    FROM cells c JOIN shards s ON s.id = c.shard JOIN origins o ON o.id = c.origin)
+WHERE place = 1
+"""  # the shards that hold a copy that counts, by the order of `rank`
 _READERS = 4
 _AHEAD = 16
 
@@ -288,6 +295,64 @@ class Store:
             for start in range(0, len(names), _AHEAD):
                 part = names[start : start + _AHEAD]
                 yield from zip(part, pool.map(self.shard, part), strict=True)
+
+    # Upkeep
+
+    @_mending
+    def small(self, below: int) -> list[tuple[str, int]]:
+        """Name and bytes of the shards below a size that hold more than copies, oldest first."""
+        query = f"""
+            SELECT s.name, s.bytes FROM shards s JOIN origins o ON o.shard = s.id
+            WHERE s.bytes < ? AND s.id IN ({_COUNTING}) GROUP BY s.id ORDER BY min(o.created), s.name
+        """
+        return self.index.query(query, (below,))
+
+    @_mending
+    def unneeded(self, reached: Iterable[bytes]) -> list[tuple[str, int, int, str]]:
+        """Name, bytes, cells and why (``copies`` or ``unreached``) of the shards that hold nothing that is needed."""
+        self.index.set_reached(reached)
+        query = f"""
+            SELECT name, bytes, cells, 'copies' FROM shards WHERE id NOT IN ({_COUNTING})
+            UNION ALL SELECT name, bytes, cells, 'unreached' FROM shards WHERE id IN ({_COUNTING}) AND id NOT IN
+                (SELECT shard FROM cells WHERE fingerprint IN (SELECT fingerprint FROM reached))
+            ORDER BY name
+        """
+        return self.index.query(query)
+
+    @_mending
+    def keepers(self, names: Sequence[str]) -> list[str]:
+        """The shards that hold the copies that count of the cells in ``names``."""
+        found: set[str] = set()
+        query = f"""
+            SELECT DISTINCT k.name FROM cells c JOIN shards s ON s.id = c.shard
+            JOIN cells other ON other.fingerprint = c.fingerprint JOIN shards k ON k.id = other.shard
+            WHERE s.name = ? AND k.id IN ({_COUNTING})
+        """
+        for name in names:
+            found |= {keeper for (keeper,) in self.index.query(query, (name,))}
+        return sorted(found)
+
+    @_mending
+    def throughput(self, modality: Modality, extractor: str) -> float | None:
+        """Seconds a cell took under this extractor (by name) in its latest chunks; ``None``: it never ran here."""
+        query = """
+            SELECT sum(seconds), sum(cells) FROM (
+                SELECT o.seconds, o.cells
+                FROM origins o JOIN shards s ON s.id = o.shard JOIN texts t ON t.id = o.extractor
+                WHERE s.modality = ? AND json_extract(t.text, '$.name') = ? ORDER BY o.created DESC LIMIT 20)
+        """
+        seconds, cells = self.index.query(query, (modality.value, extractor))[0]
+        return seconds / cells if cells else None
+
+    @_mending
+    def extractors(self) -> list[dict[str, Any]]:
+        """By extractor (name), modality and corpus: cells, seconds they took, when the last was made."""
+        query = """
+            SELECT json_extract(t.text, '$.name'), s.modality, o.corpus, sum(o.cells), total(o.seconds), max(o.created)
+            FROM origins o JOIN shards s ON s.id = o.shard JOIN texts t ON t.id = o.extractor GROUP BY 1, 2, 3
+        """
+        names = ("name", "modality", "corpus", "cells", "seconds", "last")
+        return [dict(zip(names, row, strict=True)) for row in self.index.query(query)]
 
     @_mending
     def info(self) -> dict[str, Any]:

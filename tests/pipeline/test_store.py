@@ -1,41 +1,15 @@
-import hashlib
 import multiprocessing
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from toy_store import cell, key, origin, paths, shard
 
-from pipeline import atomic, shards
+from pipeline import atomic
 from pipeline.errors import DamagedShardError, StoreError
 from pipeline.schema import Modality, Status
-from pipeline.shards import Cell, Origin
 from pipeline.store import Store
-
-
-def origin(modality=Modality.AUDIO, **over) -> Origin:
-    values = {
-        "corpus": "toy", "modality": modality, "extractor": {"name": "t", "settings": {}}, "run": "r1",
-        "created": "2026-01-01T00:00:00+00:00", "seconds": 1.0, "versions": {"numpy": "2"}, "columns": ("a", "b", "c"),
-    }  # fmt: skip
-    return Origin(**(values | over))
-
-
-def key(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()
-
-
-def cell(name: str, vector=(1, 2, 3), status=Status.OK, utterance=None, reason="") -> Cell:
-    value = None if status is not Status.OK else np.array(vector, np.float32)
-    return Cell(key(name), utterance or f"u/{name}", status, '{"text":"x"}', value, reason)
-
-
-def paths(store: Store) -> list[Path]:
-    return sorted(store.folder.path.rglob("*.parquet"))
-
-
-def shard(path: Path) -> shards.Shard:
-    return shards.decode(path.name, path.read_bytes())
 
 
 def test_what_is_written_is_read_in_the_order_asked(tmp_path):
