@@ -20,6 +20,7 @@ from flows import commands, commands_production, store_commands
 from flows.faces import evaluate_faces, train_faces
 from flows.finetuning import finetune_text
 from flows.options import Answer, Options
+from flows.quarantine import quarantine
 from pipeline.errors import BigFusionError
 
 log = logging.getLogger("bigfusion")
@@ -168,6 +169,13 @@ def _parser() -> argparse.ArgumentParser:
     add("models", commands_production.models, "list the runs: scores, what was decided on each, and the current one")
     back = add("rollback", commands_production.rollback, "make the model before the current one the current one again")
     back.add_argument("target", metavar="RUN", nargs="?", help="another evaluated run (`bigfusion models` lists them)")
+    _add_extractor_commands(add)
+    add("status", commands.status, "show the store, the manifest, the runs and the failures")
+    _add_store_commands(add)
+    return parser
+
+
+def _add_extractor_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
     faces = add("train-faces", train_faces, "train the facial DenseNet on FER+; goes on where it was interrupted")
     faces.add_argument("--out", type=Path, metavar="DIR", help="where state and weights go (default: faces)")
     scoring = add("evaluate-faces", evaluate_faces, "score weights of the facial DenseNet on FER+'s test split")
@@ -176,9 +184,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--data", type=Path, required=True, metavar="DIR", help="FER+: index.csv and its mosaics")
     tuning = add("finetune-text", finetune_text, "fine-tune the text encoder on the training dialogues' emotions")
     tuning.add_argument("--out", type=Path, metavar="DIR", help="where the encoder goes (default: in the workspace)")
-    add("status", commands.status, "show the store, the manifest, the runs and the failures")
-    _add_store_commands(add)
-    return parser
+    listing = add("quarantine", quarantine, "list the failed cells and what to do about each: a page and a CSV file")
+    listing.add_argument("--out", type=Path, metavar="DIR", help="where they go (default: the workspace)")
 
 
 def _add_store_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:

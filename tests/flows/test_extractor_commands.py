@@ -1,0 +1,93 @@
+"""What the command line does around the extractors: the quarantine, fine-tuning, and the weights that are shipped."""
+
+import csv
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from extractors.files import FACE_WEIGHTS
+from flows import cells, cli, corpus
+from flows.project import load
+from flows.quarantine import REMEDIES, failed_cells
+from pipeline.demo.build import EXPECTED
+from pipeline.schema import Modality, Status, Utterance
+
+FERPLUS = Path(__file__).resolve().parents[3] / "shared" / "data" / "ferplus"
+
+
+def test_every_failure_has_a_remedy():
+    assert set(REMEDIES) == set(Status) - {Status.OK}
+
+
+def test_the_quarantine_lists_what_was_spoilt(place):
+    assert place.run("quarantine", "--json") == 0
+    answer = json.loads(place.capsys.readouterr().out)
+    found = {row["utterance"]: row["status"] for row in answer["cells"]}
+    assert found == {name: status.value for name, status in EXPECTED.items()}
+    page = Path(answer["page"]).read_text()
+    with Path(answer["csv"]).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows == answer["cells"]
+    for row in rows:
+        assert row["utterance"] in page
+        assert row["remedy"]
+        if row["status"] == "corrupt_media":
+            assert Path(row["file"]).is_file()
+
+
+def test_a_healthy_corpus_has_an_empty_quarantine(place):
+    project = load(place.config, assignments=['model.modalities=["text"]'])
+    assert failed_cells(project) == []
+    assert place.run("quarantine", "--set", 'model.modalities=["text"]') == 0
+    assert "0 failed cells" in place.capsys.readouterr().out
+
+
+def test_a_fine_tuned_encoder_takes_the_plain_ones_place(place):
+    arguments = ("--set", "finetune.epochs=1", "--set", "finetune.threads=1", "--set", "finetune.device=cpu")
+    assert place.run("finetune-text", "--json", *arguments) == 0
+    answer = json.loads(place.capsys.readouterr().out)
+    assert 0 <= answer["weighted_f1"]["0"] <= 1
+    again = place.run("finetune-text", "--json", *arguments)
+    assert (again, json.loads(place.capsys.readouterr().out)) == (0, answer)
+    tuned = load(place.config, assignments=[f"text.model={json.dumps(answer['encoder'])}"])
+    plan = cells.plan(tuned, corpus.kept(tuned))
+    assert len(plan.pending(Modality.TEXT)) == len(plan.manifest)  # the weights' digest is part of the fingerprint
+    extractor = cells.extractor(tuned, Modality.TEXT)
+    (outcome,) = extractor.extract([Utterance("u", "Well, this is fine.")])
+    assert outcome.vector.shape == (384,)
+
+
+def test_fine_tuning_never_reads_the_test_dialogues(place):
+    from flows.finetuning import _dialogues, _texts
+
+    project = load(place.config)
+    manifest = corpus.kept(project)
+    used = [text for part in _dialogues(project, manifest) for text in _texts(manifest, part)[0]]
+    test = manifest.table.loc[manifest.table["split"] == "test", "dialogue"]
+    assert not set(test) & set.union(*_dialogues(project, manifest))
+    assert len(used) == len(manifest) - len(test)
+
+
+def test_a_folder_that_is_not_ferplus_is_one_line(tmp_path, capsys):
+    assert cli.main(["evaluate-faces", "--data", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_unknown_setting_of_the_face_training(tmp_path, capsys):
+    assert cli.main(["train-faces", "--data", str(tmp_path), "--set", "epochs=3"]) == 1
+    assert "unknown key epochs" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FERPLUS.is_dir(), reason="FER+ is not here")
+def test_the_shipped_weights_pass_the_bar(capsys):
+    """Better than the VGG13 of FER+'s paper on the test split's majority labels."""
+    assert cli.main(["evaluate-faces", "--data", str(FERPLUS), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["weights"] == str(FACE_WEIGHTS)
+    assert found["test_faces"] == 3153
+    assert found["test_accuracy"] >= 0.8499
+    counted = pd.DataFrame(found["confusion"]).to_numpy()
+    assert counted.sum() == 3153
