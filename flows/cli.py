@@ -99,7 +99,8 @@ def _set_up_logging(debug: bool) -> None:
     log.propagate = False
 
 
-def _parser() -> argparse.ArgumentParser:
+def _common() -> _Parser:
+    """What every command takes."""
     common = _Parser(add_help=False)
     group = common.add_argument_group("settings")
     group.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: bigfusion.toml)")
@@ -117,6 +118,11 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--json", action="store_true", help="print the result as JSON")
     group.add_argument("--debug", action="store_true", help="show tracebacks and Prefect's own log")
 
+    return common
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = _common()
     parser = _Parser(
         prog="bigfusion",
         description="From raw conversations to an honestly scored BIG-FUSION model; reruns only what changed.",
@@ -140,12 +146,18 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", dest="run", type=Path, metavar="RUN", help="with --features: the run's folder")
     evaluate = add("evaluate", commands.evaluate, "score the trained model on the test split, once")
     evaluate.add_argument("--run", dest="run", type=Path, metavar="RUN", help="with --features: the trained run")
-    for on_file in (train, evaluate):
+    reproduce = add("reproduce", commands.reproduce, "remake a table or figure of the paper, as a picture and as data")
+    reproduce.add_argument("--table", type=int, choices=[4], help="4: the ablations")
+    reproduce.add_argument(
+        "--figure", type=int, choices=[3, 4, 5], help="3: alpha x gamma; 4: a case; 5: components, loss landscape"
+    )
+    reproduce.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default: reproduction)")
+    for on_file in (train, evaluate, reproduce):
         on_file.add_argument(
             "--features", type=Path, metavar="FILE", help="a feature file (Parquet, pickle) instead of a project"
         )
     run = add("run", commands.run, "ingest, extract, train, evaluate: only what changed")
-    for seeded in (train, run):
+    for seeded in (train, run, reproduce):
         seeded.add_argument("--seeds", type=_seeds, metavar="N", help="train the seeds 0 to N - 1")
     for retrying in (extract, run):
         retrying.add_argument("--retry-failed", action="store_true", help="try the cells again that failed before")

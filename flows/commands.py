@@ -137,6 +137,13 @@ def report(options: Options) -> Answer:
     return Answer(relative(path), {"run": found.id, "report": str(path)})
 
 
+def reproduce(options: Options) -> Answer:
+    """A table or figure of the paper, remade."""
+    from flows.reproduce import reproduce as reproducing
+
+    return reproducing(options)
+
+
 def compare(options: Options) -> Answer:
     """Two scored runs on the same dialogues, by paired bootstrap."""
     from flows import file_commands

@@ -55,9 +55,7 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
         CorpusError: the file is not a feature file.
         TrainingError: it cannot be trained on, or the folder holds another run or other files.
     """
-    found = read_features(features, fill=False)
-    model = _with_modalities_of(found, learning.model)
-    data = _training_data(found, model, learning.train.holdout)
+    data, model = training_data(features, learning)
     inputs = {
         "data": data.digest(),
         "model": model.model_dump(mode="json"),
@@ -76,6 +74,18 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
                     seed, 100 * best.valid_weighted_f1, best.epoch, trained.epochs,
                 )  # fmt: skip
     return seeds
+
+
+def training_data(features: Path, learning: Learning) -> tuple[Data, ModelSettings]:
+    """A feature file's dialogues, and the network's settings on those modalities that it has.
+
+    Raises:
+        CorpusError: the file is not a feature file.
+        TrainingError: it has too few dialogues to hold some out.
+    """
+    found = read_features(features, fill=False)
+    model = _with_modalities_of(found, learning.model)
+    return _training_data(found, model, learning.train.holdout), model
 
 
 def evaluate(features: Path, run: Path, device: str = "auto") -> Scored:

@@ -32,6 +32,8 @@ class Options:
     repair: bool = False
     apply: bool = False
     grace: float = 24.0
+    table: int | None = None
+    figure: int | None = None
 
     def project(self) -> Project:
         """The project that they name."""

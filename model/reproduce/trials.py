@@ -1,0 +1,58 @@
+"""One network trained over its seeds and scored, once: a folder that says by its name what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.config import ModelSettings, TrainSettings
+from model.data import Data
+from model.evaluate import evaluate
+from model.files import read_record
+from model.results import Metrics
+from model.run import METRICS, Epoch, seed_folder
+from model.train import train
+from pipeline.digest import code_digests, digest
+
+Progress = Callable[[Epoch], None]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all trials of a study share. ``digest`` is that of the data."""
+
+    folder: Path
+    data: Data
+    digest: str
+    training: TrainSettings
+
+    @classmethod
+    def of(cls, folder: Path, data: Data, training: TrainSettings) -> Study:
+        """A study in ``folder``, which may hold others."""
+        return cls(folder, data, data.digest(), training)
+
+    def run(self, model: ModelSettings) -> Path:
+        """The folder of a network's trial."""
+        inputs = {
+            "data": self.digest,
+            "model": model.model_dump(mode="json"),
+            "train": self.training.model_dump(mode="json", exclude={"seeds", "device", "threads"}),
+            "code": code_digests("model.train") | code_digests("model.evaluate"),
+        }
+        return self.folder / "runs" / digest(inputs)[:16]
+
+    def trial(self, model: ModelSettings, progress: Progress = lambda epoch: None) -> Metrics:
+        """Train every seed that is not trained, go on with one that was interrupted, and score them.
+
+        Raises:
+            TrainingError: the network cannot be trained on the data.
+        """
+        run = self.run(model)
+        for seed in self.training.seeds:
+            train(self.data, model, self.training, seed, seed_folder(run, seed), progress)
+        if (run / METRICS).exists():
+            known = read_record(run / METRICS, Metrics)
+            if tuple(seed.seed for seed in known.seeds) == self.training.seeds:
+                return known
+        return evaluate(run, self.data, self.training.seeds, self.training.device)
