@@ -33,8 +33,9 @@ class ImportedExtractor:
 
     @cached_property
     def spec(self) -> ExtractorSpec:
-        """The numbers depend on the file's bytes alone."""
-        return ExtractorSpec(self._modality, __name__, {}, weights={"file": self._sha256(self._path)})
+        """The numbers depend on the file's bytes and on which utterance is meant: two that say "Yeah." differ."""
+        weights = {"file": self._sha256(self._path)}
+        return ExtractorSpec(self._modality, __name__, {}, weights, by_utterance=True)
 
     @cached_property
     def _features(self) -> ImportedFeatures:

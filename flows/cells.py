@@ -23,6 +23,7 @@ from flows.workspace import Workspace
 from pipeline.digest import code_digests
 from pipeline.errors import ExtractionError
 from pipeline.explain import explain_cell
+from pipeline.fingerprints import BY_UTTERANCE
 from pipeline.manifest import Manifest
 from pipeline.plan import CellPlan, PlannedCell, plan_cells
 from pipeline.schema import Modality, Status, Utterance
@@ -82,6 +83,7 @@ def description(maker: Extractor) -> dict[str, Any]:
         "weights": spec.weights,
         "engine": spec.engine,
         "code": code_digests(spec.module),
+        **({"reads": BY_UTTERANCE} if spec.by_utterance else {}),
     }
 
 

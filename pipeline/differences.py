@@ -68,6 +68,8 @@ def counted(why: str, number: int) -> str:
 def _input_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     if "missing" in new:
         return "transcript removed" if new["missing"] == "text" else "media file removed"
+    if "utterance" in new:
+        return "taken from a feature file now"
     if "missing" in old:
         return "transcript added" if old["missing"] == "text" else "media file added"
     if "text" in new:

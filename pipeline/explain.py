@@ -25,7 +25,7 @@ def explain_cell(
     ``differences`` between the two, component by component.
     """
     row = manifest.table[manifest.table["utterance"] == utterance]
-    (text,) = inputs(row, modality)
+    (text,) = inputs(row, modality, extractor)
     input_ = json.loads(text)
     fingerprint = fingerprints(row, modality, extractor).hex()
     record = store.record(fingerprint)

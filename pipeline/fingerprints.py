@@ -1,7 +1,8 @@
 """What each cell is computed from, and the digest of it.
 
 A cell's fingerprint is the SHA-256 of the canonical JSON ``{"extractor": {...}, "input": {...}}``: the extractor's
-name, settings, weights, declared engine versions and code digest, and what of the utterance it reads.
+name, settings, weights, declared engine versions and code digest, and what of the utterance it reads: the transcript,
+the media file, or (features that came along in a file) the utterance's id.
 """
 
 from __future__ import annotations
@@ -18,14 +19,20 @@ from pipeline.digest import canonical
 from pipeline.schema import Modality
 
 
-def inputs(table: pd.DataFrame, modality: Modality) -> Iterator[str]:
+BY_UTTERANCE = "utterance"
+"""Of an extractor's ``reads``: it looks an utterance up by its id, so equal transcripts are different inputs."""
+
+
+def inputs(table: pd.DataFrame, modality: Modality, extractor: Mapping[str, Any]) -> Iterator[str]:
     """What of each of the manifest's rows enters its fingerprint, as canonical JSON."""
+    if extractor.get("reads") == BY_UTTERANCE:
+        return (canonical({"utterance": utterance}).decode() for utterance in table["utterance"].tolist())
     return _text_inputs(table) if modality is Modality.TEXT else _media_inputs(table, modality)
 
 
 def fingerprints(table: pd.DataFrame, modality: Modality, extractor: Mapping[str, Any]) -> bytes:
     """The fingerprints of the manifest's rows, 32 bytes each, one after the other."""
-    return b"".join(_keys(inputs(table, modality), extractor))
+    return b"".join(_keys(inputs(table, modality, extractor), extractor))
 
 
 def _keys(texts: Iterable[str], extractor: Mapping[str, Any]) -> Iterator[bytes]:

@@ -93,7 +93,7 @@ class CellPlan:
         part = self.parts[modality]
         table = self.manifest.table.iloc[list(part.pending)]
         keys = fingerprints(table, modality, self.extractors[modality]).hex()
-        columns = zip(table["utterance"].tolist(), inputs(table, modality), part.states, part.whys, strict=True)
+        columns = zip(table["utterance"].tolist(), inputs(table, modality, self.extractors[modality]), part.states, part.whys, strict=True)
         return [
             PlannedCell(utterance, modality, keys[64 * at : 64 * at + 64], input_, state, why)
             for at, (utterance, input_, state, why) in enumerate(columns)
@@ -202,7 +202,8 @@ def _changes(
     utterances = table["utterance"].tolist()
     before = store.records(corpus, utterances, modality)
     found = []
-    for utterance, input_ in zip(utterances, inputs(table, modality) if before else [""] * len(table), strict=True):
+    now = inputs(table, modality, extractor) if before else [""] * len(table)
+    for utterance, input_ in zip(utterances, now, strict=True):
         record = before.get(utterance)
         found.append(difference(record.extractor, record.input, extractor, json.loads(input_)) if record else "")
     return found

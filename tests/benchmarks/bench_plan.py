@@ -59,7 +59,7 @@ def fill(mine: Project, manifest: Manifest) -> None:
     for modality in Modality:
         extractor = cells.description(cells.extractor(mine, modality))
         keys = fingerprints(manifest.table, modality, extractor).hex()
-        rows = zip(manifest.table["utterance"].tolist(), inputs(manifest.table, modality), strict=True)
+        rows = zip(manifest.table["utterance"].tolist(), inputs(manifest.table, modality, extractor), strict=True)
         kept = [Cell(keys[64 * n : 64 * n + 64], name, Status.OK, text, vector) for n, (name, text) in enumerate(rows)]
         for start in range(0, len(kept), SHARD):
             store.commit(Origin("meld", modality, extractor, "r", "2026-01-01", 1.0), kept[start : start + SHARD])

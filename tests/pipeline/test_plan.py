@@ -159,6 +159,16 @@ def test_another_extractor_under_the_same_modality_is_named():
     assert difference(TEXT, {}, other, {}) == "extractor extractors.text -> extractors.imported"
 
 
+def test_what_is_looked_up_by_utterance_is_never_shared_between_equal_transcripts(done):
+    imported = TEXT | {"name": "extractors.imported", "reads": "utterance"}
+    plan = plan_cells(manifest(), {Modality.TEXT: imported}, done)
+    assert len(set(plan.fingerprints(Modality.TEXT))) == 3
+    assert [json.loads(cell.input)["utterance"] for cell in plan.pending(Modality.TEXT)] == [
+        "train/dia0_utt0", "train/dia0_utt1", "train/dia0_utt2",
+    ]  # fmt: skip
+    assert plan.reasons() == ["text: 3 taken from a feature file now"]
+
+
 def test_orphans_are_counted(done):
     two = manifest(("Yes.", "No."), media=("one", "two"))
     assert plan_cells(two, ALL, done).counts()["visual"][State.ORPHANED] == 1
