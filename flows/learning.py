@@ -14,7 +14,7 @@ from flows import cells
 from flows.corpus import kept
 from flows.project import Project
 from flows.workspace import Workspace
-from model.run import METRICS, REPORT, TRAINED, seed_folder
+from model.run import METRICS, PREDICTIONS, REPORT, is_finished, seed_folder
 from pipeline.atomic import write_whole
 from pipeline.digest import code_digests, digest
 from pipeline.manifest import Manifest
@@ -53,12 +53,13 @@ class Run:
     @property
     def trained(self) -> bool:
         """Whether every seed is trained."""
-        return all((seed_folder(self.folder, seed) / TRAINED).exists() for seed in self.inputs["seeds"])
+        return all(is_finished(seed_folder(self.folder, seed)) for seed in self.inputs["seeds"])
 
     @property
     def evaluated(self) -> bool:
-        """Whether the test split was scored, by the code as it is now."""
-        return _read(self.folder / _EVALUATED).get("code") == _evaluation_code()
+        """Whether the test split was scored, by the code as it is now, and all that came of it is still there."""
+        there = bool(self.metrics()) and (self.folder / PREDICTIONS).exists() and self.report.exists()
+        return there and _read(self.folder / _EVALUATED).get("code") == _evaluation_code()
 
     @property
     def report(self) -> Path:

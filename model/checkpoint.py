@@ -16,12 +16,13 @@ from model.bigfusion import BigFusion
 from model.config import ModelSettings, TrainSettings
 from model.data import Data, true_labels
 from model.files import Record, read_record, write_record
+from model.run import CHECKPOINT
 from model.tensors import read_tensors, write_tensors
 from pipeline.errors import TrainingError
 from pipeline.schema import Split
 
 FORMAT = 1
-TENSORS, FACTS = "checkpoint.safetensors", "checkpoint.json"
+TENSORS, FACTS = CHECKPOINT
 
 
 class SplitSize(Record):

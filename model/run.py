@@ -19,6 +19,7 @@ from model.files import Record
 from pipeline.errors import TrainingError
 
 HISTORY, TEST_EPOCHS, TRAINED = "history.jsonl", "test-epochs.safetensors", "trained.json"
+CHECKPOINT = ("checkpoint.safetensors", "checkpoint.json")
 PREDICTIONS, METRICS, REPORT = "predictions.parquet", "metrics.json", "report.html"
 
 
@@ -73,6 +74,11 @@ def seed_folder(run: Path, seed: int) -> Path:
     return run / f"seed-{seed}"
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether a seed is trained, and what its training was for is still there."""
+    return all((folder / name).exists() for name in (TRAINED, HISTORY, *CHECKPOINT))
+
+
 def finished_seeds(run: Path, seeds: Sequence[int] | None = None) -> list[Path]:
     """Folders of ``seeds`` (none: of all that the run holds), in the seeds' order, all finished.
 
@@ -86,8 +92,8 @@ def finished_seeds(run: Path, seeds: Sequence[int] | None = None) -> list[Path]:
         raise TrainingError(f"{run}: expected trained seeds (seed-0, ...), found none; train the run first")
     folders = [seed_folder(run, seed) for seed in seeds]
     for folder in folders:
-        if not (folder / TRAINED).exists():
-            found = "one that was interrupted" if folder.exists() else "none"
+        if not is_finished(folder):
+            found = "one that was interrupted or lost a file" if folder.exists() else "none"
             raise TrainingError(f"{folder}: expected a finished seed, found {found}; run the training again")
     return folders
 

@@ -28,7 +28,7 @@ from model.neurons import examine
 from model.optimise import Optimisation
 from model.predict import choose_device, predict
 from model.resume import STATE, Progress, restore_state, save_state
-from model.run import HISTORY, TEST_EPOCHS, TRAINED, Epoch, Trained
+from model.run import HISTORY, TEST_EPOCHS, TRAINED, Epoch, Trained, is_finished
 from model.seed import deterministic, seed_everything
 from model.tensors import write_tensors
 from pipeline.digest import digest
@@ -45,7 +45,7 @@ def train(
 ) -> Trained:
     """Train one seed in ``folder`` (a run's ``seed-K``), or go on where an earlier call was interrupted.
 
-    A finished seed is returned as it is. ``progress`` is called after each epoch, once all of it is on disk.
+    A finished seed is returned as it is; one that has lost a file since is trained again. ``progress`` is called after each epoch, once all of it is on disk.
 
     Raises:
         TrainingError: the data cannot be trained on, the folder holds another run, or the loss is no longer finite.
@@ -55,7 +55,10 @@ def train(
     facts = checkpoint.data_facts(data)
     run = _run_digest(facts, model_settings, train_settings, seed)
     if (folder / TRAINED).exists():
-        return _finished(folder, run)
+        finished = _finished(folder, run)
+        if is_finished(folder):
+            return finished
+        (folder / TRAINED).unlink()
     for leftover in folder.glob(".*.tmp"):  # of a kill in the middle of a write
         leftover.unlink()
     with deterministic(train_settings.threads):

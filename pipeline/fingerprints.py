@@ -18,7 +18,6 @@ import pandas as pd
 from pipeline.digest import canonical
 from pipeline.schema import Modality
 
-
 BY_UTTERANCE = "utterance"
 """Of an extractor's ``reads``: it looks an utterance up by its id, so equal transcripts are different inputs."""
 

@@ -93,7 +93,13 @@ class CellPlan:
         part = self.parts[modality]
         table = self.manifest.table.iloc[list(part.pending)]
         keys = fingerprints(table, modality, self.extractors[modality]).hex()
-        columns = zip(table["utterance"].tolist(), inputs(table, modality, self.extractors[modality]), part.states, part.whys, strict=True)
+        columns = zip(
+            table["utterance"].tolist(),
+            inputs(table, modality, self.extractors[modality]),
+            part.states,
+            part.whys,
+            strict=True,
+        )
         return [
             PlannedCell(utterance, modality, keys[64 * at : 64 * at + 64], input_, state, why)
             for at, (utterance, input_, state, why) in enumerate(columns)

@@ -38,7 +38,9 @@ def stored(config) -> dict:
     assert planned.pending_count == 0
     store = Workspace(project).store()
     try:
-        return {modality: store.read(modality, planned.fingerprints(modality)).values for modality in planned.modalities}
+        return {
+            modality: store.read(modality, planned.fingerprints(modality)).values for modality in planned.modalities
+        }
     finally:
         store.close()
 

@@ -192,6 +192,20 @@ def test_failures_are_tried_again_on_request_only(place):
     assert len(place.shards()) > len(before)
 
 
+def test_what_was_lost_of_a_run_is_made_again(place):
+    (run,) = (place.folder / "work/runs").iterdir()
+    for lost in ("metrics.json", "predictions.parquet", "report.html"):
+        (run / lost).rename(place.folder / lost)
+        assert answer(place, "plan", code=2)["stages"]["evaluate"]["pending"], lost
+        (place.folder / lost).rename(run / lost)
+    assert answer(place, "plan")["pending"] == 0
+    (run / "seed-1/checkpoint.safetensors").unlink()
+    (run / "metrics.json").unlink()
+    assert answer(place, "plan", code=2)["stages"]["train"]["pending"]
+    assert len(answer(place, "run")["seeds"]) == 2
+    assert answer(place, "plan")["pending"] == 0
+
+
 def test_the_manifest_of_the_workspace_is_a_manifest(place):
     manifest = Manifest.read(place.folder / "work/manifest.parquet")
     assert manifest.corpus == "meld"

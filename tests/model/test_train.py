@@ -22,7 +22,17 @@ from model.events import FOLDER
 from model.neurons import examine
 from model.optimise import Optimisation, batches, learning_rate
 from model.resume import STATE, Progress
-from model.run import HISTORY, TEST_EPOCHS, TRAINED, Epoch, Trained, finished_seeds, read_history, seed_folder
+from model.run import (
+    CHECKPOINT,
+    HISTORY,
+    TEST_EPOCHS,
+    TRAINED,
+    Epoch,
+    Trained,
+    finished_seeds,
+    read_history,
+    seed_folder,
+)
 from model.tensors import read_tensors
 from model.train import train
 from pipeline.errors import TrainingError
@@ -322,6 +332,18 @@ def test_batches_hold_every_dialogue_once_in_the_seeds_order() -> None:
     assert lengths(0, 1) != lengths(1, 1)
 
 
+@pytest.mark.parametrize("lost", [*CHECKPOINT, HISTORY])
+def test_a_finished_seed_that_lost_a_file_is_trained_again(tmp_path: Path, lost: str) -> None:
+    folder = seed_folder(tmp_path, 0)
+    run_seed(folder, epochs=2)
+    before = contents(folder)
+    (folder / lost).unlink()
+    with pytest.raises(TrainingError, match="lost a file"):
+        finished_seeds(tmp_path)
+    run_seed(folder, epochs=2)
+    assert contents(folder) == before
+
+
 def test_unfinished_seeds_are_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="expected trained seeds"):
         finished_seeds(tmp_path)
@@ -332,5 +354,7 @@ def test_unfinished_seeds_are_named(tmp_path: Path) -> None:
         finished_seeds(tmp_path, [2, 3])
     with pytest.raises(KilledError):
         train(small_data(), small_model(), small_training(), 3, seed_folder(tmp_path, 3), kill_after(1))
-    with pytest.raises(TrainingError, match="seed-3: expected a finished seed, found one that was interrupted"):
+    with pytest.raises(
+        TrainingError, match="seed-3: expected a finished seed, found one that was interrupted or lost a file"
+    ):
         finished_seeds(tmp_path)
