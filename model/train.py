@@ -45,7 +45,8 @@ def train(
 ) -> Trained:
     """Train one seed in ``folder`` (a run's ``seed-K``), or go on where an earlier call was interrupted.
 
-    A finished seed is returned as it is; one that has lost a file since is trained again. ``progress`` is called after each epoch, once all of it is on disk.
+    A finished seed is returned as it is; one that has lost a file since is trained again. ``progress`` is called after
+    each epoch, once all of it is on disk.
 
     Raises:
         TrainingError: the data cannot be trained on, the folder holds another run, or the loss is no longer finite.
