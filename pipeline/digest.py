@@ -10,20 +10,33 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import logging
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+log = logging.getLogger("bigfusion")
+
+R = TypeVar("R")
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGES = ("pipeline", "extractors", "model", "flows")
 
 SETTLED_NS = 2_000_000_000
 """A file modified this shortly before it was hashed may change again within its timestamp: it is hashed once more."""
+
+_REMEMBER_SECONDS = 5.0
+_UNUSABLE = {
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
+}  # fmt: skip
+"""What SQLite says of a place that cannot be used; else the file is not what was written."""
 
 
 def canonical(value: Any) -> bytes:
@@ -51,31 +64,31 @@ def file_sha256(path: Path) -> str:
 class FileDigests:
     """SHA-256 of files, with a cache by (path, size, mtime, ctime, inode) in one SQLite file.
 
-    ``touch`` costs one more reading and changes no digest. ``cache=None`` remembers within this object alone.
+    ``touch`` costs one more reading and changes no digest. ``cache=None`` remembers within this object alone. A cache
+    that is damaged is begun anew, one that cannot be used (full disk, no rights) is done without; a warning says so.
     """
 
     def __init__(self, cache: Path | None = None, threads: int = 2) -> None:
         self._threads = threads
+        self._cache = cache
         if cache is not None:
             cache.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(cache or ":memory:", timeout=60, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=OFF")  # a lost cache costs a reading, nothing else
-        self._database.execute(
-            "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stat TEXT, sha256 TEXT) WITHOUT ROWID"
-        )
+        try:
+            self._database = _database(cache)
+        except sqlite3.DatabaseError as error:
+            self._mend(error)
 
     def of(self, paths: Iterable[Path], progress: Callable[[int], None] = lambda done: None) -> dict[Path, str]:
         """Digest by path, for those of ``paths`` that are files. ``progress(n)`` is called as n more are known."""
         stats = {path: stat for path in dict.fromkeys(paths) if (stat := _stat(path)) is not None}
-        known = self._remembered(stats)
+        known = self._mended(lambda: self._remembered(stats))
         progress(len(known))
         unknown = [path for path in stats if path not in known]
-        with ThreadPoolExecutor(self._threads) as pool:  # hashlib releases the GIL
+        with self._remembering() as remember, ThreadPoolExecutor(self._threads) as pool:  # hashlib releases the GIL
             for path, sha256 in zip(unknown, pool.map(file_sha256, unknown), strict=True):
                 known[path] = sha256
+                remember(path, stats[path], sha256)
                 progress(1)
-        self._remember({path: (stats[path], known[path]) for path in unknown})
         return {path: known[path] for path in stats}
 
     def one(self, path: Path) -> str:
@@ -88,6 +101,47 @@ class FileDigests:
         if path not in found:
             raise FileNotFoundError(path)
         return found[path]
+
+    @contextmanager
+    def _remembering(self) -> Iterator[Callable[[Path, os.stat_result, str], None]]:
+        """What is hashed in this block is written down every few seconds: an interrupted command loses little."""
+        waiting: dict[Path, tuple[os.stat_result, str]] = {}
+        written = time.monotonic()
+
+        def write() -> None:
+            self._mended(lambda: self._remember(waiting))
+            waiting.clear()
+
+        def remember(path: Path, stat: os.stat_result, sha256: str) -> None:
+            nonlocal written
+            waiting[path] = stat, sha256
+            if time.monotonic() - written > _REMEMBER_SECONDS:
+                write()
+                written = time.monotonic()
+
+        try:
+            yield remember
+        finally:
+            write()
+
+    def _mended(self, work: Callable[[], R]) -> R:
+        try:
+            return work()
+        except sqlite3.DatabaseError as error:
+            self._mend(error)
+            return work()
+
+    def _mend(self, error: sqlite3.DatabaseError) -> None:
+        """Go on with an empty cache: in place of a damaged one, in memory where the file cannot be used."""
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+        if code & 0xFF in _UNUSABLE:
+            log.warning("%s: cannot be used (%s): the next command reads all files again", self._cache, error)
+            self._database = _database(None)
+        else:
+            log.warning("%s: not a readable cache (%s): begun anew, files are read once more", self._cache, error)
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self._cache}{suffix}").unlink(missing_ok=True)
+            self._database = _database(self._cache)
 
     def _remembered(self, stats: Mapping[Path, os.stat_result]) -> dict[Path, str]:
         if len(stats) > 500:  # one pass over the table beats many look-ups
@@ -112,6 +166,14 @@ class FileDigests:
         ]
         with self._database:
             self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
+
+
+def _database(cache: Path | None) -> sqlite3.Connection:
+    database = sqlite3.connect(cache or ":memory:", timeout=60, check_same_thread=False)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=OFF")  # a lost cache costs a reading, nothing else
+    database.execute("CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stat TEXT, sha256 TEXT) WITHOUT ROWID")
+    return database
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -84,6 +84,65 @@ def test_a_file_that_was_just_written_is_not_trusted_to_stay(tmp_path, counted):
     assert counted == [clip, clip]
 
 
+@pytest.mark.parametrize("content", [b"not a database" * 100, b"", b"SQLite format 3\x00" + b"\xff" * 4096])
+def test_a_damaged_cache_is_begun_anew(tmp_path, counted, content):
+    clip, cache = tmp_path / "clip.mp4", tmp_path / "cache.sqlite"
+    clip.write_bytes(b"one")
+    settle(clip)
+    cache.write_bytes(content)
+    first = d.FileDigests(cache).one(clip)
+    assert d.FileDigests(cache).one(clip) == first
+    assert counted == [clip]
+
+
+def test_a_cache_that_turns_out_to_be_damaged_in_use(tmp_path, caplog):
+    clip, cache = tmp_path / "clip.mp4", tmp_path / "cache.sqlite"
+    clip.write_bytes(b"one")
+    settle(clip)
+    digests = d.FileDigests(cache)
+    digests._database.execute("DROP TABLE files")
+    assert digests.one(clip) == d.FileDigests(cache).one(clip)
+    assert "not a readable cache" in caplog.text
+
+
+def test_a_cache_that_cannot_be_used_is_done_without(tmp_path, caplog):
+    clip, cache = tmp_path / "clip.mp4", tmp_path / "cache.sqlite"
+    clip.write_bytes(b"one")
+    cache.mkdir()
+    assert d.FileDigests(cache).one(clip) == d.FileDigests().one(clip)
+    assert "cannot be used (unable to open" in caplog.text
+
+
+def test_what_was_hashed_before_an_interrupt_is_remembered(tmp_path, counted):
+    paths = [tmp_path / f"{number}" for number in range(50)]
+    for path in paths:
+        path.write_text(path.name)
+        settle(path)
+    seen = []
+
+    def interrupt(done: int) -> None:
+        seen.append(done)
+        if sum(seen) == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        d.FileDigests(tmp_path / "cache.sqlite").of(paths, interrupt)
+    counted.clear()
+    d.FileDigests(tmp_path / "cache.sqlite").of(paths)
+    assert set(counted) == {*paths[20:]}
+
+
+def test_what_was_hashed_before_a_kill_is_remembered_but_for_the_last_seconds(tmp_path, monkeypatch):
+    monkeypatch.setattr(d, "_REMEMBER_SECONDS", -1.0)
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"one")
+    settle(clip)
+    kept = []
+    digests, other = d.FileDigests(tmp_path / "cache.sqlite"), d.FileDigests(tmp_path / "cache.sqlite")
+    digests.of([clip], lambda done: kept.append(other._remembered({clip: clip.stat()})))
+    assert list(kept[-1]) == [clip]
+
+
 def test_many_files(tmp_path, counted):
     paths = [tmp_path / f"{number}" for number in range(600)]
     for path in paths:
