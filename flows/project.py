@@ -171,7 +171,7 @@ def write_config(path: Path, preset: str, root: str | None) -> None:
         f'preset = "{preset}"\n\n'
     ) + preset_text(preset)
     if root is not None:
-        text = re.sub(r'^root = "[^"]*"', lambda _: f"root = {json.dumps(root)}", text, flags=re.MULTILINE)
+        text = re.sub(r'^root = "[^"]*"', lambda _: f"root = {_toml(root)}", text, flags=re.MULTILINE)
     _write_new(path, text)
 
 
@@ -188,8 +188,15 @@ def write_import_config(path: Path, features: Path, preset: str | None) -> None:
     _write_new(
         path,
         "# Settings of a bigfusion project on features of your own.\n"
-        f'{above}\n[corpus]\nkind = "features"\npath = {json.dumps(str(features))}\n',
+        f'{above}\n[corpus]\nkind = "features"\npath = {_toml(str(features))}\n',
     )
+
+
+def _toml(path: str) -> str:
+    """A path as a TOML string, which knows JSON's escapes but no halves of a character."""
+    if not path.isprintable():
+        raise SettingsError(f"{path!r}: expected a path of printable characters, found others; rename or link it")
+    return json.dumps(path, ensure_ascii=False)
 
 
 def _write_new(path: Path, text: str) -> None:
@@ -215,8 +222,17 @@ def _resolved(table: dict[str, Any], base: Path) -> dict[str, Any]:
         for key in keys:
             part = found.get(section)
             if isinstance(part, dict) and isinstance(part.get(key), str | Path) and part[key]:
-                part[key] = str(base / part[key])
+                part[key] = str(base / _expanded(part[key]))
     text = found.get("text")
-    if isinstance(text, dict) and isinstance(text.get("model"), str) and (base / text["model"]).is_dir():
-        text["model"] = str(base / text["model"])
+    if isinstance(text, dict) and isinstance(text.get("model"), str):
+        folder = base / _expanded(text["model"])
+        text["model"] = str(folder) if folder.is_dir() else text["model"]
     return found
+
+
+def _expanded(path: str | Path) -> Path:
+    """``~`` stands for a home folder here as in a shell, which leaves it alone within quotes."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise SettingsError(f"{path}: expected a user who has a home folder, found none; write the path out") from None

@@ -11,6 +11,8 @@ from pipeline.settings import Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
 """A part of a whole: the paper's "40 %" is 0.4."""
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What every generator takes: NumPy's are seeded with 32 bits."""
 
 
 class SpikingSettings(Settings):
@@ -112,7 +114,7 @@ class ModelSettings(Settings):
 class TrainSettings(Settings):
     """Optimisation and protocol (MODEL.md section 8). The defaults are those of the ``tuned`` presets."""
 
-    seeds: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-8, ge=0)
     batch_size: int = Field(default=8, ge=1, description="dialogues")
@@ -132,3 +134,9 @@ class TrainSettings(Settings):
     compile: bool = False
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1")
     threads: int | None = Field(default=None, ge=1, description="CPU threads; none: torch's own choice")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> TrainSettings:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds must name each seed once")
+        return self

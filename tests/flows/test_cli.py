@@ -39,6 +39,19 @@ def test_init_writes_settings_that_load_and_are_the_presets(tmp_path, preset, ca
     assert "exists already" in fails(capsys, "init", str(tmp_path / "p"), "--preset", preset)
 
 
+@pytest.mark.parametrize("root", ["~/MELD.Raw", '/tmp/😀/é \\ "x"', "relative/MELD.Raw"])
+def test_any_root_comes_back_as_it_was_meant(tmp_path, monkeypatch, root):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["init", "p", "--preset", "meld", "--root", root]) == 0
+    expected = tmp_path / "p" / root.replace("~", "/home/somebody")
+    assert load(tmp_path / "p/bigfusion.toml").corpus.root == expected
+
+
+def test_a_root_that_no_toml_can_hold_is_refused(tmp_path, capsys):
+    assert "printable characters" in fails(capsys, "init", str(tmp_path), "--preset", "meld", "--root", "/x\udcff")
+
+
 def test_layers_of_settings(tmp_path):
     config = tmp_path / "bigfusion.toml"
     config.write_text('preset = "meld"\n[corpus]\nroot = "x"\n[train]\nepochs = 3\n')
@@ -54,6 +67,10 @@ def test_layers_of_settings(tmp_path):
     [
         ("train.epoch=3", "unknown key train.epoch"),
         ("train.epochs=many", "train.epochs: .* found 'many'"),
+        ("train.seeds=[-1]", "train.seeds.0: .* found -1"),
+        ("train.seeds=[1099511627776]", "train.seeds.0: "),
+        ("train.seeds=[0, 0, 0]", "seeds must name each seed once"),
+        ("corpus.root='~nobody-has-this-name/x'", "expected a user who has a home folder"),
         ("train.epochs", "expected key=value"),
         ("model.heads=3", "width must be a multiple of heads"),
         ("corpus.kind=savee", "corpus"),
