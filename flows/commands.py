@@ -190,6 +190,11 @@ def import_features(options: Options) -> Answer:
     if not config.exists():
         project.write_import_config(config, source, options.preset)
     mine = project.load(config, None, options.settings)
+    if not isinstance(mine.corpus, FeatureSettings) or mine.corpus.path.resolve() != source:
+        raise SettingsError(
+            f"{config}: expected a project on {source}, found one on another corpus; name another folder:"
+            f" `bigfusion import {options.target} DIR`, or set corpus.path in it"
+        )
     with Workspace(mine).exclusive():
         manifest = corpus.ingest(mine).manifest
         planned = cells.plan(mine, manifest)

@@ -53,3 +53,17 @@ def test_equal_sentences_keep_their_own_features(tmp_path, capsys, monkeypatch):
     found = stored(tmp_path / "mine/bigfusion.toml")
     for modality in Modality:
         np.testing.assert_array_equal(found[modality], expected.features[modality])
+
+
+def test_another_file_is_not_taken_for_the_projects_own(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("mine", "other")):
+        save(tmp_path / f"{name}.pkl", seed)
+    assert cli.main(["import", "mine.pkl", "project"]) == 0
+    before = stored(tmp_path / "project/bigfusion.toml")
+    capsys.readouterr()
+    assert cli.main(["import", "other.pkl", "project"]) == 1
+    assert "found one on another corpus; name another folder" in capsys.readouterr().err
+    for modality, values in stored(tmp_path / "project/bigfusion.toml").items():
+        np.testing.assert_array_equal(values, before[modality])
+    assert cli.main(["import", "mine.pkl", "project"]) == 0
