@@ -1,7 +1,7 @@
 """The command line: ``bigfusion COMMAND``. Results go to standard output, everything else to standard error.
 
 Exit codes: 0 done; 2 (``plan``) work is pending; 3 (``fsck``) damage was found; 1 an error, in one line (``--debug``
-shows its traceback).
+shows its traceback); 130 and 143 stopped by Ctrl-C or SIGTERM, with all that is finished kept.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from flows import commands, commands_production, store_commands
@@ -21,6 +25,7 @@ from flows.faces import evaluate_faces, train_faces
 from flows.finetuning import finetune_text
 from flows.options import Answer, Options
 from flows.quarantine import quarantine
+from pipeline.digest import PACKAGES
 from pipeline.errors import BigFusionError
 
 log = logging.getLogger("bigfusion")
@@ -44,12 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = Options(**{name: value for name, value in vars(given).items() if name in known})
     try:
         command: Command = given.command
-        answer = command(options)
+        with _terminable():
+            answer = command(options)
         print(json.dumps(answer.data, indent=2, ensure_ascii=False) if given.json else answer.text)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("interrupted; what is finished is kept, the same command goes on from there", file=sys.stderr)
-        return 1
+    except KeyboardInterrupt as stopped:
+        terminated = isinstance(stopped, _TerminatedError)
+        what = "terminated" if terminated else "interrupted"
+        print(f"{what}; what is finished is kept, the same command goes on from there", file=sys.stderr)
+        return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
     except BrokenPipeError:  # nobody reads on; what is still in the buffer must not be written at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return answer.code
@@ -58,7 +66,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"bigfusion: {_one_line(error)}", file=sys.stderr)
         return 1
+    except ImportError as error:
+        remedy = _remedy(error)
+        if given.debug or remedy is None:
+            raise
+        print(f"bigfusion: {_one_line(error)}; {remedy}", file=sys.stderr)
+        return 1
     return answer.code
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM, as a batch system or a container's stop sends it: to be unwound as Ctrl-C is."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Unwind on SIGTERM: temporary files go, locks are let go, and at exit Prefect ends the server that it began."""
+
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
+        raise _TerminatedError
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _remedy(error: ImportError) -> str | None:
+    """What brings a library that this machine lacks; none where the import itself is wrong."""
+    if ".so" in str(error):
+        return "install that system library (OpenCV's come with `apt install libgl1 libglib2.0-0`)"
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] not in PACKAGES:
+        return "install the project's dependencies (`make`, or `pip install -e .`)"
+    return None
 
 
 def _seeds(text: str) -> int:

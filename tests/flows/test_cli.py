@@ -1,8 +1,11 @@
 """The command line as a stranger meets it: settings, JSON, errors in one line."""
 
 import json
+import os
 import pickle
 import re
+import signal
+import time
 
 import numpy as np
 import pandas as pd
@@ -108,6 +111,49 @@ def test_usage_errors_are_one_line_and_code_1(arguments, capsys):
 def test_debug_shows_the_traceback(tmp_path):
     with pytest.raises(SettingsError):
         cli.main(["plan", "--config", str(tmp_path / "absent.toml"), "--debug"])
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_unwinds_the_command(tmp_path, capsys, monkeypatch, number, code):
+    unwound = []
+
+    def stopped(options):
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        finally:
+            unwound.append(number)
+
+    monkeypatch.setattr("flows.commands.status", stopped)
+    before = signal.getsignal(signal.SIGTERM)
+    assert cli.main(["status"]) == code
+    assert "what is finished is kept" in capsys.readouterr().err
+    assert unwound == [number]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ImportError("libGL.so.1: cannot open shared object file"), "apt install libgl1"),
+        (ModuleNotFoundError("No module named 'cv2'", name="cv2"), "install the project's dependencies"),
+    ],
+)
+def test_a_library_that_is_not_there_is_one_line(capsys, monkeypatch, error, expected):
+    def lacking(options):
+        raise error
+
+    monkeypatch.setattr("flows.commands.status", lacking)
+    assert expected in fails(capsys, "status")
+
+
+def test_a_wrong_import_of_our_own_is_a_bug(monkeypatch):
+    def wrong(options):
+        raise ImportError("cannot import name 'x' from 'flows.cells'")
+
+    monkeypatch.setattr("flows.commands.status", wrong)
+    with pytest.raises(ImportError):
+        cli.main(["status"])
 
 
 def test_help_names_every_command(capsys):

@@ -7,8 +7,9 @@ import re
 import pandas as pd
 import pytest
 from small_project import CONFIG
+from test_cli import features
 
-from flows import cells, corpus
+from flows import cells, cli, corpus
 from flows.project import load
 from pipeline.demo import EXPECTED
 from pipeline.demo.build import build
@@ -238,6 +239,33 @@ def test_a_killed_command_leaves_nothing_behind_and_the_next_one_goes_on(tmp_pat
     assert second.returncode == 0, second.stderr
     assert "0 cells to extract" in second.stderr
     assert "was interrupted and goes on" in second.stderr
+    assert not _processes(home)
+
+
+@pytest.mark.slow
+def test_a_terminated_command_ends_its_server(tmp_path):
+    """SIGTERM in the middle of training, as Slurm and docker send it: no process is left, and nothing was lost."""
+    import subprocess
+    import sys
+    import time
+
+    features(tmp_path)
+    assert cli.main(["import", str(tmp_path / "mine.parquet"), str(tmp_path / "mine")]) == 0
+    settings = ["train.epochs=100000", "train.patience=100000", "model.modalities=['text']", "model.width=16"]
+    command = [sys.executable, "-m", "flows.cli", "run", "--config", str(tmp_path / "mine/bigfusion.toml")]
+    command += [part for setting in settings for part in ("--set", setting)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob("mine/work/runs/*/seed-0/resume.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    home = f"PREFECT_HOME={(tmp_path / 'mine/work/prefect').resolve()}"
+    assert _processes(home)
+    process.terminate()
+    _, shown = process.communicate(timeout=120)
+    assert process.returncode == 143, shown
+    assert "Traceback" not in shown
+    assert shown.strip().endswith("the same command goes on from there")
     assert not _processes(home)
 
 
