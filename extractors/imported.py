@@ -11,6 +11,7 @@ from pathlib import Path
 
 from extractors.base import ExtractorSpec, Failure, Feature, Outcome
 from extractors.files import Sha256, sha256_of
+from pipeline.errors import ExtractionError
 from pipeline.importers import ImportedFeatures, read_features
 from pipeline.schema import Modality, Status, Utterance
 
@@ -39,7 +40,10 @@ class ImportedExtractor:
 
     @cached_property
     def _features(self) -> ImportedFeatures:
-        return read_features(self._path)
+        found = read_features(self._path)
+        if self._sha256(self._path) != self.spec.weights["file"]:
+            raise ExtractionError(f"{self._path}: expected the file that was planned, found it changed; run again")
+        return found
 
     @cached_property
     def _rows(self) -> dict[str, int]:

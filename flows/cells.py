@@ -49,10 +49,30 @@ def modalities(project: Project) -> tuple[Modality, ...]:
     return tuple(modality for modality in Modality if modality in project.model.modalities)
 
 
-@cache
-def extractor_of(project_json: str, modality: Modality) -> Extractor:
-    """The extractor of a modality under a project's settings, loaded once a process."""
-    project = Project.model_validate_json(project_json)
+_kept: dict[tuple[str, Modality], Extractor] = {}
+
+
+def extractor(project: Project, modality: Modality) -> Extractor:
+    """The extractor of a modality under the project's settings: made once a process, and again where a plan found that
+    a file which it depends on has changed.
+
+    Raises:
+        ExtractionError: its weights or its engine are not there.
+    """
+    key = (project.model_dump_json(), modality)
+    if key not in _kept:
+        _kept[key] = _made(project, modality)
+    return _kept[key]
+
+
+def _renewed(project: Project, modality: Modality) -> Extractor:
+    made = _made(project, modality)
+    if extractor(project, modality).spec != made.spec:
+        _kept[project.model_dump_json(), modality] = made
+    return extractor(project, modality)
+
+
+def _made(project: Project, modality: Modality) -> Extractor:
     sha256 = Workspace(project).digests().one
     if project.corpus.kind == "features":
         return ImportedExtractor(project.corpus.path, modality, sha256)
@@ -63,15 +83,6 @@ def extractor_of(project_json: str, modality: Modality) -> Extractor:
             return AudioExtractor(project.audio)
         case Modality.VISUAL:
             return VisualExtractor(project.visual, sha256)
-
-
-def extractor(project: Project, modality: Modality) -> Extractor:
-    """The extractor of a modality under the project's settings.
-
-    Raises:
-        ExtractionError: its weights or its engine are not there.
-    """
-    return extractor_of(project.model_dump_json(), modality)
 
 
 def description(maker: Extractor) -> dict[str, Any]:
@@ -94,7 +105,7 @@ def notes(project: Project) -> list[str]:
 
 def plan(project: Project, manifest: Manifest, retry_failed: bool = False) -> CellPlan:
     """Which cells of ``manifest`` are done, failed, new or changed under the project's extractors."""
-    descriptions = {modality: description(extractor(project, modality)) for modality in modalities(project)}
+    descriptions = {modality: description(_renewed(project, modality)) for modality in modalities(project)}
     return plan_cells(manifest, descriptions, Workspace(project).store(), retry_failed)
 
 

@@ -3,10 +3,12 @@
 import pickle
 
 import numpy as np
+import pytest
 
 from flows import cells, cli, corpus
 from flows.project import load
 from flows.workspace import Workspace
+from pipeline.errors import ExtractionError
 from pipeline.importers import read_features
 from pipeline.schema import Modality
 
@@ -67,3 +69,20 @@ def test_another_file_is_not_taken_for_the_projects_own(tmp_path, capsys, monkey
     for modality, values in stored(tmp_path / "project/bigfusion.toml").items():
         np.testing.assert_array_equal(values, before[modality])
     assert cli.main(["import", "mine.pkl", "project"]) == 0
+
+
+def test_a_replaced_file_is_seen_within_one_process(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "mine.pkl")
+    assert cli.main(["import", "mine.pkl"]) == 0
+    project = load(tmp_path / "mine/bigfusion.toml")
+    save(tmp_path / "mine.pkl", seed=1)
+    planned = cells.plan(project, corpus.kept(project))
+    assert planned.pending_count == 3 * 16
+    save(tmp_path / "mine.pkl", seed=2)
+    with pytest.raises(ExtractionError, match="expected the file that was planned"):
+        cells.extract_chunk(project, planned.manifest, planned.pending(Modality.TEXT), "run")
+    assert cli.main(["import", "mine.pkl"]) == 0
+    expected = read_features(tmp_path / "mine.pkl")
+    for modality, values in stored(tmp_path / "mine/bigfusion.toml").items():
+        np.testing.assert_array_equal(values, expected.features[modality])
