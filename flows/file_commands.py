@@ -10,12 +10,14 @@ from flows import cells, file_runs, show
 from flows.file_runs import Scored
 from flows.options import Answer, Options
 from flows.project import load_learning
+from flows.reporting import ablations_in
 from flows.workspace import relative
 from model.compare import Difference
 from model.compare import compare as comparing
 from model.report import ReportContext, table, write_report
 from model.run import PREDICTIONS
 from pipeline.errors import SettingsError, TrainingError
+from pipeline.labels import IEMOCAP, MELD
 
 HEADLINE = ("weighted_f1", "accuracy", "macro_f1", "ece")
 
@@ -36,7 +38,15 @@ def evaluate(options: Options) -> Answer:
     if options.features is None or options.run is None:
         raise SettingsError("evaluate: --features and --run go together: bigfusion evaluate --features FILE --run RUN")
     scored = file_runs.evaluate(options.features, options.run)
-    context = ReportContext(corpus=options.features.stem, created=datetime.now(UTC), versions=cells.versions())
+    seen = f"{scored.seen} of these dialogues were trained or validated on: their scores are no test."
+    context = ReportContext(
+        corpus={IEMOCAP: "iemocap", MELD: "meld"}.get(scored.metrics.labels, options.features.stem),
+        created=datetime.now(UTC),
+        notes=(seen,) if scored.seen else (),
+        fingerprints={"scored dialogues": scored.digest},
+        versions=cells.versions(),
+        ablations=ablations_in(options.run / "reproduction"),
+    )
     report = write_report(options.run, context, scored.folder)
     text = f"{table(scored.folder)}\n\nscores    {relative(scored.folder)}\nreport    {relative(report)}"
     return Answer(text, as_json(scored, options.features, options.run, report))

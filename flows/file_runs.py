@@ -43,6 +43,7 @@ class Scored:
     metrics: Metrics
     folder: Path
     seen: int
+    digest: str
 
 
 def train(features: Path, out: Path, learning: Learning) -> list[int]:
@@ -121,7 +122,7 @@ def evaluate(features: Path, run: Path, device: str = "auto") -> Scored:
     if seen:
         log.warning("evaluate: %d of %d dialogues were trained or validated on: not a test", seen, len(scored))
     seeds = [int(one.name.removeprefix("seed-")) for one in folders]
-    return Scored(score(run, data, seeds, device, out=folder), folder, seen)
+    return Scored(score(run, data, seeds, device, out=folder), folder, seen, data.digest())
 
 
 def _with_modalities_of(found: ImportedFeatures, model: ModelSettings) -> ModelSettings:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from flows import cells
 from flows.learning import Run
 from flows.project import Project
+from model.files import read_json
 from model.report.material import Line, ReportContext
 from model.report.page import write_report
 from pipeline.digest import digest
 from pipeline.manifest import Manifest
 from pipeline.plan import CellPlan, State
 from pipeline.schema import Status
+
+
+def ablations_in(folder: Path) -> dict[str, Any] | None:
+    """What ``bigfusion reproduce --table 4`` left in a folder."""
+    path = folder / "table-4.json"
+    return read_json(path) if path.exists() else None
 
 
 def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> Path:
@@ -41,5 +49,6 @@ def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> 
         },
         versions=cells.versions(),
         lines=lines,
+        ablations=ablations_in(project.work / "reproduction"),
     )
     return write_report(run.folder, context)

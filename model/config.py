@@ -132,6 +132,7 @@ class TrainSettings(Settings):
     )
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
+    processes: int = Field(default=1, ge=1, description="one a GPU (cuda:0, cuda:1, ...); each batch is shared out")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1")
     threads: int | None = Field(default=None, ge=1, description="CPU threads; none: torch's own choice")
 

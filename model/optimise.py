@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -11,10 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from model.batch import UNLABELLED, Batch, Dialogue, collate
+from model.batch import UNLABELLED, Dialogue, collate
 from model.bigfusion import BigFusion, loss
 from model.config import TrainSettings
+from model.distributed import ALONE, Rank
 from model.run import Steps
+from model.seed import seed_everything
 from pipeline.errors import TrainingError
 
 
@@ -28,15 +31,15 @@ def learning_rate(settings: TrainSettings, step: int, steps: int) -> float:
     return settings.learning_rate * (steps - step) / (steps - rising)
 
 
-def batches(dialogues: Sequence[Dialogue], size: int, seed: int, epoch: int) -> Iterator[Batch]:
+def batches(dialogues: Sequence[Dialogue], size: int, seed: int, epoch: int) -> Iterator[list[Dialogue]]:
     """All dialogues in batches of ``size``, in an order that depends on seed and epoch alone."""
     order = np.random.default_rng((seed, epoch)).permutation(len(dialogues))
     for start in range(0, len(order), size):
-        yield collate([dialogues[index] for index in order[start : start + size]])
+        yield [dialogues[index] for index in order[start : start + size]]
 
 
 class Optimisation:
-    """A network, its optimizer and the training dialogues, on one device.
+    """A network, its optimizer and the training dialogues, on one device; ``rank`` shares the batches out.
 
     ``scored`` is the network that is scored and kept: one whose weights are the running average of the trained one's
     (``settings.average``), or the trained one itself.
@@ -51,6 +54,7 @@ class Optimisation:
         dialogues: Sequence[Dialogue],
         settings: TrainSettings,
         seed: int,
+        rank: Rank = ALONE,
     ) -> None:
         self.network = network
         self.scored = copy.deepcopy(network) if settings.average else network
@@ -61,6 +65,7 @@ class Optimisation:
         self._steps = -(-len(self._dialogues) // settings.batch_size)
         self._forward = torch.compile(network, dynamic=True) if settings.compile else network
         self._settings, self._contrast, self._seed = settings, network.settings.contrast, seed
+        self._rank = rank
         self._device = next(network.parameters()).device
 
     @property
@@ -75,15 +80,17 @@ class Optimisation:
         Raises:
             TrainingError: the loss is not finite.
         """
+        if not self._rank.alone:  # each draws noise and dropout of its own, the same after a resume
+            seed_everything((self._seed * 1_000_003 + number) * 1_009 + self._rank.index)
         self.network.train()
         sums: dict[str, float] = defaultdict(float)
         rates: dict[str, float] = defaultdict(float)
         rate, total = 0.0, 0
-        for index, batch in enumerate(batches(self._dialogues, self._settings.batch_size, self._seed, number)):
+        for index, chosen in enumerate(batches(self._dialogues, self._settings.batch_size, self._seed, number)):
             step = (number - 1) * self._steps + index
             rate = learning_rate(self._settings, step, self._settings.epochs * self._steps)
-            labelled = int((batch.labels != UNLABELLED).sum())
-            parts, fired = self._step(batch.to(self._device), rate, number)
+            labelled = _labelled(chosen)
+            parts, fired = self._step(chosen, rate, number)
             self._follow(step)
             for name, value in parts.items():
                 sums[name] += value * labelled
@@ -93,31 +100,40 @@ class Optimisation:
         means = {name: value / total for name, value in sums.items()}
         return Steps(**means, learning_rate=rate, rates={name: value / total for name, value in rates.items()})
 
-    def _step(self, batch: Batch, rate: float, epoch: int) -> tuple[dict[str, float], dict[str, float]]:
-        """One gradient step; its loss in parts and its firing rates."""
+    def _step(self, batch: list[Dialogue], rate: float, epoch: int) -> tuple[dict[str, float], dict[str, float]]:
+        """One gradient step; its loss in parts and its firing rates, over all processes."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        bfloat16 = self._settings.precision == "bfloat16"
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=bfloat16):
-            output = self._forward(batch)
-            total: Tensor = loss(output, batch, self._contrast, self._settings.smoothing)
-        if not torch.isfinite(total):
+        self.optimizer.zero_grad()
+        parts, rates = (self._rank.sum_numbers(numbers, self._device) for numbers in self._backward(batch))
+        if not math.isfinite(parts["loss"]):
             raise TrainingError(
-                f"seed {self._seed}, epoch {epoch}: expected a finite loss, found {total.item()}; "
+                f"seed {self._seed}, epoch {epoch}: expected a finite loss, found {parts['loss']}; "
                 "lower train.learning_rate or train.clip"
             )
-        self.optimizer.zero_grad()
-        torch.autograd.backward(total)
+        self._rank.sum_gradients(self.network)
         norm = clip_grad_norm_(self.network.parameters(), self._settings.clip)
         self.optimizer.step()
-        contrast = output.contrast.item()
-        parts = {
-            "loss": total.item(),
-            "cross_entropy": total.item() - self._contrast.weight * contrast,
-            "contrast": contrast,
-            "gradient_norm": norm.item(),
-        }
-        return parts, {name: float(value) for name, value in output.rates.items()}
+        return parts | {"gradient_norm": norm.item()}, rates
+
+    def _backward(self, batch: list[Dialogue]) -> tuple[dict[str, float], dict[str, float]]:
+        """Gradients of this process's share of a batch; over all processes they, loss and rates sum to the batch's."""
+        mine = self._rank.part(batch)
+        labelled = _labelled(mine) / max(_labelled(batch), 1)
+        nodes = sum(map(len, mine)) / sum(map(len, batch))
+        read = collate(mine or batch[:1]).to(self._device)  # nothing to do: something, weighed by 0
+        bfloat16 = self._settings.precision == "bfloat16"
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=bfloat16):
+            output = self._forward(read)
+            total: Tensor = loss(output, read, self._contrast, self._settings.smoothing)
+            if not self._rank.alone:
+                weighted = self._contrast.weight * output.contrast
+                total = labelled * (total - weighted) + nodes * weighted
+        torch.autograd.backward(total)
+        contrast = nodes * output.contrast.item()
+        cross_entropy = total.item() - self._contrast.weight * contrast
+        parts = {"loss": total.item(), "cross_entropy": cross_entropy, "contrast": contrast}
+        return parts, {name: nodes * float(value) for name, value in output.rates.items()}
 
     @torch.no_grad()
     def _follow(self, step: int) -> None:
@@ -126,3 +142,7 @@ class Optimisation:
             decay = min(self._settings.average, (1 + step) / (10 + step))
             for average, weight in zip(self.scored.parameters(), self.network.parameters(), strict=True):
                 average.lerp_(weight, 1 - decay)
+
+
+def _labelled(dialogues: Sequence[Dialogue]) -> int:
+    return sum(int((dialogue.labels != UNLABELLED).sum()) for dialogue in dialogues)

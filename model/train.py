@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,6 +23,7 @@ from model.bigfusion import BigFusion
 from model.checkpoint import CheckpointFacts, DataFacts
 from model.config import ModelSettings, TrainSettings
 from model.data import Data, check, true_labels, utterance_digest
+from model.distributed import Rank, device_of, processes
 from model.events import Events
 from model.files import read_record, write_file, write_record
 from model.metrics import scores
@@ -53,6 +56,7 @@ def train(
     """
     check(data, model_settings)
     device = choose_device(train_settings.device)
+    _check_processes(model_settings, train_settings, device)
     facts = checkpoint.data_facts(data)
     run = _run_digest(facts, model_settings, train_settings, seed)
     if (folder / TRAINED).exists():
@@ -62,26 +66,65 @@ def train(
         (folder / TRAINED).unlink()
     for leftover in folder.glob(".*.tmp"):  # of a kill in the middle of a write
         leftover.unlink()
-    with deterministic(train_settings.threads):
-        seed_everything(seed)
-        trainer = _Trainer(data, facts, model_settings, train_settings, seed, device)
+    job = _Job(data, facts, model_settings, train_settings, seed, device, folder, run)
+    with processes(train_settings.processes, device, _train, job) as rank:
+        return _train(rank, job, progress)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One seed's training, as every process of it is told."""
+
+    data: Data
+    facts: DataFacts
+    model: ModelSettings
+    settings: TrainSettings
+    seed: int
+    device: torch.device
+    folder: Path
+    run: str
+
+
+def _train(rank: Rank, job: _Job, progress: Callable[[Epoch], None] = lambda epoch: None) -> Trained:
+    """One process of a seed's training. The first alone scores and writes; the others follow its history."""
+    data, folder, run = job.data, job.folder, job.run
+    with deterministic(job.settings.threads):
+        seed_everything(job.seed)
+        trainer = _Trainer(data, job.facts, job.model, job.settings, job.seed, device_of(rank, job.device), rank)
         networks, optimizer = trainer.optimisation.networks, trainer.optimisation.optimizer
         done = Progress((), torch.empty(0, len(true_labels(data.test)), dtype=torch.int16))
-        if (folder / STATE).exists():
+        if rank.tell((folder / STATE).exists(), trainer.device):
             done = restore_state(folder, run, networks, optimizer)
-            trainer.publish(folder, done)  # the kill may have come between the state and the files made from it
-        with Events(folder, first=len(done.history) + 1) as events:
-            while not done.over(train_settings.epochs, train_settings.patience):
+            if rank.first:
+                trainer.publish(folder, done)  # the kill may have come between the state and the files made from it
+        with Events(folder, first=len(done.history) + 1) if rank.first else nullcontext() as events:
+            while not done.over(job.settings.epochs, job.settings.patience):
                 done = trainer.epoch(done)
-                save_state(folder, run, done, networks, optimizer)
-                trainer.publish(folder, done)
-                events.write(done.history[-1])
-                progress(done.history[-1])
-        neurons = examine(checkpoint.load(folder, device).network, data.valid, device)
-    trained = Trained(run=run, seed=seed, epochs=len(done.history), best=done.best, neurons=neurons)
+                if events is not None:
+                    save_state(folder, run, done, networks, optimizer)
+                    trainer.publish(folder, done)
+                    events.write(done.history[-1])
+                    progress(done.history[-1])
+        if not rank.first:
+            return Trained(run=run, seed=job.seed, epochs=len(done.history), best=done.best, neurons={})
+        neurons = examine(checkpoint.load(folder, trainer.device).network, data.valid, trainer.device)
+    trained = Trained(run=run, seed=job.seed, epochs=len(done.history), best=done.best, neurons=neurons)
     write_record(folder / TRAINED, trained)
     (folder / STATE).unlink()
     return trained
+
+
+def _check_processes(model_settings: ModelSettings, train_settings: TrainSettings, device: torch.device) -> None:
+    count = train_settings.processes
+    if count > 1 and device.type == "cuda" and count > torch.cuda.device_count():
+        raise TrainingError(
+            f"train.processes {count}: expected at most one a GPU, found {torch.cuda.device_count()} GPUs; lower it"
+        )
+    if count > 1 and model_settings.contrast.negatives == "batch":
+        raise TrainingError(
+            "train.processes: a batch's nodes lie in several processes and cannot be each other's negatives; "
+            "set model.contrast.negatives = 'dialogue' or train.processes = 1"
+        )
 
 
 def _run_digest(data: DataFacts, model_settings: ModelSettings, train_settings: TrainSettings, seed: int) -> str:
@@ -112,11 +155,12 @@ class _Trainer:
         train_settings: TrainSettings,
         seed: int,
         device: torch.device,
+        rank: Rank,
     ) -> None:
-        self.data, self.batch_size, self.device = data, train_settings.batch_size, device
+        self.data, self.batch_size, self.device, self.rank = data, train_settings.batch_size, device, rank
         network = BigFusion(data.widths, len(data.labels), model_settings)
         network.normalise.fit(data.train)
-        self.optimisation = Optimisation(network.to(device), data.train, train_settings, seed)
+        self.optimisation = Optimisation(network.to(device), data.train, train_settings, seed, rank)
         self.facts = CheckpointFacts(
             format=checkpoint.FORMAT,
             seed=seed,
@@ -136,6 +180,8 @@ class _Trainer:
         started = time.perf_counter()
         number = len(done.history) + 1
         steps = self.optimisation.epoch(number)
+        if not self.rank.first:
+            return Progress((*done.history, Epoch.model_validate(self.rank.tell(None, self.device))), done.test_classes)
         logits = predict(self.optimisation.scored, self.data.valid, self.device, self.batch_size)
         labels = true_labels(self.data.valid)
         valid = scores(labels, logits.argmax(1).numpy(), len(self.data.labels))
@@ -151,6 +197,7 @@ class _Trainer:
             valid_accuracy=valid.accuracy,
             seconds=time.perf_counter() - started,
         )
+        self.rank.tell(record.model_dump(mode="json"), self.device)
         return Progress((*done.history, record), test_classes)
 
     def publish(self, folder: Path, done: Progress) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from model.calibration import Calibration
 from model.report.markup import Html, tag
 
 SEED_COLOURS = ("#2b5c8a", "#c8643c", "#4f8a5b", "#8a5a9e", "#b58a1f", "#4a9aa8", "#a84a6a", "#6b7280")
@@ -151,6 +152,38 @@ def firing_rates(rates: Mapping[str, Sequence[float]]) -> Html:
             colour = SEED_COLOURS[seed % len(SEED_COLOURS)]
             parts.append(tag("circle", cx=x(100 * value), cy=middle, r=5, fill=colour, fill_opacity=0.85))
     return _svg(width, height, "Firing rate of each spiking layer", parts)
+
+
+def reliability(calibration: Calibration) -> Html:
+    """Share of right predictions over their probability, a dot a bin, beside the diagonal."""
+    size, left, right, top, bottom = 360, 56, 16, 16, 46
+    x, y = _scale(0, 1, left, size - right), _scale(0, 1, size - bottom, top)
+    parts = []
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        label = f"{100 * tick:.0f} %"
+        parts += [
+            tag("line", x1=x(tick), x2=x(tick), y1=y(0), y2=y(1), class_="grid"),
+            tag("line", x1=x(0), x2=x(1), y1=y(tick), y2=y(tick), class_="grid"),
+            tag("text", label, x=x(tick), y=y(0) + 17, text_anchor="middle", class_="tick"),
+            tag("text", label, x=x(0) - 8, y=y(tick) + 4, text_anchor="end", class_="tick"),
+        ]
+    parts.append(tag("line", x1=x(0), x2=x(1), y1=y(0), y2=y(1), class_="reference"))
+    parts.append(
+        tag("text", "probability of the prediction", x=x(0.5), y=size - 8, text_anchor="middle", class_="note")
+    )
+    parts.append(tag("text", "right", x=x(0) + 6, y=top + 12, class_="note"))
+    total = max(sum(one.count for one in calibration.bins), 1)
+    filled = [one for one in calibration.bins if one.count]
+    path = " ".join(
+        f"{'ML'[index > 0]}{x(one.confidence):.1f},{y(one.accuracy):.1f}" for index, one in enumerate(filled)
+    )
+    parts.append(tag("path", d=path, stroke=SEED_COLOURS[0], class_="curve"))
+    for one in filled:
+        tip = f"{one.count} predictions at {100 * one.confidence:.0f} %: {100 * one.accuracy:.0f} % right"
+        radius = max(2.0, 20 * math.sqrt(one.count / total))
+        place = {"cx": x(one.confidence), "cy": y(one.accuracy), "r": radius}
+        parts.append(tag("circle", _tip(tip), **place, fill=SEED_COLOURS[0], fill_opacity=0.55))
+    return _svg(size, size, "Share of right predictions over their probability", parts)
 
 
 def dialogue_strip(true: Sequence[str | None], predicted: Sequence[str], colours: Mapping[str, str]) -> Html:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,7 +15,7 @@ from model.files import read_record
 from model.report.figures import label_colours
 from model.report.paper import PAPER, PaperFigures
 from model.results import Metrics
-from model.run import METRICS, PREDICTIONS, Epoch, read_history, seed_folder
+from model.run import METRICS, PREDICTIONS, TRAINED, Epoch, Neurons, Trained, read_history, seed_folder
 from pipeline.errors import TrainingError
 
 TITLES = {"meld": "MELD", "iemocap": "IEMOCAP"}
@@ -35,6 +36,7 @@ class ReportContext:
     ``corpus`` is ``meld``, ``iemocap`` (the paper's figures then stand beside the run's) or a user's own name; ``demo``
     puts a banner over the page and leaves the paper out. ``cells`` counts feature cells: modality -> status -> number.
     ``lines`` maps an utterance's id to its line; an utterance without one is shown by its id.
+    ``ablations`` is what ``model.reproduce`` gave for Table 4.
     """
 
     corpus: str
@@ -45,6 +47,7 @@ class ReportContext:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, Line] = field(default_factory=dict)
+    ablations: Mapping[str, Any] | None = None
 
     @property
     def title(self) -> str:
@@ -59,13 +62,14 @@ class ReportContext:
 
 @dataclass(frozen=True)
 class Material:
-    """Everything on the page. ``histories`` and ``metrics.seeds`` are in the same order."""
+    """Everything on the page. ``histories``, ``neurons`` and ``metrics.seeds`` are in the same order."""
 
     name: str
     context: ReportContext
     metrics: Metrics
     facts: CheckpointFacts
     histories: list[list[Epoch]]
+    neurons: list[dict[str, Neurons]]
     predictions: pd.DataFrame
 
     @property
@@ -102,4 +106,5 @@ def gather(run: Path, context: ReportContext, scores: Path | None = None) -> Mat
         ) from None
     facts = read_record(folders[0] / FACTS, CheckpointFacts)
     histories = [read_history(folder) for folder in folders]
-    return Material(run.name, context, metrics, facts, histories, predictions)
+    neurons = [read_record(folder / TRAINED, Trained).neurons for folder in folders]
+    return Material(run.name, context, metrics, facts, histories, neurons, predictions)

@@ -7,6 +7,7 @@ from pathlib import Path
 from model.files import write_file
 from model.report import sections
 from model.report.dialogues import dialogues
+from model.report.evidence import ablations, calibration
 from model.report.markup import Html, tag
 from model.report.material import Material, ReportContext, gather
 from model.report.provenance import data, provenance
@@ -44,9 +45,11 @@ def page(material: Material) -> Html:
         sections.headline(material),
         sections.classes(material),
         sections.confusion(material),
+        calibration(material),
         sections.shifts(material),
         sections.learning(material),
         sections.layers(material),
+        ablations(material),
         dialogues(material),
         data(material),
         provenance(material),

@@ -187,7 +187,18 @@ def layers(material: Material) -> Html:
             state = "hardly ever fires" if mean < _DEAD else "fires at nearly every step"
             notes.append(tag("p", f"{layer} {state} ({100 * mean:.1f} %): it tells the network little.", class_="warn"))
     lead = "Mean share of the time steps at which the neurons of a layer fire, in the chosen epoch, a dot a seed."
-    return section("Firing rates", firing_rates(rates), *notes, lead=lead)
+    return section("Firing rates", firing_rates(rates), *notes, _neurons(material), lead=lead)
+
+
+def _neurons(material: Material) -> Html:
+    """The neurons of each layer that tell nothing: means over seeds."""
+    rows: list[list[Child]] = []
+    for layer in material.neurons[0]:
+        several = [seed[layer] for seed in material.neurons]
+        dead, saturated = (sum(getattr(one, kind) for one in several) / len(several) for kind in ("dead", "saturated"))
+        rows.append([layer, several[0].count, f"{dead:.1f}", f"{saturated:.1f}"])
+    caption = "Dead neurons fired for no validation utterance, saturated ones at every step of all of them."
+    return join([table(["Layer", "Neurons", "Dead", "Saturated"], rows), tag("p", caption, class_="lead")])
 
 
 def _class_f1(score: ClassMean, several: bool) -> Html:

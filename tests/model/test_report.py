@@ -16,10 +16,12 @@ from small_runs import dialogue, small_data, small_model, small_run, small_train
 
 from model.data import Data
 from model.evaluate import evaluate
+from model.files import read_record
 from model.report import Line, ReportContext, table, write_report
 from model.report.figures import ink_on, label_colours, nice_ticks, stacked
 from model.report.markup import Html, tag
-from model.run import seed_folder
+from model.results import Metrics
+from model.run import METRICS, seed_folder
 from model.train import train
 from pipeline.errors import TrainingError
 
@@ -249,3 +251,25 @@ def test_markup_is_escaped_unless_it_is_markup() -> None:
     assert tag("p", "a < b", Html("<b>c</b>"), class_='"x"') == '<p class="&quot;x&quot;">a &lt; b<b>c</b></p>'
     assert tag("rect", stroke_width=1.0, x=2.345, y=None) == '<rect stroke-width="1" x="2.35"></rect>'
     assert tag("meta", charset="utf-8") == '<meta charset="utf-8">'
+
+
+def test_calibration_and_neurons_are_shown(run: Path) -> None:
+    metrics = read_record(run / METRICS, Metrics)
+    _, text = page_of(run, context())
+    assert f"Expected calibration error {100 * metrics.ece:.2f}" in text
+    filled = [one for one in metrics.calibration.bins if one.count]
+    assert all(f"{one.count} predictions at {100 * one.confidence:.0f} %" in text for one in filled)
+    assert "layer1.query" in text
+    assert "Saturated" in text
+
+
+def test_ablations_stand_in_the_page_where_they_were_made(run: Path) -> None:
+    score = {"mean": 0.5, "std": 0.01, "values": [0.49, 0.51]}
+    complete = {"name": "complete", "accuracy": score, "weighted_f1": score, "paper": {"weighted_f1": 72.91}}
+    other = complete | {"name": "w/o GCL", "paper": {"weighted_f1": 68.5}}
+    against = {"difference": -0.0123, "low": -0.02, "high": 0.004, "p": 0.2}
+    rows = [complete | {"against_complete": None}, other | {"against_complete": against}]
+    _, text = page_of(run, context(ablations={"rows": rows, "seeds": [0, 1], "scored": "test"}))
+    for told in ("Ablations", "w/o GCL", "-1.23", "-2.00 to +0.40", "68.50", "-4.41"):
+        assert told in text
+    assert "Ablations" not in page_of(run, context())[1]

@@ -1,0 +1,127 @@
+"""One process a device: every batch is shared out by dialogues, and the gradients are those of the whole batch.
+
+The loss of a batch is a mean over its labelled utterances and, for the contrast, over its nodes. Each process weighs
+its own means by its share of both, so that the *sum* of the processes' gradients is the gradient of one process that
+has the whole batch; torch's DistributedDataParallel would average them as if all shares were equal.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed, nn
+from torch._C._distributed_c10d import FileStore
+from torch.multiprocessing.spawn import spawn
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Which of how many processes this is. All of its methods are for nothing, and do nothing, where it is alone."""
+
+    index: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes the files."""
+        return self.index == 0
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is the only one."""
+        return self.count == 1
+
+    def part(self, batch: Sequence[T]) -> Sequence[T]:
+        """This process's share of a batch's dialogues; may be empty where the batch is small."""
+        return batch[self.index :: self.count]
+
+    def sum_gradients(self, network: nn.Module) -> None:
+        """Give every process the sum of all processes' gradients; a missing one counts as 0."""
+        if self.alone:
+            return
+        weights = [weight for weight in network.parameters() if weight.requires_grad]
+        gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(flat)
+        for weight, part in zip(weights, torch.split(flat, [weight.numel() for weight in weights]), strict=True):
+            weight.grad = part.view_as(weight)
+
+    def sum_numbers(self, numbers: Mapping[str, float], device: torch.device) -> dict[str, float]:
+        """The sums over all processes; each has to give the same names in the same order."""
+        if self.alone:
+            return dict(numbers)
+        values = torch.tensor(list(numbers.values()), dtype=torch.float64, device=device)
+        distributed.all_reduce(values)
+        return dict(zip(numbers, values.tolist(), strict=True))
+
+    def tell(self, value: Any, device: torch.device) -> Any:
+        """The first process's JSON value, told to all."""
+        if self.alone:
+            return value
+        text = json.dumps(value).encode() if self.first else b""
+        length = torch.tensor([len(text)], device=device)
+        distributed.broadcast(length, 0)
+        content = torch.tensor([*text] or [0] * int(length), dtype=torch.uint8, device=device)
+        distributed.broadcast(content, 0)
+        return value if self.first else json.loads(bytes(content.tolist()))
+
+
+ALONE = Rank()
+
+
+def device_of(rank: Rank, device: torch.device) -> torch.device:
+    """The device of a process: on CUDA one each, in order."""
+    return torch.device("cuda", rank.index) if device.type == "cuda" and not rank.alone else device
+
+
+@contextmanager
+def processes(count: int, device: torch.device, others: Callable[..., object], *arguments: Any) -> Iterator[Rank]:
+    """This process as the first of ``count``; ``others(rank, *arguments)`` runs in each of the rest.
+
+    They meet over a file, on no port, and end with this process: their next exchange fails when it is gone.
+    """
+    if count == 1:
+        yield ALONE
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        meeting = (str(Path(folder) / "meeting"), count, "nccl" if device.type == "cuda" else "gloo")
+        started = spawn(  # type: ignore[no-untyped-call]
+            _other, args=(meeting, others, arguments), nprocs=count - 1, join=False
+        )
+        rank = Rank(0, count)
+        try:
+            with _met(meeting, rank):
+                yield rank
+        except BaseException:
+            for process in started.processes:
+                process.terminate()
+            raise
+        while not started.join():
+            pass
+
+
+def _other(index: int, meeting: tuple[str, int, str], others: Callable[..., object], arguments: Sequence[Any]) -> None:
+    rank = Rank(index + 1, meeting[1])
+    with _met(meeting, rank):
+        others(rank, *arguments)
+
+
+@contextmanager
+def _met(meeting: tuple[str, int, str], rank: Rank) -> Iterator[None]:
+    path, count, backend = meeting
+    if backend == "nccl":
+        torch.cuda.set_device(rank.index)
+    distributed.init_process_group(backend, store=FileStore(path, count), rank=rank.index, world_size=count)
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()

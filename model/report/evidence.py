@@ -1,0 +1,58 @@
+"""The report's sections on how far the scores can be trusted: calibration, ablations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from model.report.figures import reliability
+from model.report.markup import Child, Html, section, table
+from model.report.material import Material
+from model.report.wording import points
+
+
+def calibration(material: Material) -> Html:
+    """Whether the probabilities mean what they say."""
+    metrics = material.metrics
+    spread = f" ± {points(metrics.ece_std)}" if metrics.ece_std is not None else ""
+    lead = (
+        f"Expected calibration error {points(metrics.ece)}{spread} points: how far, on average, the probability of the "
+        "predicted class is from the share of such predictions that are right. On the diagonal both agree; below it "
+        "the network is too sure. The area of a dot is the number of predictions, all seeds together."
+    )
+    return section("Calibration", reliability(metrics.calibration), lead=lead)
+
+
+def ablations(material: Material) -> Html:
+    """The paper's Table 4 on this corpus, where ``bigfusion reproduce --table 4`` made it; else nothing."""
+    made = material.context.ablations
+    if made is None:
+        return Html("")
+    paper = any(row["paper"] for row in made["rows"])
+    head = ["", "Accuracy", "Weighted F1", "Difference", "95 %"]
+    head += ["Paper's WF1", "Paper's difference"] if paper else []
+    printed = made["rows"][0]["paper"]
+    rows = [_ablation(row, printed) for row in made["rows"]]
+    lead = (
+        f"Each part taken away in turn, {len(made['seeds'])} seeds, {made['scored']} split, points. The interval is "
+        "that of a paired bootstrap over dialogues; where it holds 0 the part has not been shown to matter."
+    )
+    return section("Ablations", table(head, rows), lead=lead)
+
+
+def _ablation(row: dict[str, Any], complete: dict[str, float] | None) -> list[Child]:
+    against = row["against_complete"]
+    cells: list[Child] = [row["name"], _mean(row["accuracy"]), _mean(row["weighted_f1"])]
+    if against:
+        low, high = 100 * against["low"], 100 * against["high"]
+        cells += [f"{100 * against['difference']:+.2f}", f"{low:+.2f} to {high:+.2f}"]
+    else:
+        cells += ["–", "–"]
+    if complete and row["paper"]:
+        cells.append(f"{row['paper']['weighted_f1']:.2f}")
+        cells.append(f"{row['paper']['weighted_f1'] - complete['weighted_f1']:+.2f}" if against else "–")
+    return cells
+
+
+def _mean(score: dict[str, Any]) -> str:
+    spread = "" if score["std"] is None else f" ± {points(score['std'])}"
+    return points(score["mean"]) + spread
