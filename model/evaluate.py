@@ -63,7 +63,9 @@ def evaluate(
         results.append(result)
         tables.append(table)
         progress(chosen.facts.seed)
-    splits = facts[0].data.splits | {split: split_size(data, split) for split in (Split.VALID, Split.TEST)}
+    splits = facts[0].data.splits | {
+        split: split_size(data, split) for split in (Split.VALID, Split.TEST) if data[split] or split is Split.TEST
+    }
     metrics = summarise(results, data, scored, splits)
     write_file((out or run) / PREDICTIONS, _parquet(pa.concat_tables(tables)))
     write_record((out or run) / METRICS, metrics)

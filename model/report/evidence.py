@@ -29,7 +29,7 @@ def ablations(material: Material) -> Html:
         return Html("")
     paper = any(row["paper"] for row in made["rows"])
     head = ["", "Accuracy", "Weighted F1", "Difference", "95 %"]
-    head += ["Paper's WF1", "Paper's difference"] if paper else []
+    head += ["Paper's WF1"] if paper else []
     printed = made["rows"][0]["paper"]
     rows = [_ablation(row, printed) for row in made["rows"]]
     lead = (
@@ -48,8 +48,8 @@ def _ablation(row: dict[str, Any], complete: dict[str, float] | None) -> list[Ch
     else:
         cells += ["–", "–"]
     if complete and row["paper"]:
-        cells.append(f"{row['paper']['weighted_f1']:.2f}")
-        cells.append(f"{row['paper']['weighted_f1'] - complete['weighted_f1']:+.2f}" if against else "–")
+        printed = row["paper"]["weighted_f1"]
+        cells.append(f"{printed:.2f}" + (f" ({printed - complete['weighted_f1']:+.2f})" if against else ""))
     return cells
 
 

@@ -156,7 +156,7 @@ def firing_rates(rates: Mapping[str, Sequence[float]]) -> Html:
 
 def reliability(calibration: Calibration) -> Html:
     """Share of right predictions over their probability, a dot a bin, beside the diagonal."""
-    size, left, right, top, bottom = 360, 56, 16, 16, 46
+    size, left, right, top, bottom = 370, 56, 26, 16, 46
     x, y = _scale(0, 1, left, size - right), _scale(0, 1, size - bottom, top)
     parts = []
     for tick in (0, 0.25, 0.5, 0.75, 1):
