@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from flows import commands, commands_production, store_commands
+from flows import commands, commands_production, logs, store_commands
 from flows.faces import evaluate_faces, train_faces
 from flows.finetuning import finetune_text
 from flows.options import Answer, Options
@@ -44,7 +44,7 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code."""
     given = _parser().parse_args(arguments)
-    _set_up_logging(given.debug)
+    logs.set_up(given.debug, given.log_json)
     known = {field.name for field in fields(Options)}
     options = Options(**{name: value for name, value in vars(given).items() if name in known})
     try:
@@ -64,7 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BigFusionError, OSError) as error:
         if given.debug:
             raise
-        print(f"bigfusion: {_one_line(error)}", file=sys.stderr)
+        if given.log_json:
+            log.error("%s", _one_line(error))
+        else:
+            print(f"bigfusion: {_one_line(error)}", file=sys.stderr)
         return 1
     except ImportError as error:
         remedy = _remedy(error)
@@ -135,14 +138,6 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _set_up_logging(debug: bool) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    log.handlers = [handler]
-    log.setLevel(logging.DEBUG if debug else logging.INFO)
-    log.propagate = False
-
-
 def _common() -> _Parser:
     """What every command takes."""
     common = _Parser(add_help=False)
@@ -160,6 +155,7 @@ def _common() -> _Parser:
         help="one setting, for instance train.epochs=20",
     )
     group.add_argument("--json", action="store_true", help="print the result as JSON")
+    group.add_argument("--log-json", action="store_true", help="log a JSON object an event")
     group.add_argument("--debug", action="store_true", help="show tracebacks and Prefect's own log")
 
     return common
@@ -205,6 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         seeded.add_argument("--seeds", type=_seeds, metavar="N", help="train the seeds 0 to N - 1")
     for retrying in (extract, run):
         retrying.add_argument("--retry-failed", action="store_true", help="try the cells again that failed before")
+        retrying.add_argument("--runner", choices=["local", "ray"], help="who computes the chunks: here or Ray")
     add("report", commands.report, "print where the run's report lies")
     comparing = add("compare", commands.compare, "compare two scored runs: differences, and how sure they are")
     comparing.add_argument("target", metavar="RUN")
@@ -222,9 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument(
         "folder", type=Path, metavar="DIR", nargs="?", help="project folder (default: the file's name)"
     )
-    add("models", commands_production.models, "list the runs: scores, what was decided on each, and the current one")
-    back = add("rollback", commands_production.rollback, "make the model before the current one the current one again")
-    back.add_argument("target", metavar="RUN", nargs="?", help="another evaluated run (`bigfusion models` lists them)")
+    _add_production_commands(add)
     _add_extractor_commands(add)
     add("status", commands.status, "show the store, the manifest, the runs and the failures")
     _add_store_commands(add)
@@ -242,6 +237,20 @@ def _add_extractor_commands(add: Callable[[str, Command, str], argparse.Argument
     tuning.add_argument("--out", type=Path, metavar="DIR", help="where the encoder goes (default: in the workspace)")
     listing = add("quarantine", quarantine, "list the failed cells and what to do about each: a page and a CSV file")
     listing.add_argument("--out", type=Path, metavar="DIR", help="where they go (default: the workspace)")
+
+
+def _add_production_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
+    add("models", commands_production.models, "list the runs: scores, what was decided on each, and the current one")
+    back = add("rollback", commands_production.rollback, "make the model before the current one the current one again")
+    back.add_argument("target", metavar="RUN", nargs="?", help="another evaluated run (`bigfusion models` lists them)")
+    deploy = add("deploy", commands_production.deploy, "write prefect.yaml and register the deployments for workers")
+    deploy.add_argument("--gpus", type=int, default=0, metavar="N", help="cards that workers of the pool `gpu` have")
+    serve = add("serve", commands_production.serve, "run the deployments on this machine, without workers")
+    serve.add_argument("--port", type=int, default=4200, help="of the Prefect server, where none is configured")
+    for scheduled in (deploy, serve):
+        scheduled.add_argument("--cron", metavar="CRON", help='when to retrain, for instance "0 3 * * *"')
+        scheduled.add_argument("--timezone", default="UTC", metavar="ZONE", help="of --cron (default: UTC)")
+        scheduled.add_argument("--name", metavar="NAME", help="of the deployments (default: the project folder's)")
 
 
 def _add_store_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:

@@ -206,7 +206,9 @@ def import_features(options: Options) -> Answer:
 
 
 def status(options: Options) -> Answer:
-    """The store, the manifest, the runs and the failures of a workspace."""
+    """The store, the manifest, the runs and the failures of a workspace; what is running and what ran last."""
+    from flows.pulse import flow_runs
+
     mine = options.project()
     workspace = Workspace(mine)
     try:
@@ -222,6 +224,8 @@ def status(options: Options) -> Answer:
         "runs": learning.summaries(mine),
         "failures": dict(failures),
         "disk_free_bytes": shutil.disk_usage(existing).free,
+        "working": workspace.holder(),
+        "flow_runs": flow_runs(mine),
     }
     return Answer(show.status(data), data)
 
@@ -257,15 +261,21 @@ def _flow(mine: Project, options: Options, run: Callable[[], Any]) -> None:
     if options.debug:
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
     with prefect(Workspace(mine)):
-        run()
+        if mine.runner.kind == "ray":  # its tasks run in other processes, which need a server to report to
+            from flows.server import free_port, own_server
+
+            with own_server(Workspace(mine), free_port()):
+                run()
+        else:
+            run()
 
 
 def _extract_flow(mine: Project, retry_failed: bool) -> None:
-    from flows.extract import extract as extracting
+    from flows.extract import extraction
     from flows.ingest import ingest as ingesting
 
     ingesting(mine)
-    extracting(mine, retry_failed)
+    extraction(mine)(mine, retry_failed)
 
 
 def _train_flow(mine: Project) -> None:

@@ -1,11 +1,21 @@
-"""Commands of running day and night: which model is current."""
+"""Commands of running day and night: which model is current, deployments, serving."""
 
 from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
 
 from flows import promotion
 from flows.options import Answer, Options
 from flows.show import columns
-from flows.workspace import Workspace
+from flows.workspace import Workspace, relative
+from pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.schedules import CronSchedule
+
+log = logging.getLogger("bigfusion")
 
 
 def models(options: Options) -> Answer:
@@ -38,6 +48,62 @@ def rollback(options: Options) -> Answer:
     with Workspace(mine).exclusive():
         decision = promotion.rollback(mine, options.target)
     return Answer(f"current model: run {decision.run} ({decision.why})", decision.model_dump(mode="json"))
+
+
+def deploy(options: Options) -> Answer:
+    """Write ``prefect.yaml`` beside the settings, and register its deployments on the configured server."""
+    from flows.runtime import has_server, set_defaults
+
+    set_defaults()
+    if not has_server():
+        raise SettingsError(
+            "deploy: expected PREFECT_API_URL, found none; start `prefect server start` and export its address,"
+            " or use `bigfusion serve`, which needs neither"
+        )
+    from flows import deploy as deployment
+
+    mine = options.project()
+    name = options.name or mine.name
+    path = mine.work.parent / "prefect.yaml"
+    table = deployment.definitions(mine, name, options.gpus, _schedule(options))
+    deployment.write(path, table)
+    names = deployment.register(path, table, options.gpus, mine.runner.dead_after_seconds)
+    pools = sorted({item["work_pool"]["name"] for item in table["deployments"]})
+    lines = [
+        f"wrote {relative(path)}; registered with {os.environ['PREFECT_API_URL']}:",
+        *(f"  {name}" for name in names),
+        *(f"start a worker:  prefect worker start --pool {pool} --type process" for pool in pools),
+        f"run it now:      prefect deployment run {names[0]}",
+    ]
+    return Answer("\n".join(lines), {"deployments": names, "pools": pools, "file": str(path)})
+
+
+def serve(options: Options) -> Answer:
+    """Serve the deployments from this process until it is interrupted; begins a server where none is configured."""
+    from flows.serve import serve_deployments
+    from flows.server import own_server
+
+    mine = options.project()
+    name = options.name or mine.name
+    with own_server(Workspace(mine), options.port) as url:
+        when = f"retrain at {options.cron!r} {options.timezone}" if options.cron else "no schedule"
+        log.info("serve: %s: %s; %s; Ctrl-C ends it", name, when, url.removesuffix("/api"))
+        serve_deployments(mine, name, _schedule(options))
+    return Answer("serve: ended", {"name": name})
+
+
+def _schedule(options: Options) -> CronSchedule | None:
+    if options.cron is None:
+        return None
+    from prefect.client.schemas.schedules import CronSchedule
+
+    try:
+        return CronSchedule(cron=options.cron, timezone=options.timezone)
+    except ValueError as error:
+        raise SettingsError(
+            f"--cron {options.cron!r} --timezone {options.timezone}: expected five fields as in crontab and a zone such"
+            f" as Europe/Berlin, found {str(error).splitlines()[-1].strip()}"
+        ) from None
 
 
 def _points(fraction: float | None) -> str:

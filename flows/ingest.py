@@ -7,16 +7,18 @@ import logging
 from prefect import flow
 
 from flows import corpus
+from flows.hooks import HOOKS
 from flows.progress import counted
 from flows.project import Project
+from flows.runtime import alone
 
 log = logging.getLogger("bigfusion")
 
 
-@flow(name="ingest", flow_run_name="ingest {project.corpus.kind}")
+@flow(name="ingest", flow_run_name="ingest {project.name}", **HOOKS)
 def ingest(project: Project) -> str:
     """Scan the corpus, keep its manifest, return the manifest's digest."""
-    with counted("ingest", " files") as progress:
+    with alone(project), counted("ingest", " files") as progress:
         found = corpus.ingest(project, progress)
     counts = found.manifest.counts()
     log.info(

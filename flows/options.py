@@ -34,6 +34,12 @@ class Options:
     grace: float = 24.0
     table: int | None = None
     figure: int | None = None
+    cron: str | None = None
+    timezone: str = "UTC"
+    name: str | None = None
+    gpus: int = 0
+    port: int = 4200
+    runner: str | None = None
 
     def project(self) -> Project:
         """The project that they name."""
@@ -41,8 +47,10 @@ class Options:
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """The assignments to settings, ``--seeds`` among them."""
-        return (*self.assignments, *([] if self.seeds is None else [f"train.seeds={[*range(self.seeds)]}"]))
+        """The assignments to settings, ``--seeds`` and ``--runner`` among them."""
+        seeds = [] if self.seeds is None else [f"train.seeds={[*range(self.seeds)]}"]
+        runner = [] if self.runner is None else [f"runner.kind={self.runner}"]
+        return (*self.assignments, *seeds, *runner)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ LEARNING = ("tuned", "paper")
 """Presets of the network and its training alone: they go with any corpus."""
 _FOLDERS = {
     "corpus": ("root", "path", "media_root"),
-    "workspace": ("path", "store"),
+    "workspace": ("path", "store", "cache"),
     "visual": ("detector_path", "weights"),
 }
 
@@ -40,6 +40,10 @@ class WorkspaceSettings(Settings):
 
     path: Path = Field(default=Path("work"), description="manifest, runs, logs, the store unless `store` names one")
     store: Path | None = Field(default=None, description="shard folder; may be shared between machines")
+    cache: Path | None = Field(
+        default=None, description="this machine's own folder for index and digests, where the workspace is shared"
+    )
+    url: str | None = Field(default=None, description="where a web server shows the workspace; links in Prefect's UI")
 
 
 class ExtractSettings(Settings):
@@ -54,6 +58,23 @@ class Learning(Settings):
 
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
+
+
+class RunnerSettings(Settings):
+    """Who computes. Nothing here changes a number."""
+
+    kind: Literal["local", "workers", "ray"] = Field(
+        default="local", description="this process; workers of the pools `cpu` and `gpu`; a Ray cluster"
+    )
+    deployment: str = Field(default="", description="the name that `bigfusion deploy` gave the deployments")
+    partitions: int = Field(default=4, ge=1, description="parts of a modality that workers take side by side")
+    attempts: int = Field(default=3, ge=1, description="workers that may die over one partition")
+    dead_after_seconds: float = Field(
+        default=90, ge=45, description="silence after which a worker counts as dead; heartbeats come every 30 s"
+    )
+    chunk_seconds: float = Field(default=7200, gt=0, description="a chunk that takes longer is stopped and retried")
+    seed_seconds: float | None = Field(default=None, gt=0, description="the same for the training of one seed")
+    ray_address: str | None = Field(default=None, description="ray://HOST:10001; none: a local one")
 
 
 class PromoteSettings(Settings):
@@ -78,6 +99,7 @@ class Project(Settings):
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
     promote: PromoteSettings = PromoteSettings()
+    runner: RunnerSettings = RunnerSettings()
 
     @property
     def is_demo(self) -> bool:
@@ -85,6 +107,12 @@ class Project(Settings):
         from pipeline.demo.build import STAMP
 
         return isinstance(self.corpus, MeldSettings) and (self.corpus.root / STAMP).exists()
+
+    @property
+    def name(self) -> str:
+        """What deployments and artifacts are called: the project folder's name, in letters that Prefect takes."""
+        folder = self.work.parent if self.work.name == "work" else self.work
+        return re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "bigfusion"
 
     @property
     def work(self) -> Path:

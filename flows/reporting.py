@@ -43,7 +43,7 @@ def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> 
         cells=counts,
         fingerprints={
             "manifest": manifest.digest,
-            "settings": digest(project.model_dump(mode="json", exclude={"workspace", "extract", "promote"})),
+            "settings": digest(project.model_dump(mode="json", exclude={"workspace", "extract", "promote", "runner"})),
             "run": digest(run.inputs),
             **{f"{modality} cells": value for modality, value in run.inputs["cells"].items()},
         },

@@ -4,29 +4,49 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows import learning, promotion
+from flows import artifacts, learning, promotion
 from flows.evaluate import evaluate
-from flows.extract import extract
+from flows.extract import extraction
+from flows.handout import Job, parameters, wait_for
+from flows.hooks import HOOKS
 from flows.ingest import ingest
 from flows.outlook import outlook
 from flows.project import Project
-from flows.runtime import end_abandoned_runs, has_server
+from flows.runtime import alone, end_abandoned_runs, has_server
 from flows.train import train
+from pipeline.errors import TrainingError
 
 
-@flow(name="retrain", flow_run_name="retrain {project.corpus.kind}")
+@flow(name="retrain", flow_run_name="retrain {project.name}", **HOOKS)
 def retrain(project: Project, retry_failed: bool = False) -> str:
-    """The whole road. Returns the run's id; the run becomes the current model unless validation speaks against it."""
-    if not has_server():
-        end_abandoned_runs()
-    found = outlook(project, retry_failed)
-    if not found.pending:
-        found.say_nothing_to_do()
-        return found.run.id
-    ingest(project)
-    extract(project, retry_failed)
-    train(project)
-    evaluate(project)
-    manifest, planned, run = learning.present(project)
-    promotion.settle(project, manifest, planned, run)
-    return run.id
+    """The whole road. Returns the run's id; the run becomes the current model unless validation speaks against it.
+
+    Raises:
+        BigFusionError: a stage failed; what it finished is kept, and the next run goes on from there.
+    """
+    with alone(project):
+        if not has_server():
+            end_abandoned_runs()
+        found = outlook(project, retry_failed)
+        if not found.pending:
+            found.say_nothing_to_do()
+            artifacts.plan(project, found.planned)
+            artifacts.results(project, found.run)
+            return found.run.id
+        ingest(project)
+        extraction(project)(project, retry_failed)
+        _train(project)
+        evaluate(project)
+        manifest, planned, run = learning.present(project)
+        promotion.settle(project, manifest, planned, run)
+        return run.id
+
+
+def _train(project: Project) -> None:
+    """Train here, or where the deployment ``train`` has its worker."""
+    if project.runner.kind != "workers":
+        train(project)
+        return
+    job = Job("train", f"train/{project.runner.deployment}", parameters(project))
+    for error in wait_for([job], project.runner.attempts):
+        raise TrainingError(f"{error}; what it finished is kept: run the same again to go on")

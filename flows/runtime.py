@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.project import Project
 from flows.workspace import Workspace
 
 log = logging.getLogger("bigfusion")
@@ -25,6 +26,10 @@ _DEFAULTS = {
     "PREFECT_LOGGING_EXTRA_LOGGERS": "bigfusion",
     "PREFECT_CLI_PROMPT": "false",
 }
+
+
+SLOT = "gpu"
+"""The global concurrency limit that a training holds; it binds where a server has it (`bigfusion deploy` makes it)."""
 
 
 def has_server() -> bool:
@@ -51,7 +56,21 @@ def prefect(workspace: Workspace) -> Iterator[None]:
             home = workspace.prefect_home.resolve()
             os.environ["PREFECT_HOME"] = str(home)
             home.mkdir(parents=True, exist_ok=True)
-            _end_orphaned_servers(home)
+            end_orphaned_servers(home)
+        yield
+
+
+@contextmanager
+def alone(project: Project) -> Iterator[None]:
+    """Hold the workspace within a flow, unless its parent run does, be it in another process or on another machine."""
+    from prefect.context import FlowRunContext
+
+    context = FlowRunContext.get()
+    run = None if context is None else context.flow_run
+    if run is not None and run.parent_task_run_id is not None:
+        yield
+        return
+    with Workspace(project).exclusive():
         yield
 
 
@@ -77,7 +96,7 @@ def end_abandoned_runs() -> int:
     return len(left)
 
 
-def _end_orphaned_servers(home: Path) -> None:
+def end_orphaned_servers(home: Path) -> None:
     """End Prefect servers on ``home``: this process holds the workspace, so whoever started them is dead."""
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -115,6 +115,12 @@ def status(data: Mapping[str, Any]) -> str:
     failures = ", ".join(f"{number} {name}" for name, number in sorted(data["failures"].items()))
     lines.append(f"failures   {failures or 'none'}")
     lines.append(f"disk left  {size(data['disk_free_bytes'])}")
+    lines.append(f"working    {'process ' + data['working'] if data['working'] else 'no command at present'}")
+    if data["flow_runs"]:
+        found = [
+            [run["flow"], run["run"], run["state"], run["start"] or "", run["seconds"]] for run in data["flow_runs"]
+        ]
+        lines += ["", columns(found, ["flow", "run", "state", "start", "seconds"])]
     if data["runs"]:
         rows = [[run["run"], run["created"], run["state"], _points(run["weighted_f1"])] for run in data["runs"]]
         lines += ["", columns(rows, ["run", "created", "state", "WF1"])]

@@ -8,12 +8,16 @@ from pathlib import Path
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.concurrency.sync import concurrency
 
-from flows import learning
+from flows import artifacts, learning
 from flows.assemble import assemble
+from flows.chunks import BACKOFF, may_pass
+from flows.hooks import HOOKS
 from flows.learning import Run
 from flows.progress import training, warn_of_neurons
 from flows.project import Project
+from flows.runtime import SLOT, alone
 from model.data import Data
 from model.run import Epoch, seed_folder
 from model.train import train as train_one_seed
@@ -21,7 +25,10 @@ from model.train import train as train_one_seed
 log = logging.getLogger("bigfusion")
 
 
-@task(name="seed", task_run_name="seed {seed}", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="seed", task_run_name="seed {seed}", cache_policy=NO_CACHE, persist_result=False, retries=2,
+    retry_delay_seconds=BACKOFF, retry_condition_fn=may_pass,
+)  # fmt: skip
 def train_seed(project: Project, data: Data, seed: int, folder: Path, progress: Callable[[Epoch], None]) -> float:
     """Train one seed, or go on with it where it was interrupted. Returns its best validation WF1."""
     trained = train_one_seed(data, project.model, project.train, seed, folder, progress)
@@ -29,25 +36,38 @@ def train_seed(project: Project, data: Data, seed: int, folder: Path, progress: 
     return trained.best.valid_weighted_f1
 
 
-@flow(name="train", flow_run_name="train {project.corpus.kind}")
+@flow(name="train", flow_run_name="train {project.name}", **HOOKS)
 def train(project: Project) -> str:
     """Train every seed under the present cells, labels, settings and code. Returns the run's id.
 
     Raises:
         TrainingError: cells are pending, or the data cannot be trained on.
     """
-    manifest, cells, run = learning.present(project)
-    stage = learning.stages(project, run, cells)[0]
-    log.info("train: %s: %s", "to do" if stage.pending else "up to date", stage.why)
-    if stage.pending:
-        run.begin(cells)
-        _train(project, assemble(project, manifest, cells), run)
-    return run.id
+    with alone(project):
+        manifest, cells, run = learning.present(project)
+        stage = learning.stages(project, run, cells)[0]
+        log.info("train: %s: %s", "to do" if stage.pending else "up to date", stage.why)
+        if stage.pending:
+            run.begin(cells)
+            data = assemble(project, manifest, cells)
+            # A lease that could not be renewed ends no training: hours of work against a card shared for a while.
+            with concurrency(SLOT, strict=False, raise_on_lease_renewal_failure=False):
+                _train(project, data, run)
+        return run.id
 
 
 def _train(project: Project, data: Data, run: Run) -> None:
     settings = project.train
-    with training(len(settings.seeds) * settings.epochs) as progress:
-        for seed in settings.seeds:
-            best = train_seed(project, data, seed, seed_folder(run.folder, seed), progress)
+    epochs = len(settings.seeds) * settings.epochs
+    shown = artifacts.Progress(f"{project.name}-training", f"{len(settings.seeds)} seeds", epochs)
+    with training(epochs) as progress:
+        for number, seed in enumerate(settings.seeds):
+
+            def epoch_done(epoch: Epoch, before: int = number * settings.epochs) -> None:
+                progress(epoch)
+                shown.update(before + epoch.epoch)
+
+            seed_task = train_seed.with_options(timeout_seconds=project.runner.seed_seconds)
+            best = seed_task(project, data, seed, seed_folder(run.folder, seed), epoch_done)
             log.info("train: seed %d: validation WF1 %.1f", seed, 100 * best)
+    shown.update(epochs)  # early stopping leaves some undone

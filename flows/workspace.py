@@ -10,11 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.project import Project
-from pipeline.digest import FileDigests
+from pipeline.digest import FileDigests, digest
 from pipeline.errors import SettingsError
 from pipeline.store import Store
 
 log = logging.getLogger("bigfusion")
+
+
+_held: set[Path] = set()
 
 
 class Workspace:
@@ -26,8 +29,11 @@ class Workspace:
         self.manifest = self.folder / "manifest.parquet"
         self.runs = self.folder / "runs"
         self.current = self.folder / "current.json"
-        self.index = self.folder / "index.sqlite"
         self.prefect_home = self.folder / "prefect"
+        self.cache = self.folder  # the machine's own
+        if project.workspace.cache is not None:  # many workspaces may share it
+            self.cache = project.workspace.cache / digest(str(self.folder.absolute()))[:16]
+        self.index = self.cache / "index.sqlite"
 
     def store(self) -> Store:
         """The feature store, its index brought up to date. The index lies here, also where the shards are elsewhere."""
@@ -35,7 +41,18 @@ class Workspace:
 
     def digests(self) -> FileDigests:
         """SHA-256 of files, remembered by their stat."""
-        return FileDigests(self.folder / "digests.sqlite")
+        return FileDigests(self.cache / "digests.sqlite")
+
+    def holder(self) -> str | None:
+        """The process that works on this workspace now, if one does."""
+        try:
+            with (self.folder / "lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return None
+        except BlockingIOError:
+            return (self.folder / "lock").read_text().strip() or "?"
+        return None
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -46,11 +63,16 @@ class Workspace:
 
 @contextmanager
 def exclusive(folder: Path, remedy: str) -> Iterator[None]:
-    """Hold a folder alone, making it where needed; waits for another holder. A killed holder frees it at once.
+    """Hold a folder alone, making it where needed; waits for another process. A killed holder frees it at once.
+
+    Held again within the process, by a flow within a command for instance, it is simply held.
 
     Raises:
         SettingsError: the folder cannot be written; the message ends with ``remedy``.
     """
+    if folder in _held:
+        yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / "lock").open("a+")
@@ -67,7 +89,11 @@ def exclusive(folder: Path, remedy: str) -> Iterator[None]:
         file.truncate()
         file.write(str(os.getpid()))
         file.flush()
-        yield
+        _held.add(folder)
+        try:
+            yield
+        finally:
+            _held.discard(folder)
 
 
 def relative(path: Path) -> str:

@@ -46,4 +46,4 @@ class Place:
         return cli.main([command, *arguments, "--config", str(self.config)])
 
     def shards(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in sorted((self.folder / "work/store").rglob("*.parquet"))}
+        return {path.name: path.read_bytes() for path in sorted((self.folder / "work/store").rglob("*-*.parquet"))}

@@ -175,6 +175,8 @@ def test_help_names_every_command(capsys):
         "status",
         "models",
         "rollback",
+        "deploy",
+        "serve",
     ]:
         assert re.search(rf"^    {command} ", shown, re.MULTILINE)
 
@@ -232,6 +234,7 @@ def test_explain_and_status_of_a_finished_project(place):
     data = json.loads(place.capsys.readouterr().out)
     assert data["failures"]["no_face"] == 1
     assert data["runs"][0]["state"] == "evaluated"
+    assert data["working"] is None
     assert place.run("report") == 0
     assert place.capsys.readouterr().out.strip().endswith("report.html")
 

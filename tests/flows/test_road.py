@@ -214,8 +214,16 @@ def test_the_manifest_of_the_workspace_is_a_manifest(place):
 
 
 @pytest.mark.slow
-def test_a_killed_command_leaves_nothing_behind_and_the_next_one_goes_on(tmp_path):
-    """SIGKILL in the middle of training, with Prefect's own server: the next command ends the server and goes on."""
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        ("work/prefect/prefect.db", "extract: text: "),
+        ("work/store/text/*.parquet", "evaluate: test WF1"),
+        ("work/runs/*/seed-0/resume.safetensors", "was interrupted and goes on"),
+    ],
+)
+def test_a_killed_command_leaves_nothing_behind_and_the_next_one_goes_on(tmp_path, moment, said):
+    """SIGKILL once a file is there, with Prefect's own server: the next command ends the server and goes on."""
     import signal
     import subprocess
     import sys
@@ -225,21 +233,26 @@ def test_a_killed_command_leaves_nothing_behind_and_the_next_one_goes_on(tmp_pat
     (tmp_path / "bigfusion.toml").write_text(
         CONFIG.replace('"audio", "visual"', '"audio"').replace("epochs = 2", "epochs = 40\npatience = 40")
     )
-    command = [sys.executable, "-m", "flows.cli", "run", "--config", str(tmp_path / "bigfusion.toml")]
+    bigfusion, config = [sys.executable, "-m", "flows.cli"], ["--config", str(tmp_path / "bigfusion.toml")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    first = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    first = subprocess.Popen([*bigfusion, "run", *config], env=environment, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 240
-    while not list(tmp_path.glob("work/runs/*/seed-0/resume.safetensors")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob(moment)) and time.monotonic() < deadline:
         time.sleep(0.1)
     first.send_signal(signal.SIGKILL)
     first.wait()
     home = f"PREFECT_HOME={(tmp_path / 'work/prefect').resolve()}"
     assert _processes(home), "the killed command's server is expected to live on"
-    second = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=400)
+    second = subprocess.run(
+        [*bigfusion, "run", *config], check=False, env=environment, capture_output=True, text=True, timeout=400
+    )
     assert second.returncode == 0, second.stderr
-    assert "0 cells to extract" in second.stderr
-    assert "was interrupted and goes on" in second.stderr
+    assert said in second.stderr
     assert not _processes(home)
+    status = subprocess.run([*bigfusion, "status", "--json", *config], check=True, env=environment, capture_output=True)
+    assert not [
+        run for run in json.loads(status.stdout)["flow_runs"] if run["state"].startswith(("Running", "Pending"))
+    ]
 
 
 @pytest.mark.slow

@@ -1,0 +1,119 @@
+"""What a run leaves in Prefect's UI: the plan, progress, the score table, the confusion picture, the report's place."""
+
+from __future__ import annotations
+
+import base64
+import time
+from html import escape
+from typing import Any
+
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from flows.learning import Run
+from flows.project import Project
+from flows.workspace import Workspace
+from pipeline.plan import CellPlan, State
+
+_EVERY_SECONDS = 2.0
+_CELL, _LEFT, _TOP = 64, 110, 40
+
+
+class Progress:
+    """A bar of a flow run, moved at most every two seconds."""
+
+    def __init__(self, key: str, description: str, total: int) -> None:
+        self.total = total
+        self._shown = time.monotonic()
+        self._id = create_progress_artifact(progress=0.0, key=key, description=description) if total else None
+
+    def update(self, done: int) -> None:
+        """``done`` of ``total`` are finished."""
+        now = time.monotonic()
+        if self._id is not None and (done >= self.total or now - self._shown >= _EVERY_SECONDS):
+            self._shown = now
+            update_progress_artifact(self._id, progress=100.0 * done / self.total)  # type: ignore[arg-type]
+
+
+def plan(project: Project, planned: CellPlan) -> None:
+    """Cells by modality and state, and why those are pending that are."""
+    counts = planned.counts()
+    reasons = planned.reasons()
+    rows = []
+    for modality, states in counts.items():
+        why = "; ".join(reason.split(": ", 1)[1] for reason in reasons if reason.startswith(f"{modality}:"))
+        rows.append({"modality": modality, **{state.value: states[state.value] for state in State}, "why": why})
+    create_table_artifact(table=rows, key=f"{project.name}-plan", description=f"{planned.pending_count} cells pending")
+
+
+def results(project: Project, run: Run) -> None:
+    """Score table, confusion picture, and where the report lies."""
+    metrics = run.metrics()
+    scored = metrics["scored"]
+    create_table_artifact(
+        table=_score_rows(metrics), key=f"{project.name}-scores", description=f"run {run.id}, {scored} split, points"
+    )
+    picture = base64.b64encode(confusion_svg(metrics["confusion"]).encode()).decode()
+    create_image_artifact(
+        image_url=f"data:image/svg+xml;base64,{picture}", key=f"{project.name}-confusion",
+        description=f"run {run.id}: rows true, columns predicted, {scored} split, mean over seeds",
+    )  # fmt: skip
+    report = run.report.absolute()
+    if project.workspace.url:
+        place = report.relative_to(Workspace(project).folder.absolute())
+        link = f"{project.workspace.url.rstrip('/')}/{place}"
+        create_link_artifact(link=link, link_text=f"report of run {run.id}", key=f"{project.name}-report")
+    else:  # browsers follow no file: links from a page of a server
+        text = f"Report of run `{run.id}`: `{report}`\n\n`workspace.url` makes a link of it."
+        create_markdown_artifact(markdown=text, key=f"{project.name}-report")
+
+
+def confusion_svg(confusion: dict[str, Any]) -> str:
+    """The confusion matrix as a picture; shade = share of the true class."""
+    labels, size = confusion["labels"], len(confusion["labels"])
+    width, height = _LEFT + _CELL * size + 10, _TOP + _CELL * size + 10
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif"'
+        f' font-size="13"><rect width="{width}" height="{height}" fill="#ffffff"/>'
+    ]
+    for row, (label, counts) in enumerate(zip(labels, confusion["counts"], strict=True)):
+        y, total = _TOP + row * _CELL, sum(counts)
+        parts.append(_text(_LEFT - 8, y + _CELL / 2 + 4, label, "end"))
+        parts.append(_text(_LEFT + row * _CELL + _CELL / 2, _TOP - 12, label[:9], "middle"))
+        for column, count in enumerate(counts):
+            share = count / total if total else 0.0
+            x = _LEFT + column * _CELL
+            parts.append(
+                f'<rect x="{x}" y="{y}" width="{_CELL - 2}" height="{_CELL - 2}" fill="#2b5c8a"'
+                f' fill-opacity="{0.06 + 0.94 * share:.3f}"/>'
+            )
+            parts.append(_text(x + _CELL / 2, y + _CELL / 2 + 4, f"{count:g}"[:5], "middle", share > 0.5))
+    return "".join([*parts, "</svg>"])
+
+
+def _text(x: float, y: float, text: str, anchor: str, light: bool = False) -> str:
+    colour = "#ffffff" if light else "#1f2937"
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
+
+
+def _score_rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    std, majority = metrics["std"] or {}, metrics["majority"]
+    rows = [
+        {"": name, "mean": _points(metrics[key]), "std": _points(std.get(key)), "majority": _points(majority[key])}
+        for name, key in (("weighted F1", "weighted_f1"), ("accuracy", "accuracy"), ("macro F1", "macro_f1"))
+    ]
+    rows += [
+        {"": f"F1 {label}", "mean": _points(found["f1"]), "std": _points(found["f1_std"]), "majority": ""}
+        for label, found in metrics["per_class"].items()
+    ]
+    return rows
+
+
+def _points(fraction: float | None) -> str:
+    return "" if fraction is None else f"{100 * fraction:.2f}"

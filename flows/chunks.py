@@ -1,0 +1,118 @@
+"""Pending cells of one modality, chunk by chunk: one Prefect task a chunk, each committed as one shard."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import flow_run
+
+from flows import artifacts, cells
+from flows.cells import ChunkResult
+from flows.progress import bar, void
+from flows.project import Project
+from pipeline.errors import ExtractionError, StoreError
+from pipeline.manifest import Manifest
+from pipeline.plan import PlannedCell
+from pipeline.schema import Modality
+
+log = logging.getLogger("bigfusion")
+
+BACKOFF = [2.0, 10.0, 30.0]
+"""Seconds before each retry."""
+PASSING = (OSError, MemoryError, StoreError)
+"""Errors that may be gone at the next try (disk, memory, a time-out): never a fault of input or code."""
+
+
+def may_pass(task: Any, run: TaskRun, state: State[Any]) -> bool:
+    """Whether a task's error is one of ``PASSING``: Prefect asks before it retries."""
+    try:
+        state.result()
+    except PASSING:
+        return True
+    except BaseException:  # whatever else it is, Prefect raises it after this
+        return False
+    return False
+
+
+@task(
+    name="chunk", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, retry_delay_seconds=BACKOFF,
+    retry_condition_fn=may_pass,
+)  # fmt: skip
+def chunk(
+    name: str, project: Project, manifest: Manifest, part: list[PlannedCell], run: str, progress: Callable[[int], None]
+) -> ChunkResult:
+    """Compute and commit one chunk."""
+    return cells.extract_chunk(project, manifest, part, run, progress)
+
+
+def compute(
+    project: Project, manifest: Manifest, modality: Modality, pending: list[PlannedCell]
+) -> tuple[list[ChunkResult], list[BaseException]]:
+    """All chunks of one modality, within a flow run; stops where the extractor itself cannot run."""
+    results: list[ChunkResult] = []
+    errors: list[BaseException] = []
+    done = 0
+    shown = artifacts.Progress(f"{project.name}-{modality}", f"{modality}: {len(pending)} cells", len(pending))
+    with bar(str(modality), len(pending)) as progress:
+        for part, outcome in _states(project, manifest, modality, pending, progress):
+            try:
+                results.append(outcome())
+            except ExtractionError as error:
+                errors.append(error)
+                break
+            except PASSING as error:
+                errors.append(error)
+            done += len(part)
+            shown.update(done)
+    log.info("extract: %s: %s", modality, cells.summary(results).get(modality, {}))
+    return results, errors
+
+
+def raise_first(errors: list[BaseException], stored: int) -> None:
+    """End a flow whose chunks failed.
+
+    Raises:
+        ExtractionError: there are errors; the message names the first.
+    """
+    if errors:
+        raise ExtractionError(
+            f"{len(errors)} chunks failed, {stored} are stored; run the same command again to go on."
+            f" First error: {errors[0]}"
+        ) from errors[0]
+
+
+def _states(
+    project: Project,
+    manifest: Manifest,
+    modality: Modality,
+    pending: list[PlannedCell],
+    progress: Callable[[int], None],
+) -> Iterator[tuple[list[PlannedCell], Callable[[], ChunkResult]]]:
+    """Each chunk with what gives its result, or raises its error, once it is over."""
+    parts = list(cells.chunks(pending, project.extract.chunk_size))
+    run = str(flow_run.id or "")
+    prepared = chunk.with_options(retries=project.extract.retries, timeout_seconds=project.runner.chunk_seconds)
+    named = [(f"{modality} {number}/{len(parts)}", part) for number, part in enumerate(parts, start=1)]
+    if project.runner.kind == "ray":
+        sent = [(part, prepared.submit(name, project, _only(manifest, part), part, run, void)) for name, part in named]
+        for part, future in sent:
+            future.wait()
+            progress(len(part))
+            yield part, future.state.result
+        return
+    for name, part in named:
+        yield part, prepared(name, project, manifest, part, run, progress, return_state=True).result
+
+
+def _only(manifest: Manifest, part: list[PlannedCell]) -> Manifest:
+    """The rows of ``manifest`` that ``part`` needs: what travels to another machine."""
+    wanted = manifest.table["utterance"].isin([cell.utterance for cell in part])
+    rows = manifest.arrow.filter(pa.array(wanted.to_numpy()))
+    table = manifest.table[wanted].reset_index(drop=True)
+    return Manifest(manifest.corpus, manifest.root, manifest.labels, table, (), rows)

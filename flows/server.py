@@ -1,0 +1,80 @@
+"""A Prefect server for as long as a command needs one, where the user has none and other processes report to it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.error import URLError
+
+from flows.runtime import end_orphaned_servers, has_server, set_defaults
+from flows.workspace import Workspace
+from pipeline.errors import SettingsError
+
+_START_SECONDS = 120
+
+
+@contextmanager
+def own_server(workspace: Workspace, port: int) -> Iterator[str]:
+    """The address of a Prefect server: the user's, or one of our own for as long as the block lasts.
+
+    Ours listens on this machine alone and keeps its database in the workspace, where the commands' runs are too.
+
+    Raises:
+        SettingsError: the server does not start, for instance because the port is taken.
+    """
+    set_defaults()
+    if has_server():
+        yield os.environ["PREFECT_API_URL"]
+        return
+    home = workspace.prefect_home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    end_orphaned_servers(home)
+    os.environ["PREFECT_HOME"] = str(home)
+    url = f"http://127.0.0.1:{port}/api"
+    logged = home / "server.log"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with logged.open("wb") as file:
+        # A session of its own: an interrupt reaches this process, which ends its runs first and the server last.
+        # Its pages ask 127.0.0.1:4200 whatever the port, unless they are told.
+        environment = os.environ | {"PREFECT_SERVER_UI_API_URL": url}
+        server = subprocess.Popen(command, stdout=file, stderr=file, env=environment, start_new_session=True)
+        try:
+            _wait_for(server, url, str(logged))
+            os.environ["PREFECT_API_URL"] = url
+            yield url
+        finally:
+            os.environ.pop("PREFECT_API_URL", None)
+            server.terminate()
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on now."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def _wait_for(server: subprocess.Popen[bytes], url: str, logged: str) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise SettingsError(
+                f"{url}: expected a Prefect server, found one that ended at once; {logged} says why,"
+                " --port names another"
+            )
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=2):
+                return
+        except (URLError, OSError):
+            time.sleep(0.5)
+    raise SettingsError(f"{url}: expected a Prefect server within {_START_SECONDS} s, found none; {logged} says why")

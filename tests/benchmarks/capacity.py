@@ -1,0 +1,72 @@
+"""What 13,708 clips, a million and a hundred million need, from measured rates; docs/capacity.md is this table.
+
+Run from the project's root: python tests/benchmarks/capacity.py [text=CORE_MS audio=... visual=...], your own rates.
+Yours are in your store: a shard's metadata says how many seconds its cells took.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+CORES, CHUNK = 16, 64
+
+
+@dataclass(frozen=True)
+class Rate:
+    """``core_ms`` of one core a cell; ``bytes`` of a shard a cell."""
+
+    core_ms: float
+    bytes: float
+
+
+RATES = {
+    "text": Rate(
+        132, 4400
+    ),  # RoBERTa-large, float32, sorted by length: 7.6 utterances a second and core; 1,024 columns
+    "audio": Rate(63, 8440),  # IS10 of the demo's 3 s clips: 5.14 s for 164 cells on two cores; 1,582 columns
+    "visual": Rate(386, 1700),  # the demo's: 19.8 s for 164 on two cores, and 145 ms to decode 720p; 342 columns
+}
+INDEX_BYTES, MANIFEST_BYTES = 252, 71  # a cell of three million, an utterance of a million (files)
+MANIFEST_MEMORY = 774  # bytes an utterance: Arrow table and pandas frame
+
+
+def rows(clips: int, rates: dict[str, Rate]) -> list[tuple[str, str]]:
+    """What ``clips`` clips need, as names and values."""
+    core_hours = sum(rate.core_ms for rate in rates.values()) * clips / 3.6e6
+    cells = clips * len(rates)
+    return [
+        ("cells", f"{cells:,}"),
+        ("shards", _bytes(sum(rate.bytes for rate in rates.values()) * clips)),
+        (f"shard files, chunks of {CHUNK}", f"{cells // CHUNK:,}"),
+        ("index of a machine", _bytes(INDEX_BYTES * cells)),
+        ("manifest, file", _bytes(MANIFEST_BYTES * clips)),
+        ("manifest, in memory", _bytes(MANIFEST_MEMORY * clips)),
+        ("core hours", f"{core_hours:,.0f}"),
+        *(
+            (f"hours on {n} machine{'s' * (n > 1)} of {CORES} cores", f"{core_hours / CORES / n:,.1f}")
+            for n in (1, 10, 100)
+        ),
+    ]
+
+
+def _bytes(number: float) -> str:
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if number < 1000 or unit == "TB":
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    raise AssertionError
+
+
+def main() -> None:
+    """Print the table."""
+    given = dict(argument.split("=") for argument in sys.argv[1:])
+    rates = {name: Rate(float(given.get(name, rate.core_ms)), rate.bytes) for name, rate in RATES.items()}
+    columns = [rows(clips, rates) for clips in (13_708, 1_000_000, 100_000_000)]
+    print("| | 13,708 clips (MELD) | a million | a hundred million |\n|---|---|---|---|")
+    for found in zip(*columns, strict=True):
+        print(f"| {found[0][0]} | {' | '.join(value for _, value in found)} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Deployments, the gpu slot, cancellation, artifacts and the log, against the session's own Prefect server."""
+
+import json
+import logging
+import shutil
+import threading
+import time
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.concurrency.sync import concurrency
+from prefect.states import Cancelled, Running
+from small_project import Place
+
+from flows import artifacts, deploy, hooks, learning, logs
+from flows.corpus import kept
+from flows.fanout import _jobs
+from flows.partition import part_of
+from flows.project import Project, load
+from flows.runtime import SLOT
+from flows.workspace import Workspace
+from pipeline.schema import Modality
+
+
+def test_prefect_yaml_says_the_projects_settings(place: Place, tmp_path):
+    project = load(place.config)
+    table = deploy.definitions(project, "lab", 1, None)
+    deploy.write(tmp_path / "prefect.yaml", table)
+    read = yaml.safe_load((tmp_path / "prefect.yaml").read_text())
+    assert read == table
+    pools = {
+        f"{item['entrypoint'].split('.')[1]}/{item['name']}": item["work_pool"]["name"] for item in read["deployments"]
+    }
+    assert pools == {
+        "retrain/lab": "cpu", "ingest/lab": "cpu", "extract/lab": "cpu", "partition/lab-cpu": "cpu",
+        "partition/lab-gpu": "gpu", "train/lab": "gpu", "evaluate/lab": "cpu",
+    }  # fmt: skip
+    back = Project.model_validate(read["deployments"][0]["parameters"]["project"])
+    assert back.model_dump(exclude={"runner"}) == project.model_dump(exclude={"runner"})
+    assert (back.runner.kind, back.runner.deployment) == ("workers", "lab")
+
+
+@pytest.mark.parametrize("arguments", [("--cron", "nonsense"), ("--cron", "0 3 * * *", "--timezone", "Mars/Olympus")])
+def test_a_wrong_schedule_is_refused_in_one_line(place: Place, arguments, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # nobody is asked
+    assert place.run("deploy", *arguments) == 1
+    assert "expected five fields as in crontab" in place.capsys.readouterr().err
+
+
+def test_deploy_needs_a_server(place: Place, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    assert place.run("deploy") == 1
+    assert "expected PREFECT_API_URL" in place.capsys.readouterr().err
+
+
+def test_partitions_hold_every_pending_cell_once(place: Place):
+    project = load(place.config, None, ["text.layers=last4", "runner.partitions=3", "runner.deployment=lab"])
+    _, planned, _ = learning.present(project)
+    pending = planned.pending(Modality.TEXT)
+    jobs = _jobs(project, planned, False)
+    assert {job.deployment for job in jobs} == {"partition/lab-cpu"}  # no deployment for a GPU exists
+    held = []
+    for given in (job.parameters for job in jobs):
+        held += [cell.utterance for cell in pending if part_of(cell, given["parts"]) + 1 == given["number"]]
+    assert sorted(held) == sorted(cell.utterance for cell in pending)
+    assert {job.parameters["project"]["runner"]["kind"] for job in jobs} == {"local"}
+
+
+def test_a_training_waits_for_the_slot(place: Place):
+    """While another holds the slot no epoch is trained; once it is free the training runs."""
+    from flows.train import train
+
+    with get_client(sync_client=True) as client:
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=SLOT, limit=1))
+        try:
+            project = load(place.config, None, ["train.epochs=1", "train.seeds=[0]"])
+            run = learning.present(project)[2]
+            with concurrency(SLOT):
+                training = threading.Thread(target=train, args=(project,))
+                training.start()
+                deadline = time.monotonic() + 60
+                while not _waits(client) and time.monotonic() < deadline:
+                    time.sleep(0.2)
+                time.sleep(2)
+                assert not list(run.folder.glob("seed-*"))
+            training.join(120)
+            assert run.trained
+        finally:
+            client.delete_global_concurrency_limit_by_name(SLOT)
+
+
+def _waits(client) -> bool:
+    return client.read_global_concurrency_limit_by_name(SLOT).active_slots == 1
+
+
+def test_a_cancelled_run_leaves_none_of_its_runs_behind():
+    @flow(name="left")
+    def inner():
+        return None
+
+    @flow(name="outer")
+    def outer():
+        inner()
+
+    outer()
+    with get_client(sync_client=True) as client:
+        runs = {client.read_flow(run.flow_id).name: run for run in client.read_flow_runs(limit=200)}
+        client.set_flow_run_state(runs["left"].id, Running(), force=True)  # as a killed process leaves it
+        hooks.cancel_children(outer, runs["outer"], Cancelled())
+        assert client.read_flow_run(runs["left"].id).state.is_cancelled()
+
+
+def test_every_run_leaves_its_artifacts(finished: Place):
+    project = load(finished.config)
+    with get_client(sync_client=True) as client:
+        kept = {artifact.key: artifact for artifact in client.read_artifacts() if artifact.key}
+    names = {
+        key.removeprefix(f"{project.name}-"): artifact for key, artifact in kept.items() if key.startswith(project.name)
+    }
+    assert {"plan", "scores", "confusion", "report", "text", "audio", "visual", "training"} <= names.keys()
+    plan = json.loads(names["plan"].data)
+    assert {row["modality"] for row in plan} == {"text", "audio", "visual"}
+    assert "weighted F1" in names["scores"].data
+    assert "report.html" in names["report"].data
+
+
+def test_the_confusion_picture_shows_the_counts():
+    svg = artifacts.confusion_svg({"labels": ["a<b", "joy"], "counts": [[3, 1], [0, 2.5]]})
+    texts = [element.text for element in ElementTree.fromstring(svg).iter() if element.text]
+    assert texts == ["a<b", "a<b", "3", "1", "joy", "joy", "0", "2.5"]
+
+
+class Records(logging.Handler):
+    """Keeps every message at INFO or above."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record):
+        self.lines.append(record.getMessage())
+
+
+def test_the_log_holds_no_transcripts_and_no_media_paths(place: Place):
+    from flows.retrain import retrain
+
+    shutil.rmtree(place.folder / "work/store/text")
+    shutil.rmtree(place.folder / "work/store/audio")
+    seen, log, project = Records(), logging.getLogger("bigfusion"), load(place.config)
+    log.addHandler(seen)
+    try:
+        retrain(project)
+    finally:
+        log.removeHandler(seen)
+    lines = "\n".join(seen.lines)
+    assert "extract: audio: {'ok': " in lines
+    assert ".mp4" not in lines
+    assert not [text for text in kept(project).table["text"] if len(text) > 12 and text in lines]
+
+
+def test_json_logs_are_one_object_a_line():
+    record = logging.LogRecord("bigfusion", logging.INFO, "", 0, "two\nlines of %s", ("text",), None)
+    line = logs.OneJson().format(record)
+    assert "\n" not in line
+    assert json.loads(line)["event"] == "two\nlines of text"
+    assert json.loads(line)["level"] == "info"
+    assert logs.OneLine().format(record) == "two lines of text"
+
+
+def test_the_workspace_can_be_held_again_within_a_process(tmp_path):
+    workspace = Workspace(load(None, "demo", [f"workspace.path={tmp_path}"]))
+    assert workspace.holder() is None
+    with workspace.exclusive(), workspace.exclusive():
+        assert workspace.holder() is not None
+    assert workspace.holder() is None

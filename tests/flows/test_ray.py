@@ -1,0 +1,35 @@
+"""``--runner ray`` on a local cluster of several processes: the same cells as here, each computed once."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_project import Place
+
+from flows import cells, corpus
+from flows.project import load
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("prefect_ray") is None, reason="needs bigfusion[ray]")
+def test_ray_computes_the_same_cells(place: Place):
+    project = load(place.config)
+    manifest = corpus.kept(project)
+    before = cells.Workspace(project).store().read("text", cells.plan(project, manifest).fingerprints("text"))
+    shutil.rmtree(place.folder / "work/store/text")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "flows.cli", "extract", "--runner", "ray", "--config", str(place.config)]
+    ran = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=500)
+    assert ran.returncode == 0, ran.stderr
+    store = cells.Workspace(project).store()
+    after = store.read("text", cells.plan(project, manifest).fingerprints("text"))
+    assert (after.present == before.present).all()
+    assert abs(after.values - before.values).max() < 1e-5
+    assert store.info()["duplicates"] == 0
