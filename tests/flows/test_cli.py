@@ -177,6 +177,8 @@ def test_help_names_every_command(capsys):
         "rollback",
         "deploy",
         "serve",
+        "compare",
+        "reproduce",
     ]:
         assert re.search(rf"^    {command} ", shown, re.MULTILINE)
 

@@ -277,3 +277,26 @@ def test_the_presets_of_the_network_say_nothing_of_a_corpus(tmp_path, capsys):
     with pytest.raises(SettingsError, match="unknown key text"):
         load_learning(None, "tuned", ["text.model=x"])
     assert "says nothing of a corpus" in fails(capsys, "init", str(tmp_path / "p"), "--preset", "tuned")
+
+
+def test_reproduce_says_what_it_can_make(place, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = str(place / "train.parquet")
+    assert "expected one of --table 4, --figure 3" in fails(capsys, "reproduce", "--features", file)
+    assert "expected one of" in fails(capsys, "reproduce", "--features", file, "--table", "4", "--figure", "3")
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["reproduce", "--features", file, "--table", "3"])
+    assert stopped.value.code == 1
+
+
+def test_reproduce_writes_pictures_and_data(place, tmp_path, capsys):
+    folder = tmp_path / "reproduction"
+    small = [*SMALL[:2], "--set", "train.epochs=1", "--seeds", "1"]
+    data = call(capsys, "reproduce", "--figure", 4, "--features", place / "train.parquet", "--out", folder, *small)
+    assert {path.name for path in folder.glob("figure-4.*")} == {
+        f"figure-4.{end}" for end in ("json", "csv", "svg", "png")
+    }
+    assert data["scored"] == "valid", "the file has no test split"
+    table = pd.read_csv(folder / "figure-4.csv")
+    assert table["utterance"].tolist() == [turn["utterance"] for turn in data["turns"]]
+    assert table["complete"].tolist() == [turn["predicted"]["complete"] for turn in data["turns"]]
