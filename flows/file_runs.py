@@ -105,7 +105,7 @@ def evaluate(features: Path, run: Path, device: str = "auto") -> Scored:
             "train one with `bigfusion train --features FILE --out RUN`"
         )
     record = read_json(run / RUN) if (run / RUN).exists() else {}
-    folders = finished_seeds(run, record.get("seeds") or record.get("inputs", {}).get("seeds"))
+    folders = finished_seeds(run, record.get("seeds"))
     facts = read_record(folders[0] / FACTS, CheckpointFacts)
     found = read_features(features, facts.labels, fill=False)
     _check_fit(features, found, run, facts)

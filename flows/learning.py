@@ -23,7 +23,6 @@ from pipeline.reach import write_reach
 from pipeline.rows import content_digest
 
 MACHINE = {"device", "threads"}
-_ASSEMBLE = "flows/assemble.py"
 _RUN, _EVALUATED = "run.json", "evaluated.json"
 CELLS = "cells.parquet"
 """The fingerprints that a run was trained on: gc keeps them."""
@@ -40,10 +39,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Run:
-    """A training and evaluation under exactly the present cells, labels, settings, seeds and code."""
+    """A training and evaluation under exactly the present cells, labels, settings and code.
+
+    ``seeds`` are those that are wanted of it: a run takes more of them later and keeps those that it has.
+    """
 
     folder: Path
     inputs: dict[str, Any]
+    seeds: tuple[int, ...]
 
     @property
     def id(self) -> str:
@@ -53,13 +56,24 @@ class Run:
     @property
     def trained(self) -> bool:
         """Whether every seed is trained."""
-        return all(is_finished(seed_folder(self.folder, seed)) for seed in self.inputs["seeds"])
+        return not self.untrained
+
+    @property
+    def untrained(self) -> list[int]:
+        """The seeds that are still to be trained."""
+        return [seed for seed in self.seeds if not is_finished(seed_folder(self.folder, seed))]
 
     @property
     def evaluated(self) -> bool:
-        """Whether the test split was scored, by the code as it is now, and all that came of it is still there."""
-        there = bool(self.metrics()) and (self.folder / PREDICTIONS).exists() and self.report.exists()
-        return there and _read(self.folder / _EVALUATED).get("code") == _evaluation_code()
+        """Whether exactly these seeds were scored, by the code as it is now, and all that came of it is still there."""
+        there = (self.folder / PREDICTIONS).exists() and self.report.exists()
+        scored = sorted(self.scored) == sorted(self.seeds)
+        return there and scored and _read(self.folder / _EVALUATED).get("code") == _evaluation_code()
+
+    @property
+    def scored(self) -> list[int]:
+        """The seeds that the run's scores are of; none before it is evaluated."""
+        return [seed["seed"] for seed in self.metrics().get("seeds", [])]
 
     @property
     def report(self) -> Path:
@@ -68,17 +82,23 @@ class Run:
 
     def metrics(self) -> dict[str, Any]:
         """The run's scores, once it is evaluated."""
-        return _read(self.folder / METRICS)
+        return metrics(self.folder)
 
     def begin(self, planned: CellPlan) -> None:
-        """Make the folder and write down what the run depends on."""
+        """Make the folder and write down what the run depends on, and which seeds are wanted of it."""
         if not (self.folder / _RUN).exists():
             write_reach(self.folder / CELLS, reached(planned))
-            created = datetime.now(UTC).isoformat(timespec="seconds")
-            _write(self.folder / _RUN, {"run": self.id, "created": created, "inputs": self.inputs})
+        self._record()
+
+    def _record(self) -> None:
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        known = record(self.folder) or {"run": self.id, "created": created, "inputs": self.inputs}
+        if known.get("seeds") != list(self.seeds):
+            _write(self.folder / _RUN, known | {"seeds": list(self.seeds)})
 
     def mark_evaluated(self) -> None:
-        """Write down that the run was scored by the present code."""
+        """Write down that the run's seeds were scored by the present code."""
+        self._record()
         _write(self.folder / _EVALUATED, {"code": _evaluation_code()})
 
 
@@ -89,10 +109,9 @@ def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
         "labels": content_digest(manifest.arrow, manifest.labels, _LABEL_COLUMNS),
         "model": project.model.model_dump(mode="json"),
         "train": project.train.model_dump(mode="json", exclude=MACHINE | {"seeds"}),
-        "seeds": list(project.train.seeds),
-        "code": code_digests("model.train") | {_ASSEMBLE: code_digests("flows.assemble")[_ASSEMBLE]},
+        "code": code_digests("model.train") | code_digests("pipeline.store") | _own_code("flows.assemble"),
     }
-    return Run(Workspace(project).runs / digest(inputs)[:16], inputs)
+    return Run(Workspace(project).runs / digest(inputs)[:16], inputs, project.train.seeds)
 
 
 _LABEL_COLUMNS = ("utterance", "split", "dialogue", "turn", "speaker", "label")
@@ -118,7 +137,7 @@ def stages(project: Project, run: Run, planned: CellPlan) -> list[Stage]:
     if not run.trained:
         why = _why_train(project, run)
         return [Stage("train", True, why), Stage("evaluate", True, "a model has to be trained first")]
-    same = f"run {run.id}: cells, labels, settings, seeds and code of model/ are unchanged"
+    same = f"run {run.id}: cells, labels, settings, seeds and code are unchanged"
     if run.evaluated:
         return [
             Stage("train", False, same),
@@ -132,6 +151,11 @@ def record(folder: Path) -> dict[str, Any]:
     return _read(folder / _RUN)
 
 
+def metrics(folder: Path) -> dict[str, Any]:
+    """The scores in a run's folder; empty where there are none."""
+    return _read(folder / METRICS)
+
+
 def runs(project: Project) -> list[dict[str, Any]]:
     """Every run of the workspace, oldest first: its ``run.json`` with ``folder`` added."""
     found = [_read(path) | {"folder": str(path.parent)} for path in Workspace(project).runs.glob(f"*/{_RUN}")]
@@ -141,16 +165,16 @@ def runs(project: Project) -> list[dict[str, Any]]:
 def summaries(project: Project) -> list[dict[str, Any]]:
     """Every run of the workspace in a few words, oldest first."""
     found = []
-    for record in runs(project):
-        run = Run(Path(record["folder"]), record["inputs"])
+    for known in runs(project):
+        run = Run(Path(known["folder"]), known["inputs"], tuple(known.get("seeds", ())))
         state = "evaluated" if run.metrics() else "trained" if run.trained else "unfinished"
         found.append(
             {
                 "run": run.id,
-                "created": record["created"],
+                "created": known["created"],
                 "state": state,
                 "weighted_f1": run.metrics().get("weighted_f1"),
-                "folder": record["folder"],
+                "folder": known["folder"],
             }
         )
     return found
@@ -158,6 +182,9 @@ def summaries(project: Project) -> list[dict[str, Any]]:
 
 def _why_train(project: Project, run: Run) -> str:
     if (run.folder / _RUN).exists():
+        added = [str(seed) for seed in run.untrained if seed not in record(run.folder).get("seeds", [])]
+        if added:
+            return f"run {run.id}: new seeds: {', '.join(added)}"
         return f"run {run.id} was interrupted and goes on"
     before = [other for other in runs(project) if "inputs" in other]
     if not before:
@@ -177,7 +204,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return parts
 
 
-_PARTS = ("cells", "data", "labels", "model", "train", "seeds", "code")
+_PARTS = ("cells", "data", "labels", "model", "train", "code")
 
 
 def _changed(old: Any, new: Any, prefix: str = "") -> str:
@@ -197,7 +224,13 @@ def _changed(old: Any, new: Any, prefix: str = "") -> str:
 
 
 def _evaluation_code() -> str:
-    return digest(code_digests("model.evaluate") | code_digests("model.report"))
+    return digest(code_digests("model.evaluate") | code_digests("model.report") | _own_code("flows.reporting"))
+
+
+def _own_code(module: str) -> dict[str, str]:
+    """A module's code without that of what it imports: of flows/ nearly everything is."""
+    path = f"{module.replace('.', '/')}.py"
+    return {path: code_digests(module)[path]}
 
 
 def _read(path: Path) -> dict[str, Any]:

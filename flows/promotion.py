@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
@@ -93,7 +94,7 @@ def settle(project: Project, manifest: Manifest, planned: CellPlan, run: Run) ->
         return known
     if not run.evaluated:
         raise TrainingError(f"run {run.id}: expected an evaluated run, found one that is not; run `bigfusion run`")
-    score, features = _score(run), _features(project)
+    score, features = _score(run.folder), _features(project)
     held, why = _judge(project, manifest, planned, run, register)
     decision = Decision(
         run=run.id, decision="held" if held else "promoted", at=_now(), why=why,
@@ -143,7 +144,7 @@ def models(project: Project) -> list[dict[str, Any]]:
     found = []
     for summary in learning.summaries(project):
         decided = register.of(summary["run"])
-        metrics = learning.Run(Workspace(project).runs / summary["run"], {}).metrics()
+        metrics = learning.metrics(Workspace(project).runs / summary["run"])
         found.append(
             {
                 "run": summary["run"],
@@ -170,7 +171,7 @@ def _judge(project: Project, manifest: Manifest, planned: CellPlan, run: Run, re
     """Whether to hold a run back, and why or why not."""
     if register.current is None:
         return False, "the first model"
-    score = _score(run)
+    score = _score(run.folder)
     rival = _rival(project, manifest, planned, run, register.current, register.of(register.current))
     if rival is None:
         return False, f"run {register.current} is no longer there to compare with"
@@ -189,7 +190,7 @@ def _rival(
 ) -> _Rival | None:
     folder = Workspace(project).runs / current
     record = learning.record(folder)
-    recorded = _score(Run(folder, {}))
+    recorded, seeds = _score(folder), [seed["seed"] for seed in learning.metrics(folder).get("seeds", [])]
     if not record:
         return None
     inputs = record["inputs"]
@@ -204,7 +205,7 @@ def _rival(
 
         try:
             data = assemble(project, manifest, planned)
-            anew = validation_score(folder, data, inputs["seeds"], project.train.device)
+            anew = validation_score(folder, data, seeds, project.train.device)
             return _Rival(anew, " on the same validation dialogues")
         except TrainingError as error:  # other labels, or its files have gone: the recorded score is what there is
             log.warning("promote: run %s could not be scored anew: %s", current, error)
@@ -223,8 +224,8 @@ def _earlier(register: Register, evaluated: set[str]) -> list[str]:
     return found
 
 
-def _score(run: Run) -> float | None:
-    valid = run.metrics().get("valid") or {}
+def _score(folder: Path) -> float | None:
+    valid = learning.metrics(folder).get("valid") or {}
     score = valid.get("weighted_f1")
     return None if score is None else float(score)
 

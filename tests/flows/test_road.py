@@ -65,7 +65,7 @@ def test_a_second_run_does_nothing(place):
     place.run("run")
     shown = place.capsys.readouterr()
     assert "nothing to do: 0 cells to extract, model up to date" in shown.err
-    assert "cells, labels, settings, seeds and code of model/ are unchanged" in shown.err
+    assert "cells, labels, settings, seeds and code are unchanged" in shown.err
     assert place.shards() == before
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
@@ -118,6 +118,23 @@ def test_a_changed_training_setting_reruns_the_training_alone(place):
     plan = answer(place, "plan", "--set", "train.epochs=3", code=2)
     assert plan["pending"] == 0
     assert plan["stages"]["train"]["why"].endswith("train epochs 2 -> 3")
+
+
+def test_a_run_takes_more_seeds_and_gives_fewer(place):
+    (run,) = (place.folder / "work/runs").iterdir()
+    trained = {path: path.stat().st_mtime_ns for path in run.glob("seed-*/trained.json")}
+    one = answer(place, "run", "--set", "train.seeds=[1]")
+    assert [seed["seed"] for seed in one["seeds"]] == [1]
+    assert (
+        answer(place, "plan", "--set", "train.seeds=[0, 1, 2]", code=2)["stages"]["train"]["why"]
+        == f"run {run.name}: new seeds: 2"
+    )
+    three = answer(place, "run", "--set", "train.seeds=[0, 1, 2]")
+    assert [seed["seed"] for seed in three["seeds"]] == [0, 1, 2]
+    assert three["seeds"][1]["weighted_f1"] == one["weighted_f1"]
+    assert {path: path.stat().st_mtime_ns for path in trained} == trained
+    assert list((place.folder / "work/runs").iterdir()) == [run]
+    assert answer(place, "plan", "--set", "train.seeds=[0, 1, 2]")["pending"] == 0
 
 
 def test_touch_and_a_moved_corpus_rerun_nothing(place):
