@@ -19,7 +19,7 @@ from flows.project import Project
 from flows.workspace import Workspace, relative
 from pipeline.corpora import FeatureSettings, scan
 from pipeline.digest import FileDigests
-from pipeline.errors import CorpusError, SettingsError, TrainingError
+from pipeline.errors import CorpusError, ExtractionError, SettingsError, TrainingError
 from pipeline.plan import CellPlan
 
 log = logging.getLogger("bigfusion")
@@ -37,6 +37,7 @@ def init(options: Options) -> Answer:
     """Write a commented settings file; an existing one is never overwritten."""
     if options.folder is None or options.preset is None:
         raise SettingsError("init: expected a preset; for instance `bigfusion init my-meld --preset meld`")
+    _without("init", "edit the file that it writes", config=options.config, set=options.assignments)
     path = options.folder / project.DEFAULT_CONFIG
     project.write_config(path, options.preset, options.target)
     first = "" if options.target else "set corpus.root in it, then "
@@ -171,6 +172,8 @@ def demo(options: Options) -> Answer:
     from pipeline.demo.build import build
 
     folder = options.folder or Path("demo")
+    other = options.preset if options.preset != "demo" else None
+    _without("demo", f"edit {folder / project.DEFAULT_CONFIG}, or use --set", config=options.config, preset=other)
     with counted("demo corpus", " clips") as progress:
         built = build(folder / "MELD.Raw", progress)
     made = f"{built.made} files made" if built.made else "complete already"
@@ -183,6 +186,7 @@ def demo(options: Options) -> Answer:
 
 def import_features(options: Options) -> Answer:
     """Make a project of a feature file: settings, manifest, and its features in the store."""
+    _without("import", "name the project's folder after the file", config=options.config)
     source = Path(str(options.target)).resolve()
     folder = options.folder or Path(source.stem)
     config = folder / project.DEFAULT_CONFIG
@@ -213,21 +217,39 @@ def status(options: Options) -> Answer:
     workspace = Workspace(mine)
     try:
         manifest: dict[str, Any] | None = corpus.kept(mine).summary(workspace.manifest)
-        failures = sum(map(Counter, cells.plan(mine, corpus.kept(mine)).failures().values()), Counter[str]())
     except CorpusError:  # no manifest yet
-        manifest, failures = None, Counter()
+        manifest = None
     existing = next(path for path in (workspace.folder, *workspace.folder.parents) if path.exists())
     data = {
         "workspace": str(workspace.folder),
         "store": _store_info(mine),
         "manifest": None if manifest is None else {k: v for k, v in manifest.items() if k != "skipped"},
         "runs": learning.summaries(mine),
-        "failures": dict(failures),
+        "failures": _failures(mine),
         "disk_free_bytes": shutil.disk_usage(existing).free,
         "working": workspace.holder(),
         "flow_runs": flow_runs(mine),
     }
     return Answer(show.status(data), data)
+
+
+def _without(command: str, remedy: str, **given: object) -> None:
+    """Refuse options that all commands are given but this one has no use for."""
+    for name, value in given.items():
+        if value:
+            raise SettingsError(f"{command}: --{name} has no effect here; {remedy}")
+
+
+def _failures(mine: Project) -> dict[str, int] | None:
+    """How many cells failed how; ``None`` where the extractors cannot say which cells are theirs."""
+    try:
+        counts = cells.plan(mine, corpus.kept(mine)).failures()
+    except CorpusError:  # no manifest yet
+        return {}
+    except (ExtractionError, OSError) as error:
+        log.warning("status: failures are not known: %s", error)
+        return None
+    return dict(sum(map(Counter, counts.values()), Counter[str]()))
 
 
 def _run(mine: Project, options: Options) -> Answer:

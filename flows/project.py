@@ -20,7 +20,7 @@ from model.config import ModelSettings, TrainSettings
 from pipeline.atomic import write_whole
 from pipeline.corpora import CorpusSettings, MeldSettings
 from pipeline.errors import SettingsError
-from pipeline.settings import Settings, assign, merge, read_toml, validate
+from pipeline.settings import Settings, assign, merge, parse_assignment, read_toml, validate
 
 log = logging.getLogger("bigfusion")
 
@@ -138,6 +138,8 @@ def load(config: Path | None = None, preset: str | None = None, assignments: Seq
     own = {} if config is None and preset and not path.exists() else read_toml(path)
     preset = preset or own.get("preset")
     table = merge(_below(read_preset(preset), own), own) if preset else own
+    if any(parse_assignment(one)[0] == ["preset"] for one in assignments):
+        raise SettingsError("--set preset: a preset lies below the settings file, not above it; name it with --preset")
     table = assign(table, assignments)
     if preset:
         table["preset"] = preset

@@ -112,7 +112,10 @@ def status(data: Mapping[str, Any]) -> str:
     lines.append(
         f"store      {store['cells']} cells in {store['shards']} shards, {size(store['bytes'])}, {store['path']}"
     )
-    failures = ", ".join(f"{number} {name}" for name, number in sorted(data["failures"].items()))
+    failed = data["failures"]
+    failures = (
+        "not known" if failed is None else ", ".join(f"{number} {name}" for name, number in sorted(failed.items()))
+    )
     lines.append(f"failures   {failures or 'none'}")
     lines.append(f"disk left  {size(data['disk_free_bytes'])}")
     lines.append(f"working    {'process ' + data['working'] if data['working'] else 'no command at present'}")

@@ -222,6 +222,39 @@ def test_status_of_an_empty_workspace(tmp_path, capsys):
     assert "none yet" in capsys.readouterr().out
 
 
+def test_status_without_the_weights_still_says_what_is_there(tmp_path, capsys):
+    table(tmp_path)
+    config = ["--config", str(tmp_path / "bigfusion.toml")]
+    assert cli.main(["ingest", *config]) == 0
+    capsys.readouterr()
+    for setting in ("visual.weights=absent.safetensors", "text.model=/no/such/folder"):
+        assert cli.main(["status", "--json", "--set", setting, *config]) == 0
+        shown = capsys.readouterr()
+        data = json.loads(shown.out)
+        assert data["manifest"]["utterances"]["train"] == 6
+        assert data["failures"] is None
+        assert "failures are not known" in shown.err
+        assert cli.main(["status", "--set", setting, *config]) == 0
+        assert "failures   not known" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["init", "p", "--preset", "meld", "--set", "train.epochs=3"], "--set"),
+        (["init", "p", "--preset", "meld", "--config", "x.toml"], "--config"),
+        (["demo", "p", "--config", "x.toml"], "--config"),
+        (["demo", "p", "--preset", "meld"], "--preset"),
+        (["import", "x.pkl", "p", "--config", "x.toml"], "--config"),
+        (["plan", "--preset", "demo", "--set", "preset=meld"], "--set preset"),
+    ],
+)
+def test_an_option_without_an_effect_is_refused(tmp_path, capsys, monkeypatch, arguments, option):
+    monkeypatch.chdir(tmp_path)
+    assert option in fails(capsys, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
 def test_explain_and_status_of_a_finished_project(place):
     assert place.run("explain", "train/dia0_utt0", "--json") == 0
     data = json.loads(place.capsys.readouterr().out)
