@@ -6,7 +6,7 @@ import logging
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -20,10 +20,12 @@ from extractors.text import TextExtractor
 from extractors.visual import VisualExtractor
 from flows.project import Project
 from flows.workspace import Workspace
+from pipeline.claims import Claims
 from pipeline.digest import code_digests
-from pipeline.errors import ExtractionError
+from pipeline.errors import ExtractionError, StoreError
 from pipeline.explain import explain_cell
 from pipeline.fingerprints import BY_UTTERANCE
+from pipeline.folder import ShardFolder
 from pipeline.manifest import Manifest
 from pipeline.plan import CellPlan, PlannedCell, plan_cells
 from pipeline.schema import Modality, Status, Utterance
@@ -36,12 +38,16 @@ _PROVENANCE = ("numpy", "torch", "torchvision", "transformers", "opensmile", "op
 
 @dataclass(frozen=True)
 class ChunkResult:
-    """What one chunk came to. Small: it travels as a Prefect task's result."""
+    """What one chunk came to. Small: it travels as a Prefect task's result.
+
+    ``left`` are the fingerprints that another run holds at this moment.
+    """
 
     modality: str
     shard: str
     statuses: dict[str, int]
     seconds: float
+    left: tuple[str, ...] = ()
 
 
 def modalities(project: Project) -> tuple[Modality, ...]:
@@ -128,10 +134,46 @@ def extract_chunk(
 ) -> ChunkResult:
     """Compute ``cells`` (of one modality) and commit them as one shard. Equal fingerprints are computed once.
 
+    Cells that another run on the same shards computes at this moment are left to it, those that it has stored since the
+    plan was made count as done.
+
     Raises:
         ExtractionError: the extractor cannot run.
         StoreError: the shard cannot be written; nothing of it is visible.
     """
+    workspace = Workspace(project)
+    claims = Claims(ShardFolder(project.store).claims)
+    try:
+        with claims.take(cell.fingerprint for cell in cells) as mine:
+            store = workspace.store()  # its index knows all that was stored before the claims were ours
+            try:
+                stored = store.statuses(mine)
+                todo = [cell for cell in cells if cell.fingerprint in mine and not _done(cell, stored)]
+                left = tuple(sorted({cell.fingerprint for cell in cells} - mine))
+                progress(sum(cell.fingerprint in mine for cell in cells) - len(todo))
+                if not todo:
+                    return ChunkResult(cells[0].modality, "", {}, 0.0, left)
+                origin, made = _compute(project, manifest, todo, run, progress)
+                shard = store.commit(origin, made)
+            finally:
+                store.close()
+    except OSError as error:
+        raise StoreError(f"{project.store}: the store cannot be written ({error.strerror})") from error
+    finally:
+        claims.close()
+    return ChunkResult(
+        cells[0].modality, shard, dict(Counter(cell.status.value for cell in made)), origin.seconds, left
+    )
+
+
+def _done(cell: PlannedCell, stored: Mapping[str, Status]) -> bool:
+    status = stored.get(cell.fingerprint)
+    return status is Status.OK or (status is not None and not cell.why.startswith("retry"))
+
+
+def _compute(
+    project: Project, manifest: Manifest, cells: Sequence[PlannedCell], run: str, progress: Callable[[int], None]
+) -> tuple[Origin, list[Cell]]:
     modality = cells[0].modality
     maker = extractor(project, modality)
     first = {cell.fingerprint: cell.utterance for cell in reversed(cells)}
@@ -159,12 +201,7 @@ def extract_chunk(
         versions=versions(),
         columns=tuple(maker.columns or ()),
     )
-    store = Workspace(project).store()
-    try:
-        shard = store.commit(origin, stored)
-    finally:
-        store.close()
-    return ChunkResult(modality, shard, dict(Counter(cell.status.value for cell in stored)), seconds)
+    return origin, stored
 
 
 def _require_unchanged(project: Project, modality: Modality, utterances: Sequence[Utterance]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +26,8 @@ log = logging.getLogger("bigfusion")
 
 BACKOFF = [2.0, 10.0, 30.0]
 """Seconds before each retry."""
+WAIT_SECONDS = 1.0
+"""Between two looks at cells that another run on the same shards computes."""
 PASSING = (OSError, MemoryError, StoreError)
 """Errors that may be gone at the next try (disk, memory, a time-out): never a fault of input or code."""
 
@@ -54,22 +57,36 @@ def chunk(
 def compute(
     project: Project, manifest: Manifest, modality: Modality, pending: list[PlannedCell]
 ) -> tuple[list[ChunkResult], list[BaseException]]:
-    """All chunks of one modality, within a flow run; stops where the extractor itself cannot run."""
+    """All chunks of one modality, within a flow run; stops where the extractor itself cannot run.
+
+    Comes back to cells that another run on the same shards held, until they are stored or their holder is dead.
+    """
     results: list[ChunkResult] = []
     errors: list[BaseException] = []
     done = 0
     shown = artifacts.Progress(f"{project.name}-{modality}", f"{modality}: {len(pending)} cells", len(pending))
+    todo = pending
     with bar(str(modality), len(pending)) as progress:
-        for part, outcome in _states(project, manifest, modality, pending, progress):
-            try:
-                results.append(outcome())
-            except ExtractionError as error:
-                errors.append(error)
-                break
-            except PASSING as error:
-                errors.append(error)
-            done += len(part)
-            shown.update(done)
+        while todo:
+            held: list[PlannedCell] = []
+            for part, outcome in _states(project, manifest, modality, todo, progress):
+                try:
+                    result = outcome()
+                except ExtractionError as error:
+                    errors.append(error)
+                    held = []
+                    break
+                except PASSING as error:
+                    errors.append(error)
+                else:
+                    results.append(result)
+                    held += [cell for cell in part if cell.fingerprint in result.left]
+                done += len(part)
+                shown.update(done - len(held))
+            todo, done = held, done - len(held)
+            if todo:
+                log.info("extract: %s: another run computes %d of the cells; waiting for them", modality, len(todo))
+                time.sleep(WAIT_SECONDS)
     log.info("extract: %s: %s", modality, cells.summary(results).get(modality, {}))
     return results, errors
 

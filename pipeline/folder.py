@@ -78,6 +78,11 @@ class ShardFolder:
         sync_folder(self.place(name).parent)
         return target
 
+    @property
+    def claims(self) -> Path:
+        """The file that claims on cells are locks in."""
+        return self.path / "claims"
+
     def reach(self, workspace: str) -> Path:
         """Where a workspace says which cells it needs."""
         return self.path / REACH / f"{workspace}.parquet"

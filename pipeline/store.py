@@ -240,12 +240,18 @@ class Store:
             StoreError: one of them is not stored.
             DamagedShardError: a shard's bytes differ from their checksum.
         """
+        reason = "it names shards that are not there"
         try:
-            return self._read(modality, fingerprints)
+            try:
+                return self._read(modality, fingerprints)
+            except FileNotFoundError:  # removed, its cells being elsewhere, since the index was brought up to date
+                self.refresh()
+                return self._read(modality, fingerprints)
+        except FileNotFoundError:
+            pass
         except (DamagedIndexError, _MisplacedError) as error:
-            self.rebuild(str(error))
-        except FileNotFoundError:  # merged into another shard, or removed, since the index was brought up to date
-            self.refresh()
+            reason = str(error)
+        self.rebuild(reason)
         return self._read(modality, fingerprints)
 
     def _read(self, modality: Modality, fingerprints: Sequence[str]) -> Features:

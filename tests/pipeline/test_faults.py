@@ -1,0 +1,369 @@
+"""Kills, full disks, failing disks, short writes and flipped bits: the store is never wrong and always goes on."""
+
+import errno
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fault_points import FINE, KILLED, REFUSED, at_each_point, counted, forked, limited
+from toy_store import cell, content, key, origin
+
+from pipeline import shards
+from pipeline.claims import Claims
+from pipeline.compact import compact
+from pipeline.errors import DamagedShardError, StoreError
+from pipeline.folder import ShardFolder
+from pipeline.fsck import fsck
+from pipeline.garbage import find_garbage, remove
+from pipeline.schema import Modality, Status
+from pipeline.store import Store
+
+CHUNKS = [[f"{chunk}-{n}" for n in range(3)] for chunk in range(3)]
+NAMES = [name for chunk in CHUNKS for name in chunk]
+
+
+def run(folder: Path) -> None:
+    """What extraction does: see what is missing, compute it, commit. Each computation is written down."""
+    store = Store(folder)
+    for chunk in CHUNKS:
+        done = store.statuses(map(key, chunk))
+        missing = [name for name in chunk if key(name) not in done]
+        if missing:
+            with (folder.parent / f"{folder.name}.computed").open("a") as log:
+                log.write("".join(f"{name}\n" for name in missing))
+            store.commit(origin(created=f"2026-01-0{chunk[0][0]}"), [computed(name) for name in missing])
+    store.close()
+
+
+def computed(name: str):
+    numbers = np.frombuffer(bytes.fromhex(key(name)), np.uint8)[:3].astype(np.float32)
+    return cell(name, status=Status.SILENT, reason="flat") if name == "1-1" else cell(name, numbers)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict:
+    """What an uninterrupted run leaves."""
+    folder = tmp_path_factory.mktemp("whole") / "store"
+    run(folder)
+    return content(Store(folder))
+
+
+def sound(folder: Path) -> None:
+    """Nothing of a partial shard is visible, and the index says what the shards say."""
+    if folder.exists():
+        assert fsck(folder, folder / "index.sqlite").findings == []
+
+
+def goes_on(folder: Path, whole: dict) -> None:
+    """The next run ends with the same cells, after at most one chunk was computed twice."""
+    sound(folder)
+    assert forked(lambda: run(folder)) == FINE
+    assert content(Store(folder)) == whole
+    sound(folder)
+    log = (folder.parent / f"{folder.name}.computed").read_text().split()
+    assert len(log) - len(NAMES) <= len(CHUNKS[0])
+
+
+@pytest.fixture(scope="module")
+def points(tmp_path_factory) -> list[str]:
+    folder = tmp_path_factory.mktemp("count") / "store"
+    return counted(lambda: run(folder), folder)
+
+
+def test_a_shard_is_written_synced_renamed_and_its_folder_synced_before_the_index_knows(points):
+    assert points.count("replace") == len(CHUNKS)
+    first = points.index("replace")
+    assert points[first - 3 : first + 4] == ["open", "write", "fsync", "replace", "open", "fsync", "SELECT"] or points[
+        first - 3 : first + 3
+    ] == ["open", "write", "fsync", "replace", "open", "fsync"]
+    assert "BEGIN" in points[first + 3 :]
+    assert points.count("COMMIT") >= len(CHUNKS)
+
+
+def _some(points: list[str], request) -> list[int]:
+    """All points in the slow test, every seventh and all around the first rename in the quick one."""
+    numbers = range(1, len(points) + 1)
+    if request.node.get_closest_marker("slow"):
+        return list(numbers)
+    rename = points.index("replace") + 1
+    return sorted({*numbers[::13], *range(rename - 4, rename + 4)})
+
+
+def kill_everywhere(folder: Path, points: list[str], numbers: list[int], whole: dict) -> None:
+    for number in numbers:
+        place = folder / f"{number}"
+
+        def kill(name: str, at: int, args: tuple, number: int = number) -> None:
+            if at == number:
+                if name == "write":
+                    WRITE(args[0], bytes(args[1])[: len(args[1]) // 2])  # torn
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        assert (
+            forked(lambda place=place: run(place), lambda place=place, kill=kill: at_each_point(kill, place)) == KILLED
+        )
+        goes_on(place, whole)
+
+
+WRITE = os.write
+
+
+def test_a_kill_at_any_point(tmp_path, points, whole, request):
+    kill_everywhere(tmp_path, points, _some(points, request), whole)
+
+
+@pytest.mark.slow
+def test_a_kill_at_every_point(tmp_path, points, whole, request):
+    kill_everywhere(tmp_path, points, _some(points, request), whole)
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_of_a_real_process(tmp_path, whole):
+    """Inside SQLite's own writes too."""
+    place = tmp_path / "store"
+    here = str(Path(__file__).parent)
+    code = f"import sys; sys.path.insert(0, {here!r}); import test_faults as t; t.run(t.Path(sys.argv[1]))"
+    dice = random.Random(0)
+    for _ in range(12):
+        process = subprocess.Popen([sys.executable, "-c", code, str(place)])
+        while process.poll() is None and not place.exists():
+            time.sleep(0.001)
+        time.sleep(dice.random() * 0.05)
+        process.kill()
+        process.wait()
+        sound(place)
+    assert forked(lambda: run(place)) == FINE
+    assert content(Store(place)) == whole
+
+
+ERRORS = [OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EIO, "Input/output error")]
+INDEX_ERRORS = [sqlite3.OperationalError("database or disk is full"), sqlite3.OperationalError("disk I/O error")]
+WRITING = {"open", "write", "fsync", "replace", "BEGIN", "INSERT", "executemany", "COMMIT"}
+
+
+def fail_everywhere(folder: Path, points: list[str], numbers: list[int], whole: dict) -> None:
+    for number in numbers:
+        if points[number - 1] not in WRITING:
+            continue
+        for kind in range(2):
+            place = folder / f"{number}-{kind}"
+
+            def fail(name: str, at: int, args: tuple, number: int = number, kind: int = kind) -> None:
+                if at == number:
+                    if name == "write":
+                        WRITE(args[0], bytes(args[1])[: len(args[1]) // 2])
+                    raise ERRORS[kind] if name.islower() and name != "executemany" else INDEX_ERRORS[kind]
+
+            assert forked(lambda place=place: run(place), lambda p=place, f=fail: at_each_point(f, p)) == REFUSED
+            assert ShardFolder(place).leftovers() == []
+            goes_on(place, whole)
+
+
+def test_full_and_failing_disks(tmp_path, points, whole, request):
+    fail_everywhere(tmp_path, points, _some(points, request), whole)
+
+
+@pytest.mark.slow
+def test_full_and_failing_disks_at_every_write(tmp_path, points, whole, request):
+    fail_everywhere(tmp_path, points, _some(points, request), whole)
+
+
+def test_short_writes(tmp_path, whole):
+    def short(name: str, number: int, args: tuple) -> int | None:
+        return WRITE(args[0], bytes(args[1])[:997]) if name == "write" else None
+
+    assert forked(lambda: run(tmp_path / "store"), lambda: at_each_point(short, tmp_path)) == FINE
+    assert content(Store(tmp_path / "store")) == whole
+
+
+@pytest.mark.parametrize("size", [0, 1000, 3000, 5000, 9000, 33000, 70000])
+def test_a_real_limit_on_the_size_of_files(tmp_path, whole, size):
+    """The kernel refuses the write itself, SQLite's too."""
+    place = tmp_path / "store"
+    assert forked(lambda: run(place), lambda: limited(size)) in (REFUSED, FINE)
+    goes_on(place, whole)
+
+
+def test_the_error_says_what_to_do(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StoreError, match=r"No space left on device.*make room or correct the permissions and run"):
+        store.commit(origin(), [cell("a")])
+
+
+def tidy(folder: Path) -> None:
+    """Compact, then let gc remove the copies."""
+    store = Store(folder)
+    compact(store)
+    remove(store, find_garbage(store, [bytes.fromhex(key(name)) for name in NAMES], grace=0))
+    store.close()
+
+
+@pytest.mark.slow
+def test_a_kill_at_every_point_of_compaction_and_gc(tmp_path, whole):
+    run(tmp_path / "0")
+    points = counted(lambda: tidy(tmp_path / "0"), tmp_path / "0")
+    assert len(Store(tmp_path / "0").folder.names()) == 1
+    for number in range(1, len(points) + 1):
+        place = tmp_path / f"{number}"
+        run(place)
+
+        def kill(name: str, at: int, args: tuple, number: int = number) -> None:
+            if at == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        assert (
+            forked(lambda place=place: tidy(place), lambda place=place, kill=kill: at_each_point(kill, place)) == KILLED
+        )
+        assert content(Store(place)) == whole
+        tidy(place)
+        assert content(Store(place)) == whole
+        assert len(Store(place).folder.names()) == 1
+
+
+def flips(payload: bytes, number: int, seed: int) -> Iterator[bytes]:
+    """``payload`` with one bit flipped, again and again."""
+    dice = np.random.default_rng(seed)
+    for bit in dice.choice(len(payload) * 8, number, replace=False):
+        damaged = bytearray(payload)
+        damaged[bit // 8] ^= 1 << bit % 8
+        yield bytes(damaged)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory) -> Store:
+    """A store of 900 cells, its index packed, so that few bits of it mean nothing."""
+    folder = tmp_path_factory.mktemp("full")
+    store = Store(folder)
+    for chunk in range(3):
+        store.commit(origin(created=f"2026-01-0{chunk + 1}"), [computed(f"{chunk}-{n}") for n in range(300)])
+    store.index.query("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.index.query("VACUUM")
+    store.index.query("PRAGMA wal_checkpoint(TRUNCATE)")
+    return store
+
+
+def test_every_flipped_bit_of_a_shard_is_found(full):
+    for seed, name in enumerate(sorted(full.folder.names())):
+        for damaged in flips(full.folder.read(name), 200, seed):
+            with pytest.raises(DamagedShardError):
+                shards.decode(name, damaged)
+
+
+def everything(index: Path) -> list:
+    """All that an index says."""
+    with sqlite3.connect(index) as database:
+        database.text_factory = bytes
+        tables = ("texts", "shards", "origins", "cells", "plans", "sqlite_master")
+        return [database.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
+
+
+def test_a_flipped_bit_of_the_index_is_found_or_means_nothing(full, tmp_path, capsys):
+    """400 flips: what fsck does not find changes no row; no read gives a wrong number, whether fsck ran or not."""
+    copy, index = tmp_path / "store", tmp_path / "store/index.sqlite"
+    shutil.copytree(full.folder.path, copy)
+    names = sorted(content(full))
+    right = full.read(Modality.AUDIO, names)
+    sane, found, rows = (full.folder.path / "index.sqlite").read_bytes(), 0, everything(index)
+    for damaged in flips(sane, 400, 9):
+        for suffix in ("-wal", "-shm"):
+            Path(f"{index}{suffix}").unlink(missing_ok=True)
+        index.write_bytes(damaged)
+        findings = fsck(copy, index).findings
+        found += bool(findings)
+        if not findings:
+            assert everything(index) == rows
+        index.write_bytes(damaged)
+        try:
+            store = Store(copy, index)
+            features = store.read(Modality.AUDIO, names)
+            store.close()
+        except StoreError:
+            assert findings
+            continue
+        assert (features.values == right.values).all()
+        assert (features.present == right.present).all()
+    with capsys.disabled():
+        print(f" [{found} of 400 flips in the index found, {400 - found} in bytes that mean nothing]", end="")
+    assert found > 200
+
+
+def worker(folder: Path, index: Path, log: Path) -> None:
+    """A run on a machine of its own: claims, looks again, computes, commits; comes back to what others held."""
+    claims, waiting = Claims(ShardFolder(folder).claims), CHUNKS
+    while waiting:
+        left = []
+        for chunk in waiting:
+            with claims.take(map(key, chunk)) as mine:
+                store = Store(folder, index)
+                done = store.statuses(map(key, chunk))
+                missing = [name for name in chunk if key(name) in mine and key(name) not in done]
+                if missing:
+                    with log.open("a") as file:
+                        file.write("".join(f"{name}\n" for name in missing))
+                    time.sleep(0.05)
+                    store.commit(origin(run=index.stem), [computed(name) for name in missing])
+                store.close()
+            left.append([name for name in chunk if key(name) not in mine])
+        waiting = [chunk for chunk in left if chunk]
+
+
+def test_two_machines_share_the_work_and_commit_nothing_twice(tmp_path, whole):
+    log = tmp_path / "log"
+    children = []
+    for number in range(4):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                worker(tmp_path / "store", tmp_path / f"{number % 2}.sqlite", log)
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    store = Store(tmp_path / "store", tmp_path / "0.sqlite")
+    assert content(store) == whole
+    assert store.info()["duplicates"] == 0
+    assert sorted(log.read_text().split()) == sorted(NAMES)
+
+
+def test_a_dead_holders_claim_is_free_at_once(tmp_path):
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with Claims(tmp_path / "claims").take([key("a"), key("b")]):
+            os.write(write, b"held")
+            time.sleep(60)
+        os._exit(0)
+    assert os.read(read, 4) == b"held"
+    mine = Claims(tmp_path / "claims")
+    with mine.take([key("a"), key("c")]) as got:
+        assert got == {key("c")}
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    started = time.monotonic()
+    with mine.take([key("a"), key("b")]) as got:
+        assert got == {key("a"), key("b")}
+    assert time.monotonic() - started < 5
+
+
+def test_claims_of_two_threads_keep_each_other_out(tmp_path):
+    one, other = Claims(tmp_path / "claims"), Claims(tmp_path / "claims")
+    with one.take([key("a")]) as first, other.take([key("a")]) as second:
+        assert (first, second) == ({key("a")}, set())
+    with other.take([key("a")]) as second:
+        assert second == {key("a")}
