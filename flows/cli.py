@@ -21,6 +21,7 @@ from types import FrameType
 from typing import NoReturn
 
 from flows import commands, commands_production, logs, store_commands
+from flows import export as exporting
 from flows.faces import evaluate_faces, train_faces
 from flows.finetuning import finetune_text
 from flows.options import Answer, Options
@@ -260,6 +261,8 @@ def _add_store_commands(add: Callable[[str, Command, str], argparse.ArgumentPars
     gc = add("gc", store_commands.gc, "list the shards that no manifest and no run needs, or remove them")
     gc.add_argument("--apply", action="store_true", help="remove them; without it nothing is changed")
     gc.add_argument("--grace", type=_hours, default=24.0, metavar="HOURS", help="leave what is younger (default: 24)")
+    export = add("export", exporting.export, "write the features as plain Parquet with a card, for other tools")
+    export.add_argument("folder", type=Path, metavar="DIR")
     store = add("store", store_commands.store, "store info: what the store holds; store compact: merge small shards")
     store.add_argument("target", choices=["info", "compact"], metavar="info|compact")
 

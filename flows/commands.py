@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import cells, corpus, learning, project, show
+from flows.estimate import estimate
 from flows.options import Answer, Options
 from flows.outlook import outlook
 from flows.progress import counted
@@ -67,6 +68,7 @@ def plan(options: Options) -> Answer:
         "stages": {stage.name: {"pending": stage.pending, "why": stage.why} for stage in found.stages},
         "manifest": {"digest": found.manifest.digest, "changed": found.changed},
         "run": found.run.id,
+        "estimate": estimate(mine, found.planned, any(s.pending for s in found.stages if s.name == "train")),
     }
     pending = bool(found.planned.pending_count) or any(stage.pending for stage in found.stages)
     return Answer(show.plan(data), data, code=2 if pending else 0)

@@ -63,9 +63,30 @@ def plan(data: Mapping[str, Any]) -> str:
     stages = [name for name, stage in data["stages"].items() if stage["pending"]]
     if data["pending"] or stages:
         lines.append(f"\n{data['pending']} cells to extract" + (f", then {' and '.join(stages)}" if stages else ""))
+        lines += _estimate(data["estimate"])
     else:
         lines.append("\nnothing to do: 0 cells to extract, model up to date")
     return "\n".join(lines)
+
+
+def _estimate(data: Mapping[str, Any]) -> list[str]:
+    """About how long it will take, and of what nothing is known."""
+    known = {name: seconds for name, seconds in data["extract"].items() if seconds is not None}
+    parts = [f"{name} {duration(seconds)}" for name, seconds in known.items()]
+    if data["train"].get("seconds") is not None:
+        parts.append(f"training at most {duration(data['train']['seconds'])}")
+    unknown = [name for name in data["extract"] if name not in known]
+    lines = [f"about {', '.join(parts)}, going by what was recorded before"] if parts else []
+    return [*lines, f"no time recorded yet for {' and '.join(unknown)}"] if unknown else lines
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 1:
+        return "under a second"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def explanation(data: Mapping[str, Any]) -> str:
@@ -77,6 +98,8 @@ def explanation(data: Mapping[str, Any]) -> str:
         why = f" ({cell['why']})" if cell["why"] else ""
         lines += ["", f"{name}: {cell['state']}{why}", f"  fingerprint  {cell['fingerprint']}"]
         lines += [f"  {key:<11}  {value}" for key, value in _components(cell)]
+        for part in cell["differences"]:
+            lines.append(f"  differs      {part['component']}: {_value(part['stored'])} -> {_value(part['now'])}")
         stored = cell["stored"]
         if stored:
             made = f"{stored['created']} by run {stored['run']}"
@@ -84,6 +107,11 @@ def explanation(data: Mapping[str, Any]) -> str:
             if stored["reason"]:
                 lines.append(f"  failure      {stored['status']}: {stored['reason']}")
     return "\n".join(lines)
+
+
+def _value(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:16]}..."
 
 
 def _components(cell: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

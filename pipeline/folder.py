@@ -85,14 +85,12 @@ class ShardFolder:
 
     def reach(self, workspace: str) -> Path:
         """Where a workspace says which cells it needs."""
-        return self.path / REACH / f"{workspace}.parquet"
+        return self.path / REACH / f"{workspace}.cells"
 
     def reaches(self) -> list[Path]:
         """The lists of every workspace on this folder."""
         folder = self.path / REACH
-        return (
-            sorted(folder / name for name in _listing(folder) if name.endswith(".parquet")) if folder.is_dir() else []
-        )
+        return sorted(folder / name for name in _listing(folder) if name.endswith(".cells")) if folder.is_dir() else []
 
     def leftovers(self) -> list[Path]:
         """Temporary files of writers that were killed (or are at work now)."""

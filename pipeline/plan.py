@@ -186,9 +186,9 @@ def _plan(
         counts={state.value: number for state, number in counts.items()},
         failures={} if retry_failed else _failures(statuses[failed]),
         digest=hashlib.sha256(wanted.buffers()[1].to_pybytes() + np.packbits(done).tobytes()).hexdigest(),
-        pending=[int(row) for row, _, _ in pending],
-        states=[state for _, state, _ in pending],
-        whys=[why for _, _, why in pending],
+        pending=tuple(int(row) for row, _, _ in pending),
+        states=tuple(state for _, state, _ in pending),
+        whys=tuple(why for _, _, why in pending),
     )
 
 

@@ -1,3 +1,4 @@
+import ast
 import os
 import shutil
 from pathlib import Path
@@ -218,3 +219,62 @@ def test_a_relative_import_and_a_package_are_followed(tmp_path):
 def test_an_unknown_module_is_refused(tmp_path):
     with pytest.raises(ModuleNotFoundError):
         d.code_digests("extractors.absent", tmp_path)
+
+
+def test_every_file_written_anew_without_comments_and_with_other_docstrings_changes_nothing(project):
+    """Each real file is parsed, gets another docstring everywhere, and is printed in another layout."""
+    before = {name: code(project, name) for name in ("extractors.text", "extractors.visual", "model.train")}
+
+    class Docstrings(ast.NodeTransformer):
+        def generic_visit(self, node):
+            super().generic_visit(node)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body[0] = ast.Expr(ast.Constant("Something else."))
+            return node
+
+    edited = 0
+    for path in project.rglob("*.py"):
+        source = path.read_text()
+        tree = Docstrings().visit(ast.parse(source))
+        path.write_text("# another first line\n\n\n" + ast.unparse(ast.fix_missing_locations(tree)) + "\n")
+        edited += path.read_text() != source
+    assert edited > 50
+    assert {name: code(project, name) for name in before} == before
+
+
+@pytest.mark.parametrize(
+    ("top", "way"),
+    [
+        ("extractors.visual", ["extractors/faces.py", "extractors/compute.py"]),
+        ("extractors.visual", ["pipeline/media.py", "pipeline/demux.py", "pipeline/errors.py"]),
+        ("extractors.text", ["extractors/pretrained.py", "pipeline/digest.py"]),
+        ("model.train", ["model/bigfusion.py", "model/graph.py", "model/seed.py"]),
+    ],
+)
+def test_one_number_in_a_helper_far_away_is_seen(project, top, way):
+    """The helper at the end of the chain, which the top does not import by itself."""
+    before = code(project, top)
+    reached = [name for name in way if name in before]
+    assert reached
+    helper = project / reached[-1]
+    helper.write_text(helper.read_text() + "\n_MARGIN = 0.25\n")
+    changed = code(project, top)
+    assert [name for name in changed if changed[name] != before[name]] == [reached[-1]]
+    helper.write_text(helper.read_text().replace("0.25", "0.250"))
+    assert code(project, top) == changed
+    helper.write_text(helper.read_text().replace("0.250", "0.26"))
+    assert code(project, top) != changed
+
+
+def test_a_helper_three_imports_away(tmp_path):
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline/__init__.py").write_text("")
+    for name, below in (("a", "b"), ("b", "c"), ("c", "d")):
+        (tmp_path / f"pipeline/{name}.py").write_text(f"from pipeline.{below} import f\n")
+    helper = tmp_path / "pipeline/d.py"
+    helper.write_text("def f(x):\n    return x + 1\n")
+    before = code(tmp_path, "pipeline.a")
+    helper.write_text('def f(x):  # one more\n    """Add one."""\n\n    return (x + 1)\n')
+    assert code(tmp_path, "pipeline.a") == before
+    helper.write_text("def f(x):\n    return x + 2\n")
+    assert [name for name, value in code(tmp_path, "pipeline.a").items() if value != before[name]] == ["pipeline/d.py"]

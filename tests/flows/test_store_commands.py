@@ -1,0 +1,193 @@
+"""fsck, gc, store, export and the estimate on the command line, on a project of imported features: no model runs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flows import cells, cli, corpus, learning, upkeep
+from flows.extract import extract
+from flows.project import load
+from flows.workspace import Workspace
+from pipeline.claims import Claims
+from pipeline.errors import StoreError
+from pipeline.folder import ShardFolder
+from pipeline.schema import Modality
+
+SETTINGS = ["--set", "model.modalities=['text', 'audio']", "--set", "extract.chunk_size=10"]
+
+
+def features(path: Path, shift: float = 0.0) -> None:
+    """72 utterances in twelve dialogues; one has no audio."""
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "dialogue": [f"d{k // 6}" for k in range(72)],
+            "utterance": [f"u{k}" for k in range(72)],
+            "speaker": ["A", "B"] * 36,
+            "label": [k % 2 for k in range(72)],
+            "text": [(random.normal(size=8) + shift).astype(np.float32) for _ in range(72)],
+            "audio": [np.full(3, np.nan if k == 5 else k, np.float32) for k in range(72)],
+            "split": ["train"] * 48 + ["valid"] * 12 + ["test"] * 12,
+        }
+    )
+    frame.to_parquet(path)
+
+
+class Place:
+    """A project on imported features, and the command line on it."""
+
+    def __init__(self, folder: Path, capsys) -> None:
+        self.folder, self.capsys = folder, capsys
+        self.config = folder / "mine/bigfusion.toml"
+
+    def answer(self, *command: str, code: int = 0, settings=()):
+        self.capsys.readouterr()
+        assert cli.main([*command, "--config", str(self.config), "--json", *SETTINGS, *settings]) == code
+        return json.loads(self.capsys.readouterr().out)
+
+    def shards(self) -> list[Path]:
+        return sorted(path for path in (self.folder / "mine/work/store").glob("*/*.parquet") if "-" in path.name)
+
+    def project(self, *assignments: str):
+        return load(self.config, None, [SETTINGS[1], SETTINGS[3], *assignments])
+
+
+@pytest.fixture
+def place(tmp_path, capsys, monkeypatch) -> Place:
+    monkeypatch.chdir(tmp_path)
+    features(tmp_path / "mine.parquet")
+    assert cli.main(["import", "mine.parquet", *SETTINGS]) == 0
+    return Place(tmp_path, capsys)
+
+
+def test_fsck_finds_repairs_and_the_plan_shows_exactly_those_cells(place):
+    assert place.answer("fsck")["findings"] == []
+    victim = place.shards()[3]
+    payload = bytearray(victim.read_bytes())
+    payload[len(payload) // 2] ^= 1
+    victim.write_bytes(payload)
+    found = place.answer("fsck", code=3)
+    assert [finding["item"] for finding in found["findings"]] == [victim.name]
+    assert place.answer("plan", code=2)["pending"] == 0  # its index still knows what it held
+    assert place.answer("fsck", "--repair", code=3)["repaired"]
+    plan = place.answer("plan", code=2)
+    lost = 2 if len(place.shards()) % 8 else 10
+    assert plan["pending"] in (lost, 10)
+    assert plan["cells"][victim.name.split("-")[0]]["new"] == plan["pending"]
+    assert place.answer("fsck", "--sample", "50%")["checked"] == round(len(place.shards()) / 2)
+    (answer,) = {place.answer("fsck")["checked"]}
+    assert answer == len(place.shards())
+
+
+def test_compaction_and_gc_leave_the_same_features(place):
+    before = exported(place, "before")
+    assert place.answer("store", "info")["shards"] == 16
+    compacted = place.answer("store", "compact")
+    assert (compacted["small"], len(compacted["written"])) == (16, 2)
+    assert place.answer("gc")["items"] == []
+    dry = place.answer("gc", "--grace", "0")
+    assert (len(dry["items"]), dry["applied"], len(place.shards())) == (16, False, 18)
+    assert place.answer("gc", "--grace", "0", "--apply")["applied"]
+    assert sorted(path.name for path in place.shards()) == sorted(compacted["written"])
+    assert place.answer("store", "info")["duplicates"] == 0
+    pd.testing.assert_frame_equal(exported(place, "after"), before)
+
+
+def exported(place: Place, name: str) -> pd.DataFrame:
+    place.answer("export", name)
+    return pd.concat(
+        [pd.read_parquet(place.folder / name / f"data/{split}.parquet") for split in ("train", "validation", "test")]
+    )
+
+
+def test_export_is_what_was_imported_with_a_card(place):
+    frame, source = exported(place, "out"), pd.read_parquet(place.folder / "mine.parquet")
+    assert frame["utterance"].tolist() == source["utterance"].tolist()
+    np.testing.assert_array_equal(np.stack(frame["text"]), np.stack(source["text"]))
+    assert frame["audio"].isna().tolist() == [k == 5 for k in range(72)]
+    np.testing.assert_array_equal(np.stack(frame["audio"].dropna()), np.stack(source["audio"].drop(5)))
+    assert frame["audio_status"].value_counts().to_dict() == {"ok": 71, "missing_media": 1}
+    card = (place.folder / "out/README.md").read_text()
+    for part in ("license: other", "path: data/validation.parquet", "| `audio` | 3 | 71 | 1 missing_media |", "owner"):
+        assert part in card
+    assert "extractors/imported.py" in card
+    place.capsys.readouterr()
+    assert cli.main(["export", "out", "--config", str(place.config), *SETTINGS]) == 1
+    assert "expected a folder that is empty" in place.capsys.readouterr().err
+
+
+def test_gc_keeps_what_runs_and_other_workspaces_need(place):
+    """The features change: the old cells stay while a run, or another workspace on the same shards, needs them."""
+    project = place.project()
+    planned = cells.plan(project, corpus.kept(project))
+    run = learning.run_of(project, corpus.kept(project), planned)
+    run.begin(planned)
+    before = place.shards()
+    features(place.folder / "mine.parquet", shift=1.0)
+    assert cli.main(["import", "mine.parquet", *SETTINGS]) == 0
+    assert len(place.shards()) == 2 * len(before)
+    assert place.answer("gc", "--grace", "0")["items"] == []
+    (run.folder / learning.CELLS).write_bytes(b"PAR1")
+    place.capsys.readouterr()
+    assert cli.main(["gc", "--grace", "0", "--apply", "--config", str(place.config), *SETTINGS]) == 1
+    assert "nothing was removed" in place.capsys.readouterr().err
+    for path in run.folder.iterdir():
+        path.unlink()
+    other = ["workspace.path=other", f"workspace.store={place.folder / 'mine/work/store'}"]
+    elsewhere = place.project(*other)
+    corpus.ingest(elsewhere)
+    upkeep.publish_reach(elsewhere)
+    reach = ShardFolder(project.store).reaches()
+    assert len(reach) == 2
+    assert {Path(item["path"]) for item in place.answer("gc", "--grace", "0")["items"]} == set(before)
+    assert place.answer("gc", "--grace", "0", "--apply")["applied"]
+    assert not set(before) & set(place.shards())
+    assert place.answer("plan", code=2)["pending"] == 0
+
+
+def test_a_second_machine_leaves_to_the_first_what_it_is_at(place):
+    """Cells that another run holds are not computed twice; once it is dead or done they are seen to."""
+    project = place.project("workspace.path=other", f"workspace.store={place.folder / 'shared'}")
+    manifest = corpus.ingest(project).manifest
+    part = cells.plan(project, manifest).pending(Modality.TEXT)[:10]
+    claims = Claims(ShardFolder(project.store).claims)
+    with claims.take(cell.fingerprint for cell in part[:4]):
+        first = cells.extract_chunk(project, manifest, part, "second")
+        assert set(first.left) == {cell.fingerprint for cell in part[:4]}
+        assert first.statuses == {"ok": 6}
+    assert cells.extract_chunk(project, manifest, part, "second").statuses == {"ok": 4}
+    assert cells.extract_chunk(project, manifest, part, "second").statuses == {}
+    extract(project)
+    assert Workspace(project).store().info()["duplicates"] == 0
+
+
+def test_the_estimate_goes_by_what_was_recorded(place):
+    project = place.project()
+    store = Workspace(project).store()
+    store.index.query("UPDATE origins SET seconds = 5.0")  # ten cells a chunk, the last two of them two
+    store.close()
+    features(place.folder / "mine.parquet", shift=2.0)
+    estimate = place.answer("plan", code=2)["estimate"]
+    assert estimate["extract"] == {"text": pytest.approx(5.0 * 8), "audio": pytest.approx(5.0 * 8)}
+    assert estimate["train"] == {"seconds": None}
+
+
+def test_an_explanation_shows_what_differs(place):
+    assert place.answer("explain", "u3")["cells"]["text"]["differences"] == []
+    features(place.folder / "mine.parquet", shift=3.0)
+    found = place.answer("explain", "u3")["cells"]["text"]
+    assert found["state"] == "changed"
+    assert [part["component"] for part in found["differences"]] == ["weights.file"]
+    assert found["stored"]["run"] == "import"
+    assert found["stored"]["versions"]["numpy"]
+
+
+def test_an_unreadable_store_is_one_line(place):
+    with pytest.raises(StoreError, match="expected the list"):
+        upkeep.read_reach(place.folder / "none.parquet")
+    for arguments in (["fsck", "--sample", "0"], ["gc", "--grace", "-1"], ["store", "dance"]):
+        with pytest.raises(SystemExit):
+            cli.main(arguments)
