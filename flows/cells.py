@@ -222,7 +222,7 @@ def _require_unchanged(project: Project, modality: Modality, utterances: Sequenc
 def explain(project: Project, manifest: Manifest, utterance: str) -> dict[str, Any]:
     """Each cell of an utterance: its fingerprint, components, what differs from the stored cell, and its origin."""
     (row,) = manifest.table[manifest.table["utterance"] == utterance].to_dict("records")
-    descriptions = {modality: description(extractor(project, modality)) for modality in modalities(project)}
+    descriptions = {modality: description(_renewed(project, modality)) for modality in modalities(project)}
     store = Workspace(project).store()
     try:
         found = {m.value: explain_cell(manifest, m, whole, store, utterance) for m, whole in descriptions.items()}
