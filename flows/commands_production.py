@@ -80,12 +80,13 @@ def deploy(options: Options) -> Answer:
 
 def serve(options: Options) -> Answer:
     """Serve the deployments from this process until it is interrupted; begins a server where none is configured."""
-    from flows.serve import serve_deployments
     from flows.server import own_server
 
     mine = options.project()
     name = options.name or mine.name
     with own_server(Workspace(mine), options.port) as url:
+        from flows.serve import serve_deployments  # Prefect reads the server's address when it is imported
+
         when = f"retrain at {options.cron!r} {options.timezone}" if options.cron else "no schedule"
         log.info("serve: %s: %s; %s; Ctrl-C ends it", name, when, url.removesuffix("/api"))
         serve_deployments(mine, name, _schedule(options))

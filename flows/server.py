@@ -16,7 +16,7 @@ from flows.runtime import end_orphaned_servers, has_server, set_defaults
 from flows.workspace import Workspace
 from pipeline.errors import SettingsError
 
-_START_SECONDS = 120
+_START_SECONDS = 300  # a first start builds the database: 10-20 s on an idle machine
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from small_project import Place
 
 from flows import cells, corpus
 from flows.project import load
+from pipeline.schema import Modality
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_ray_computes_the_same_cells(place: Place):
     project = load(place.config)
     manifest = corpus.kept(project)
-    before = cells.Workspace(project).store().read("text", cells.plan(project, manifest).fingerprints("text"))
+    wanted = cells.plan(project, manifest).fingerprints(Modality.TEXT)
+    before = cells.Workspace(project).store().read(Modality.TEXT, wanted)
     shutil.rmtree(place.folder / "work/store/text")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -29,7 +31,7 @@ def test_ray_computes_the_same_cells(place: Place):
     ran = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=500)
     assert ran.returncode == 0, ran.stderr
     store = cells.Workspace(project).store()
-    after = store.read("text", cells.plan(project, manifest).fingerprints("text"))
+    after = store.read(Modality.TEXT, wanted)
     assert (after.present == before.present).all()
     assert abs(after.values - before.values).max() < 1e-5
     assert store.info()["duplicates"] == 0
