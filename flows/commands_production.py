@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING
 
 from flows import promotion
@@ -52,10 +51,10 @@ def rollback(options: Options) -> Answer:
 
 def deploy(options: Options) -> Answer:
     """Write ``prefect.yaml`` beside the settings, and register its deployments on the configured server."""
-    from flows.runtime import has_server, set_defaults
+    from flows.runtime import server_url, set_defaults
 
     set_defaults()
-    if not has_server():
+    if server_url() is None:
         raise SettingsError(
             "deploy: expected PREFECT_API_URL, found none; start `prefect server start` and export its address,"
             " or use `bigfusion serve`, which needs neither"
@@ -70,7 +69,7 @@ def deploy(options: Options) -> Answer:
     names = deployment.register(path, table, options.gpus, mine.runner.dead_after_seconds)
     pools = sorted({item["work_pool"]["name"] for item in table["deployments"]})
     lines = [
-        f"wrote {relative(path)}; registered with {os.environ['PREFECT_API_URL']}:",
+        f"wrote {relative(path)}; registered with {server_url()}:",
         *(f"  {name}" for name in names),
         *(f"start a worker:  prefect worker start --pool {pool} --type process" for pool in pools),
         f"run it now:      prefect deployment run {names[0]}",

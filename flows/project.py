@@ -125,7 +125,7 @@ class Project(Settings):
         return self.workspace.store or self.work / "store"
 
 
-def load(config: Path | None = None, preset: str | None = None, assignments: Sequence[str] = ()) -> Project:
+def load(config: Path | str | None = None, preset: str | None = None, assignments: Sequence[str] = ()) -> Project:
     """The project of a settings file, on top of a preset, under ``--set`` assignments.
 
     Relative folders are meant from the settings file's own folder. Without ``config`` the file is ``bigfusion.toml``,
@@ -134,7 +134,7 @@ def load(config: Path | None = None, preset: str | None = None, assignments: Seq
     Raises:
         SettingsError: a file is missing or not TOML, a key is unknown, a value does not fit.
     """
-    path = config or _default_config(preset)
+    path = Path(config) if config else _default_config(preset)
     own = {} if config is None and preset and not path.exists() else read_toml(path)
     preset = preset or own.get("preset")
     table = merge(_below(read_preset(preset), own), own) if preset else own

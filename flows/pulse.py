@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Any
 
 from flows.project import Project
-from flows.runtime import has_server, set_defaults
+from flows.runtime import FLOWS, configure, has_server, server_url, set_defaults
 from flows.workspace import Workspace
 
-_FLOWS = ("retrain", "ingest", "extract", "partition", "train", "evaluate")
 _LOOKED_AT = 100
 
 
@@ -22,11 +20,11 @@ def flow_runs(project: Project, last: int = 8) -> list[dict[str, Any]]:
     """
     workspace = Workspace(project)
     database = workspace.prefect_home / "prefect.db"
-    if not has_server() and not database.exists():
-        return []
     set_defaults()
     if not has_server():
-        os.environ["PREFECT_HOME"] = str(workspace.prefect_home.resolve())
+        if not database.exists():
+            return []
+        configure(PREFECT_HOME=str(workspace.prefect_home.resolve()))
     found, names = asyncio.run(_read())
     alive = has_server() or workspace.holder() is not None
     mine = [run for run in found if _workspace_of(run.parameters) == str(workspace.folder)]
@@ -51,15 +49,15 @@ async def _read() -> tuple[list[Any], dict[Any, str]]:
     from prefect.client.schemas.sorting import FlowRunSort
 
     async with PrefectClient(_api()) as client:
-        wanted = FlowFilter(name=FlowFilterName(any_=list(_FLOWS)))
+        wanted = FlowFilter(name=FlowFilterName(any_=list(FLOWS)))
         found = await client.read_flow_runs(flow_filter=wanted, sort=FlowRunSort.START_TIME_DESC, limit=_LOOKED_AT)
         return found, {flow.id: flow.name for flow in await client.read_flows(flow_filter=wanted)}
 
 
 def _api() -> Any:
     """The server's address, or the server itself within this process on the workspace's database."""
-    if has_server():
-        return os.environ["PREFECT_API_URL"]
+    if url := server_url():
+        return url
     from prefect.server.api.server import create_app
 
     return create_app(ephemeral=True)

@@ -12,7 +12,7 @@ from flows.hooks import HOOKS
 from flows.ingest import ingest
 from flows.outlook import outlook
 from flows.project import Project
-from flows.runtime import alone, end_abandoned_runs, has_server
+from flows.runtime import alone, end_abandoned_runs
 from flows.train import train
 from pipeline.errors import TrainingError
 
@@ -25,8 +25,7 @@ def retrain(project: Project, retry_failed: bool = False) -> str:
         BigFusionError: a stage failed; what it finished is kept, and the next run goes on from there.
     """
     with alone(project):
-        if not has_server():
-            end_abandoned_runs()
+        end_abandoned_runs()
         found = outlook(project, retry_failed)
         if not found.pending:
             found.say_nothing_to_do()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,9 +33,32 @@ SLOT = "gpu"
 """The global concurrency limit that a training holds; it binds where a server has it (`bigfusion deploy` makes it)."""
 
 
+FLOWS = ("retrain", "ingest", "extract", "partition", "train", "evaluate")
+
+_own_homes: set[Path] = set()  # where this process has Prefect's database to itself
+
+
+def server_url() -> str | None:
+    """The API of the user's own Prefect server: from the environment, a profile, or wherever else Prefect looks."""
+    if url := os.environ.get("PREFECT_API_URL"):
+        return url
+    from prefect.settings import get_current_settings
+
+    return get_current_settings().api.url
+
+
 def has_server() -> bool:
     """Whether the user has a Prefect server of their own."""
-    return "PREFECT_API_URL" in os.environ
+    return server_url() is not None
+
+
+def configure(**settings: str) -> None:
+    """Give Prefect settings, also where it has read its own already."""
+    os.environ.update(settings)
+    if "prefect.context" in sys.modules:
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()
 
 
 def set_defaults() -> None:
@@ -52,12 +76,18 @@ def prefect(workspace: Workspace) -> Iterator[None]:
     """
     set_defaults()
     with workspace.exclusive():
-        if not has_server():
-            home = workspace.prefect_home.resolve()
-            os.environ["PREFECT_HOME"] = str(home)
-            home.mkdir(parents=True, exist_ok=True)
-            end_orphaned_servers(home)
-        yield
+        if has_server():
+            yield
+            return
+        home = workspace.prefect_home.resolve()
+        home.mkdir(parents=True, exist_ok=True)
+        configure(PREFECT_HOME=str(home))
+        end_orphaned_servers(home)
+        _own_homes.add(home)
+        try:
+            yield
+        finally:
+            _own_homes.discard(home)
 
 
 @contextmanager
@@ -75,12 +105,21 @@ def alone(project: Project) -> Iterator[None]:
 
 
 def end_abandoned_runs() -> int:
-    """Mark runs that a killed command left as running as crashed. Only sound on a server of the workspace's own.
+    """Mark runs that a killed command left as running as crashed. Does so only within :func:`prefect`, on a database of
+    the workspace's own: on any other somebody else may be at work.
 
     Returns how many there were. Called within a flow, which is not counted.
     """
+    if not _own_homes:
+        return 0
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.filters import (
+        FlowFilter,
+        FlowFilterName,
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
     from prefect.client.schemas.objects import StateType
     from prefect.context import get_run_context
     from prefect.states import Crashed
@@ -89,7 +128,8 @@ def end_abandoned_runs() -> int:
     states = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
     message = "its process ended without a word (killed, or the machine stopped)"
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=states))
+        ours = FlowFilter(name=FlowFilterName(any_=list(FLOWS)))
+        runs = client.read_flow_runs(flow_filter=ours, flow_run_filter=FlowRunFilter(state=states))
         left = [run for run in runs if run.id != own]
         for run in left:
             client.set_flow_run_state(run.id, Crashed(message=message), force=True)
@@ -100,8 +140,9 @@ def end_orphaned_servers(home: Path) -> None:
     """End Prefect servers on ``home``: this process holds the workspace, so whoever started them is dead."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            command = (process / "cmdline").read_bytes()
-            if b"prefect" not in command or f"PREFECT_HOME={home}".encode() not in (process / "environ").read_bytes():
+            command = (process / "cmdline").read_bytes().split(b"\0")
+            environment = (process / "environ").read_bytes().split(b"\0")
+            if not _is_server(command) or b"PREFECT_HOME=" + os.fsencode(home) not in environment:
                 continue
             number = int(process.name)
             if number == os.getpid():
@@ -110,3 +151,10 @@ def end_orphaned_servers(home: Path) -> None:
             log.warning("ended process %d: a Prefect server that a killed command had left behind", number)
         except (OSError, ValueError):  # it has ended meanwhile, or is not ours to look at
             continue
+
+
+def _is_server(command: Sequence[bytes]) -> bool:
+    """Whether a command line is a Prefect server's: a temporary one (uvicorn on its app), or `prefect server start`."""
+    names = [part.rpartition(b"/")[2] for part in command]
+    started = any(names[at : at + 3] == [b"prefect", b"server", b"start"] for at in range(len(names)))
+    return started or any(part.startswith(b"prefect.server.api.server:") for part in command)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.error import URLError
 
-from flows.runtime import end_orphaned_servers, has_server, set_defaults
+from flows.runtime import configure, end_orphaned_servers, server_url, set_defaults
 from flows.workspace import Workspace
 from pipeline.errors import SettingsError
 
@@ -29,13 +29,13 @@ def own_server(workspace: Workspace, port: int) -> Iterator[str]:
         SettingsError: the server does not start, for instance because the port is taken.
     """
     set_defaults()
-    if has_server():
-        yield os.environ["PREFECT_API_URL"]
+    if own := server_url():
+        yield own
         return
     home = workspace.prefect_home.resolve()
     home.mkdir(parents=True, exist_ok=True)
     end_orphaned_servers(home)
-    os.environ["PREFECT_HOME"] = str(home)
+    configure(PREFECT_HOME=str(home))
     url = f"http://127.0.0.1:{port}/api"
     logged = home / "server.log"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
@@ -46,10 +46,11 @@ def own_server(workspace: Workspace, port: int) -> Iterator[str]:
         server = subprocess.Popen(command, stdout=file, stderr=file, env=environment, start_new_session=True)
         try:
             _wait_for(server, url, str(logged))
-            os.environ["PREFECT_API_URL"] = url
+            configure(PREFECT_API_URL=url)
             yield url
         finally:
             os.environ.pop("PREFECT_API_URL", None)
+            configure()
             server.terminate()
             try:
                 server.wait(20)

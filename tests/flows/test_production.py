@@ -52,8 +52,11 @@ def test_a_wrong_schedule_is_refused_in_one_line(place: Place, arguments, monkey
 
 
 def test_deploy_needs_a_server(place: Place, monkeypatch):
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    assert place.run("deploy") == 1
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        assert place.run("deploy") == 1
     assert "expected PREFECT_API_URL" in place.capsys.readouterr().err
 
 

@@ -1,0 +1,77 @@
+"""What is tidied of Prefect, and above all what is left alone."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from flows import runtime
+from flows.project import load
+
+SLEEP = "import time; time.sleep(120)"
+APP = "prefect.server.api.server:create_app"
+
+
+@pytest.fixture
+def started():
+    """Starts a sleeping process with these words in its command line and this PREFECT_HOME."""
+    processes = []
+
+    def start(home, *words: str) -> subprocess.Popen:
+        environment = {**os.environ, "PREFECT_HOME": str(home)}
+        processes.append(subprocess.Popen([sys.executable, "-c", SLEEP, *words], env=environment))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_only_servers_on_exactly_this_home_are_ended(tmp_path, started):
+    home = tmp_path / "prefect"
+    orphans = [started(home, APP), started(home, "/usr/bin/prefect", "server", "start", "--port", "4200")]
+    others = [
+        started(tmp_path / "prefect-of-another", APP),
+        started(home, "prefect", "worker", "start"),
+        started(home, "my-notes-on-prefect.txt"),
+    ]
+    time.sleep(1)  # until each is the command that it is to be
+    runtime.end_orphaned_servers(home)
+    assert [orphan.wait(30) for orphan in orphans] == [-15, -15]
+    assert [other.poll() for other in others] == [None, None, None]
+
+
+def test_runs_are_only_ended_on_a_database_of_our_own():
+    assert runtime.end_abandoned_runs() == 0  # nobody is asked: there is no server here, nor a flow
+
+
+@pytest.mark.parametrize(("profile", "expected"), [("http://lab:4200/api", "http://lab:4200/api"), (None, "None")])
+def test_a_server_of_the_users_profile_is_found_and_left_alone(tmp_path, profile, expected):
+    settings = "" if profile is None else f'PREFECT_API_URL = "{profile}"\n'
+    (tmp_path / "profiles.toml").write_text(f'active = "lab"\n[profiles.lab]\n{settings}')
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    code = "from flows import runtime; runtime.set_defaults(); print(runtime.server_url())"
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment | {"PREFECT_HOME": str(tmp_path)}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert found.stdout.strip() == expected
+
+
+def test_settings_reach_prefect_after_it_has_read_its_own(tmp_path):
+    code = (
+        "from flows import runtime; print(runtime.server_url()); runtime.configure(PREFECT_HOME=r'{}');"
+        "from prefect.settings import get_current_settings; print(get_current_settings().home)"
+    ).format(tmp_path / "mine")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment["PREFECT_HOME"] = str(tmp_path / "before")
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["None", str(tmp_path / "mine")]
+
+
+def test_a_settings_file_may_be_named_by_text(tmp_path):
+    (tmp_path / "bigfusion.toml").write_text('preset = "meld"\n')
+    assert load(str(tmp_path / "bigfusion.toml")) == load(tmp_path / "bigfusion.toml")
