@@ -105,11 +105,11 @@ def _text(x: float, y: float, text: str, anchor: str, light: bool = False) -> st
 def _score_rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     std, majority = metrics["std"] or {}, metrics["majority"]
     rows = [
-        {"": name, "mean": _points(metrics[key]), "std": _points(std.get(key)), "majority": _points(majority[key])}
+        {"score": name, "mean": _points(metrics[key]), "std": _points(std.get(key)), "majority": _points(majority[key])}
         for name, key in (("weighted F1", "weighted_f1"), ("accuracy", "accuracy"), ("macro F1", "macro_f1"))
     ]
     rows += [
-        {"": f"F1 {label}", "mean": _points(found["f1"]), "std": _points(found["f1_std"]), "majority": ""}
+        {"score": f"F1 {label}", "mean": _points(found["f1"]), "std": _points(found["f1_std"]), "majority": ""}
         for label, found in metrics["per_class"].items()
     ]
     return rows
