@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 
 import pandas as pd
 import pytest
@@ -143,6 +144,14 @@ def test_touch_and_a_moved_corpus_rerun_nothing(place):
     moved = place.folder / "elsewhere"
     place.corpus.rename(moved)
     assert answer(place, "plan", "--set", f"corpus.root={moved}")["pending"] == 0
+
+
+def test_a_corpus_checked_out_again_reruns_nothing(place):
+    """Other inodes, other times, the same bytes."""
+    away = place.folder / "away"
+    place.corpus.rename(away)
+    shutil.copytree(away, place.corpus, copy_function=shutil.copyfile)
+    assert answer(place, "plan")["pending"] == 0
 
 
 def test_a_clip_that_appears_is_computed(place):
