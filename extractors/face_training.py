@@ -248,7 +248,7 @@ class FaceTraining:
         self.history = [Epoch(**epoch) for epoch in facts["history"]]
 
 
-def predict(network: FaceNet, faces: Faces, side: int = 64, batch_size: int = 128) -> NDArray[np.float32]:
+def predict(network: FaceNet, faces: Faces, side: int = 64, batch_size: int = 32) -> NDArray[np.float32]:
     """The probability of each class. Shape: (N, 8) float32. The network is left in the mode that it was in.
 
     On a processor batches are computed side by side, one thread each (see :mod:`extractors.compute`).
