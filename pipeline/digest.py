@@ -31,6 +31,8 @@ PACKAGES = ("pipeline", "extractors", "model", "flows")
 SETTLED_NS = 2_000_000_000
 """A file modified this shortly before it was hashed may change again within its timestamp: it is hashed once more."""
 
+PARSER_TRIALS = 3
+
 _REMEMBER_SECONDS = 5.0
 _UNUSABLE = {
     sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
@@ -205,11 +207,24 @@ def code_digests(module: str, root: Path = PROJECT) -> dict[str, str]:
         path = _source(waiting.pop(), root)
         if path is None or (key := path.relative_to(root).as_posix()) in digests:
             continue
-        tree = ast.parse(path.read_bytes())
+        tree = _parsed(path.read_bytes())
         digests[key] = hashlib.sha256(normalised(tree).encode()).hexdigest()
         package = list(path.relative_to(root).parent.parts)
         waiting.extend(_imported(tree, package))
     return dict(sorted(digests.items()))
+
+
+def _parsed(source: bytes) -> ast.Module:
+    """The syntax tree of a module.
+
+    CPython before 3.11.8 counts the depth of all threads' parsing together, and complains of its own count (gh-106905).
+    """
+    for _ in range(PARSER_TRIALS):
+        try:
+            return ast.parse(source)
+        except SystemError:
+            continue
+    return ast.parse(source)
 
 
 def normalised(tree: ast.AST) -> str:

@@ -67,7 +67,7 @@ def fill(mine: Project, manifest: Manifest) -> None:
 
 
 MEASURE = """
-import json, resource, sys, time
+import json, sys, time
 started = time.perf_counter()
 from pathlib import Path
 from flows import cells, learning
@@ -76,7 +76,8 @@ imported = time.perf_counter()
 mine = project(Path(sys.argv[1]))
 manifest, planned, run = learning.present(mine)
 seconds = time.perf_counter() - imported
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+peak = int(status["VmHWM"].split()[0]) / 1024  # ru_maxrss would count the process that started this one
 print(json.dumps({"seconds": seconds, "cpu": time.process_time(), "imports": imported - started, "MiB": peak,
                   "pending": planned.pending_count, "cells": len(manifest) * len(planned.parts), "run": run.id}))
 """

@@ -125,8 +125,12 @@ def test_a_signal_unwinds_the_command(tmp_path, capsys, monkeypatch, number, cod
             unwound.append(number)
 
     monkeypatch.setattr("flows.commands.status", stopped)
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     before = signal.getsignal(signal.SIGTERM)
-    assert cli.main(["status"]) == code
+    try:
+        assert cli.main(["status"]) == code
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
     assert "what is finished is kept" in capsys.readouterr().err
     assert unwound == [number]
     assert signal.getsignal(signal.SIGTERM) is before

@@ -278,3 +278,20 @@ def test_a_helper_three_imports_away(tmp_path):
     assert code(tmp_path, "pipeline.a") == before
     helper.write_text("def f(x):\n    return x + 2\n")
     assert [name for name, value in code(tmp_path, "pipeline.a").items() if value != before[name]] == ["pipeline/d.py"]
+
+
+def test_a_parser_that_miscounts_other_threads_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPython's gh-106905, seen in a flow whose neighbours were parsing too."""
+    calls, parse = [], ast.parse
+
+    def miscounting(source: bytes) -> ast.Module:
+        calls.append(source)
+        if len(calls) == 1:
+            raise SystemError("AST constructor recursion depth mismatch (before=48, after=76)")
+        return parse(source)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.digest.ast.parse", miscounting)
+        tree = d._parsed(b"x = 1")
+    assert ast.unparse(tree) == "x = 1"
+    assert calls == [b"x = 1"] * 2
