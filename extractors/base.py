@@ -61,7 +61,7 @@ class ExtractorSpec:
     ``settings`` are those that change numbers (never batch sizes, threads or devices); ``weights`` maps a weight file's
     role to its SHA-256 (or a model's id and revision); ``engine`` holds the few library versions that count;
     ``by_utterance``: the features are looked up by the utterance's id, not computed from its transcript or media.
-    ``notes`` do not enter the fingerprint (for instance "weights: seeded, not trained") and travel to the report.
+    ``notes`` do not enter the fingerprint (for instance that a revision is not pinned) and travel to the report.
     """
 
     modality: Modality

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, f1_score
 
+from extractors.compute import device_named
 from extractors.densenet import CLASSES, load
 from extractors.face_training import predict
 from extractors.ferplus import UNDECIDED, Faces
@@ -24,8 +25,6 @@ def score(weights: Path, faces: dict[str, Faces], device: str = "auto") -> dict[
     Raises:
         ExtractionError: the weights are not there or are another network's.
     """
-    from extractors.compute import device_named
-
     network = load(weights).to(device_named(device))
     found: dict[str, Any] = {"weights": str(weights), "sha256": sha256_of(weights)}
     for split in ("valid", "test"):

@@ -98,11 +98,11 @@ def _index(path: Path) -> pd.DataFrame:
 
 def _mosaic(folder: Path, number: int) -> NDArray[np.uint8]:
     """The hundred tiles of a mosaic. Shape: (100, 48, 48)."""
-    path = next((folder / f"{number:04d}{suffix}" for suffix in (".jxl", ".png")), folder)
-    if not path.exists():
-        path = path.with_suffix(".png")
-    if path.suffix == ".jxl":
+    path = folder / f"{number:04d}.jxl"
+    if path.exists():
         _read_jpeg_xl(path)
+    else:
+        path = path.with_suffix(".png")
     try:
         with Image.open(path) as picture:
             pixels = np.asarray(picture.convert("L"))

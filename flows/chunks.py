@@ -34,13 +34,7 @@ PASSING = (OSError, MemoryError, StoreError)
 
 def may_pass(task: Any, run: TaskRun, state: State[Any]) -> bool:
     """Whether a task's error is one of ``PASSING``: Prefect asks before it retries."""
-    try:
-        state.result()
-    except PASSING:
-        return True
-    except BaseException:  # whatever else it is, Prefect raises it after this
-        return False
-    return False
+    return isinstance(state.result(raise_on_failure=False), PASSING)
 
 
 @task(

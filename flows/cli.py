@@ -233,7 +233,13 @@ def _add_extractor_commands(add: Callable[[str, Command, str], argparse.Argument
     scoring = add("evaluate-faces", evaluate_faces, "score weights of the facial DenseNet on FER+'s test split")
     scoring.add_argument("--weights", type=Path, metavar="FILE", help="(default: those that come with the project)")
     for command in (faces, scoring):
-        command.add_argument("--data", type=Path, required=True, metavar="DIR", help="FER+: index.csv and its mosaics")
+        command.add_argument(
+            "--data",
+            type=Path,
+            default=Path("ferplus"),
+            metavar="DIR",
+            help="FER+, index.csv and mosaics (default: ferplus)",
+        )
     tuning = add("finetune-text", finetune_text, "fine-tune the text encoder on the training dialogues' emotions")
     tuning.add_argument("--out", type=Path, metavar="DIR", help="where the encoder goes (default: in the workspace)")
     listing = add("quarantine", quarantine, "list the failed cells and what to do about each: a page and a CSV file")

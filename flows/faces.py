@@ -25,7 +25,7 @@ def train_faces(options: Options) -> Answer:
 
     settings = validate(FaceTrainingSettings, assign({}, options.assignments), "--set")
     folder = options.out or Path("faces")
-    training = FaceTraining(ferplus.read(_data(options)), folder, settings)
+    training = FaceTraining(ferplus.read(options.data), folder, settings)
 
     def finished(epoch: Epoch) -> None:
         log.info(
@@ -57,7 +57,7 @@ def evaluate_faces(options: Options) -> Answer:
     from extractors.face_scores import score
     from extractors.files import FACE_WEIGHTS
 
-    data = score(options.weights or FACE_WEIGHTS, ferplus.read(_data(options)))
+    data = score(options.weights or FACE_WEIGHTS, ferplus.read(options.data))
     rows = [f"  {name:<10} {100 * data['f1'][name]:5.1f}  {data['supports'][name]:5d}" for name in data["classes"]]
     lines = [
         f"FER+ test accuracy {100 * data['test_accuracy']:.2f} ({data['test_faces']} faces with a majority)",
@@ -67,7 +67,3 @@ def evaluate_faces(options: Options) -> Answer:
         *rows,
     ]
     return Answer("\n".join(lines), data)
-
-
-def _data(options: Options) -> Path:
-    return options.data or Path("ferplus")

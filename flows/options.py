@@ -25,7 +25,7 @@ class Options:
     features: Path | None = None
     run: Path | None = None
     seeds: int | None = None
-    data: Path | None = None
+    data: Path = Path("ferplus")
     out: Path | None = None
     weights: Path | None = None
     sample: float = 1.0

@@ -31,10 +31,9 @@ def forked(work: Callable[[], object], before: Callable[[], object] = lambda: No
             before()
             work()
             code = FINE
-        except BigFusionError as error:
-            os.environ["LAST"] = str(error)
+        except BigFusionError:
             code = REFUSED
-        except BaseException:
+        except Exception:
             traceback.print_exc()
         finally:
             os._exit(code)
