@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, TypeVar
 from pipeline.errors import ExtractionError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -126,3 +128,14 @@ def device_named(name: str) -> torch.device:
             f"device {name!r}: found {torch.cuda.device_count()} CUDA devices; set device to auto or cpu"
         )
     return device
+
+
+def to_device(array: NDArray[np.generic], device: torch.device) -> torch.Tensor:
+    """``array`` as a tensor on ``device``. To a GPU from pinned memory, so that nobody waits for the copy.
+
+    PyTorch keeps the pinned block until the copy is over.
+    """
+    import torch
+
+    tensor = torch.from_numpy(array)
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from pipeline.media import read_audio, read_frames
 from pipeline.schema import MediaSpan, Modality, Status, Utterance
 
 if TYPE_CHECKING:
+    from extractors.embedder import FaceEmbedder
     from extractors.faces import FaceDetector
     from extractors.tracking import Tracker
 
@@ -30,9 +31,6 @@ PATIENCE_SECONDS = 1.0
 """A face that is lost for longer (turned away, covered) counts as another one when it returns."""
 
 LOUDNESS_RATE = 16_000  # samples a second
-
-GPU_BATCHES = 32
-"""A GPU takes so many of a processor's batches at once: on a processor larger ones are slower, not faster."""
 
 
 class VisualSettings(ExtractorSettings):
@@ -107,8 +105,10 @@ class VisualExtractor:
         return kind(self._detector_path, self._settings.score_threshold)
 
     @cached_property
-    def _embedder(self) -> _Embedder:
-        return _Embedder(self._weights, self._settings.device, self._settings.batch_size)
+    def _embedder(self) -> FaceEmbedder:
+        from extractors.embedder import FaceEmbedder
+
+        return FaceEmbedder(self._weights, device_named(self._settings.device), self._settings.batch_size)
 
     def extract(
         self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
@@ -173,36 +173,3 @@ class VisualExtractor:
             if (part := samples[max(start, 0) : max(end, 0)]).size:
                 loudness[frame] = math.sqrt(float(np.mean(np.square(part, dtype=np.float64))))
         return loudness
-
-
-class _Embedder:
-    """The DenseNet on its device. Threads may share it: nothing in it changes."""
-
-    def __init__(self, weights: Path, device: str, batch_size: int) -> None:
-        import torch
-
-        from extractors.densenet import load
-
-        self._device = device_named(device)
-        if self._device.type == "cuda":
-            torch.backends.cudnn.allow_tf32 = False  # else its convolutions would round where a processor's do not
-        network: Any = load(weights)
-        self._network = network.to(self._device, memory_format=torch.channels_last)
-        self._batch_size = batch_size * (GPU_BATCHES if self._device.type == "cuda" else 1)
-
-    def embed(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Shapes: faces (T, 64, 64) uint8 -> (T, 342) float32. A clip's batches are its own, whatever the chunk.
-
-        On a GPU bytes travel, from pinned memory, while other threads decode.
-        """
-        import torch
-
-        features = []
-        with torch.inference_mode():
-            whole = torch.from_numpy(faces)
-            if self._device.type == "cuda":
-                whole = whole.pin_memory().to(self._device, non_blocking=True)
-            for batch in torch.split(whole, self._batch_size):
-                pixels = batch.unsqueeze(1).float() / 255  # (B, 1, 64, 64)
-                features.append(self._network.embed(pixels.contiguous(memory_format=torch.channels_last)))
-            return np.asarray(torch.cat(features).cpu().numpy(), dtype=np.float32)

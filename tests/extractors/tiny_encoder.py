@@ -1,5 +1,6 @@
-"""A RoBERTa of a few thousand weights with its own tokenizer, saved as a real checkpoint."""
+"""A RoBERTa of random weights, by default a few thousand, with its own tokenizer, saved as a real checkpoint."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,7 +18,20 @@ SENTENCES = (
 )
 
 
-def save_roberta(folder: Path, layers: int = 5, seed: int = 0, longest: int = 128) -> Path:
+@dataclass(frozen=True)
+class Shape:
+    """Width, attention heads, width of the inner layers, and the deviation of the weights."""
+
+    width: int = 32
+    heads: int = 4
+    inner: int = 64
+    spread: float = 0.3
+
+
+TINY = Shape()
+
+
+def save_roberta(folder: Path, layers: int = 5, seed: int = 0, longest: int = 128, shape: Shape = TINY) -> Path:
     """Random weights with RoBERTa's layout: positions from 2 on, a language-model head around the encoder.
 
     The tokenizer states no greatest length of its own.
@@ -35,13 +49,13 @@ def save_roberta(folder: Path, layers: int = 5, seed: int = 0, longest: int = 12
         torch.manual_seed(seed)
         config = RobertaConfig(
             vocab_size=400,
-            hidden_size=32,
+            hidden_size=shape.width,
             num_hidden_layers=layers,
-            num_attention_heads=4,
-            intermediate_size=64,
+            num_attention_heads=shape.heads,
+            intermediate_size=shape.inner,
             max_position_embeddings=longest + 2,
             type_vocab_size=1,
-            initializer_range=0.3,
+            initializer_range=shape.spread,
         )
         RobertaForMaskedLM(config).save_pretrained(folder)
     return folder

