@@ -112,7 +112,11 @@ def notes(project: Project) -> list[str]:
 def plan(project: Project, manifest: Manifest, retry_failed: bool = False) -> CellPlan:
     """Which cells of ``manifest`` are done, failed, new or changed under the project's extractors."""
     descriptions = {modality: description(_renewed(project, modality)) for modality in modalities(project)}
-    return plan_cells(manifest, descriptions, Workspace(project).store(), retry_failed)
+    store = Workspace(project).store()
+    try:
+        return plan_cells(manifest, descriptions, store, retry_failed)
+    finally:
+        store.close()
 
 
 def chunks(pending: Sequence[PlannedCell], size: int) -> Iterator[list[PlannedCell]]:
@@ -156,7 +160,7 @@ def extract_chunk(
                 origin, made = _compute(project, manifest, todo, run, progress)
                 shard = store.commit(origin, made)
             finally:
-                store.close()
+                store.close(settle=False)  # the next chunk writes again; the next plan seals it
     except OSError as error:
         raise StoreError(f"{project.store}: the store cannot be written ({error.strerror})") from error
     finally:

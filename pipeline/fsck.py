@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.errors import DamagedShardError, StoreError
 from pipeline.folder import ShardFolder
 from pipeline.index import DamagedIndexError, Index
+from pipeline.seal import broken
 from pipeline.shards import decode
 from pipeline.store import Store
 
@@ -48,7 +49,8 @@ def fsck(
     """Check a store that nobody else is writing into with this index; see :class:`pipeline.store.Store`.
 
     Each shard (a random ``sample`` of them): the SHA-256 of its bytes against its name, its page checksums, and its
-    rows in the index, word for word. The index: SQLite's own integrity check, no shard that is gone, no row too many.
+    rows in the index, word for word. The index: its bytes against its seal where it has one, SQLite's own integrity
+    check, no shard that is gone, no row too many.
     With ``repair``, damaged shards are set aside (their cells are new in the next plan) and the index is built again.
 
     Raises:
@@ -63,6 +65,8 @@ def fsck(
     for done, name in enumerate(chosen, start=1):
         try:
             _check(shelf, name, indexed, report)
+        except FileNotFoundError:  # removed since the folder was listed; if the index needs it, it is named below
+            pass
         except DamagedShardError as error:
             damaged.append(name)
             report.findings.append(Finding("shard", name, str(error)))
@@ -70,7 +74,8 @@ def fsck(
             report.findings.append(Finding("shard", name, str(error)))
         progress(done, len(chosen))
     if indexed is not None:
-        gone = sorted(indexed.names() - set(names))
+        known = indexed.names()
+        gone = sorted((known - shelf.names()) & indexed.names())  # whoever removes one takes it out of the index first
         report.findings += [Finding("missing", name, "the index knows it, the folder has lost it") for name in gone]
         indexed.close()
     report.leftovers = [path for path in shelf.leftovers() if shelf.age(path) > _LEFT]
@@ -88,11 +93,17 @@ def _index(path: Path, report: Report) -> Index | None:
     """The index, if there is one that can be compared with the shards."""
     if not path.exists():
         return None  # it is only a cache: the next command builds it
+    index = None
     try:
-        index = Index(path)
-        problems = index.problems()
+        if (problem := broken(path)) is not None:
+            problems = [problem]
+        else:
+            index = Index(path)
+            problems = index.problems()
+    except OSError as error:
+        problems = [f"cannot be read ({error.strerror})"]
     except (DamagedIndexError, StoreError) as error:
-        problems, index = [str(error)], None
+        problems = [str(error)]
     report.findings += [Finding("index", path.name, problem) for problem in problems]
     if problems and index is not None:
         index.close()
@@ -104,12 +115,13 @@ def _check(shelf: ShardFolder, name: str, indexed: Index | None, report: Report)
     shard = decode(name, payload)
     report.checked += 1
     report.cells += len(shard)
-    if indexed is None or name not in indexed.names():
-        return  # another machine wrote it, and this one has not looked since
+    if indexed is None:
+        return
     expected = Index(Path(":memory:"))
     try:
         expected.add(shard, len(payload))
-        if indexed.content(name) != expected.content(name):
+        found = indexed.content(name)  # nothing: another machine wrote it, and this one has not looked since
+        if found and found != expected.content(name):
             report.findings.append(Finding("index", name, "its rows in the index are not what the shard holds"))
     except DamagedIndexError as error:
         report.findings.append(Finding("index", name, str(error)))

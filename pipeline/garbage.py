@@ -56,5 +56,7 @@ def remove(store: Store, garbage: Garbage) -> None:
     copies = [item.path.name for item in garbage.items if item.why == "copies"]
     for name in store.keepers(copies):
         store.shard(name)
+    shards = [item.path.name for item in garbage.items if item.why in ("copies", "unreached")]
+    store.index.drop(shards)  # first: what the index knows is there
     store.folder.remove([item.path for item in garbage.items])
     store.refresh()

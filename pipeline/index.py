@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import seal
 from pipeline.errors import StoreError
 from pipeline.shards import Origin, Shard, modality_of
 
@@ -73,6 +74,7 @@ class Index:
                 self._database.close()
                 raise DamagedIndexError(f"written by another version of bigfusion ({version})")
             if version == 0:
+                self._unseal()  # that of an index that is gone
                 self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")  # a power failure may cost the last commits: a cache
             if version == 0:
@@ -85,11 +87,41 @@ class Index:
         """Close the file."""
         self._database.close()
 
+    def settle(self) -> None:
+        """Bring all that was written into the file itself and seal it; does nothing where another process is at it."""
+        if seal.seal_of(self.path).exists():
+            return
+        execute = self._database.execute
+        try:
+            execute("PRAGMA busy_timeout = 0")
+            execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            execute("BEGIN IMMEDIATE")
+            try:
+                if not _bytes(self._log):  # or else another wrote in between
+                    seal.seal(self.path)
+            finally:
+                execute("ROLLBACK")
+        except (sqlite3.Error, OSError) as error:  # without one it can still be used, and be compared with the shards
+            log.debug("%s: not sealed (%s)", self.path, error)
+
     @staticmethod
     def forget(path: Path) -> None:
-        """Delete an index and what SQLite keeps beside it."""
-        for suffix in ("", "-wal", "-shm"):
+        """Delete an index, its seal, and what SQLite keeps beside it."""
+        for suffix in (seal.SUFFIX, "", "-wal", "-shm"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+    @property
+    def _log(self) -> Path:
+        return Path(f"{self.path}-wal")
+
+    def _unseal(self) -> None:
+        try:
+            seal.unseal(self.path)
+        except OSError as error:
+            raise StoreError(
+                f"{seal.seal_of(self.path)}: cannot be removed ({error.strerror}); correct the permissions and run the"
+                " same command again"
+            ) from error
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -97,12 +129,24 @@ class Index:
         with self._errors():
             self._database.execute("BEGIN IMMEDIATE")
             try:
+                self._unseal()
                 yield
                 self._database.execute("COMMIT")
             except BaseException:
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """One state of the index for several queries."""
+        with self._errors():
+            self._database.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with self._errors():
+                self._database.execute("COMMIT")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -217,7 +261,11 @@ class Index:
                 raise DamagedIndexError(str(error)) from error
 
     def content(self, name: str) -> list[tuple[Any, ...]]:
-        """All that is indexed of a shard, for comparison."""
+        """All that is indexed of a shard, as it was at one moment, for comparison; nothing where it is not indexed."""
+        with self._reading():
+            return self._content(name)
+
+    def _content(self, name: str) -> list[tuple[Any, ...]]:
         shard = self.query("SELECT modality, bytes, width, cells FROM shards WHERE name = ?", (name,))
         return shard + self.query(
             """
@@ -270,6 +318,10 @@ class Index:
             self._database.execute(
                 "DELETE FROM plans WHERE rowid <= (SELECT max(rowid) FROM plans) - ?", (_PLANS_KEPT,)
             )
+
+
+def _bytes(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _plan_sha256(key: str, content: str) -> str:

@@ -98,8 +98,10 @@ class Store:
             self.rebuild(str(error))
         self.refresh()
 
-    def close(self) -> None:
-        """Close the index."""
+    def close(self, settle: bool = True) -> None:
+        """Close the index, sealed (:mod:`pipeline.seal`) unless another process is at it, or more is to come soon."""
+        if settle:
+            self.index.settle()
         self.index.close()
 
     def rebuild(self, reason: str) -> None:

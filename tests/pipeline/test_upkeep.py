@@ -221,7 +221,7 @@ def test_whatever_is_removed_as_a_copy_every_cell_stays(tmp_path_factory, commit
         machine = Store(folder / "s", folder / f"{view + 1}.sqlite")
         machine.index.drop(hidden)
         doomed |= {item.path for item in find_garbage(machine, everything, grace=0).items if item.why == "copies"}
-        machine.close()
+        machine.close(settle=False)
     for path in doomed:
         path.unlink()
     store.refresh()
