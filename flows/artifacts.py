@@ -1,12 +1,19 @@
-"""What a run leaves in Prefect's UI: the plan, progress, the score table, the confusion picture, the report's place."""
+"""What a run leaves in Prefect's UI: the plan, progress, the score table, the confusion picture, the report's place.
+
+A server that cannot take one of them ends no run: what was not shown is a line in the log.
+"""
 
 from __future__ import annotations
 
 import base64
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html import escape
 from typing import Any
 
+import httpx
 from prefect.artifacts import (
     create_image_artifact,
     create_link_artifact,
@@ -21,24 +28,38 @@ from flows.project import Project
 from flows.workspace import Workspace
 from pipeline.plan import CellPlan, State
 
+log = logging.getLogger("bigfusion")
+
 _EVERY_SECONDS = 2.0
 _CELL, _LEFT, _TOP = 64, 110, 40
+
+
+@contextmanager
+def _optional(what: str) -> Iterator[None]:
+    try:
+        yield
+    except httpx.HTTPError as error:
+        log.warning("%s is not shown in Prefect's UI: %s", what, str(error).split("\n", 1)[0])
 
 
 class Progress:
     """A bar of a flow run, moved at most every two seconds."""
 
     def __init__(self, key: str, description: str, total: int) -> None:
-        self.total = total
+        self.key, self.total = key, total
         self._shown = time.monotonic()
-        self._id = create_progress_artifact(progress=0.0, key=key, description=description) if total else None
+        self._id: Any = None
+        if total:
+            with _optional(key):
+                self._id = create_progress_artifact(progress=0.0, key=key, description=description)
 
     def update(self, done: int) -> None:
         """``done`` of ``total`` are finished."""
         now = time.monotonic()
         if self._id is not None and (done >= self.total or now - self._shown >= _EVERY_SECONDS):
             self._shown = now
-            update_progress_artifact(self._id, progress=100.0 * done / self.total)  # type: ignore[arg-type]
+            with _optional(self.key):
+                update_progress_artifact(self._id, progress=100.0 * done / self.total)
 
 
 def plan(project: Project, planned: CellPlan) -> None:
@@ -49,12 +70,19 @@ def plan(project: Project, planned: CellPlan) -> None:
     for modality, states in counts.items():
         why = "; ".join(reason.split(": ", 1)[1] for reason in reasons if reason.startswith(f"{modality}:"))
         rows.append({"modality": modality, **{state.value: states[state.value] for state in State}, "why": why})
-    create_table_artifact(table=rows, key=f"{project.name}-plan", description=f"{planned.pending_count} cells pending")
+    with _optional("the plan"):
+        create_table_artifact(
+            table=rows, key=f"{project.name}-plan", description=f"{planned.pending_count} cells pending"
+        )
 
 
 def results(project: Project, run: Run) -> None:
     """Score table, confusion picture, and where the report lies."""
-    metrics = run.metrics()
+    with _optional("the result"):
+        _results(project, run, run.metrics())
+
+
+def _results(project: Project, run: Run, metrics: dict[str, Any]) -> None:
     scored = metrics["scored"]
     create_table_artifact(
         table=_score_rows(metrics), key=f"{project.name}-scores", description=f"run {run.id}, {scored} split, points"

@@ -28,13 +28,22 @@ BACKOFF = [2.0, 10.0, 30.0]
 """Seconds before each retry."""
 WAIT_SECONDS = 1.0
 """Between two looks at cells that another run on the same shards computes."""
-PASSING = (OSError, MemoryError, StoreError)
-"""Errors that may be gone at the next try (disk, memory, a time-out): never a fault of input or code."""
+LIMITED = (OSError, MemoryError, StoreError)
+"""Errors of the machine, not of input or code: they cost one chunk, the others go on."""
+LASTING = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+"""Those of them that a person has to mend."""
+
+
+def passes(error: object) -> bool:
+    """Whether an error may be gone at the next try: disk, memory, a time-out, a mount that went away."""
+    if isinstance(error, StoreError) and error.__cause__ is not None:
+        return passes(error.__cause__)
+    return isinstance(error, LIMITED) and not isinstance(error, LASTING)
 
 
 def may_pass(task: Any, run: TaskRun, state: State[Any]) -> bool:
-    """Whether a task's error is one of ``PASSING``: Prefect asks before it retries."""
-    return isinstance(state.result(raise_on_failure=False), PASSING)
+    """Whether a task's error may pass: Prefect asks before it retries."""
+    return passes(state.result(raise_on_failure=False))
 
 
 @task(
@@ -70,7 +79,7 @@ def compute(
                     errors.append(error)
                     held = []
                     break
-                except PASSING as error:
+                except LIMITED as error:
                     errors.append(error)
                 else:
                     results.append(result)

@@ -163,5 +163,7 @@ def _environment() -> dict[str, str]:
     return {
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
         "PREFECT_LOGGING_EXTRA_LOGGERS": "bigfusion",
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504",  # beside 429, 502 and 503
+        "PREFECT_CLIENT_MAX_RETRIES": "8",  # after 2, 4, ... 256 s: a server may be away for eight minutes
         "DO_NOT_TRACK": "1",
     }

@@ -2,6 +2,8 @@
 
 Prefect notices a dead worker by the heartbeats of its flow runs: an automation that `bigfusion deploy` sets up marks
 such a run as crashed. What the dead worker finished is on disk, so that its run is gone on with, not begun anew.
+
+A server that is busy, restarted or away for a while ends nothing: its workers go on, and so does the waiting.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
-from uuid import UUID
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
 
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.deployments import run_deployment
@@ -22,6 +25,11 @@ from flows.project import Project
 log = logging.getLogger("bigfusion")
 
 _POLL_SECONDS = 2.0
+_LONGEST_PAUSE = 60.0
+PATIENCE_SECONDS = 1800.0
+"""How long a server may give no answer but errors that may pass."""
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -35,10 +43,38 @@ class Job:
     run: UUID | None = None
 
     def hand_out(self) -> None:
-        """Schedule a run of it as a child of the present flow run."""
+        """Schedule a run of it as a child of the present flow run. The server makes one, however often it is asked."""
         self.attempt += 1
-        flow_run: Any = run_deployment(self.deployment, parameters=self.parameters, timeout=0)
+        key = uuid4().hex
+        flow_run: Any = patiently(
+            lambda: run_deployment(self.deployment, parameters=self.parameters, timeout=0, idempotency_key=key)
+        )
         self.run = flow_run.id
+
+
+def passes(error: Exception) -> bool:
+    """Whether a call that ended like this may soon end otherwise: no connection, a busy server, an inner fault."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in (408, 429) or error.response.status_code >= 500
+    return isinstance(error, httpx.TransportError)
+
+
+def patiently(call: Callable[[], T], patience: float = PATIENCE_SECONDS) -> T:
+    """What ``call`` of the server's returns, called again after 1, 2, 4, ... at most 60 s while its error may pass.
+
+    Raises:
+        httpx.HTTPError: the server refuses, or has given no answer for ``patience`` seconds.
+    """
+    deadline, pause = time.monotonic() + patience, 1.0
+    while True:
+        try:
+            return call()
+        except httpx.HTTPError as error:
+            if not passes(error) or time.monotonic() + pause > deadline:
+                raise
+            log.warning("Prefect's server: %s; asked again in %.0f s", str(error).split("\n", 1)[0], pause)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def parameters(project: Project, **more: Any) -> dict[str, Any]:
@@ -60,7 +96,7 @@ def wait_for(jobs: Sequence[Job], attempts: int, progress: Callable[[int], None]
             time.sleep(_POLL_SECONDS)
             for job in list(waiting):
                 assert job.run is not None
-                state = client.read_flow_run(job.run).state
+                state = patiently(lambda run=job.run: client.read_flow_run(run)).state  # type: ignore[misc]
                 if state is None or not state.is_final():
                     continue
                 if state.type is StateType.CRASHED and job.attempt < attempts:

@@ -26,6 +26,7 @@ _DEFAULTS = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",  # errors reach the user as one line; --debug shows the rest
     "PREFECT_LOGGING_EXTRA_LOGGERS": "bigfusion",
     "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504",  # with 429, 502 and 503: a busy server's answers end no run
 }
 
 
