@@ -25,7 +25,8 @@ from extractors.base import (
     Outcome,
     media_failure,
 )
-from extractors.compute import cores, side_by_side
+from extractors.compute import check, cores, side_by_side
+from extractors.faults import shielded
 from pipeline.errors import ExtractionError, MediaError
 from pipeline.media import read_audio
 from pipeline.schema import Modality, Status, Utterance
@@ -74,13 +75,14 @@ class AudioExtractor:
         """One row of functionals for each utterance, or why there is none.
 
         Raises:
-            ExtractionError: openSMILE cannot be loaded or refuses its own configuration, or a file cannot be read.
+            ExtractionError: openSMILE cannot be loaded or refuses its own configuration.
         """
         self._engine()  # fail here, once, if at all
         threads = self._settings.threads or cores()
-        return side_by_side(lambda utterance, _: self._outcome(utterance), utterances, threads, lambda _: progress(1))
+        return side_by_side(shielded(self._outcome), utterances, threads, lambda _: progress(1))
 
-    def _outcome(self, utterance: Utterance) -> Outcome:
+    def _outcome(self, utterance: Utterance, stop: threading.Event) -> Outcome:
+        check(stop)
         span = utterance.audio
         if span is None:
             return Failure(Status.MISSING_MEDIA, f"{utterance.id}: expected a media file, found none at ingest")

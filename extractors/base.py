@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ExtractionError, MediaError
+from pipeline.errors import ItemError, MediaError
 from pipeline.schema import MediaSpan, Modality, Status, Utterance
 from pipeline.settings import Settings
 
@@ -39,18 +39,25 @@ class Failure:
     reason: str
 
 
-Outcome = Feature | Failure
+@dataclass(frozen=True)
+class Fault:
+    """An error that befell this utterance alone and may pass, or is a bug: reported, never stored, tried again."""
+
+    reason: str
+
+
+Outcome = Feature | Failure | Fault
 
 
 def media_failure(error: MediaError, span: MediaSpan) -> Failure:
     """The stored form of what is wrong with a media file.
 
     Raises:
-        ExtractionError: the file was there when the manifest was made and is gone now. Stored under the file's digest,
+        ItemError: the file was there when the manifest was made and is gone now. Stored under the file's digest,
             ``missing_media`` would outlast an unmounted disk.
     """
     if error.status == Status.MISSING_MEDIA and span.sha256:
-        raise ExtractionError(f"{span.path}: expected the file that ingest found, found none; mount it or ingest again")
+        raise ItemError(f"{span.path}: expected the file that ingest found, found none; mount it or ingest again")
     return Failure(Status(error.status), error.reason)
 
 
@@ -92,6 +99,7 @@ class Extractor(Protocol):
         """One outcome for each utterance, in their order. ``progress(n)`` is called as n more are done.
 
         Raises:
-            ExtractionError: the extractor itself cannot run (weights, engine, device); nothing about one utterance.
+            ExtractionError: the extractor itself cannot run (weights, engine, device); nothing about one utterance
+                (:mod:`extractors.faults` says which errors are).
         """
         ...

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from extractors.base import ExtractorSettings, ExtractorSpec, Failure, Feature, Outcome
+from extractors.base import ExtractorSettings, ExtractorSpec, Failure, Fault, Feature, Outcome
 from extractors.compute import check, cores, device_named, side_by_side, to_device, torch_threads
+from extractors.faults import one_by_one
 from extractors.files import Sha256, sha256_of
 from extractors.pretrained import Reference, load, locate
-from pipeline.errors import ExtractionError
+from pipeline.errors import ExtractionError, ItemError
 from pipeline.schema import Modality, Status, Utterance
 
 if TYPE_CHECKING:
@@ -105,18 +106,28 @@ class TextExtractor:
         if not spoken:
             return outcomes
         encoder = self._encoder
-        ids = encoder.tokens([utterances[index].text.strip() for index in spoken])
-        plan = list(batches([len(sentence) for sentence in ids], encoder.token_budget))
+        ids: dict[int, list[int]] = {}
+        texts = [utterances[index].text.strip() for index in spoken]
+        for index, tokens in zip(spoken, one_by_one(encoder.tokens, texts), strict=True):
+            if isinstance(tokens, Fault):
+                outcomes[index] = tokens
+            else:
+                ids[index] = tokens
+        progress(len(spoken) - len(ids))
+        named = list(ids)
+        plan = [
+            [named[place] for place in batch]
+            for batch in batches([len(sentence) for sentence in ids.values()], encoder.token_budget)
+        ]
+
+        def work(batch: Sequence[int], stop: threading.Event) -> list[NDArray[np.float32] | Fault]:
+            return one_by_one(lambda part: list(encoder.encode([ids[index] for index in part], stop)), batch)
+
         with torch_threads.held_at(1):
-            rows = side_by_side(
-                lambda batch, stop: encoder.encode([ids[index] for index in batch], stop),
-                plan,
-                encoder.threads,
-                lambda batch: progress(len(batch)),
-            )
+            rows = side_by_side(work, plan, encoder.threads, lambda batch: progress(len(batch)))
         for batch, vectors in zip(plan, rows, strict=True):
             for index, vector in zip(batch, vectors, strict=True):
-                outcomes[spoken[index]] = Feature(vector)
+                outcomes[index] = vector if isinstance(vector, Fault) else Feature(vector)
         return outcomes
 
 
@@ -161,7 +172,7 @@ class _Encoder:
         with torch.inference_mode():
             vectors = sentence_vectors(self._model, tokens, mask, self._settings).cpu().numpy()  # (B, D)
         if not np.isfinite(vectors).all():
-            raise ExtractionError(
+            raise ItemError(
                 f"text.model {self._settings.model!r}: expected finite numbers, found some that are not; set "
                 "text.precision to 'float32' or choose another model"
             )

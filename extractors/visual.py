@@ -16,6 +16,7 @@ from pydantic import Field
 
 from extractors.base import ExtractorSettings, ExtractorSpec, Failure, Feature, Outcome, media_failure
 from extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
+from extractors.faults import shielded
 from extractors.files import FACE_WEIGHTS, Sha256, in_package, sha256_of
 from extractors.yunet import fetch_yunet
 from pipeline.errors import ExtractionError, MediaError
@@ -116,11 +117,12 @@ class VisualExtractor:
         """One vector for each utterance, or why there is none. Clips are computed side by side, one thread each.
 
         Raises:
-            ExtractionError: weights, detector or device are not there, or a file cannot be read.
+            ExtractionError: weights, detector or device are not there.
         """
         _ = self._detector, self._embedder  # loaded here, once, and before any thread asks
         with torch_threads.held_at(1), opencv_threads.held_at(1):
-            return side_by_side(self._outcome, utterances, self._settings.threads or cores(), lambda _: progress(1))
+            threads = self._settings.threads or cores()
+            return side_by_side(shielded(self._outcome), utterances, threads, lambda _: progress(1))
 
     def _outcome(self, utterance: Utterance, stop: threading.Event) -> Outcome:
         span = utterance.visual

@@ -14,7 +14,7 @@ from importlib import metadata
 from typing import Any
 
 from extractors.audio import AudioExtractor
-from extractors.base import Extractor, Failure
+from extractors.base import Extractor, Failure, Fault, Outcome
 from extractors.imported import ImportedExtractor
 from extractors.text import TextExtractor
 from extractors.visual import VisualExtractor
@@ -22,7 +22,7 @@ from flows.project import Project
 from flows.workspace import Workspace
 from pipeline.claims import Claims
 from pipeline.digest import code_digests
-from pipeline.errors import ExtractionError, StoreError
+from pipeline.errors import StoreError
 from pipeline.explain import explain_cell
 from pipeline.fingerprints import BY_UTTERANCE
 from pipeline.folder import ShardFolder
@@ -40,7 +40,8 @@ _PROVENANCE = ("numpy", "torch", "torchvision", "transformers", "opensmile", "op
 class ChunkResult:
     """What one chunk came to. Small: it travels as a Prefect task's result.
 
-    ``left`` are the fingerprints that another run holds at this moment.
+    ``left`` are the fingerprints that another run holds at this moment, ``faults`` a line for each cell that could not
+    be computed and is not stored.
     """
 
     modality: str
@@ -48,6 +49,7 @@ class ChunkResult:
     statuses: dict[str, int]
     seconds: float
     left: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
 
 def modalities(project: Project) -> tuple[Modality, ...]:
@@ -138,8 +140,9 @@ def extract_chunk(
 ) -> ChunkResult:
     """Compute ``cells`` (of one modality) and commit them as one shard. Equal fingerprints are computed once.
 
-    Cells that another run on the same shards computes at this moment are left to it, those that it has stored since the
-    plan was made count as done.
+    A cell that could not be computed by an error of its own is left out, and named in the result's ``faults``. Cells
+    that another run on the same shards computes at this moment are left to it, those that it has stored since the plan
+    was made count as done.
 
     Raises:
         ExtractionError: the extractor cannot run.
@@ -157,17 +160,16 @@ def extract_chunk(
                 progress(sum(cell.fingerprint in mine for cell in cells) - len(todo))
                 if not todo:
                     return ChunkResult(cells[0].modality, "", {}, 0.0, left)
-                origin, made = _compute(project, manifest, todo, run, progress)
-                shard = store.commit(origin, made)
+                origin, made, faults = _compute(project, manifest, todo, run, progress)
+                shard = store.commit(origin, made) if made else ""
             finally:
                 store.close(settle=False)  # the next chunk writes again; the next plan seals it
     except OSError as error:
         raise StoreError(f"{project.store}: the store cannot be written ({error.strerror})") from error
     finally:
         claims.close()
-    return ChunkResult(
-        cells[0].modality, shard, dict(Counter(cell.status.value for cell in made)), origin.seconds, left
-    )
+    statuses = dict(Counter(cell.status.value for cell in made)) | ({"error": len(faults)} if faults else {})
+    return ChunkResult(cells[0].modality, shard, statuses, origin.seconds, left, tuple(faults))
 
 
 def _done(cell: PlannedCell, stored: Mapping[str, Status]) -> bool:
@@ -177,7 +179,7 @@ def _done(cell: PlannedCell, stored: Mapping[str, Status]) -> bool:
 
 def _compute(
     project: Project, manifest: Manifest, cells: Sequence[PlannedCell], run: str, progress: Callable[[int], None]
-) -> tuple[Origin, list[Cell]]:
+) -> tuple[Origin, list[Cell], list[str]]:
     modality = cells[0].modality
     maker = extractor(project, modality)
     first = {cell.fingerprint: cell.utterance for cell in reversed(cells)}
@@ -185,11 +187,14 @@ def _compute(
     utterances = manifest.utterances(list(first.values()))
     outcomes = dict(zip(first, maker.extract(utterances, progress), strict=True))
     seconds = time.perf_counter() - started
-    _require_unchanged(project, modality, utterances)
+    outcomes |= dict(zip(first, _changed(project, modality, utterances, list(outcomes.values())), strict=True))
     progress(len(cells) - len(first))
-    stored = []
+    stored, faults = [], []
     for cell in cells:
         outcome = outcomes[cell.fingerprint]
+        if isinstance(outcome, Fault):
+            faults.append(f"{modality} of {cell.utterance}: {outcome.reason}")
+            continue
         if isinstance(outcome, Failure):
             kept = Cell(cell.fingerprint, cell.utterance, outcome.status, cell.input, None, outcome.reason)
         else:
@@ -205,22 +210,24 @@ def _compute(
         versions=versions(),
         columns=tuple(maker.columns or ()),
     )
-    return origin, stored
+    return origin, stored, faults
 
 
-def _require_unchanged(project: Project, modality: Modality, utterances: Sequence[Utterance]) -> None:
-    """See that the media that were read are those that the fingerprints name: a file may change during a long run."""
+def _changed(
+    project: Project, modality: Modality, utterances: Sequence[Utterance], outcomes: Sequence[Outcome]
+) -> list[Outcome]:
+    """``outcomes``, but faults where a file is not the one that the fingerprint names: it may change during a run."""
     if modality is Modality.TEXT:
-        return
+        return list(outcomes)
     spans = [utterance.audio if modality is Modality.AUDIO else utterance.visual for utterance in utterances]
     expected = {span.path: span.sha256 for span in spans if span is not None}
     found = Workspace(project).digests().of(expected)
-    changed = next((path for path, sha256 in expected.items() if found.get(path) != sha256), None)
-    if changed is not None:
-        raise ExtractionError(
-            f"{changed}: expected the file that ingest found, found it changed since; nothing of its chunk was stored:"
-            " run the same command again"
-        )
+    return [
+        Fault(f"{span.path}: expected the file that ingest found, found it changed since; run the same command again")
+        if span is not None and not isinstance(outcome, Fault) and found.get(span.path) != span.sha256
+        else outcome
+        for span, outcome in zip(spans, outcomes, strict=True)
+    ]
 
 
 def explain(project: Project, manifest: Manifest, utterance: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +28,8 @@ BACKOFF = [2.0, 10.0, 30.0]
 """Seconds before each retry."""
 WAIT_SECONDS = 1.0
 """Between two looks at cells that another run on the same shards computes."""
+NAMED = 20
+"""Failed cells of a modality that the log names one by one."""
 LIMITED = (OSError, MemoryError, StoreError)
 """Errors of the machine, not of input or code: they cost one chunk, the others go on."""
 LASTING = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
@@ -62,6 +64,9 @@ def compute(
 ) -> tuple[list[ChunkResult], list[BaseException]]:
     """All chunks of one modality, within a flow run; stops where the extractor itself cannot run.
 
+    It cannot either where not one cell of a chunk could be computed, each by an error of its own: a disk that is gone,
+    a library that is broken. Going on would repeat it for every cell of the corpus.
+
     Comes back to cells that another run on the same shards held, until they are stored or their holder is dead.
     """
     results: list[ChunkResult] = []
@@ -83,6 +88,10 @@ def compute(
                     errors.append(error)
                 else:
                     results.append(result)
+                    if len(result.faults) == len(part) > 1:
+                        errors.append(ExtractionError(f"not one cell of a chunk; {result.faults[0]}"))
+                        held = []
+                        break
                     held += [cell for cell in part if cell.fingerprint in result.left]
                 done += len(part)
                 shown.update(done - len(held))
@@ -91,20 +100,36 @@ def compute(
                 log.info("extract: %s: another run computes %d of the cells; waiting for them", modality, len(todo))
                 time.sleep(WAIT_SECONDS)
     log.info("extract: %s: %s", modality, cells.summary(results).get(modality, {}))
+    alone = faults(results)
+    for line in [*alone[:NAMED], *([f"and {len(alone) - NAMED} more"] if len(alone) > NAMED else [])]:
+        log.error("extract: %s", line)
     return results, errors
 
 
-def raise_first(errors: list[BaseException], stored: int) -> None:
-    """End a flow whose chunks failed.
+def faults(results: Sequence[ChunkResult]) -> list[str]:
+    """A line for each cell that could not be computed by an error of its own."""
+    return [line for result in results for line in result.faults]
+
+
+def raise_first(errors: list[BaseException], results: Sequence[ChunkResult]) -> None:
+    """End a flow of which chunks or cells failed.
 
     Raises:
-        ExtractionError: there are errors; the message names the first.
+        ExtractionError: there are errors; the message counts them and names the first.
     """
+    alone = faults(results)
     if errors:
+        stored = sum(bool(result.shard) for result in results)
+        more = f" and {len(alone)} single cells" if alone else ""
         raise ExtractionError(
-            f"{len(errors)} chunks failed, {stored} are stored; run the same command again to go on."
+            f"{len(errors)} chunks failed{more}, {stored} are stored; run the same command again to go on."
             f" First error: {errors[0]}"
         ) from errors[0]
+    if alone:
+        raise ExtractionError(
+            f"{len(alone)} cells failed, what was computed beside them is stored; run the same command again to try"
+            f" them again. First error: {alone[0]}"
+        )
 
 
 def _states(

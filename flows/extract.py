@@ -27,7 +27,7 @@ def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str,
     A chunk that fails leaves the others' work in the store.
 
     Raises:
-        ExtractionError: one or more chunks failed; the message names the first error.
+        ExtractionError: chunks or cells failed; the message names the first error.
     """
     with alone(project):
         manifest = kept(project)
@@ -50,7 +50,7 @@ def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str,
                 found, failed = compute(project, manifest, modality, pending)
                 results += found
                 errors += failed
-        raise_first(errors, len(results))
+        raise_first(errors, results)
         publish_reach(project)
         return cells.summary(results)
 

@@ -31,7 +31,7 @@ def partition(
     It plans anew against the shared store: what another worker has committed of this part is not computed again.
 
     Raises:
-        ExtractionError: one or more chunks failed; the message names the first error.
+        ExtractionError: chunks or cells failed; the message names the first error.
     """
     manifest = kept(project)
     only = project.model_copy(update={"model": project.model.model_copy(update={"modalities": (modality,)})})
@@ -39,5 +39,5 @@ def partition(
     mine = [cell for cell in planned.pending(modality) if part_of(cell, parts) == number - 1]
     log.info("partition: %s %d of %d: %d cells", modality, number, parts, len(mine))
     results, errors = compute(project, manifest, modality, mine)
-    raise_first(errors, len(results))
+    raise_first(errors, results)
     return cells.summary(results)

