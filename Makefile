@@ -33,7 +33,7 @@ $(READY): requirements.lock requirements-uv.lock pyproject.toml
 # A new lock from pyproject.toml's ranges and the exact versions in requirements.in.
 lock: $(READY)
 	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		--extra demo --extra dev --extra faces --extra production pyproject.toml requirements.in \
+		--extra demo --extra dev --extra faces --extra production --extra ray pyproject.toml requirements.in \
 		--output-file requirements.lock
 
 clean:

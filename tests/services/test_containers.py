@@ -1,14 +1,46 @@
-"""docker/ against what the services test proves to work, and against what it says of itself. No engine is needed."""
+"""docker/ against its formats' own validators, what the services test proves to work, and what it says of itself.
 
+No engine is needed: hadolint reads the Dockerfile, the compose specification's schema the compose file, and Prefect's
+Kubernetes worker the job template.
+"""
+
+import asyncio
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
 
+import pytest
 import yaml
 from services import ROOT, server_settings
 
 COMPOSE = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())
 DOCKERFILE = (ROOT / "docker/Dockerfile").read_text()
 PASSWORD = "${POSTGRES_PASSWORD}"
+
+
+def validated(tool: str, *arguments: str) -> str:
+    """What a validator says; the test fails where it is not content."""
+    ran = subprocess.run(
+        [str(Path(sys.executable).parent / tool), *arguments], check=False, capture_output=True, text=True, cwd=ROOT
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def test_hadolint_is_content_with_the_dockerfile():
+    assert validated("hadolint", "--failure-threshold", "style", "docker/Dockerfile") == ""
+
+
+def test_the_compose_file_follows_the_specification(tmp_path):
+    schema = ("--builtin-schema", "vendor.compose-spec")
+    validated("check-jsonschema", *schema, "docker/compose.yaml")
+    broken = tmp_path / "compose.yaml"
+    broken.write_text((ROOT / "docker/compose.yaml").read_text().replace("healthcheck:", "health_check:"))
+    with pytest.raises(AssertionError, match="health_check"):
+        validated("check-jsonschema", *schema, str(broken))
 
 
 def test_the_server_has_the_settings_that_the_services_test_runs_with():
@@ -65,3 +97,22 @@ def test_the_kubernetes_template_defines_what_it_uses():
     mounts = {mount["mountPath"]: mount for mount in pod["containers"][0]["volumeMounts"]}
     assert mounts["/media"]["readOnly"]
     assert {mount["name"] for mount in mounts.values()} == {volume["name"] for volume in pod["volumes"]}
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_prefects_kubernetes_worker_makes_a_job_of_the_template(gpus):
+    from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.objects import FlowRun
+    from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
+
+    template = json.loads((ROOT / "docker/kubernetes-base-job-template.json").read_text())
+    given = {"gpus": gpus, "image": "lab/bigfusion:gpu", "env": {"PREFECT_LOGGING_EXTRA_LOGGERS": "bigfusion"}}
+    nobody = PrefectClient("http://127.0.0.1:9/api")  # is asked for blocks alone, of which there are none
+    job = asyncio.run(KubernetesWorkerJobConfiguration.from_template_and_values(template, given, client=nobody))
+    job.prepare_for_flow_run(FlowRun(id=uuid4(), flow_id=uuid4(), name="text 1 of 4"))
+    (container,) = job.job_manifest["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "lab/bigfusion:gpu"
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == gpus
+    assert {"name": "PREFECT_LOGGING_EXTRA_LOGGERS", "value": "bigfusion"} in container["env"]
+    assert "prefect" in " ".join(container["args"])
+    assert "{{" not in json.dumps(job.job_manifest)
