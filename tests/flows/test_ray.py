@@ -26,7 +26,7 @@ def test_ray_computes_the_same_cells(place: Place):
     before = cells.Workspace(project).store().read(Modality.TEXT, wanted)
     shutil.rmtree(place.folder / "work/store/text")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
     command = [sys.executable, "-m", "flows.cli", "extract", "--runner", "ray", "--config", str(place.config)]
     ran = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=500)
     assert ran.returncode == 0, ran.stderr
