@@ -20,7 +20,6 @@ from extractors.text import TextExtractor
 from extractors.visual import VisualExtractor
 from flows.project import Project
 from flows.workspace import Workspace
-from pipeline.claims import Claims
 from pipeline.digest import code_digests
 from pipeline.errors import StoreError
 from pipeline.explain import explain_cell
@@ -149,7 +148,7 @@ def extract_chunk(
         StoreError: the shard cannot be written; nothing of it is visible.
     """
     workspace = Workspace(project)
-    claims = Claims(ShardFolder(project.store).claims)
+    claims = ShardFolder(project.store).claims()
     try:
         with claims.take(cell.fingerprint for cell in cells) as mine:
             store = workspace.store()  # its index knows all that was stored before the claims were ours

@@ -37,6 +37,7 @@ def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str,
             log.info("extract: %s", line)
         if not plan.pending_count:
             log.info("extract: 0 cells to extract: all fingerprints are in the store")
+            publish_reach(project, plan)
             return {}
         if project.runner.kind == "workers":
             statuses = fan_out(project, plan, retry_failed)

@@ -14,6 +14,7 @@ from flows.show import columns, size
 from flows.workspace import Workspace
 from pipeline import compact as compacting
 from pipeline import fsck as checking
+from pipeline.folder import ShardFolder
 
 log = logging.getLogger("bigfusion")
 
@@ -45,8 +46,8 @@ def fsck(options: Options) -> Answer:
         "checked": report.checked,
         "cells": report.cells,
         "findings": [asdict(found) for found in report.findings],
-        "leftovers": [str(path) for path in report.leftovers],
-        "set_aside": [str(path) for path in report.set_aside],
+        "leftovers": report.leftovers,
+        "set_aside": report.set_aside,
         "repaired": report.repaired,
     }
     return Answer("\n".join(lines), data, code=DAMAGED if report.findings else 0)
@@ -59,11 +60,12 @@ def _named(found: checking.Finding) -> str:
 def gc(options: Options) -> Answer:
     """Find what no manifest and no run needs; remove it with ``--apply``."""
     mine = options.project()
+    shelf = ShardFolder(mine.store)
     with Workspace(mine).exclusive():
         found = upkeep.collect_garbage(mine, options.grace * 3600, options.apply)
     counts = Counter(item.why for item in found.items)
     total = sum(item.bytes for item in found.items)
-    lines = [f"{item.why:<9}  {size(item.bytes):>10}  {item.path.name}" for item in found.items[:_SHOWN]]
+    lines = [f"{item.why:<9}  {size(item.bytes):>10}  {item.name}" for item in found.items[:_SHOWN]]
     if len(found.items) > _SHOWN:
         lines.append(f"... and {len(found.items) - _SHOWN} more (--json lists all)")
     what = ", ".join(f"{number} {why}" for why, number in sorted(counts.items())) or "nothing"
@@ -71,7 +73,9 @@ def gc(options: Options) -> Answer:
     lines.append(f"{what}, {size(total)}: {done}" if found.items else "nothing to remove")
     if found.young:
         lines.append(f"{found.young} more are younger than {options.grace:g} hours (--grace)")
-    items = [{"path": str(i.path), "why": i.why, "bytes": i.bytes, "cells": i.cells} for i in found.items]
+    items = [
+        {"path": shelf.objects.shown(i.key), "why": i.why, "bytes": i.bytes, "cells": i.cells} for i in found.items
+    ]
     return Answer("\n".join(lines), {"items": items, "bytes": total, "young": found.young, "applied": options.apply})
 
 

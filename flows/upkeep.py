@@ -14,21 +14,32 @@ from pipeline.digest import digest
 from pipeline.errors import StoreError
 from pipeline.folder import ShardFolder
 from pipeline.garbage import Garbage, find_garbage, remove
-from pipeline.reach import read_reach, write_reach
+from pipeline.plan import CellPlan
+from pipeline.reach import decode_reach, encode_reach, read_reach, state_of
 from pipeline.store import Store
 
 
-def publish_reach(project: Project) -> None:
+def publish_reach(project: Project, planned: CellPlan | None = None, anew: bool = False) -> None:
     """Say in the shard folder which cells this workspace needs: its manifest's, and those of its runs.
+
+    Does nothing where it says so already, unless ``anew``. ``planned``: the kept manifest's cells, if they are known.
 
     Raises:
         CorpusError: there is no manifest yet.
         StoreError: a run does not say which cells it needs, or the list cannot be written.
     """
-    mine = reached_by_runs(project)
-    planned = cells.plan(project, kept(project))
-    mine.update(learning.reached(planned))
-    write_reach(ShardFolder(project.store).reach(_name(project)), mine)
+    planned = planned or cells.plan(project, kept(project))
+    runs = [run["folder"] for run in learning.runs(project)]
+    state = digest([runs, {modality.value: part.digest for modality, part in planned.parts.items()}])
+    folder, name = ShardFolder(project.store), _name(project)
+    try:
+        if anew or state_of(folder.published(name)) != state:
+            folder.publish(name, encode_reach(reached_by_runs(project).union(learning.reached(planned)), state))
+    except OSError as error:
+        raise StoreError(
+            f"{project.store}: the list of needed cells cannot be written ({error.strerror}); make room or correct the"
+            " permissions, or `bigfusion gc` of another workspace on this store removes what only this one needs"
+        ) from error
 
 
 def reached_by_runs(project: Project) -> set[str]:
@@ -44,23 +55,23 @@ def collect_garbage(project: Project, grace: float, apply: bool) -> Garbage:
         StoreError: some list of needed cells cannot be read, or a shard that copies rely on is damaged; nothing was
             removed.
     """
-    publish_reach(project)
+    publish_reach(project, anew=True)
     store = Workspace(project).store()
     try:
         found = find_garbage(store, _everybodys(store), grace)
         if apply:
-            try:
-                remove(store, found)
-            except OSError as error:
-                raise StoreError(f"{store.folder.path}: files could not be removed ({error.strerror})") from error
+            remove(store, found)
         return found
     finally:
         store.close()
 
 
 def _everybodys(store: Store) -> Iterator[bytes]:
-    for path in store.folder.reaches():
-        yield from read_reach(path)
+    try:
+        for place, payload in store.folder.needs():
+            yield from decode_reach(payload, place)
+    except OSError as error:
+        raise StoreError(f"{store.folder.path}: the store cannot be read ({error.strerror})") from error
 
 
 def _name(project: Project) -> str:

@@ -1,18 +1,18 @@
-"""The shard folder: every operation on its files, and none elsewhere.
+"""The shard folder: which objects a store consists of, and every operation on them.
 
-Layout: ``<folder>/<modality>/<shard>.parquet``; what fsck sets aside lies in ``<folder>/damaged/``, what each
-workspace needs in ``<folder>/reach/``. A store somewhere
-else than in a folder needs these few operations and nothing more.
+Layout: ``<folder>/<modality>/<shard>.parquet``; what fsck sets aside lies in ``<folder>/damaged/``, what each workspace
+needs in ``<folder>/reach/``. The folder itself is local, a network mount, or a bucket.
 """
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeline.atomic import PARTIAL, sync_folder, write_whole
+from pipeline.atomic import PARTIAL
+from pipeline.claims import Claims
+from pipeline.objects import Entry, LocalFolder, Objects
 from pipeline.schema import Modality
 from pipeline.shards import is_shard, modality_of
 
@@ -20,18 +20,23 @@ DAMAGED, REACH = "damaged", "reach"
 
 
 class ShardFolder:
-    """Shards by name in one folder."""
+    """Shards by name in one folder. What fails is an :class:`OSError`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.objects: Objects = LocalFolder(path)
 
-    def place(self, name: str) -> Path:
-        """Where a shard lies."""
-        return self.path / modality_of(name) / name
+    def there(self) -> bool:
+        """Whether the folder itself is there."""
+        return self.objects.there()
+
+    def shown(self, name: str) -> str:
+        """Where a shard lies, as a person would look for it."""
+        return self.objects.shown(_key(name))
 
     def names(self) -> set[str]:
         """Every shard that is there."""
-        return {name for folder in self._folders() for name in _listing(folder) if is_shard(name)}
+        return {name for modality in Modality for name in self.objects.names(modality.value) if is_shard(name)}
 
     def read(self, name: str) -> bytes:
         """A shard's bytes, unverified.
@@ -39,72 +44,79 @@ class ShardFolder:
         Raises:
             OSError: it cannot be read, or is not there.
         """
-        return self.place(name).read_bytes()
+        return self.objects.read(_key(name))
 
     def write(self, name: str, payload: bytes) -> None:
-        """Write a shard whole. One that is there under the same name holds the same bytes and is left as it is.
+        """Write a shard whole. One that is there under the same name with the same bytes is left as it is.
 
         Raises:
             OSError: it cannot be written; nothing of it is visible.
         """
-        if not self.place(name).exists():
-            write_whole(self.place(name), payload)
-
-    def size(self, name: str) -> int:
-        """A shard's bytes."""
-        return self.place(name).stat().st_size
-
-    def age(self, path: Path) -> float:
-        """Seconds since a file was written; it may be gone meanwhile, which is as good as just written."""
         try:
-            return time.time() - path.stat().st_mtime
+            if self.objects.read(_key(name)) == payload:
+                return
+        except OSError:  # not there, or not to be read: then writing tells
+            pass
+        self.objects.write(_key(name), payload)
+
+    def entries(self, names: Iterable[str]) -> list[Entry]:
+        """Those of the named shards that are there, with size and time."""
+        wanted = {_key(name) for name in names}
+        return [entry for modality in Modality for entry in self.objects.entries(modality) if entry.key in wanted]
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Remove objects of this folder, by key, for good."""
+        self.objects.remove(keys)
+
+    def set_aside(self, name: str) -> str:
+        """Take a damaged shard out of the store; its bytes stay in ``damaged/`` until gc removes them.
+
+        Returns where it lies then. gc's grace begins now.
+        """
+        target = f"{DAMAGED}/{name}"
+        self.objects.move(_key(name), target)
+        return self.objects.shown(target)
+
+    def claims(self) -> Claims:
+        """Claims on cells of this folder, to be closed after use."""
+        return Claims(self.path / "claims")
+
+    def published(self, workspace: str) -> bytes:
+        """The list that a workspace has published; empty where it has none."""
+        try:
+            return self.objects.read(f"{REACH}/{workspace}.cells")
         except FileNotFoundError:
-            return 0.0
+            return b""
 
-    def remove(self, paths: list[Path]) -> None:
-        """Remove files of this folder, for good."""
-        for path in paths:
-            path.unlink(missing_ok=True)
-        for folder in {path.parent for path in paths}:
-            sync_folder(folder)
+    def publish(self, workspace: str, needs: bytes) -> None:
+        """Keep the list of the cells that a workspace needs; its earlier one is replaced."""
+        self.objects.write(f"{REACH}/{workspace}.cells", needs)
 
-    def set_aside(self, name: str) -> Path:
-        """Take a damaged shard out of the store; its bytes stay in ``damaged/`` until gc removes them."""
-        target = self.path / DAMAGED / name
-        target.parent.mkdir(exist_ok=True)
-        self.place(name).replace(target)
-        os.utime(target)  # gc's grace begins now
-        sync_folder(target.parent)
-        sync_folder(self.place(name).parent)
-        return target
+    def needs(self) -> Iterator[tuple[str, bytes]]:
+        """The lists of every workspace on this folder: where one lies, and its bytes."""
+        for name in sorted(self.objects.names(REACH)):
+            if name.endswith(".cells"):
+                key = f"{REACH}/{name}"
+                yield self.objects.shown(key), self.objects.read(key)
 
-    @property
-    def claims(self) -> Path:
-        """The file that claims on cells are locks in."""
-        return self.path / "claims"
-
-    def reach(self, workspace: str) -> Path:
-        """Where a workspace says which cells it needs."""
-        return self.path / REACH / f"{workspace}.cells"
-
-    def reaches(self) -> list[Path]:
-        """The lists of every workspace on this folder."""
-        folder = self.path / REACH
-        return sorted(folder / name for name in _listing(folder) if name.endswith(".cells")) if folder.is_dir() else []
-
-    def leftovers(self) -> list[Path]:
+    def leftovers(self) -> list[Entry]:
         """Temporary files of writers that were killed (or are at work now)."""
-        names = ((folder, name) for folder in self._folders() for name in _listing(folder))
-        return sorted(folder / name for folder, name in names if name.startswith(".") and name.endswith(PARTIAL))
+        entries = (entry for folder in (*Modality, REACH) for entry in self.objects.entries(folder))
+        return [entry for entry in entries if _name(entry.key).startswith(".") and entry.key.endswith(PARTIAL)]
 
-    def damaged(self) -> list[Path]:
+    def damaged(self) -> list[Entry]:
         """What fsck has set aside."""
-        folder = self.path / DAMAGED
-        return sorted(folder / name for name in _listing(folder)) if folder.is_dir() else []
-
-    def _folders(self) -> Iterator[Path]:
-        return (folder for modality in Modality if (folder := self.path / modality).is_dir())
+        return self.objects.entries(DAMAGED)
 
 
-def _listing(folder: Path) -> list[str]:
-    return [entry.name for entry in os.scandir(folder)]
+def age(entry: Entry) -> float:
+    """Seconds since an object was written."""
+    return time.time() - entry.modified
+
+
+def _key(name: str) -> str:
+    return f"{modality_of(name)}/{name}"
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]

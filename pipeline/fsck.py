@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import DamagedShardError, StoreError
-from pipeline.folder import ShardFolder
+from pipeline.folder import ShardFolder, age
 from pipeline.index import DamagedIndexError, Index
+from pipeline.reach import decode_reach
 from pipeline.seal import broken
 from pipeline.shards import decode
 from pipeline.store import Store
 
 _LEFT = 3600.0
+_HOLDERS = """
+SELECT c.fingerprint, other.name FROM shards s CROSS JOIN cells c ON c.id >= s.first AND c.id < s.first + s.cells
+JOIN cells twin ON twin.fingerprint = c.fingerprint JOIN shards other ON other.id = twin.shard WHERE s.name = ?
+"""
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,9 @@ class Report:
     checked: int = 0
     cells: int = 0
     findings: list[Finding] = field(default_factory=list)
-    leftovers: list[Path] = field(default_factory=list)
-    set_aside: list[Path] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    set_aside: list[str] = field(default_factory=list)
     repaired: bool = False
 
 
@@ -57,36 +64,96 @@ def fsck(
         StoreError: the folder cannot be read, or the repair cannot be written.
     """
     shelf, report = ShardFolder(folder), Report()
-    names = sorted(shelf.names())
+    try:
+        names = sorted(shelf.names())
+        if index.exists() and not names and not shelf.there():
+            raise StoreError(f"{folder}: expected the store, found nothing there: mount it or correct workspace.store")
+        _look(shelf, names, index, sample, report, progress)
+        old = [entry.key for entry in shelf.leftovers() if age(entry) > _LEFT]
+    except OSError as error:
+        raise StoreError(f"{folder}: the store cannot be read ({error.strerror})") from error
+    report.leftovers = [shelf.objects.shown(key) for key in old]
+    if repair and (report.findings or old):
+        _repair(shelf, index, report, old)
+    return report
+
+
+def _look(
+    shelf: ShardFolder,
+    names: list[str],
+    index: Path,
+    sample: float,
+    report: Report,
+    progress: Callable[[int, int], None],
+) -> None:
     chosen = names if sample >= 1 else sorted(random.sample(names, min(len(names), max(1, round(len(names) * sample)))))
     report.shards = len(names)
     indexed = _index(index, report)
-    damaged = []
     for done, name in enumerate(chosen, start=1):
         try:
             _check(shelf, name, indexed, report)
         except FileNotFoundError:  # removed since the folder was listed; if the index needs it, it is named below
             pass
         except DamagedShardError as error:
-            damaged.append(name)
+            report.damaged.append(name)
             report.findings.append(Finding("shard", name, str(error)))
-        except (StoreError, OSError) as error:
-            report.findings.append(Finding("shard", name, str(error)))
+        except OSError as error:
+            problem = f"{shelf.shown(name)}: the shard cannot be read ({error.strerror}); nothing was done to it"
+            report.findings.append(Finding("shard", name, problem))
         progress(done, len(chosen))
     if indexed is not None:
-        known = indexed.names()
-        gone = sorted((known - shelf.names()) & indexed.names())  # whoever removes one takes it out of the index first
-        report.findings += [Finding("missing", name, "the index knows it, the folder has lost it") for name in gone]
+        lost = _lost(shelf, indexed)
+        report.findings += [Finding("missing", name, "the index knows it, the folder has lost it") for name in lost]
         indexed.close()
-    report.leftovers = [path for path in shelf.leftovers() if shelf.age(path) > _LEFT]
-    if repair and (report.findings or report.leftovers):
-        report.set_aside = [shelf.set_aside(name) for name in damaged]
-        shelf.remove(report.leftovers)
+
+
+def _lost(shelf: ShardFolder, indexed: Index) -> list[str]:
+    """The shards that the index knows, the folder lacks, and somebody needs.
+
+    gc on another machine removes shards too: those whose cells lie in others, or that nobody has said to need.
+    """
+    known = indexed.names()
+    present = shelf.names()
+    gone = sorted((known - present) & indexed.names())  # who removes one here takes it out of the index first
+    if not gone:
+        return []
+    lists = [decode_reach(payload, place) for place, payload in shelf.needs()]
+    needed = set().union(*lists) if lists else None
+    held = _held(shelf, present - known)
+    lost = []
+    for name in gone:
+        cells: dict[bytes, set[str]] = {}
+        for key, other in indexed.query(_HOLDERS, (name,)):
+            cells.setdefault(key, set()).add(other)
+        missing = (key for key, others in cells.items() if not others & present and key not in held)
+        if any(needed is None or key in needed for key in missing):
+            lost.append(name)
+    return lost
+
+
+def _held(shelf: ShardFolder, names: set[str]) -> set[bytes]:
+    """The fingerprints in shards that the index does not know yet."""
+    found: set[bytes] = set()
+    for name in names:
+        with contextlib.suppress(DamagedShardError, OSError):  # named by their own check
+            found.update(map(bytes.fromhex, decode(name, shelf.read(name)).fingerprints))
+    return found
+
+
+def _repair(shelf: ShardFolder, index: Path, report: Report, old: list[str]) -> None:
+    try:
+        for name in report.damaged:
+            report.set_aside.append(shelf.set_aside(name))
+        shelf.remove(old)
         if report.findings:
             Index.forget(index)
-        Store(folder, index).close()
-        report.repaired = True
-    return report
+    except OSError as error:
+        raise StoreError(
+            f"{error.filename or shelf.path}: could not be set aside or removed ({error.strerror}); nothing was lost:"
+            " correct the permissions and run the same command again"
+        ) from error
+    Store(shelf.path, index).close()
+    report.repaired = True
 
 
 def _index(path: Path, report: Report) -> Index | None:

@@ -89,10 +89,10 @@ class Index:
 
     def settle(self) -> None:
         """Bring all that was written into the file itself and seal it; does nothing where another process is at it."""
-        if seal.seal_of(self.path).exists():
-            return
         execute = self._database.execute
         try:
+            if seal.seal_of(self.path).exists():
+                return
             execute("PRAGMA busy_timeout = 0")
             execute("PRAGMA wal_checkpoint(TRUNCATE)")
             execute("BEGIN IMMEDIATE")

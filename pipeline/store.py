@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, wraps
@@ -38,7 +38,6 @@ SELECT shard FROM (
     FROM cells c JOIN shards s ON s.id = c.shard JOIN origins o ON o.id = c.origin)
 WHERE place = 1
 """  # the shards that hold a copy that counts, by the order of `rank`
-_READERS = 4
 _AHEAD = 16
 
 
@@ -106,7 +105,7 @@ class Store:
 
     def rebuild(self, reason: str) -> None:
         """Throw the index away and build it from the shards."""
-        log.warning("%s is not a readable index (%s): built again from the shards", self._path, reason)
+        log.warning("%s is not what the shards say (%s): built again from the shards", self._path, reason)
         if hasattr(self, "index"):
             self.index.close()
         Index.forget(self._path)
@@ -131,10 +130,10 @@ class Store:
             self.folder.write(name, payload)
         except OSError as error:
             raise StoreError(
-                f"{self.folder.place(name)}: the shard could not be written ({error.strerror}); nothing of it is"
+                f"{self.folder.shown(name)}: the shard could not be written ({error.strerror}); nothing of it is"
                 " visible: make room or correct the permissions and run the same command again"
             ) from error
-        self.index.add(self.shard(name), len(payload))
+        self.index.add(shards.decode(name, payload), len(payload))
         return name
 
     @_mending
@@ -144,15 +143,21 @@ class Store:
         A damaged shard is named in a warning and left out, so that its cells count as new.
         """
         try:
-            present = self.folder.names()
+            present, indexed = self.folder.names(), self.index.names()
+            if indexed and not present and not self.folder.there():
+                raise StoreError(
+                    f"{self.folder.path}: expected the store, found nothing there, while {self._path} knows"
+                    f" {len(indexed)} shards of it: mount it, correct workspace.store, or delete that index to begin"
+                    " anew"
+                )
         except OSError as error:
             raise StoreError(f"{self.folder.path}: the store cannot be read ({error.strerror})") from error
-        indexed = self.index.names()
         if gone := indexed - present:
             self.index.drop(sorted(gone))
         for name in sorted(present - indexed):
             try:
-                self.index.add(self.shard(name), self.folder.size(name))
+                payload = self._payload(name)
+                self.index.add(shards.decode(name, payload), len(payload))
             except FileNotFoundError:  # another process removed it meanwhile
                 continue
             except DamagedShardError as error:
@@ -168,13 +173,15 @@ class Store:
             FileNotFoundError: it is not there.
             StoreError: it cannot be read.
         """
+        return shards.decode(name, self._payload(name))
+
+    def _payload(self, name: str) -> bytes:
         try:
-            payload = self.folder.read(name)
+            return self.folder.read(name)
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise StoreError(f"{self.folder.place(name)}: the shard cannot be read ({error.strerror})") from error
-        return shards.decode(name, payload)
+            raise StoreError(f"{self.folder.shown(name)}: the shard cannot be read ({error.strerror})") from error
 
     @_mending
     def statuses(self, fingerprints: Iterable[str]) -> dict[str, Status]:
@@ -299,7 +306,7 @@ class Store:
         if len(names) == 1:
             yield names[0], self.shard(names[0])
             return
-        with ThreadPoolExecutor(_READERS) as pool:
+        with ThreadPoolExecutor(self.folder.objects.readers) as pool:
             for start in range(0, len(names), _AHEAD):
                 part = names[start : start + _AHEAD]
                 yield from zip(part, pool.map(self.shard, part), strict=True)
@@ -316,8 +323,11 @@ class Store:
         return self.index.query(query, (below,))
 
     @_mending
-    def unneeded(self, reached: Iterable[bytes]) -> list[tuple[str, int, int, str]]:
-        """Name, bytes, cells and why (``copies`` or ``unreached``) of the shards that hold nothing that is needed."""
+    def unneeded(self, reached: Collection[bytes]) -> list[tuple[str, int, int, str]]:
+        """Name, bytes, cells and why (``copies`` or ``unreached``) of the shards that hold nothing that is needed.
+
+        That is what the index says; :func:`pipeline.garbage.find_garbage` asks the shards.
+        """
         self.index.set_reached(reached)
         query = f"""
             SELECT name, bytes, cells, 'copies' FROM shards WHERE id NOT IN ({_COUNTING})
@@ -328,17 +338,14 @@ class Store:
         return self.index.query(query)
 
     @_mending
-    def keepers(self, names: Sequence[str]) -> list[str]:
-        """The shards that hold the copies that count of the cells in ``names``."""
-        found: set[str] = set()
-        query = f"""
-            SELECT DISTINCT k.name FROM cells c JOIN shards s ON s.id = c.shard
-            JOIN cells other ON other.fingerprint = c.fingerprint JOIN shards k ON k.id = other.shard
-            WHERE s.name = ? AND k.id IN ({_COUNTING})
+    def sharing(self, name: str) -> list[str]:
+        """The other shards that hold cells with the fingerprints of this one's."""
+        query = """
+            SELECT DISTINCT other.name FROM shards s CROSS JOIN cells c ON c.id >= s.first AND c.id < s.first + s.cells
+            JOIN cells twin ON twin.fingerprint = c.fingerprint JOIN shards other ON other.id = twin.shard
+            WHERE s.name = ? AND other.id <> s.id ORDER BY other.name
         """
-        for name in names:
-            found |= {keeper for (keeper,) in self.index.query(query, (name,))}
-        return sorted(found)
+        return [other for (other,) in self.index.query(query, (name,))]
 
     @_mending
     def throughput(self, modality: Modality, extractor: str) -> float | None:

@@ -11,9 +11,9 @@ from flows import cells, cli, corpus, learning, upkeep
 from flows.extract import extract
 from flows.project import load
 from flows.workspace import Workspace
-from pipeline.claims import Claims
 from pipeline.errors import StoreError
 from pipeline.folder import ShardFolder
+from pipeline.reach import decode_reach
 from pipeline.schema import Modality
 
 SETTINGS = ["--set", "model.modalities=['text', 'audio']", "--set", "extract.chunk_size=10"]
@@ -138,8 +138,7 @@ def test_gc_keeps_what_runs_and_other_workspaces_need(place):
     elsewhere = place.project(*other)
     corpus.ingest(elsewhere)
     upkeep.publish_reach(elsewhere)
-    reach = ShardFolder(project.store).reaches()
-    assert len(reach) == 2
+    assert len(list(ShardFolder(project.store).needs())) == 2
     assert {Path(item["path"]) for item in place.answer("gc", "--grace", "0")["items"]} == set(before)
     assert place.answer("gc", "--grace", "0", "--apply")["applied"]
     assert not set(before) & set(place.shards())
@@ -151,7 +150,7 @@ def test_a_second_machine_leaves_to_the_first_what_it_is_at(place):
     project = place.project("workspace.path=other", f"workspace.store={place.folder / 'shared'}")
     manifest = corpus.ingest(project).manifest
     part = cells.plan(project, manifest).pending(Modality.TEXT)[:10]
-    claims = Claims(ShardFolder(project.store).claims)
+    claims = ShardFolder(project.store).claims()
     with claims.take(cell.fingerprint for cell in part[:4]):
         first = cells.extract_chunk(project, manifest, part, "second")
         assert set(first.left) == {cell.fingerprint for cell in part[:4]}
@@ -189,3 +188,39 @@ def test_an_unreadable_store_is_one_line(place):
     for arguments in (["fsck", "--sample", "0"], ["gc", "--grace", "-1"], ["store", "dance"]):
         with pytest.raises(SystemExit):
             cli.main(arguments)
+
+
+def test_an_import_says_at_once_what_it_needs(place):
+    """Or gc of another workspace on the same shards would remove it."""
+    project = place.project()
+    other = load(place.config, None, [SETTINGS[1], "workspace.path=other", f"workspace.store={project.store}"])
+    corpus.ingest(other)
+    ((_, mine),) = ShardFolder(project.store).needs()
+    planned = cells.plan(project, corpus.kept(project))
+    assert {key.hex() for key in decode_reach(mine, "")} == set(learning.reached(planned))
+    features(place.folder / "mine.parquet", shift=1.0)
+    corpus.ingest(other)
+    upkeep.publish_reach(other)  # and what it found done already, it needs too
+    assert upkeep.collect_garbage(other, grace=0, apply=True).items == []
+    assert len(list(ShardFolder(project.store).needs())) == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["fsck"], ["fsck", "--repair"], ["gc"], ["gc", "--apply"], ["store", "info"], ["store", "compact"],
+     ["plan"], ["explain", "u3"], ["export", "out"], ["status"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_store_that_is_gone_is_one_line(place, command):
+    store = place.project().store
+    for replace in (lambda: None, lambda: store.write_text("a file")):
+        store.rename(store.with_name("elsewhere"))
+        replace()
+        place.capsys.readouterr()
+        assert cli.main([*command, "--config", str(place.config), *SETTINGS]) == 1
+        error = place.capsys.readouterr().err.strip()
+        assert len(error.splitlines()) == 1
+        assert "mount it" in error or "Not a directory" in error
+        store.unlink(missing_ok=True)
+        store.with_name("elsewhere").rename(store)
+    assert place.answer("fsck")["findings"] == []

@@ -5,6 +5,7 @@ replace, unlink) and every statement that goes to SQLite is one point. For fault
 :func:`limited`: the kernel then refuses to let any file grow beyond a size.
 """
 
+import io
 import os
 import resource
 import signal
@@ -19,6 +20,8 @@ from pipeline.errors import BigFusionError
 
 KILLED, FINE, REFUSED, BROKEN = -signal.SIGKILL, 0, 7, 1
 CALLS = ("open", "write", "fsync", "replace", "unlink")
+ALL_CALLS = (*CALLS, "scandir", "stat", "mkdir", "utime")
+"""Those of upkeep beside; the reading of a whole file is one more, ``read``."""
 
 
 def forked(work: Callable[[], object], before: Callable[[], object] = lambda: None) -> int:
@@ -40,18 +43,19 @@ def forked(work: Callable[[], object], before: Callable[[], object] = lambda: No
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def at_each_point(act: Callable[[str, int, tuple], object], under: Path) -> None:
+def at_each_point(act: Callable[[str, int, tuple], object], under: Path, calls: tuple[str, ...] = CALLS) -> None:
     """Call ``act(name, number, arguments)`` before every operation of this process, the first being number 1.
 
     ``act`` may return a replacement for the operation's result; ``None`` lets it happen.
     """
     count = 0
-    real = {name: getattr(os, name) for name in CALLS}
+    real = {name: getattr(os, name) for name in calls}
+    real_open = io.open
 
     def wrapped(name: str) -> Callable:
         def call(*args, **kwargs):
             nonlocal count
-            if name in ("open", "replace", "unlink") and not str(args[0]).startswith(str(under)):
+            if name not in ("write", "fsync") and not str(args[0]).startswith(str(under)):
                 return real[name](*args, **kwargs)
             count += 1
             found = act(name, count, args)
@@ -59,8 +63,18 @@ def at_each_point(act: Callable[[str, int, tuple], object], under: Path) -> None
 
         return call
 
-    for name in CALLS:
+    for name in calls:
         setattr(os, name, wrapped(name))
+
+    def opened(file, *args, **kwargs):
+        nonlocal count
+        if str(file).startswith(str(under)):
+            count += 1
+            act("read", count, (file, *args))
+        return real_open(file, *args, **kwargs)
+
+    if calls is ALL_CALLS:
+        io.open = opened  # pathlib's
 
     class Connection(sqlite3.Connection):
         def execute(self, statement, *args):
@@ -81,15 +95,16 @@ def at_each_point(act: Callable[[str, int, tuple], object], under: Path) -> None
     )
 
 
-def counted(work: Callable[[], object], under: Path) -> list[str]:
+def counted(work: Callable[[], object], under: Path, calls: tuple[str, ...] = CALLS) -> list[str]:
     """The operations that ``work`` makes, in order."""
     record = under.parent / f"{under.name}.trace"
     file = os.open(record, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     write = os.write
-    assert (
-        forked(work, lambda: at_each_point(lambda name, number, args: void(write(file, f"{name}\n".encode())), under))
-        == 0
-    )
+
+    def note(name: str, number: int, args: tuple) -> None:
+        write(file, f"{name}\n".encode())
+
+    assert forked(work, lambda: at_each_point(note, under, calls)) == FINE
     os.close(file)
     return record.read_text().splitlines()
 

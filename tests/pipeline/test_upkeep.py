@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_store import cell, content, key, origin, paths, shard
+from toy_store import cell, content, key, origin, paths, placed, shard
 
 from pipeline.compact import compact
 from pipeline.errors import DamagedShardError, StoreError
 from pipeline.fsck import fsck
 from pipeline.garbage import find_garbage, remove
-from pipeline.reach import read_reach, write_reach
+from pipeline.index import DamagedIndexError, Index
+from pipeline.reach import decode_reach, encode_reach, read_reach, write_reach
 from pipeline.schema import Modality, Status
 from pipeline.store import Store
 
@@ -60,7 +61,7 @@ def test_a_damaged_shard_is_found_repaired_and_its_cells_are_new(store, tmp_path
     assert victim.exists()
     report = check(store, repair=True)
     assert report.repaired
-    assert report.set_aside == [tmp_path / "damaged" / victim.name]
+    assert report.set_aside == [str(tmp_path / "damaged" / victim.name)]
     assert check(store).findings == []
     names = [f"{kind}{n}" for kind in "ab" for n in range(9)]
     assert set(map(key, names)) - Store(tmp_path).statuses(map(key, names)).keys() == {key("a3"), key("b3")}
@@ -117,7 +118,7 @@ def test_leftovers_are_no_damage_and_go_when_old(store, tmp_path):
     left.write_bytes(b"half")
     assert check(store).leftovers == []
     os.utime(left, (0, 0))
-    assert check(store).leftovers == [left]
+    assert check(store).leftovers == [str(left)]
     assert check(store).findings == []
     check(store, repair=True)
     assert not left.exists()
@@ -128,8 +129,8 @@ def test_compaction_keeps_every_cell_and_where_it_came_from(store):
     records = {name: store.record(name) for name in before}
     (name,) = compact(store)
     assert len(paths(store)) == 10
-    assert len(shard(store.folder.place(name))) == 18
-    assert {origin.run for origin in shard(store.folder.place(name)).origins} == {"r0", "r1", "r2"}
+    assert len(shard(placed(store, name))) == 18
+    assert {origin.run for origin in shard(placed(store, name)).origins} == {"r0", "r1", "r2"}
     assert content(store) == before
     for kept, record in records.items():
         found = store.record(kept)
@@ -152,7 +153,7 @@ def test_compaction_fills_shards_up_to_their_size_and_mixes_nothing(tmp_path):
     store.commit(origin(Modality.TEXT), [cell("t")])
     size = max(path.stat().st_size for path in paths(store))
     written = compact(store, target=3 * size)
-    assert sorted(len(shard(store.folder.place(name))) for name in written) == [3, 3]
+    assert sorted(len(shard(placed(store, name))) for name in written) == [3, 3]
 
 
 def test_another_machine_that_knows_nothing_of_it_goes_on_reading(store, tmp_path):
@@ -166,6 +167,20 @@ def test_another_machine_that_knows_nothing_of_it_goes_on_reading(store, tmp_pat
     }
 
 
+def test_what_another_machine_collected_is_no_damage_here_and_what_somebody_needs_is(store, tmp_path):
+    Store(tmp_path, tmp_path / "elsewhere.sqlite").close()
+    compact(store)
+    store.folder.publish("w", encode_reach([key("a1")]))
+    remove(store, find_garbage(store, keys("a1"), grace=0))
+    assert fsck(tmp_path, tmp_path / "elsewhere.sqlite").findings == []
+    Store(tmp_path, tmp_path / "elsewhere.sqlite").close()
+    (merged,) = paths(store)
+    merged.unlink()
+    assert [found.kind for found in fsck(tmp_path, tmp_path / "elsewhere.sqlite").findings] == ["missing"]
+    store.folder.publish("w", encode_reach([key("another")]))
+    assert fsck(tmp_path, tmp_path / "elsewhere.sqlite").findings == []
+
+
 def test_gc_keeps_what_is_reached_and_what_is_young(store):
     everything = {path.name for path in paths(store)}
     kept = {path.name for path in paths(store) if {key("a2"), key("b7")} & set(shard(path).fingerprints)}
@@ -175,7 +190,7 @@ def test_gc_keeps_what_is_reached_and_what_is_young(store):
     for path in paths(store):
         os.utime(path, (old, old))
     garbage = find_garbage(store, keys("a2", "b7"), grace=3600)
-    assert {item.path.name for item in garbage.items} == everything - kept
+    assert {item.name for item in garbage.items} == everything - kept
     assert {item.why for item in garbage.items} == {"unreached"}
     remove(store, garbage)
     assert {path.name for path in paths(store)} == kept
@@ -185,10 +200,9 @@ def test_gc_keeps_what_is_reached_and_what_is_young(store):
 def test_copies_go_only_while_what_they_are_copies_of_is_sound(store):
     before = content(store)
     (name,) = compact(store)
-    damage(store.folder.place(name))
-    garbage = find_garbage(store, keys("a1"), grace=0)
+    damage(placed(store, name))
     with pytest.raises(DamagedShardError):
-        remove(store, garbage)
+        find_garbage(store, keys("a1"), grace=0)
     assert len(paths(store)) == 10
     check(store, repair=True)
     assert content(Store(store.folder.path)) == before
@@ -201,6 +215,7 @@ CELLS = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(CELLS, st.data())
 def test_whatever_is_removed_as_a_copy_every_cell_stays(tmp_path_factory, commits, data):
     """Machines that see different parts of the folder each remove what they take for copies; nothing is lost."""
@@ -220,12 +235,89 @@ def test_whatever_is_removed_as_a_copy_every_cell_stays(tmp_path_factory, commit
         hidden = set(data.draw(st.lists(st.sampled_from(names), unique=True)))
         machine = Store(folder / "s", folder / f"{view + 1}.sqlite")
         machine.index.drop(hidden)
-        doomed |= {item.path for item in find_garbage(machine, everything, grace=0).items if item.why == "copies"}
+        doomed |= {item.name for item in find_garbage(machine, everything, grace=0).items if item.why == "copies"}
         machine.close(settle=False)
-    for path in doomed:
-        path.unlink()
+    for name in doomed:
+        placed(store, name).unlink()
     store.refresh()
     assert content(store) == before
+
+
+EVERYTHING = [f"{kind}{n}" for kind in "ab" for n in range(9)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE cells SET fingerprint = randomblob(32)",
+        "UPDATE cells SET fingerprint = randomblob(32) WHERE id = 4",
+        "UPDATE cells SET shard = 1",
+        "UPDATE origins SET created = '2020'",
+        "UPDATE shards SET first = first + 2",
+        "DELETE FROM cells WHERE id > 1",
+        "UPDATE cells SET fingerprint = (SELECT fingerprint FROM cells WHERE id = 0)",
+        "UPDATE cells SET utterance = (SELECT utterance FROM cells WHERE id = 0), fingerprint = zeroblob(32)",
+        "DROP TABLE origins",
+    ],
+)
+def test_no_damage_of_the_index_makes_gc_remove_what_is_needed(store, tmp_path, statement):
+    before = content(store)
+    compact(store)
+    store.close()
+    with sqlite3.connect(tmp_path / "index.sqlite") as database:
+        database.execute(statement)
+    database.close()
+    store = Store(tmp_path)
+    remove(store, find_garbage(store, iter(keys(*EVERYTHING)), grace=0))
+    assert content(Store(tmp_path, tmp_path / "new.sqlite")) == before
+
+
+def test_an_index_that_is_found_damaged_in_the_middle_does_not_lose_the_list_of_what_is_needed(
+    store, tmp_path, monkeypatch
+):
+    """The list may be an iterator: the second try must not find it empty, and all shards unneeded."""
+    real, calls = Index.query, []
+
+    def once(self, sql, parameters=()):
+        calls.append(sql)
+        if "'unreached'" in sql and sum("'unreached'" in call for call in calls) == 1:
+            raise DamagedIndexError("database disk image is malformed")
+        return real(self, sql, parameters)
+
+    monkeypatch.setattr(Index, "query", once)
+    assert find_garbage(store, iter(keys(*EVERYTHING)), grace=0).items == []
+
+
+def test_a_shard_that_is_lost_while_an_old_index_knows_it_is_no_reason_to_remove_its_copy(store, tmp_path):
+    before = content(store)
+    (merged,) = compact(store)
+    placed(store, merged).unlink()
+    garbage = find_garbage(store, keys(*EVERYTHING), grace=0)
+    assert garbage.items == []
+    assert content(store) == before
+
+
+def test_a_damaged_shard_is_no_garbage(store, caplog):
+    victim = paths(store)[0]
+    damage(victim)
+    items = find_garbage(store, [], grace=0).items
+    assert victim.name not in {item.name for item in items}
+    assert len(items) == 8
+    assert "left where it is" in caplog.text
+
+
+def test_every_flip_of_a_list_of_needs_is_found_or_means_nothing(tmp_path):
+    payload = encode_reach([key(name) for name in "abcdefgh"], "state")
+    right = decode_reach(payload, "list")
+    found = 0
+    for bit in range(0, len(payload) * 8, 3):
+        damaged = bytearray(payload)
+        damaged[bit // 8] ^= 1 << bit % 8
+        try:
+            assert decode_reach(bytes(damaged), "list") == right
+        except StoreError:
+            found += 1
+    assert found > len(payload)
 
 
 def test_lists_of_what_is_needed(tmp_path):

@@ -32,6 +32,11 @@ def paths(store: Store) -> list[Path]:
     return sorted(store.folder.path.rglob("*.parquet"))
 
 
+def placed(store: Store, name: str) -> Path:
+    """The file of a shard."""
+    return Path(store.folder.shown(name))
+
+
 def shard(path: Path) -> shards.Shard:
     return shards.decode(path.name, path.read_bytes())
 
