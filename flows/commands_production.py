@@ -54,22 +54,27 @@ def deploy(options: Options) -> Answer:
     from flows.runtime import server_url, set_defaults
 
     set_defaults()
-    if server_url() is None:
+    url = server_url()
+    if url is None:
         raise SettingsError(
             "deploy: expected PREFECT_API_URL, found none; start `prefect server start` and export its address,"
             " or use `bigfusion serve`, which needs neither"
         )
-    from flows import deploy as deployment
+    from flows.server import await_server
 
     mine = options.project()
+    when = _schedule(options)
+    await_server(url)
+    from flows import deploy as deployment
+
     name = options.name or mine.name
     path = mine.work.parent / "prefect.yaml"
-    table = deployment.definitions(mine, name, options.gpus, _schedule(options))
+    table = deployment.definitions(mine, name, options.gpus, when)
     deployment.write(path, table)
     names = deployment.register(path, table, options.gpus, mine.runner.dead_after_seconds)
     pools = sorted({item["work_pool"]["name"] for item in table["deployments"]})
     lines = [
-        f"wrote {relative(path)}; registered with {server_url()}:",
+        f"wrote {relative(path)}; registered with {url}:",
         *(f"  {name}" for name in names),
         *(f"start a worker:  prefect worker start --pool {pool} --type process" for pool in pools),
         f"run it now:      prefect deployment run {names[0]}",

@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
+import httpx
 import prefect
 import yaml
 from prefect.automations import Automation
@@ -104,11 +105,18 @@ def register(path: Path, table: dict[str, Any], gpus: int, dead_after: float) ->
     Raises:
         SettingsError: Prefect refuses them; the message is the end of what it says.
     """
-    with get_client(sync_client=True) as client:
-        for pool in dict.fromkeys(deployment["work_pool"]["name"] for deployment in table["deployments"]):
-            _make_pool(client, pool)
-        set_slots(client, gpus)
-    _make_automation(timedelta(seconds=dead_after))
+    try:
+        with get_client(sync_client=True) as client:
+            for pool in dict.fromkeys(deployment["work_pool"]["name"] for deployment in table["deployments"]):
+                _make_pool(client, pool)
+            set_slots(client, gpus)
+        _make_automation(timedelta(seconds=dead_after))
+    except httpx.HTTPError as error:
+        first = str(error).split("\n", 1)[0]
+        raise SettingsError(
+            f"deploy: expected Prefect's server to take work pools, a limit and an automation, found {first}; see"
+            " PREFECT_API_URL and PREFECT_API_AUTH_STRING"
+        ) from error
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(path)]
     ran = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ, cwd=path.parent)
     if ran.returncode:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
+
+import httpx
 
 from flows.project import Project
 from flows.runtime import FLOWS, configure, has_server, server_url, set_defaults
 from flows.workspace import Workspace
+
+log = logging.getLogger("bigfusion")
 
 _LOOKED_AT = 100
 
@@ -15,8 +20,8 @@ _LOOKED_AT = 100
 def flow_runs(project: Project, last: int = 8) -> list[dict[str, Any]]:
     """The workspace's last flow runs, newest first: flow, name, state, when it began and how long it took.
 
-    Asked of the configured server, or of the database that the commands' temporary servers leave in the workspace; a
-    run there that is marked as running while nobody works on the workspace has died.
+    Asked of the configured server (none that answers is a warning), or of the database that the commands' temporary
+    servers leave in the workspace; a run there that is marked as running while nobody works on the workspace has died.
     """
     workspace = Workspace(project)
     database = workspace.prefect_home / "prefect.db"
@@ -25,7 +30,11 @@ def flow_runs(project: Project, last: int = 8) -> list[dict[str, Any]]:
         if not database.exists():
             return []
         configure(PREFECT_HOME=str(workspace.prefect_home.resolve()))
-    found, names = asyncio.run(_read())
+    try:
+        found, names = asyncio.run(_read())
+    except httpx.HTTPError as error:
+        log.warning("status: %s: no answer of Prefect's server: %s", server_url(), str(error).split("\n", 1)[0])
+        return []
     alive = has_server() or workspace.holder() is not None
     mine = [run for run in found if _workspace_of(run.parameters) == str(workspace.folder)]
     return [

@@ -77,7 +77,10 @@ def prefect(workspace: Workspace) -> Iterator[None]:
     """
     set_defaults()
     with workspace.exclusive():
-        if has_server():
+        if url := server_url():
+            from flows.server import await_server
+
+            await_server(url)
             yield
             return
         home = workspace.prefect_home.resolve()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -10,12 +11,16 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.error import URLError
+from http.client import HTTPException
+from urllib.error import HTTPError, URLError
 
 from flows.runtime import configure, end_orphaned_servers, server_url, set_defaults
 from flows.workspace import Workspace
 from pipeline.errors import SettingsError
 
+log = logging.getLogger("bigfusion")
+
+AWAITED_SECONDS = 120.0
 _START_SECONDS = 300  # a first start builds the database: 10-20 s on an idle machine
 
 
@@ -30,6 +35,7 @@ def own_server(workspace: Workspace, port: int) -> Iterator[str]:
     """
     set_defaults()
     if own := server_url():
+        await_server(own)
         yield own
         return
     home = workspace.prefect_home.resolve()
@@ -49,6 +55,7 @@ def own_server(workspace: Workspace, port: int) -> Iterator[str]:
             configure(PREFECT_API_URL=url)
             yield url
         finally:
+            _deliver()
             os.environ.pop("PREFECT_API_URL", None)
             configure()
             server.terminate()
@@ -56,6 +63,43 @@ def own_server(workspace: Workspace, port: int) -> Iterator[str]:
                 server.wait(20)
             except subprocess.TimeoutExpired:
                 server.kill()
+
+
+def await_server(url: str, seconds: float = AWAITED_SECONDS) -> None:
+    """Return once the user's server answers: one that was started a moment ago still builds its database.
+
+    Raises:
+        SettingsError: it has not answered for ``seconds``.
+    """
+    deadline, said = time.monotonic() + seconds, False
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=5):
+                return
+        except HTTPError as answer:  # it is there; whom it lets in is found out by the first call
+            if answer.code < 500:
+                return
+            found = f"an answer {answer.code}"
+        except (OSError, HTTPException) as error:
+            found = str(getattr(error, "reason", error))
+        except ValueError as error:
+            raise SettingsError(f"PREFECT_API_URL={url}: expected http://HOST:PORT/api, found {error}") from None
+        if time.monotonic() > deadline:
+            raise SettingsError(
+                f"{url}: expected Prefect's server within {seconds:.0f} s, found {found}; start `prefect server start`,"
+                " or correct PREFECT_API_URL"
+            )
+        if not said:
+            log.info("waiting for Prefect's server at %s", url)
+            said = True
+        time.sleep(1)
+
+
+def _deliver() -> None:
+    """Send what Prefect still holds of logs and events, which it would otherwise try for a minute after the end."""
+    for module, worker in (("prefect.logging.handlers", "APILogWorker"), ("prefect.events.worker", "EventsWorker")):
+        if module in sys.modules:
+            getattr(sys.modules[module], worker).drain_all(timeout=20)
 
 
 def free_port() -> int:

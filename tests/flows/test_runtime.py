@@ -1,14 +1,18 @@
 """What is tidied of Prefect, and above all what is left alone."""
 
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from flows import runtime
+from flows import runtime, server
 from flows.project import load
+from pipeline.errors import SettingsError
 
 SLEEP = "import time; time.sleep(120)"
 APP = "prefect.server.api.server:create_app"
@@ -75,3 +79,53 @@ def test_settings_reach_prefect_after_it_has_read_its_own(tmp_path):
 def test_a_settings_file_may_be_named_by_text(tmp_path):
     (tmp_path / "bigfusion.toml").write_text('preset = "meld"\n')
     assert load(str(tmp_path / "bigfusion.toml")) == load(tmp_path / "bigfusion.toml")
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+class Healthy(BaseHTTPRequestHandler):
+    """A server that is well."""
+
+    def do_GET(self):
+        self.send_response(200 if self.path == "/api/health" else 404)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_server_that_still_starts_is_waited_for():
+    """As the production page's block starts one and deploys at once."""
+    port = free_port()
+
+    def later():
+        time.sleep(1.5)
+        with HTTPServer(("127.0.0.1", port), Healthy) as server:
+            server.handle_request()
+
+    starting = threading.Thread(target=later)
+    starting.start()
+    server.await_server(f"http://127.0.0.1:{port}/api", 30)
+    starting.join()
+
+
+@pytest.mark.parametrize("url", [f"http://127.0.0.1:{free_port()}/api", "http://nobody.invalid:4200/api", "four"])
+def test_a_server_that_is_not_there_is_one_line(url):
+    with pytest.raises(SettingsError, match="expected") as error:
+        server.await_server(url, 0.5)
+    assert "\n" not in str(error.value)
+
+
+def test_status_says_that_the_server_does_not_answer(tmp_path):
+    (tmp_path / "bigfusion.toml").write_text('preset = "demo"\n')
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment["PREFECT_API_URL"] = f"http://127.0.0.1:{free_port()}/api"
+    command = [sys.executable, "-m", "flows.cli", "status", "--config", str(tmp_path / "bigfusion.toml")]
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "no answer of Prefect's server" in shown.stderr
+    assert "Traceback" not in shown.stderr
+    assert "working    no command" in shown.stdout
