@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ItemError, MediaError
-from pipeline.schema import MediaSpan, Modality, Status, Utterance
+from pipeline.schema import ALONE, MediaSpan, Modality, Status, Utterance, Window
 from pipeline.settings import Settings
 
 
@@ -68,6 +68,7 @@ class ExtractorSpec:
     ``settings`` are those that change numbers (never batch sizes, threads or devices); ``weights`` maps a weight file's
     role to its SHA-256 (or a model's id and revision); ``engine`` holds the few library versions that count;
     ``by_utterance``: the features are looked up by the utterance's id, not computed from its transcript or media.
+    ``window``: how many of the transcripts around an utterance's own are read with it; the text's cells depend on them.
     ``notes`` do not enter the fingerprint (for instance that a revision is not pinned) and travel to the report.
     """
 
@@ -77,6 +78,7 @@ class ExtractorSpec:
     weights: dict[str, str] = field(default_factory=dict)
     engine: dict[str, str] = field(default_factory=dict)
     by_utterance: bool = False
+    window: Window = ALONE
     notes: tuple[str, ...] = ()
 
 

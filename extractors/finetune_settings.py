@@ -22,6 +22,9 @@ class FinetuneSettings(Settings):
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps with a rising rate")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="before the classes")
     class_weights: bool = Field(default=False, description="rare classes weigh more: inverse to their frequency")
+    frozen_layers: int = Field(
+        default=0, ge=0, description="so many of the lowest layers, and what lies below them, stay as they are"
+    )
     gradient_checkpointing: bool = Field(default=False, description="less memory, a third more time")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="bfloat16: mixed, weights float32")
     device: Literal["auto", "cpu", "cuda"] = "auto"

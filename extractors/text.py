@@ -1,37 +1,36 @@
 """A sentence's embedding by a pretrained encoder: RoBERTa-large in the paper, any ``transformers`` encoder here.
 
-Tokens are pooled either at the first one (``cls``) or by their mean without padding (``mean``), in the last layer or in
-the mean of the last four (the way of the COSMIC lineage).
+It is read alone or within its dialogue (:mod:`extractors.passages`). Tokens are pooled either at the first one
+(``cls``) or by the mean of the utterance's own (``mean``), in the last layer or in the mean of the last four (the way
+of the COSMIC lineage).
 """
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from extractors.base import ExtractorSettings, ExtractorSpec, Failure, Fault, Feature, Outcome
 from extractors.compute import check, cores, device_named, side_by_side, to_device, torch_threads
 from extractors.faults import one_by_one
 from extractors.files import Sha256, sha256_of
+from extractors.passages import Passage, Reading, batches, padded, readings, together
 from extractors.pretrained import Reference, load, locate
 from pipeline.errors import ExtractionError, ItemError
-from pipeline.schema import Modality, Status, Utterance
+from pipeline.schema import Modality, Status, Utterance, Window
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-log = logging.getLogger("bigfusion")
-
 DEEP = 4  # layers that `last4` averages
+SHORT = 16  # tokens that a passage needs at least
 
 
 class TextSettings(ExtractorSettings):
@@ -46,7 +45,13 @@ class TextSettings(ExtractorSettings):
     revision: str | None = Field(default=None, description="the hub's commit; name one, or the numbers may move")
     pooling: Literal["cls", "mean"] = "mean"
     layers: Literal["last", "last4"] = "last"
-    max_tokens: int = Field(default=512, ge=2, description="longer transcripts are cut, and the log counts them")
+    context: int = Field(
+        default=0, ge=0, description="utterances before it that are read with one, each after its speaker's name"
+    )
+    following: int = Field(default=0, ge=0, description="the same for those after it")
+    max_tokens: int = Field(
+        default=512, ge=2, description="of context as much is read as fits; longer transcripts are cut and counted"
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32",
         description="bfloat16: twice as fast, and a sentence's numbers move by about 1 % with its batch",
@@ -58,6 +63,19 @@ class TextSettings(ExtractorSettings):
     threads: int | None = Field(
         default=None, ge=1, description="batches side by side; none: one a processor, on a GPU two"
     )
+
+    @property
+    def window(self) -> Window:
+        """How much of its dialogue is read with an utterance."""
+        return Window(self.context, self.following)
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        if self.pooling == "cls" and self.following:
+            raise ValueError("pooling 'cls' cannot tell which of a passage's utterances is meant where others follow")
+        if any(self.window) and self.max_tokens < SHORT:
+            raise ValueError(f"max_tokens below {SHORT} leave no room for a context")
+        return self
 
 
 class TextExtractor:
@@ -81,7 +99,14 @@ class TextExtractor:
         if reference.folder is None and self._settings.revision is None:
             notes.append(f"text: the revision of {reference.name} is not pinned; set text.revision to a commit")
         weights = reference.digests(self._sha256)
-        return ExtractorSpec(Modality.TEXT, __name__, self._settings.numbers(), weights, notes=tuple(notes))
+        return ExtractorSpec(
+            Modality.TEXT,
+            __name__,
+            self._settings.numbers(),
+            weights,
+            window=self._settings.window,
+            notes=tuple(notes),
+        )
 
     @cached_property
     def _encoder(self) -> _Encoder:
@@ -92,7 +117,7 @@ class TextExtractor:
     ) -> list[Outcome]:
         """One embedding for each utterance; one without words is ``missing_transcript``.
 
-        Utterances are computed from the longest to the shortest, in batches of about ``token_budget`` tokens.
+        Passages are computed from the longest to the shortest, in batches of about ``token_budget`` tokens.
 
         Raises:
             ExtractionError: the encoder cannot be loaded, or the device is not there.
@@ -106,29 +131,36 @@ class TextExtractor:
         if not spoken:
             return outcomes
         encoder = self._encoder
-        ids: dict[int, list[int]] = {}
-        texts = [utterances[index].text.strip() for index in spoken]
-        for index, tokens in zip(spoken, one_by_one(encoder.tokens, texts), strict=True):
-            if isinstance(tokens, Fault):
-                outcomes[index] = tokens
+        said: dict[int, Reading] = {}
+        for index, reading in zip(spoken, one_by_one(encoder.read, [utterances[i] for i in spoken]), strict=True):
+            if isinstance(reading, Fault):
+                outcomes[index] = reading
             else:
-                ids[index] = tokens
-        progress(len(spoken) - len(ids))
-        named = list(ids)
+                said[index] = reading
+        progress(len(spoken) - len(said))
+        named, read = list(said), together(list(said.values()))
         plan = [
-            [named[place] for place in batch]
-            for batch in batches([len(sentence) for sentence in ids.values()], encoder.token_budget)
+            [read[place] for place in batch]
+            for batch in batches([len(passage.tokens) for passage in read], encoder.token_budget)
         ]
 
-        def work(batch: Sequence[int], stop: threading.Event) -> list[NDArray[np.float32] | Fault]:
-            return one_by_one(lambda part: list(encoder.encode([ids[index] for index in part], stop)), batch)
+        def work(batch: Sequence[Passage], stop: threading.Event) -> list[Vectors | Fault]:
+            return one_by_one(lambda part: encoder.encode(part, stop), batch)
 
         with torch_threads.held_at(1):
-            rows = side_by_side(work, plan, encoder.threads, lambda batch: progress(len(batch)))
-        for batch, vectors in zip(plan, rows, strict=True):
-            for index, vector in zip(batch, vectors, strict=True):
-                outcomes[index] = vector if isinstance(vector, Fault) else Feature(vector)
+            rows = side_by_side(
+                work, plan, encoder.threads, lambda batch: progress(sum(len(one.spans) for one in batch))
+            )
+        for batch, found in zip(plan, rows, strict=True):
+            for passage, vectors in zip(batch, found, strict=True):
+                for number in passage.spans:
+                    outcome = vectors if isinstance(vectors, Fault) else Feature(vectors[number])
+                    outcomes[named[number]] = outcome
         return outcomes
+
+
+Vectors = dict[int, NDArray[np.float32]]
+"""Of a passage: each utterance's vector, (D,), by its number."""
 
 
 class _Encoder:
@@ -154,51 +186,40 @@ class _Encoder:
         self._longest = longest_sentence(model, self._tokenizer, settings)
         self._padding: int = self._tokenizer.pad_token_id or 0  # masked, whatever it is
 
-    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """Each text's token ids, its special tokens included, at most as many as the encoder takes."""
-        ids = self._tokenizer(list(texts), verbose=False)["input_ids"]
-        cut = sum(len(sentence) > self._longest for sentence in ids)
-        if cut:
-            log.warning("text: %d transcripts of more than %d tokens were cut there", cut, self._longest)
-            ids = self._tokenizer(list(texts), truncation=True, max_length=self._longest)["input_ids"]
-        return [list(sentence) for sentence in ids]
+    def read(self, utterances: Sequence[Utterance]) -> list[Reading]:
+        """What is read for each utterance, at most as many tokens as the encoder takes."""
+        return readings(self._tokenizer, utterances, self._longest)
 
-    def encode(self, ids: list[list[int]], stop: threading.Event) -> NDArray[np.float32]:
-        """One batch of B sentences. Shape: (B, D) float32. Threads may share the encoder: nothing in it changes."""
+    def encode(self, batch: Sequence[Passage], stop: threading.Event) -> list[Vectors]:
+        """One batch of passages. Threads may share the encoder: nothing in it changes."""
         import torch
 
         check(stop)
-        tokens, mask = (to_device(part, self._device) for part in padded(ids, self._padding))  # (B, N)
+        tokens, mask, own = (to_device(part, self._device) for part in padded(batch, self._padding))
         with torch.inference_mode():
-            vectors = sentence_vectors(self._model, tokens, mask, self._settings).cpu().numpy()  # (B, D)
+            vectors = sentence_vectors(self._model, tokens, mask, own, self._settings).cpu().numpy()  # (P, S, D)
         if not np.isfinite(vectors).all():
             raise ItemError(
                 f"text.model {self._settings.model!r}: expected finite numbers, found some that are not; set "
                 "text.precision to 'float32' or choose another model"
             )
-        return np.asarray(vectors, dtype=np.float32)
+        return [dict(zip(passage.spans, rows, strict=False)) for passage, rows in zip(batch, vectors, strict=True)]
 
 
-def padded(ids: Sequence[Sequence[int]], padding: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Token ids of B sentences and their mask (1 = real), filled up on the right. Shapes: (B, N), N the longest's."""
-    lengths = np.array([len(sentence) for sentence in ids])
-    mask = np.arange(lengths.max()) < lengths[:, None]  # (B, N)
-    tokens = np.full(mask.shape, padding, np.int64)
-    tokens[mask] = np.concatenate([np.asarray(sentence, np.int64) for sentence in ids])
-    return tokens, mask.astype(np.int64)
+def sentence_vectors(model: Any, tokens: Tensor, mask: Tensor, own: Tensor, settings: TextSettings) -> Tensor:
+    """One vector an utterance from an encoder.
 
-
-def sentence_vectors(model: Any, tokens: Tensor, mask: Tensor, settings: TextSettings) -> Tensor:
-    """One vector a sentence from an encoder. Shapes: tokens, mask (B, N), 1 = real -> (B, D) float32."""
+    Shapes: tokens, mask (P, N), 1 = real; own (P, S, N), 1 = one of the utterance's own tokens -> (P, S, D) float32.
+    """
     import torch
 
     deep = settings.layers == "last4"
     output = model(tokens, attention_mask=mask, output_hidden_states=deep)
     if deep:
-        hidden = torch.stack([layer.float() for layer in output.hidden_states[-DEEP:]]).mean(0)  # (B, N, D)
+        hidden = torch.stack([layer.float() for layer in output.hidden_states[-DEEP:]]).mean(0)  # (P, N, D)
     else:
-        hidden = output.last_hidden_state.float()  # (B, N, D)
-    return pooled(hidden, mask, settings.pooling)
+        hidden = output.last_hidden_state.float()  # (P, N, D)
+    return pooled(hidden, own, settings.pooling)
 
 
 def longest_sentence(model: Any, tokenizer: Any, settings: TextSettings) -> int:
@@ -206,26 +227,17 @@ def longest_sentence(model: Any, tokenizer: Any, settings: TextSettings) -> int:
     return min(settings.max_tokens, _positions(model), int(tokenizer.model_max_length))
 
 
-def pooled(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """One vector a sentence: the first token's, or the mean over real tokens, the special ones included.
+def pooled(hidden: Tensor, own: Tensor, pooling: str) -> Tensor:
+    """One vector an utterance: the passage's first token's, or the mean over its own tokens.
 
-    Shapes: hidden (B, N, D), mask (B, N), 1 = real -> (B, D).
+    Shapes: hidden (P, N, D), own (P, S, N), 1 = own -> (P, S, D). An utterance without tokens (padding) has zeros.
     """
+    import torch
+
     if pooling == "cls":
-        return hidden[:, 0]
-    weights = mask.unsqueeze(-1).to(hidden.dtype)  # (B, N, 1)
-    return (hidden * weights).sum(1) / weights.sum(1)
-
-
-def batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
-    """Indices from the longest to the shortest, so many a batch that padded it holds at most ``token_budget`` tokens.
-
-    Equal lengths keep their order; a sentence longer than the budget is a batch of its own.
-    """
-    order = iter(sorted(range(len(lengths)), key=lambda index: -lengths[index]))
-    for longest in order:
-        room = max(token_budget // lengths[longest] - 1, 0)
-        yield [longest, *islice(order, room)]
+        return hidden[:, :1].expand(-1, own.shape[1], -1)
+    with torch.autocast(hidden.device.type, enabled=False):  # a sum of many terms wants float32
+        return own @ hidden / own.sum(-1, keepdim=True).clamp(min=1)
 
 
 def _positions(model: Any) -> int:

@@ -1,8 +1,9 @@
 """Fine-tuning a text encoder on a corpus's emotions, with the training dialogues alone.
 
-A linear layer classifies the very vector that :class:`~extractors.text.TextExtractor` stores, under its pooling and
-layers. ``transformers``' own trainer does the work: it resumes, follows mixed precision and gradient checkpointing, and
-stops early on the validation split. What is kept is the encoder, as a folder that ``text.model`` can name.
+A linear layer classifies the very vector that :class:`~extractors.text.TextExtractor` stores, under its context,
+pooling and layers. ``transformers``' own trainer does the work: it resumes, follows mixed precision and gradient
+checkpointing, and stops early on the validation split. What is kept is the encoder, as a folder that ``text.model`` can
+name.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,6 @@ from sklearn.metrics import f1_score
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
-    DataCollatorWithPadding,
     EarlyStoppingCallback,
     PrinterCallback,
     Trainer,
@@ -34,32 +35,42 @@ from transformers.trainer_utils import set_seed
 from extractors.compute import device_named
 from extractors.files import Sha256, sha256_of
 from extractors.finetune_settings import FinetuneSettings
+from extractors.passages import Passage, Span, padded, readings, together
 from extractors.pretrained import load, locate, quiet
 from extractors.text import TextSettings, longest_sentence, sentence_vectors
 from pipeline.atomic import write_whole
 from pipeline.digest import digest
 from pipeline.errors import ExtractionError
+from pipeline.schema import Utterance
 
 log = logging.getLogger("bigfusion")
 
 ENCODER, RECORD = "encoder", "finetuned.json"
+NO_CLASS = -100
 
 
 @dataclass(frozen=True)
 class LabelledTexts:
     """Utterances of one split and the position of each one's class; utterances without either are left out."""
 
-    texts: tuple[str, ...]
+    utterances: tuple[Utterance, ...]
     labels: tuple[int, ...]
 
     @classmethod
-    def of(cls, texts: Sequence[str], labels: Sequence[int]) -> LabelledTexts:
+    def of(cls, utterances: Sequence[Utterance], labels: Sequence[int]) -> LabelledTexts:
         """Those that have words and a class."""
-        kept = [(text.strip(), label) for text, label in zip(texts, labels, strict=True) if text.strip() and label >= 0]
-        return cls(tuple(text for text, _ in kept), tuple(label for _, label in kept))
+        kept = [pair for pair in zip(utterances, labels, strict=True) if pair[0].text.strip() and pair[1] >= 0]
+        return cls(tuple(utterance for utterance, _ in kept), tuple(label for _, label in kept))
 
     def __len__(self) -> int:
-        return len(self.texts)
+        return len(self.utterances)
+
+    @property
+    def digest(self) -> str:
+        """Stands for all that is read of them."""
+        read = [(one.text, one.context and (one.context.speaker, one.context.before, one.context.after))
+                for one in self.utterances]  # fmt: skip
+        return digest([read, self.labels])
 
 
 @dataclass(frozen=True)
@@ -90,18 +101,24 @@ class _Classifier(nn.Module):
         width: int = encoder.config.hidden_size  # type: ignore[assignment, union-attr]
         self.encoder, self._text = encoder, text
         self.drop, self.classes = nn.Dropout(dropout), nn.Linear(width, classes)
+        self.weight: Tensor | None
         self.register_buffer("weight", weight, persistent=False)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        vectors = sentence_vectors(self.encoder, input_ids, attention_mask, self._text)  # (B, D)
-        logits = self.classes(self.drop(vectors)).float()  # (B, C)
-        loss = functional.cross_entropy(logits, labels, weight=self.weight)  # type: ignore[arg-type]
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, own: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        vectors = sentence_vectors(self.encoder, input_ids, attention_mask, own, self._text)  # (P, S, D)
+        logits = self.classes(self.drop(vectors)).float()  # (P, S, C)
+        loss = functional.cross_entropy(
+            logits.flatten(0, 1),
+            labels.flatten(),
+            weight=self.weight,
+            ignore_index=NO_CLASS,
+        )
         return {"loss": loss, "logits": logits}
 
 
-def steps(settings: FinetuneSettings, corpus: LabelledCorpus) -> int:
-    """The most steps that :func:`finetune` can take: every epoch of every seed."""
-    return len(settings.seeds) * settings.epochs * -(-len(corpus.train) // settings.batch_size)
+def total(settings: FinetuneSettings, corpus: LabelledCorpus) -> int:
+    """What ``progress`` of :func:`finetune` sums up to: the utterances of every epoch of every seed."""
+    return len(settings.seeds) * settings.epochs * len(corpus.train)
 
 
 def finetune(
@@ -114,7 +131,7 @@ def finetune(
 ) -> Finetuned:
     """Fine-tune the encoder of ``text`` and keep that of the best seed in ``folder``; goes on where it was stopped.
 
-    A kill costs at most the epoch that it interrupts.
+    A kill costs at most the epoch that it interrupts. ``progress(n)`` is called as n more utterances were learnt from.
 
     Raises:
         ExtractionError: no encoder or device, an empty split, or ``folder`` holds another training.
@@ -152,8 +169,8 @@ def _inputs(
         "text": text.numbers(),
         "finetune": settings.model_dump(mode="json", exclude={"seeds", "device", "threads"}),
         "classes": list(corpus.classes),
-        "train": digest([corpus.train.texts, corpus.train.labels]),
-        "valid": digest([corpus.valid.texts, corpus.valid.labels]),
+        "train": corpus.train.digest,
+        "valid": corpus.valid.digest,
     }
 
 
@@ -193,22 +210,26 @@ def _one_seed(
     try:
         set_seed(seed)  # the classes' first weights
         encoder, tokenizer = load(locate(text.model, text.revision), torch.float32)
+        _freeze(encoder, settings.frozen_layers)
         if settings.gradient_checkpointing:
             encoder.gradient_checkpointing_enable()
         classes = len(corpus.classes)
         weight = _weights(corpus.train, classes) if settings.class_weights else None
         network = _Classifier(encoder.train(), classes, text, settings.dropout, weight)
         longest = longest_sentence(encoder, tokenizer, text)
+        train, valid = (_rows(tokenizer, split, longest) for split in (corpus.train, corpus.valid))
+        batch = max(1, round(settings.batch_size * len(train) / len(corpus.train)))  # passages
         arguments = TrainingArguments(
             output_dir=str(folder),
             seed=seed,
             num_train_epochs=settings.epochs,
-            per_device_train_batch_size=settings.batch_size,
-            per_device_eval_batch_size=4 * settings.batch_size,
+            per_device_train_batch_size=batch,
+            per_device_eval_batch_size=4 * batch,
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
             warmup_steps=settings.warmup,  # below 1: a share
             train_sampling_strategy="group_by_length",
+            remove_unused_columns=False,
             bf16=settings.precision == "bfloat16",
             use_cpu=cpu,
             dataloader_pin_memory=not cpu,
@@ -225,11 +246,14 @@ def _one_seed(
         trainer = Trainer(
             network,
             arguments,
-            data_collator=DataCollatorWithPadding(tokenizer),
-            train_dataset=_rows(tokenizer, corpus.train, longest),
-            eval_dataset=_rows(tokenizer, corpus.valid, longest),
+            data_collator=_Collator(tokenizer.pad_token_id or 0),
+            train_dataset=train,
+            eval_dataset=valid,
             compute_metrics=_weighted_f1,
-            callbacks=[EarlyStoppingCallback(settings.patience), _Progress(progress)],
+            callbacks=[
+                EarlyStoppingCallback(settings.patience),
+                _Progress(progress, settings.epochs * len(corpus.train)),
+            ],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=_whole_checkpoint(folder))
@@ -250,13 +274,59 @@ def _save(encoder: Any, tokenizer: Any, folder: Path) -> None:
     partial.rename(folder / ENCODER)
 
 
+def _freeze(encoder: Any, count: int) -> None:
+    """Leave all below the encoder's layer ``count`` (0 is the lowest) as it is; 0 leaves nothing."""
+    if not count:
+        return
+    depth = encoder.config.num_hidden_layers
+    layers = next((m for m in encoder.modules() if isinstance(m, nn.ModuleList) and len(m) == depth), None)
+    if layers is None or count > depth:
+        raise ExtractionError(
+            f"finetune.frozen_layers {count}: expected an encoder of as many layers, found "
+            f"{'none that can be told apart' if layers is None else depth}; set it lower"
+        )
+    encoder.requires_grad_(False)
+    layers[count:].requires_grad_(True)
+
+
 def _rows(tokenizer: Any, split: LabelledTexts, longest: int) -> list[dict[str, Any]]:
-    """Token ids, mask and class of each utterance."""
-    encoded = tokenizer(list(split.texts), truncation=True, max_length=longest)
-    return [
-        {"input_ids": ids, "attention_mask": mask, "labels": label}
-        for ids, mask, label in zip(encoded["input_ids"], encoded["attention_mask"], split.labels, strict=True)
-    ]
+    """Token ids of each passage, and tokens and class of each utterance that is read in it.
+
+    Equal utterances ("Yeah.") are rows of their own: as one they would always be learnt from side by side.
+    """
+    rows = []
+    for passage in together(readings(tokenizer, split.utterances, longest)):
+        copies: dict[Span, list[int]] = {}
+        for number, span in passage.spans.items():
+            copies.setdefault(span, []).append(split.labels[number])
+        for labels in zip_longest(*copies.values()):
+            read = [(span, label) for span, label in zip(copies, labels, strict=True) if label is not None]
+            rows.append(
+                {
+                    "input_ids": passage.tokens,
+                    "spans": tuple(span for span, _ in read),
+                    "labels": [label for _, label in read],
+                }
+            )
+    return rows
+
+
+class _Collator:
+    """Rows of :func:`_rows` as tensors: tokens and mask (P, N), own (P, S, N), labels (P, S)."""
+
+    def __init__(self, filler: int) -> None:
+        self._filler = filler
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+        read: list[Passage] = []
+        for row in rows:
+            spans: tuple[Span, ...] = row["spans"]
+            read.append(Passage(row["input_ids"], dict(enumerate(spans))))
+        tokens, mask, own = map(torch.from_numpy, padded(read, self._filler))
+        labels = torch.full(own.shape[:2], NO_CLASS)
+        for at, row in enumerate(rows):
+            labels[at, : len(row["labels"])] = torch.tensor(row["labels"])
+        return {"input_ids": tokens, "attention_mask": mask, "own": own, "labels": labels}
 
 
 def _weights(train: LabelledTexts, classes: int) -> Tensor:
@@ -267,8 +337,10 @@ def _weights(train: LabelledTexts, classes: int) -> Tensor:
 
 
 def _weighted_f1(predicted: Any) -> dict[str, float]:
-    classes: NDArray[np.int64] = np.asarray(predicted.predictions).argmax(-1)
-    return {"weighted_f1": float(f1_score(predicted.label_ids, classes, average="weighted", zero_division=0))}
+    labels: NDArray[np.int64] = np.asarray(predicted.label_ids)  # (P, S)
+    classes: NDArray[np.int64] = np.asarray(predicted.predictions).argmax(-1)  # (P, S)
+    real = labels != NO_CLASS
+    return {"weighted_f1": float(f1_score(labels[real], classes[real], average="weighted", zero_division=0))}
 
 
 def _whole_checkpoint(folder: Path) -> str | None:
@@ -290,10 +362,13 @@ def _complete(checkpoint: Path) -> bool:
 
 
 class _Progress(TrainerCallback):
-    """Says how many steps are done."""
+    """Says how many utterances more were learnt from, of as many as the whole training has."""
 
-    def __init__(self, progress: Callable[[int], None]) -> None:
-        self._progress = progress
+    def __init__(self, progress: Callable[[int], None], utterances: int) -> None:
+        self._progress, self._utterances = progress, utterances
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        self._progress(1)
+        now, before = (
+            self._utterances * step // state.max_steps for step in (state.global_step, state.global_step - 1)
+        )
+        self._progress(now - before)

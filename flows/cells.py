@@ -102,6 +102,7 @@ def description(maker: Extractor) -> dict[str, Any]:
         "engine": spec.engine,
         "code": code_digests(spec.module),
         **({"reads": BY_UTTERANCE} if spec.by_utterance else {}),
+        **({"reads": spec.window._asdict()} if any(spec.window) else {}),
     }
 
 
@@ -183,7 +184,7 @@ def _compute(
     maker = extractor(project, modality)
     first = {cell.fingerprint: cell.utterance for cell in reversed(cells)}
     started = time.perf_counter()
-    utterances = manifest.utterances(list(first.values()))
+    utterances = manifest.utterances(list(first.values()), maker.spec.window)
     outcomes = dict(zip(first, maker.extract(utterances, progress), strict=True))
     seconds = time.perf_counter() - started
     outcomes |= dict(zip(first, _changed(project, modality, utterances, list(outcomes.values())), strict=True))

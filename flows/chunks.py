@@ -156,8 +156,9 @@ def _states(
 
 
 def _only(manifest: Manifest, part: list[PlannedCell]) -> Manifest:
-    """The rows of ``manifest`` that ``part`` needs: what travels to another machine."""
-    wanted = manifest.table["utterance"].isin([cell.utterance for cell in part])
+    """The dialogues of ``manifest`` that ``part`` lies in: what travels to another machine."""
+    mine = manifest.table["utterance"].isin([cell.utterance for cell in part])
+    wanted = manifest.table["dialogue"].isin(manifest.table.loc[mine, "dialogue"].unique())
     rows = manifest.arrow.filter(pa.array(wanted.to_numpy()))
     table = manifest.table[wanted].reset_index(drop=True)
     return Manifest(manifest.corpus, manifest.root, manifest.labels, table, (), rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 from flows import corpus
 from flows.options import Answer, Options
@@ -11,24 +10,26 @@ from flows.progress import bar
 from flows.project import Project
 from flows.workspace import Workspace, relative
 from pipeline.manifest import Manifest
-from pipeline.schema import Split
+from pipeline.schema import Split, Utterance, Window
 
 log = logging.getLogger("bigfusion")
 
 
 def finetune_text(options: Options) -> Answer:
     """Fine-tune the project's text encoder on its training dialogues; says how to use it."""
-    from extractors.text_finetuning import LabelledCorpus, LabelledTexts, finetune, steps
+    from extractors.text_finetuning import LabelledCorpus, LabelledTexts, finetune, total
 
     mine = options.project()
     workspace = Workspace(mine)
     manifest = corpus.look(mine).manifest
-    taught, judged = (LabelledTexts.of(*_texts(manifest, dialogues)) for dialogues in _dialogues(mine, manifest))
+    taught, judged = (
+        LabelledTexts.of(*_texts(manifest, dialogues, mine.text.window)) for dialogues in _dialogues(mine, manifest)
+    )
     labelled = LabelledCorpus(manifest.labels, taught, judged)
     folder = options.out or workspace.folder / "encoder"
     log.info("finetune-text: %d utterances to train on, %d to validate", len(taught), len(judged))
     sha256 = workspace.digests().one
-    with workspace.exclusive(), bar("finetune-text", steps(mine.finetune, labelled), " steps") as progress:
+    with workspace.exclusive(), bar("finetune-text", total(mine.finetune, labelled), " utterances") as progress:
         found = finetune(mine.text, mine.finetune, labelled, folder, sha256, progress)
     scores = ", ".join(f"seed {seed}: {100 * score:.1f}" for seed, score in found.weighted_f1.items())
     text = (
@@ -50,7 +51,7 @@ def _dialogues(project: Project, manifest: Manifest) -> tuple[set[str], set[str]
     return set(train), set(valid)
 
 
-def _texts(manifest: Manifest, dialogues: set[str]) -> tuple[Sequence[str], Sequence[int]]:
+def _texts(manifest: Manifest, dialogues: set[str], window: Window) -> tuple[list[Utterance], list[int]]:
     table = manifest.table[manifest.table["dialogue"].isin(dialogues)]
     codes = {label: code for code, label in enumerate(manifest.labels)}
-    return table["text"].tolist(), [codes.get(label, -1) for label in table["label"]]
+    return manifest.utterances(table["utterance"].tolist(), window), [codes.get(label, -1) for label in table["label"]]

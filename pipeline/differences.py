@@ -45,9 +45,13 @@ def difference(
     input_: Mapping[str, Any],
 ) -> str:
     """Why a stored cell is stale, in a few words; the first thing that differs, inputs before settings before code."""
-    if stored_input != input_:
+    if stored_input != input_ and not _wider(stored_extractor, stored_input, extractor, input_):
         return _input_difference(stored_input, input_)
-    found = differences(stored_extractor, stored_input, extractor, input_)
+    found = [
+        other
+        for other in differences(stored_extractor, stored_input, extractor, input_)
+        if not other.component.startswith("input.")
+    ]
     if not found:
         return "fingerprint changed"  # the form of fingerprints themselves: nothing that it covers
     part, _, key = found[0].component.partition(".")
@@ -65,6 +69,17 @@ def counted(why: str, number: int) -> str:
     return f"{why} ({number} cells)" if whole else f"{number} {why}"
 
 
+def _wider(
+    stored_extractor: Mapping[str, Any],
+    stored_input: Mapping[str, Any],
+    extractor: Mapping[str, Any],
+    input_: Mapping[str, Any],
+) -> bool:
+    """Whether the inputs differ in their context alone, as more or less of it is read: a setting, not the corpus."""
+    same = "text" in input_ and stored_input.get("text") == input_["text"]
+    return same and stored_extractor.get("reads") != extractor.get("reads")
+
+
 def _input_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     if "missing" in new:
         return "transcript removed" if new["missing"] == "text" else "media file removed"
@@ -73,7 +88,7 @@ def _input_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     if "missing" in old:
         return "transcript added" if old["missing"] == "text" else "media file added"
     if "text" in new:
-        return "changed transcript"
+        return "changed transcript" if old.get("text") != new["text"] else "changed context"
     if old.get("sha256") != new.get("sha256"):
         return "changed media file"
     return "changed time span or crop"

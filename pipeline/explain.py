@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from pipeline.differences import difference, differences
 from pipeline.fingerprints import fingerprints, inputs
 from pipeline.manifest import Manifest
@@ -24,10 +26,10 @@ def explain_cell(
     ``stored``, the cell with this fingerprint or else the latest one of this utterance (``None``: never computed); and
     ``differences`` between the two, component by component.
     """
-    row = manifest.table[manifest.table["utterance"] == utterance]
-    (text,) = inputs(row, modality, extractor)
+    (row,) = np.flatnonzero(manifest.table["utterance"] == utterance).tolist()
+    (text,) = inputs(manifest.table, modality, extractor, [row])
     input_ = json.loads(text)
-    fingerprint = fingerprints(row, modality, extractor).hex()
+    fingerprint = fingerprints(manifest.table, modality, extractor, [row]).hex()
     record = store.record(fingerprint)
     state, why = State.NEW, "new"
     if record is not None:

@@ -2,7 +2,8 @@
 
 A cell's fingerprint is the SHA-256 of the canonical JSON ``{"extractor": {...}, "input": {...}}``: the extractor's
 name, settings, weights, declared engine versions and code digest, and what of the utterance it reads: the transcript,
-the media file, or (features that came along in a file) the utterance's id.
+the media file, or (features that came along in a file) the utterance's id. A transcript that is read in its context
+depends on the speakers and transcripts around it as well: ``-1`` is the utterance before it, ``+1`` the one after it.
 """
 
 from __future__ import annotations
@@ -10,28 +11,40 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from pipeline.digest import canonical
-from pipeline.schema import Modality
+from pipeline.context import neighbours
+from pipeline.digest import canonical, digest
+from pipeline.schema import Modality, Window
 
 BY_UTTERANCE = "utterance"
 """Of an extractor's ``reads``: it looks an utterance up by its id, so equal transcripts are different inputs."""
 
 
-def inputs(table: pd.DataFrame, modality: Modality, extractor: Mapping[str, Any]) -> Iterator[str]:
-    """What of each of the manifest's rows enters its fingerprint, as canonical JSON."""
-    if extractor.get("reads") == BY_UTTERANCE:
-        return (canonical({"utterance": utterance}).decode() for utterance in table["utterance"].tolist())
-    return _text_inputs(table) if modality is Modality.TEXT else _media_inputs(table, modality)
+def inputs(
+    table: pd.DataFrame, modality: Modality, extractor: Mapping[str, Any], rows: Sequence[int] | None = None
+) -> Iterator[str]:
+    """What of each of the manifest's rows (or of ``rows``) enters its fingerprint, as canonical JSON.
+
+    ``table`` is the whole manifest's: an input may name the utterances around it.
+    """
+    reads = extractor.get("reads")
+    if isinstance(reads, Mapping):
+        return _context_inputs(table, Window(**reads), range(len(table)) if rows is None else rows)
+    part = table if rows is None else table.iloc[list(rows)]
+    if reads == BY_UTTERANCE:
+        return (canonical({"utterance": utterance}).decode() for utterance in part["utterance"].tolist())
+    return _text_inputs(part) if modality is Modality.TEXT else _media_inputs(part, modality)
 
 
-def fingerprints(table: pd.DataFrame, modality: Modality, extractor: Mapping[str, Any]) -> bytes:
-    """The fingerprints of the manifest's rows, 32 bytes each, one after the other."""
-    return b"".join(_keys(inputs(table, modality, extractor), extractor))
+def fingerprints(
+    table: pd.DataFrame, modality: Modality, extractor: Mapping[str, Any], rows: Sequence[int] | None = None
+) -> bytes:
+    """The fingerprints of the manifest's rows (or of ``rows``), 32 bytes each, one after the other."""
+    return b"".join(_keys(inputs(table, modality, extractor, rows), extractor))
 
 
 def _keys(texts: Iterable[str], extractor: Mapping[str, Any]) -> Iterator[bytes]:
@@ -44,12 +57,26 @@ def _keys(texts: Iterable[str], extractor: Mapping[str, Any]) -> Iterator[bytes]
 
 
 def _text_inputs(table: pd.DataFrame) -> Iterator[str]:
-    sha256 = hashlib.sha256
     for text, utterance in zip(table["text"].tolist(), table["utterance"].tolist(), strict=True):
-        if text:
-            yield f'{{"text":"{sha256(text.encode("utf-8", "surrogatepass")).hexdigest()}"}}'
-        else:
-            yield _missing("text", utterance)
+        yield f'{{"text":"{_sha256(text)}"}}' if text else _missing("text", utterance)
+
+
+def _context_inputs(table: pd.DataFrame, window: Window, rows: Iterable[int]) -> Iterator[str]:
+    speakers, texts, turns = (table[name].tolist() for name in ("speaker", "text", "turn"))
+    lines: dict[int, str] = {}
+    for row in rows:
+        if not texts[row]:
+            yield _missing("text", table["utterance"].iloc[row])
+            continue
+        before, after = neighbours(turns, row, window)
+        around = (*before, *after)
+        lines |= {other: digest([speakers[other], texts[other]]) for other in around if other not in lines}
+        parts = {f"{other - row:+d}": lines[other] for other in around}
+        yield canonical(parts | {"speaker": _sha256(speakers[row]), "text": _sha256(texts[row])}).decode()
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _media_inputs(table: pd.DataFrame, kind: Modality) -> Iterator[str]:

@@ -22,10 +22,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.atomic import write_whole
+from pipeline.context import contexts
 from pipeline.digest import canonical, code_digests, digest
 from pipeline.errors import CorpusError
 from pipeline.rows import COLUMNS, CONTROL, SCHEMA, SECONDS, TEXT, arrow_table, check, content_digest
-from pipeline.schema import MediaSpan, Skipped, Split, Utterance
+from pipeline.schema import ALONE, MediaSpan, Skipped, Split, Utterance, Window
 
 __all__ = ["COLUMNS", "Manifest"]
 
@@ -114,24 +115,28 @@ class Manifest:
             **({"path": str(path)} if path is not None else {}),
         }
 
-    def utterances(self, ids: Sequence[str] | None = None) -> list[Utterance]:
+    def utterances(self, ids: Sequence[str] | None = None, window: Window = ALONE) -> list[Utterance]:
         """What extractors read, with absolute paths, in the manifest's order or in that of ``ids``.
+
+        Each has as much context as ``window`` says; where that is nothing, none.
 
         Raises:
             CorpusError: one of ``ids`` is not in the manifest.
         """
-        table = self.table
+        table, rows = self.table, list(range(len(self.table)))
         if ids is not None:
             unknown = next((name for name in ids if name not in self._rows), None)
             if unknown is not None:
                 raise CorpusError(
                     f"{self.corpus}: no utterance {unknown!r} in the manifest; `bigfusion ingest` lists them"
                 )
-            table = table.iloc[[self._rows[name] for name in ids]]
+            rows = [self._rows[name] for name in ids]
+            table = table.iloc[rows]
         names, texts = table["utterance"].tolist(), table["text"].tolist()
         audio = self._spans(table, "audio", [""] * len(table))
         visual = self._spans(table, "visual", table["crop"].tolist())
-        return [Utterance(*parts) for parts in zip(names, texts, audio, visual, strict=True)]
+        around = contexts(self.table, rows, window) if any(window) else [None] * len(table)
+        return [Utterance(*parts) for parts in zip(names, texts, audio, visual, around, strict=True)]
 
     def _spans(self, table: pd.DataFrame, kind: str, crops: list[str]) -> list[MediaSpan | None]:
         parts = (table[f"{kind}_{part}"].tolist() for part in ("path", "sha256", "start", "end"))

@@ -91,11 +91,11 @@ class CellPlan:
     def pending(self, modality: Modality) -> list[PlannedCell]:
         """The cells that have to be computed."""
         part = self.parts[modality]
-        table = self.manifest.table.iloc[list(part.pending)]
-        keys = fingerprints(table, modality, self.extractors[modality]).hex()
+        table = self.manifest.table
+        keys = fingerprints(table, modality, self.extractors[modality], part.pending).hex()
         columns = zip(
-            table["utterance"].tolist(),
-            inputs(table, modality, self.extractors[modality]),
+            table["utterance"].iloc[list(part.pending)].tolist(),
+            inputs(table, modality, self.extractors[modality], part.pending),
             part.states,
             part.whys,
             strict=True,
@@ -168,7 +168,7 @@ def _plan(
     failed = ~done & ~missing
     retried = np.flatnonzero(failed) if retry_failed else np.zeros(0, np.int64)
     absent = np.flatnonzero(missing)
-    before = _changes(table.iloc[absent], manifest.corpus, modality, extractor, store)
+    before = _changes(table, absent, manifest.corpus, modality, extractor, store)
     pending = [
         (row, State.CHANGED if why else State.NEW, why or "new") for row, why in zip(absent, before, strict=True)
     ]
@@ -202,13 +202,18 @@ def _failures(statuses: NDArray[np.bytes_]) -> dict[str, int]:
 
 
 def _changes(
-    table: pd.DataFrame, corpus: str, modality: Modality, extractor: Mapping[str, Any], store: Store
+    table: pd.DataFrame,
+    rows: NDArray[np.int64],
+    corpus: str,
+    modality: Modality,
+    extractor: Mapping[str, Any],
+    store: Store,
 ) -> list[str]:
-    """Of each row what changed since its latest stored cell; ``""`` where there is none."""
-    utterances = table["utterance"].tolist()
+    """Of each of ``rows`` what changed since its latest stored cell; ``""`` where there is none."""
+    utterances = table["utterance"].iloc[rows].tolist()
     before = store.records(corpus, utterances, modality)
     found = []
-    now = inputs(table, modality, extractor) if before else [""] * len(table)
+    now = inputs(table, modality, extractor, rows.tolist()) if before else [""] * len(rows)
     for utterance, input_ in zip(utterances, now, strict=True):
         record = before.get(utterance)
         found.append(difference(record.extractor, record.input, extractor, json.loads(input_)) if record else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 
 class Modality(StrEnum):
@@ -53,14 +54,44 @@ class MediaSpan:
     crop: str = ""
 
 
+class Window(NamedTuple):
+    """How many utterances of its dialogue are read with one: those before it and those after it."""
+
+    before: int = 0
+    after: int = 0
+
+
+ALONE = Window()
+
+
+class Line(NamedTuple):
+    """Who says what."""
+
+    speaker: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """Who speaks, and what is said around it, in the dialogue's order."""
+
+    speaker: str
+    before: tuple[Line, ...] = ()
+    after: tuple[Line, ...] = ()
+
+
 @dataclass(frozen=True)
 class Utterance:
-    """One turn of a dialogue, as extractors see it. ``audio`` and ``visual`` are ``None`` where no file exists."""
+    """One turn of a dialogue, as extractors see it. ``audio`` and ``visual`` are ``None`` where no file exists.
+
+    ``context`` is there where it was asked for.
+    """
 
     id: str
     text: str
     audio: MediaSpan | None = None
     visual: MediaSpan | None = None
+    context: Context | None = None
 
 
 @dataclass(frozen=True)

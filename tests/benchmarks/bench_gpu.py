@@ -113,7 +113,7 @@ def text(table: Table, devices: list[str], count: int, few: int) -> None:
                             changes = {"precision": precision, "token_budget": budget, "threads": threads}
                             settings = base.model_copy(update=changes)
                             extractor = TextExtractor(settings)
-                            tokens = sum(map(len, extractor._encoder.tokens([one.text for one in part])))
+                            tokens = sum(len(one.tokens) for one in extractor._encoder.read(part))
                             with peak_memory() as peak:
                                 spent = seconds(lambda: extractor.extract(part))  # noqa: B023  # called at once
                             table.add(
@@ -158,7 +158,7 @@ def one_by_one(table: Table, name: str, extractor: Any, part: list[Any]) -> None
                 batch.pop("token_type_ids", None)
                 model(**batch).last_hidden_state.mean(1).cpu()
 
-    tokens = sum(map(len, encoder.tokens([one.text for one in part])))
+    tokens = sum(len(one.tokens) for one in encoder.read(part))
     spent = seconds(work)
     table.add(
         name,

@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from tiny_encoder import SENTENCES, save_roberta
 from transformers import AutoModel, AutoTokenizer
 
 from extractors.base import Failure, Fault, Feature
-from extractors.text import TextExtractor, TextSettings, batches, pooled
+from extractors.text import TextExtractor, TextSettings
 from pipeline.errors import ExtractionError
 from pipeline.schema import Modality, Status, Utterance
 
@@ -163,7 +161,9 @@ def test_weights_that_overflow_are_an_error_not_a_feature(tmp_path: Path, robert
 def test_spec_is_what_the_numbers_depend_on(tmp_path: Path, roberta: Path) -> None:
     spec = TextExtractor(TextSettings(model=str(roberta), token_budget=7, device="cpu", threads=1)).spec
     assert spec.modality is Modality.TEXT
-    assert spec.settings == {"pooling": "mean", "layers": "last", "max_tokens": 512, "precision": "float32"}
+    assert spec.settings == {
+        "pooling": "mean", "layers": "last", "context": 0, "following": 0, "max_tokens": 512, "precision": "float32",
+    }  # fmt: skip
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= spec.weights.keys()
     for part in roberta.iterdir():
         (tmp_path / part.name).write_bytes(part.read_bytes())
@@ -206,24 +206,3 @@ def test_construction_and_spec_import_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-@given(st.lists(st.integers(1, 100), max_size=60), st.integers(1, 500))
-def test_batches_hold_everything_once_within_the_budget(lengths: list[int], budget: int) -> None:
-    found = list(batches(lengths, budget))
-    assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))
-    for batch in found:
-        widest = max(lengths[index] for index in batch)
-        assert len(batch) == 1 or len(batch) * widest <= budget
-        assert widest == lengths[batch[0]]
-    order = [lengths[index] for batch in found for index in batch]
-    assert order == sorted(lengths, reverse=True)
-    for batch in found[:-1]:  # none could have taken one more
-        assert (len(batch) + 1) * lengths[batch[0]] > budget
-
-
-def test_pooled_by_hand() -> None:
-    hidden = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [99.0, -99.0]]])
-    mask = torch.tensor([[1, 1, 0]])
-    assert pooled(hidden, mask, "mean").tolist() == [[2.0, 4.0]]
-    assert pooled(hidden, mask, "cls").tolist() == [[1.0, 2.0]]

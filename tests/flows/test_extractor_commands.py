@@ -12,7 +12,7 @@ from flows import cells, cli, corpus
 from flows.project import load
 from flows.quarantine import REMEDIES, failed_cells
 from pipeline.demo.build import EXPECTED
-from pipeline.schema import Modality, Status, Utterance
+from pipeline.schema import Modality, Status, Utterance, Window
 
 FERPLUS = Path(__file__).resolve().parents[3] / "shared" / "data" / "ferplus"
 
@@ -64,10 +64,12 @@ def test_fine_tuning_never_reads_the_test_dialogues(place):
 
     project = load(place.config)
     manifest = corpus.kept(project)
-    used = [text for part in _dialogues(project, manifest) for text in _texts(manifest, part)[0]]
+    used = [one for part in _dialogues(project, manifest) for one in _texts(manifest, part, Window(2, 2))[0]]
+    read = {line for one in used for line in (*one.context.before, *one.context.after)}
     test = manifest.table.loc[manifest.table["split"] == "test", "dialogue"]
     assert not set(test) & set.union(*_dialogues(project, manifest))
     assert len(used) == len(manifest) - len(test)
+    assert {line.text for line in read} <= {one.text for one in used}
 
 
 def test_a_folder_that_is_not_ferplus_is_one_line(tmp_path, capsys):
