@@ -84,7 +84,7 @@ def killer(step: int):
 
 
 def test_it_learns_and_the_extractor_takes_it(tmp_path: Path, text: TextSettings, corpus: LabelledCorpus) -> None:
-    longer = SETTINGS.model_copy(update={"epochs": 6, "patience": 6})
+    longer = SETTINGS.model_copy(update={"epochs": 12, "patience": 12})
     found = finetune(text, longer, corpus, tmp_path)
     assert found.weighted_f1[0] > 0.8  # six sentences that it has seen
     before, after = (
