@@ -10,16 +10,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from extractors.audio import AudioSettings
 from extractors.finetune_settings import FinetuneSettings
 from extractors.text import TextSettings
 from extractors.visual import VisualSettings
 from model.config import ModelSettings, TrainSettings
+from pipeline import bucket
 from pipeline.atomic import write_whole
 from pipeline.corpora import CorpusSettings, MeldSettings
 from pipeline.errors import SettingsError
+from pipeline.folder import Place
 from pipeline.settings import Settings, assign, merge, parse_assignment, read_toml, validate
 
 log = logging.getLogger("bigfusion")
@@ -39,11 +41,21 @@ class WorkspaceSettings(Settings):
     """Where a project keeps what it makes."""
 
     path: Path = Field(default=Path("work"), description="manifest, runs, logs, the store unless `store` names one")
-    store: Path | None = Field(default=None, description="shard folder; may be shared between machines")
+    store: str | None = Field(
+        default=None, description="shard folder, or s3://bucket/prefix; may be shared between machines"
+    )
+    store_cache_gib: float = Field(default=20, ge=0, description="of a bucket's shards that this machine keeps")
     cache: Path | None = Field(
         default=None, description="this machine's own folder for index and digests, where the workspace is shared"
     )
     url: str | None = Field(default=None, description="where a web server shows the workspace; links in Prefect's UI")
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def _place(cls, value: object) -> object:
+        if isinstance(value, str) and value.startswith(bucket.SCHEME):
+            bucket.address(value)
+        return str(value) if isinstance(value, Path) else value
 
 
 class ExtractSettings(Settings):
@@ -120,9 +132,12 @@ class Project(Settings):
         return self.workspace.path
 
     @property
-    def store(self) -> Path:
-        """The shard folder."""
-        return self.workspace.store or self.work / "store"
+    def store(self) -> Place:
+        """The shard folder's path, or a bucket's address."""
+        place = self.workspace.store
+        if place is not None and place.startswith(bucket.SCHEME):
+            return place
+        return self.work / "store" if place is None else Path(place)
 
 
 def load(config: Path | str | None = None, preset: str | None = None, assignments: Sequence[str] = ()) -> Project:
@@ -251,13 +266,19 @@ def _resolved(table: dict[str, Any], base: Path) -> dict[str, Any]:
     for section, keys in _FOLDERS.items():
         for key in keys:
             part = found.get(section)
-            if isinstance(part, dict) and isinstance(part.get(key), str | Path) and part[key]:
+            if not isinstance(part, dict) or not isinstance(part.get(key), str | Path):
+                continue
+            if part[key] and not _in_bucket(part[key]):
                 part[key] = str(base / _expanded(part[key]))
     text = found.get("text")
     if isinstance(text, dict) and isinstance(text.get("model"), str):
         folder = base / _expanded(text["model"])
         text["model"] = str(folder) if folder.is_dir() else text["model"]
     return found
+
+
+def _in_bucket(place: str | Path) -> bool:
+    return isinstance(place, str) and place.startswith(bucket.SCHEME)
 
 
 def _expanded(path: str | Path) -> Path:

@@ -37,7 +37,7 @@ def publish_reach(project: Project, planned: CellPlan | None = None, anew: bool 
             folder.publish(name, encode_reach(reached_by_runs(project).union(learning.reached(planned)), state))
     except OSError as error:
         raise StoreError(
-            f"{project.store}: the list of needed cells cannot be written ({error.strerror}); make room or correct the"
+            f"{folder}: the list of needed cells cannot be written ({error.strerror}); make room or correct the"
             " permissions, or `bigfusion gc` of another workspace on this store removes what only this one needs"
         ) from error
 
@@ -71,7 +71,7 @@ def _everybodys(store: Store) -> Iterator[bytes]:
         for place, payload in store.folder.needs():
             yield from decode_reach(payload, place)
     except OSError as error:
-        raise StoreError(f"{store.folder.path}: the store cannot be read ({error.strerror})") from error
+        raise StoreError(f"{store.folder}: the store cannot be read ({error.strerror})") from error
 
 
 def _name(project: Project) -> str:

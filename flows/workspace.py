@@ -26,6 +26,7 @@ class Workspace:
     def __init__(self, project: Project) -> None:
         self.folder = project.work
         self.store_folder = project.store
+        self._cache_bytes = int(project.workspace.store_cache_gib * 2**30)
         self.manifest = self.folder / "manifest.parquet"
         self.runs = self.folder / "runs"
         self.current = self.folder / "current.json"
@@ -37,7 +38,7 @@ class Workspace:
 
     def store(self) -> Store:
         """The feature store, its index brought up to date. The index lies here, also where the shards are elsewhere."""
-        return Store(self.store_folder, self.index)
+        return Store(self.store_folder, self.index, self._cache_bytes)
 
     def digests(self) -> FileDigests:
         """SHA-256 of files, remembered by their stat."""

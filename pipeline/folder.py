@@ -6,29 +6,39 @@ needs in ``<folder>/reach/``. The folder itself is local, a network mount, or a 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline.atomic import PARTIAL
+from pipeline.bucket import Bucket
 from pipeline.claims import Claims
+from pipeline.leases import Leases
 from pipeline.objects import Entry, LocalFolder, Objects
 from pipeline.schema import Modality
-from pipeline.shards import is_shard, modality_of
+from pipeline.shard_cache import ShardCache
+from pipeline.shards import is_shard, is_sound, modality_of
 
+Place = Path | str
+"""A folder's path, or a bucket's address as :func:`pipeline.bucket.address` reads it."""
 DAMAGED, REACH = "damaged", "reach"
 
 
 class ShardFolder:
     """Shards by name in one folder. What fails is an :class:`OSError`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.objects: Objects = LocalFolder(path)
+    def __init__(self, place: Place, cache: ShardCache | None = None) -> None:
+        self.place = place
+        self.objects: Objects = Bucket(place) if isinstance(place, str) else LocalFolder(place)
+        self._cache = cache if isinstance(place, str) else None
 
     def there(self) -> bool:
         """Whether the folder itself is there."""
         return self.objects.there()
+
+    def __str__(self) -> str:
+        return self.objects.shown("").rstrip("/") or "/"
 
     def shown(self, name: str) -> str:
         """Where a shard lies, as a person would look for it."""
@@ -39,12 +49,19 @@ class ShardFolder:
         return {name for modality in Modality for name in self.objects.names(modality.value) if is_shard(name)}
 
     def read(self, name: str) -> bytes:
-        """A shard's bytes, unverified.
+        """A shard's bytes, unverified; those of a bucket from this machine's copy, if it has one.
 
         Raises:
             OSError: it cannot be read, or is not there.
         """
-        return self.objects.read(_key(name))
+        if self._cache is None:
+            return self.objects.read(_key(name))
+        payload = self._cache.read(name)
+        if payload is None:
+            payload = self.objects.read(_key(name))
+            if is_sound(name, payload):
+                self._cache.keep(name, payload)
+        return payload
 
     def write(self, name: str, payload: bytes) -> None:
         """Write a shard whole. One that is there under the same name with the same bytes is left as it is.
@@ -52,12 +69,13 @@ class ShardFolder:
         Raises:
             OSError: it cannot be written; nothing of it is visible.
         """
-        try:
-            if self.objects.read(_key(name)) == payload:
-                return
-        except OSError:  # not there, or not to be read: then writing tells
-            pass
+        if isinstance(self.objects, LocalFolder):
+            with contextlib.suppress(OSError):  # not there, or not to be read: then writing tells
+                if self.objects.read(_key(name)) == payload:
+                    return
         self.objects.write(_key(name), payload)
+        if self._cache is not None:
+            self._cache.keep(name, payload)
 
     def entries(self, names: Iterable[str]) -> list[Entry]:
         """Those of the named shards that are there, with size and time."""
@@ -77,9 +95,11 @@ class ShardFolder:
         self.objects.move(_key(name), target)
         return self.objects.shown(target)
 
-    def claims(self) -> Claims:
+    def claims(self) -> Claims | Leases:
         """Claims on cells of this folder, to be closed after use."""
-        return Claims(self.path / "claims")
+        if isinstance(self.place, str):
+            return Leases(self.objects)
+        return Claims(self.place / "claims")
 
     def published(self, workspace: str) -> bytes:
         """The list that a workspace has published; empty where it has none."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import DamagedShardError, StoreError
-from pipeline.folder import ShardFolder, age
+from pipeline.folder import Place, ShardFolder, age
 from pipeline.index import DamagedIndexError, Index
 from pipeline.reach import decode_reach
 from pipeline.seal import broken
@@ -47,7 +47,7 @@ class Report:
 
 
 def fsck(
-    folder: Path,
+    folder: Place,
     index: Path,
     sample: float = 1.0,
     repair: bool = False,
@@ -67,11 +67,11 @@ def fsck(
     try:
         names = sorted(shelf.names())
         if index.exists() and not names and not shelf.there():
-            raise StoreError(f"{folder}: expected the store, found nothing there: mount it or correct workspace.store")
+            raise StoreError(f"{shelf}: expected the store, found nothing there: mount it or correct workspace.store")
         _look(shelf, names, index, sample, report, progress)
         old = [entry.key for entry in shelf.leftovers() if age(entry) > _LEFT]
     except OSError as error:
-        raise StoreError(f"{folder}: the store cannot be read ({error.strerror})") from error
+        raise StoreError(f"{shelf}: the store cannot be read ({error.strerror})") from error
     report.leftovers = [shelf.objects.shown(key) for key in old]
     if repair and (report.findings or old):
         _repair(shelf, index, report, old)
@@ -149,10 +149,10 @@ def _repair(shelf: ShardFolder, index: Path, report: Report, old: list[str]) -> 
             Index.forget(index)
     except OSError as error:
         raise StoreError(
-            f"{error.filename or shelf.path}: could not be set aside or removed ({error.strerror}); nothing was lost:"
+            f"{error.filename or shelf}: could not be set aside or removed ({error.strerror}); nothing was lost:"
             " correct the permissions and run the same command again"
         ) from error
-    Store(shelf.path, index).close()
+    Store(shelf.place, index).close()
     report.repaired = True
 
 

@@ -67,11 +67,9 @@ def find_garbage(store: Store, reached: Iterable[bytes], grace: float) -> Garbag
             store.rebuild(garbage)
             garbage = _found(store, wanted, grace)
     except OSError as error:
-        raise StoreError(f"{store.folder.path}: the store cannot be read ({error.strerror})") from error
+        raise StoreError(f"{store.folder}: the store cannot be read ({error.strerror})") from error
     if isinstance(garbage, str):
-        raise StoreError(
-            f"{store.folder.path}: {garbage}, and so does the index that was just built; nothing was removed"
-        )
+        raise StoreError(f"{store.folder}: {garbage}, and so does the index that was just built; nothing was removed")
     return garbage
 
 
@@ -86,7 +84,7 @@ def remove(store: Store, garbage: Garbage) -> None:
         store.folder.remove([item.key for item in garbage.items])
     except OSError as error:
         raise StoreError(
-            f"{store.folder.path}: files could not be removed ({error.strerror}); correct the permissions and run the"
+            f"{store.folder}: files could not be removed ({error.strerror}); correct the permissions and run the"
             " same command again"
         ) from error
     store.refresh()

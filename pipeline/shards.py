@@ -100,6 +100,11 @@ def is_shard(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def is_sound(name: str, payload: bytes) -> bool:
+    """Whether the bytes are those that a shard's name says."""
+    return name.removesuffix(".parquet").rsplit("-", 1)[-1] == hashlib.sha256(payload).hexdigest()
+
+
 def modality_of(name: str) -> str:
     """The modality in a shard's name."""
     return name.split("-", 1)[0]

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from pipeline import shards
 from pipeline.errors import DamagedShardError, StoreError
-from pipeline.folder import ShardFolder
+from pipeline.folder import Place, ShardFolder
 from pipeline.index import DamagedIndexError, Index
 from pipeline.schema import Modality, Status
+from pipeline.shard_cache import ShardCache
 from pipeline.shards import Cell, Origin, Shard
 
 log = logging.getLogger("bigfusion.store")
@@ -39,6 +40,8 @@ SELECT shard FROM (
 WHERE place = 1
 """  # the shards that hold a copy that counts, by the order of `rank`
 _AHEAD = 16
+CACHE = 20 * 2**30
+"""Bytes of a bucket's shards that a machine keeps."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +87,17 @@ def _mending(method: Callable[Concatenate[Store, P], R]) -> Callable[Concatenate
 class Store:
     """Shards under ``folder/<modality>/`` and their index at ``index`` (by default ``folder/index.sqlite``).
 
-    Where the folder is shared between machines, give each machine an ``index`` of its own: SQLite's locks do not hold
-    over a network file system.
+    Where the folder is shared between machines, or a bucket, give each machine an ``index`` of its own: SQLite's locks
+    do not hold over a network file system. A bucket's shards are kept beside it, ``cache`` bytes of them.
     """
 
-    def __init__(self, folder: Path, index: Path | None = None) -> None:
-        self.folder = ShardFolder(folder)
-        self._path = index or folder / "index.sqlite"
+    def __init__(self, folder: Place, index: Path | None = None, cache: int = CACHE) -> None:
+        if index is None:
+            if isinstance(folder, str):
+                raise StoreError(f"{folder}: expected a place for the index of a bucket on this machine, found none")
+            index = folder / "index.sqlite"
+        self.folder = ShardFolder(folder, ShardCache(index.parent / "shards", cache))
+        self._path = index
         try:
             self.index = Index(self._path)
         except DamagedIndexError as error:
@@ -146,12 +153,12 @@ class Store:
             present, indexed = self.folder.names(), self.index.names()
             if indexed and not present and not self.folder.there():
                 raise StoreError(
-                    f"{self.folder.path}: expected the store, found nothing there, while {self._path} knows"
+                    f"{self.folder}: expected the store, found nothing there, while {self._path} knows"
                     f" {len(indexed)} shards of it: mount it, correct workspace.store, or delete that index to begin"
                     " anew"
                 )
         except OSError as error:
-            raise StoreError(f"{self.folder.path}: the store cannot be read ({error.strerror})") from error
+            raise StoreError(f"{self.folder}: the store cannot be read ({error.strerror})") from error
         if gone := indexed - present:
             self.index.drop(sorted(gone))
         for name in sorted(present - indexed):
@@ -379,7 +386,7 @@ class Store:
         for modality, status, number in self.index.query(query):
             by_status.setdefault(modality, {})[status] = number
         return {
-            "path": str(self.folder.path),
+            "path": str(self.folder),
             "index": str(self._path),
             "shards": count,
             "cells": int(cells),

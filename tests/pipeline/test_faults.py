@@ -379,7 +379,7 @@ def full(tmp_path_factory) -> Store:
 def test_every_one_of_1000_flipped_bits_is_found(full, tmp_path):
     """560 in shards, 400 in the index, 40 in its seal; fsck names the file, and no read gives a wrong number."""
     copy, index = tmp_path / "store", tmp_path / "store/index.sqlite"
-    shutil.copytree(full.folder.path, copy, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+    shutil.copytree(full.folder.place, copy, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
     names = sorted(content(full))
     right = full.read(Modality.AUDIO, names)
     assert fsck(copy, index).findings == []
@@ -401,7 +401,7 @@ def test_every_one_of_1000_flipped_bits_is_found(full, tmp_path):
                 reads_right_or_says_so(copy, index, names, right)
                 for suffix in (SUFFIX, "-wal", "-shm"):
                     Path(f"{index}{suffix}").unlink(missing_ok=True)
-                shutil.copy(seal_of(full.folder.path / "index.sqlite"), copy)
+                shutil.copy(seal_of(full.folder.place / "index.sqlite"), copy)
         victim.write_bytes(sane)
     assert total == 1000
     assert fsck(copy, index).findings == []
@@ -421,7 +421,7 @@ def reads_right_or_says_so(folder: Path, index: Path, names: list[str], right) -
 
 def test_a_lost_byte_of_index_or_seal_is_found(full, tmp_path):
     copy, index = tmp_path / "store", tmp_path / "store/index.sqlite"
-    shutil.copytree(full.folder.path, copy, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+    shutil.copytree(full.folder.place, copy, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
     for victim in (index, seal_of(index)):
         sane = victim.read_bytes()
         for damaged in (sane[:-1], sane + b"x", b""):

@@ -43,7 +43,7 @@ def damage(path: Path, at: int = 300) -> None:
 
 def check(store: Store, **over):
     store.close()
-    return fsck(store.folder.path, store.folder.path / "index.sqlite", **over)
+    return fsck(store.folder.place, store.folder.place / "index.sqlite", **over)
 
 
 def test_a_sound_store_is_clean(store):
@@ -205,7 +205,7 @@ def test_copies_go_only_while_what_they_are_copies_of_is_sound(store):
         find_garbage(store, keys("a1"), grace=0)
     assert len(paths(store)) == 10
     check(store, repair=True)
-    assert content(Store(store.folder.path)) == before
+    assert content(Store(store.folder.place)) == before
 
 
 CELLS = st.lists(

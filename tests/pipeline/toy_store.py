@@ -29,7 +29,7 @@ def cell(name: str, vector=(1, 2, 3), status=Status.OK, utterance=None, reason="
 
 
 def paths(store: Store) -> list[Path]:
-    return sorted(store.folder.path.rglob("*.parquet"))
+    return sorted(store.folder.place.rglob("*.parquet"))
 
 
 def placed(store: Store, name: str) -> Path:
