@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx
 from prefect.artifacts import (
-    create_image_artifact,
     create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
@@ -88,8 +87,8 @@ def _results(project: Project, run: Run, metrics: dict[str, Any]) -> None:
         table=_score_rows(metrics), key=f"{project.name}-scores", description=f"run {run.id}, {scored} split, points"
     )
     picture = base64.b64encode(confusion_svg(metrics["confusion"]).encode()).decode()
-    create_image_artifact(
-        image_url=f"data:image/svg+xml;base64,{picture}", key=f"{project.name}-confusion",
+    create_markdown_artifact(  # an image artifact prints the whole address, here the picture itself, below the picture
+        markdown=f"![confusion matrix](data:image/svg+xml;base64,{picture})", key=f"{project.name}-confusion",
         description=f"run {run.id}: rows true, columns predicted, {scored} split, mean over seeds",
     )  # fmt: skip
     report = run.report.absolute()
@@ -98,8 +97,8 @@ def _results(project: Project, run: Run, metrics: dict[str, Any]) -> None:
         link = f"{project.workspace.url.rstrip('/')}/{place}"
         create_link_artifact(link=link, link_text=f"report of run {run.id}", key=f"{project.name}-report")
     else:  # browsers follow no file: links from a page of a server
-        text = f"Report of run `{run.id}`: `{report}`\n\n`workspace.url` makes a link of it."
-        create_markdown_artifact(markdown=text, key=f"{project.name}-report")
+        text = f"`{report}`\n\nSet `workspace.url` to where a web server shows the workspace, and this is a link."
+        create_markdown_artifact(markdown=text, key=f"{project.name}-report", description=f"report of run {run.id}")
 
 
 def confusion_svg(confusion: dict[str, Any]) -> str:
@@ -121,7 +120,7 @@ def confusion_svg(confusion: dict[str, Any]) -> str:
                 f'<rect x="{x}" y="{y}" width="{_CELL - 2}" height="{_CELL - 2}" fill="#2b5c8a"'
                 f' fill-opacity="{0.06 + 0.94 * share:.3f}"/>'
             )
-            parts.append(_text(x + _CELL / 2, y + _CELL / 2 + 4, f"{count:g}"[:5], "middle", share > 0.5))
+            parts.append(_text(x + _CELL / 2, y + _CELL / 2 + 4, f"{round(count, 1):g}", "middle", share > 0.5))
     return "".join([*parts, "</svg>"])
 
 
@@ -133,11 +132,23 @@ def _text(x: float, y: float, text: str, anchor: str, light: bool = False) -> st
 def _score_rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     std, majority = metrics["std"] or {}, metrics["majority"]
     rows = [
-        {"score": name, "mean": _points(metrics[key]), "std": _points(std.get(key)), "majority": _points(majority[key])}
+        {
+            "score": name,
+            "mean": _points(metrics[key]),
+            "std": _points(std.get(key)),
+            "majority": _points(majority[key]),
+            "support": "",
+        }
         for name, key in (("weighted F1", "weighted_f1"), ("accuracy", "accuracy"), ("macro F1", "macro_f1"))
     ]
     rows += [
-        {"score": f"F1 {label}", "mean": _points(found["f1"]), "std": _points(found["f1_std"]), "majority": ""}
+        {
+            "score": f"F1 {label}",
+            "mean": _points(found["f1"]),
+            "std": _points(found["f1_std"]),
+            "majority": "",
+            "support": found["support"],
+        }
         for label, found in metrics["per_class"].items()
     ]
     return rows

@@ -60,9 +60,9 @@ def chunk(
 
 
 def compute(
-    project: Project, manifest: Manifest, modality: Modality, pending: list[PlannedCell]
+    project: Project, manifest: Manifest, modality: Modality, pending: list[PlannedCell], which: str = ""
 ) -> tuple[list[ChunkResult], list[BaseException]]:
-    """All chunks of one modality, within a flow run; stops where the extractor itself cannot run.
+    """All chunks of one modality, or of ``which`` part of it, within a flow run; stops where the extractor cannot run.
 
     It cannot either where not one cell of a chunk could be computed, each by an error of its own: a disk that is gone,
     a library that is broken. Going on would repeat it for every cell of the corpus.
@@ -72,7 +72,10 @@ def compute(
     results: list[ChunkResult] = []
     errors: list[BaseException] = []
     done = 0
-    shown = artifacts.Progress(f"{project.name}-{modality}", f"{modality}: {len(pending)} cells", len(pending))
+    what = f"{modality} {which}".strip()
+    shown = artifacts.Progress(
+        f"{project.name}-{what.replace(' ', '-')}", f"{what}: {len(pending)} cells", len(pending)
+    )
     todo = pending
     with bar(str(modality), len(pending)) as progress:
         while todo:

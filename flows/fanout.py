@@ -49,7 +49,7 @@ def _jobs(project: Project, plan: CellPlan, retry_failed: bool) -> list[Job]:
         deployment = f"partition/{project.runner.deployment}-{_pool(project, modality)}" if pending else ""
         for number in numbers:
             more = {"modality": modality.value, "number": number, "parts": parts, "retry_failed": retry_failed}
-            jobs.append(Job(f"extract: {modality} {number} of {parts}", deployment, parameters(project, **more)))
+            jobs.append(Job(f"{modality} {number} of {parts}", deployment, parameters(project, **more)))
     return jobs
 
 

@@ -47,7 +47,9 @@ class Job:
         self.attempt += 1
         key = uuid4().hex
         flow_run: Any = patiently(
-            lambda: run_deployment(self.deployment, parameters=self.parameters, timeout=0, idempotency_key=key)
+            lambda: run_deployment(
+                self.deployment, parameters=self.parameters, timeout=0, idempotency_key=key, flow_run_name=self.name
+            )
         )
         self.run = flow_run.id
 

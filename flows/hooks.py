@@ -5,7 +5,6 @@ Files need no tidying: a shard, a checkpoint or a pointer is whole or not there,
 
 from __future__ import annotations
 
-import logging
 from typing import Any, TypedDict
 from uuid import UUID
 
@@ -20,7 +19,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, StateType
 from prefect.states import Cancelled, Cancelling
 
-log = logging.getLogger("bigfusion")
+from flows.logs import log
 
 
 def cancel_children(flow: Flow[Any, Any], run: FlowRun, state: State[Any]) -> None:

@@ -10,6 +10,10 @@ import json
 import logging
 from datetime import UTC, datetime
 
+log = logging.getLogger("bigfusion")
+if log.level == logging.NOTSET:  # Prefect gives the loggers that it is told to show handlers, but the root's level
+    log.setLevel(logging.INFO)
+
 
 class OneLine(logging.Formatter):
     """The message alone, its line breaks made spaces."""
@@ -39,7 +43,6 @@ def set_up(debug: bool, as_json: bool) -> None:
     """Log to standard error, in place of whatever handlers there were."""
     handler = logging.StreamHandler()
     handler.setFormatter(OneJson() if as_json else OneLine())
-    log = logging.getLogger("bigfusion")
     log.handlers = [handler]
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.propagate = False

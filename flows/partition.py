@@ -38,6 +38,6 @@ def partition(
     planned = cells.plan(only, manifest, retry_failed)
     mine = [cell for cell in planned.pending(modality) if part_of(cell, parts) == number - 1]
     log.info("partition: %s %d of %d: %d cells", modality, number, parts, len(mine))
-    results, errors = compute(project, manifest, modality, mine)
+    results, errors = compute(project, manifest, modality, mine, f"{number} of {parts}")
     raise_first(errors, results)
     return cells.summary(results)

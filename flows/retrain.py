@@ -46,6 +46,6 @@ def _train(project: Project) -> None:
     if project.runner.kind != "workers":
         train(project)
         return
-    job = Job("train", f"train/{project.runner.deployment}", parameters(project))
+    job = Job(f"train {project.name}", f"train/{project.runner.deployment}", parameters(project))
     for error in wait_for([job], project.runner.attempts):
         raise TrainingError(f"{error}; what it finished is kept: run the same again to go on")

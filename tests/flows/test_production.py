@@ -2,7 +2,10 @@
 
 import json
 import logging
+import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from xml.etree import ElementTree
@@ -180,3 +183,17 @@ def test_the_workspace_can_be_held_again_within_a_process(tmp_path):
     with workspace.exclusive(), workspace.exclusive():
         assert workspace.holder() is not None
     assert workspace.holder() is None
+
+
+def test_a_workers_process_logs_what_it_does():
+    """Prefect hangs its handlers on our logger, but sets no level: the root's would let warnings alone through."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {"PREFECT_LOGGING_EXTRA_LOGGERS": "bigfusion", "PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER": "json"}
+    code = "import flows.partition as p; p.log.info('partition: %s', 'text'); p.log.debug('not this')"
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{code}; print([type(h).__name__ for h in p.log.handlers])"],
+        env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ran.stdout.strip() == "['APILogHandler']"
+    (line,) = [json.loads(line) for line in ran.stderr.splitlines() if line.startswith("{")]
+    assert line["msg"] % tuple(line["args"]) == "partition: text"
