@@ -97,6 +97,21 @@ def test_a_changed_transcript_reruns_one_text_cell_and_the_training(place):
     assert answer(place, "plan")["pending"] == 0
 
 
+def test_a_changed_line_reruns_the_cells_that_read_it(place):
+    """The first line of a dialogue, which the two after it read as well."""
+    settings = ("--set", "text.context=2", "--set", 'model.modalities=["text"]')
+    assert place.run("extract", *settings) == 0
+    assert answer(place, "plan", *settings, code=2)["pending"] == 0
+    rewrite(place, "We got the flat!", "We lost the flat.")
+    plan = answer(place, "plan", *settings, code=2)
+    assert set(plan["reasons"]) == {"text: 1 changed transcript", "text: 2 changed context"}
+    found = [answer(place, "explain", f"train/dia0_utt{turn}", *settings)["cells"]["text"] for turn in range(4)]
+    assert [cell["why"] for cell in found] == ["changed transcript", "changed context", "changed context", ""]
+    assert [item["component"] for item in found[2]["differences"]] == ["input.-2"]
+    assert place.run("extract", *settings) == 0
+    assert answer(place, "plan", *settings, code=2)["pending"] == 0
+
+
 def test_a_changed_clip_reruns_two_cells(place):
     clip = place.corpus / "train_splits/dia0_utt0.mp4"
     clip.write_bytes(clip.read_bytes() + b"\x00\x00\x00\x08free")  # an empty box: other bytes, the same pictures
