@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -63,16 +64,18 @@ def _text_inputs(table: pd.DataFrame) -> Iterator[str]:
 
 def _context_inputs(table: pd.DataFrame, window: Window, rows: Iterable[int]) -> Iterator[str]:
     speakers, texts, turns = (table[name].tolist() for name in ("speaker", "text", "turn"))
-    lines: dict[int, str] = {}
+    line, speaker = (cache(one) for one in (lambda row: digest([speakers[row], texts[row]]), _sha256))
+    order = sorted(
+        (f"{distance:+d}", distance) for distance in (*range(-window.before, 0), *range(1, window.after + 1))
+    )
     for row in rows:
         if not texts[row]:
             yield _missing("text", table["utterance"].iloc[row])
             continue
         before, after = neighbours(turns, row, window)
-        around = (*before, *after)
-        lines |= {other: digest([speakers[other], texts[other]]) for other in around if other not in lines}
-        parts = {f"{other - row:+d}": lines[other] for other in around}
-        yield canonical(parts | {"speaker": _sha256(speakers[row]), "text": _sha256(texts[row])}).decode()
+        # Written out as canonical JSON would: keys sorted, digests need no escapes.
+        around = (f'"{key}":"{line(row + at)}",' for key, at in order if before.start <= row + at < after.stop)
+        yield f'{{{"".join(around)}"speaker":"{speaker(speakers[row])}","text":"{_sha256(texts[row])}"}}'
 
 
 def _sha256(text: str) -> str:

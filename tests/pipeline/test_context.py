@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.context import neighbours
+from pipeline.digest import canonical
 from pipeline.explain import explain_cell
 from pipeline.fingerprints import fingerprints, inputs
 from pipeline.manifest import Manifest
@@ -92,6 +93,19 @@ def test_the_input_is_the_documented_json():
     }  # fmt: skip
     assert found[3] == {"missing": "text", "utterance": "train/dia0_utt3"}
     assert found[8] == {"speaker": sha256("Joey"), "text": sha256("Nine.")}
+
+
+@given(st.integers(0, 14), st.integers(0, 14))
+def test_the_input_is_canonical(before, after):
+    """Beyond nine lines "-10" sorts between "-1" and "-2"."""
+    n = 15
+    columns = {
+        "utterance": [f"u{k}" for k in range(n)], "split": ["train"] * n, "dialogue": ["d"] * n, "turn": range(n),
+        "speaker": ['"A"', "B\\"] * 7 + [""], "text": [f"Line {k}." for k in range(n)], "label": ["joy"] * n,
+    }  # fmt: skip
+    table = Manifest.of("toy", Path("/"), ("joy",), columns).table
+    for text in inputs(table, Modality.TEXT, reading(before, after)):
+        assert canonical(json.loads(text)).decode() == text
 
 
 @pytest.mark.parametrize("window", [(0, 0), (1, 0), (2, 3), (9, 9)])
