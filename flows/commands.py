@@ -17,11 +17,11 @@ from flows.options import Answer, Options
 from flows.outlook import outlook
 from flows.progress import counted
 from flows.project import Project
-from flows.upkeep import publish_reach
+from flows.upkeep import mention_reach, publish_reach
 from flows.workspace import Workspace, relative
 from pipeline.corpora import FeatureSettings, scan
 from pipeline.digest import FileDigests
-from pipeline.errors import CorpusError, ExtractionError, SettingsError, StoreError, TrainingError
+from pipeline.errors import CorpusError, ExtractionError, SettingsError, TrainingError
 from pipeline.plan import CellPlan
 
 log = logging.getLogger("bigfusion")
@@ -83,7 +83,7 @@ def extract(options: Options) -> Answer:
     else:
         _flow(mine, options, lambda: _extract_flow(mine, options.retry_failed))
     planned = _plan_now(mine, False)
-    _publish(mine, planned)
+    mention_reach(mine, planned)
     data = {"pending": planned.pending_count, "cells": planned.counts(), "store": _store_info(mine)}
     return Answer(show.cells(data), data)
 
@@ -206,10 +206,10 @@ def import_features(options: Options) -> Answer:
     with Workspace(mine).exclusive():
         manifest = corpus.ingest(mine).manifest
         planned = cells.plan(mine, manifest)
+        publish_reach(mine, planned)
         for modality in planned.modalities:
             for part in cells.chunks(planned.pending(modality), mine.extract.chunk_size):
                 cells.extract_chunk(mine, manifest, part, run="import")
-        publish_reach(mine)
     data = manifest.summary(Workspace(mine).manifest) | {"config": str(config), "store": _store_info(mine)}
     return Answer(show.ingested(data, True) + f"\nnext: cd {folder} && bigfusion run", data)
 
@@ -266,16 +266,8 @@ def _run(mine: Project, options: Options) -> Answer:
         _, _, current = learning.present(mine)
         return _results(mine, current)
     found.say_nothing_to_do()
-    _publish(mine, found.planned)
+    mention_reach(mine, found.planned)
     return _results(mine, found.run)
-
-
-def _publish(mine: Project, planned: CellPlan) -> None:
-    """See that the store's other users know what this workspace needs; where it cannot be said, the work stands."""
-    try:
-        publish_reach(mine, planned)
-    except StoreError as error:
-        log.warning("%s", error)
 
 
 def _results(mine: Project, run: learning.Run) -> Answer:

@@ -15,7 +15,7 @@ from flows.fanout import fan_out
 from flows.hooks import HOOKS
 from flows.project import Project
 from flows.runtime import alone
-from flows.upkeep import publish_reach
+from flows.upkeep import mention_reach, publish_reach
 
 log = logging.getLogger("bigfusion")
 
@@ -37,12 +37,11 @@ def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str,
             log.info("extract: %s", line)
         if not plan.pending_count:
             log.info("extract: 0 cells to extract: all fingerprints are in the store")
-            publish_reach(project, plan)
+            mention_reach(project, plan)
             return {}
+        publish_reach(project, plan)  # first: gc elsewhere may be about to remove what is taken for done here
         if project.runner.kind == "workers":
-            statuses = fan_out(project, plan, retry_failed)
-            publish_reach(project)
-            return statuses
+            return fan_out(project, plan, retry_failed)
         results: list[ChunkResult] = []
         errors: list[BaseException] = []
         for modality in plan.modalities:
@@ -52,7 +51,6 @@ def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str,
                 results += found
                 errors += failed
         raise_first(errors, results)
-        publish_reach(project)
         return cells.summary(results)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from pipeline.plan import CellPlan
 from pipeline.reach import decode_reach, encode_reach, read_reach, state_of
 from pipeline.store import Store
 
+log = logging.getLogger("bigfusion")
+
 
 def publish_reach(project: Project, planned: CellPlan | None = None, anew: bool = False) -> None:
     """Say in the shard folder which cells this workspace needs: its manifest's, and those of its runs.
@@ -30,7 +33,7 @@ def publish_reach(project: Project, planned: CellPlan | None = None, anew: bool 
     """
     planned = planned or cells.plan(project, kept(project))
     runs = [run["folder"] for run in learning.runs(project)]
-    state = digest([runs, {modality.value: part.digest for modality, part in planned.parts.items()}])
+    state = digest([runs, planned.manifest.digest, dict(planned.extractors)])
     folder, name = ShardFolder(project.store), _name(project)
     try:
         if anew or state_of(folder.published(name)) != state:
@@ -40,6 +43,14 @@ def publish_reach(project: Project, planned: CellPlan | None = None, anew: bool 
             f"{folder}: the list of needed cells cannot be written ({error.strerror}); make room or correct the"
             " permissions, or `bigfusion gc` of another workspace on this store removes what only this one needs"
         ) from error
+
+
+def mention_reach(project: Project, planned: CellPlan) -> None:
+    """Publish the list where nothing is left to do: if it cannot be, for instance on a read-only store, it is said."""
+    try:
+        publish_reach(project, planned)
+    except StoreError as error:
+        log.warning("%s", error)
 
 
 def reached_by_runs(project: Project) -> set[str]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from pipeline.atomic import PARTIAL
 from pipeline.bucket import Bucket
@@ -22,6 +24,8 @@ from pipeline.shards import is_shard, is_sound, modality_of
 
 Place = Path | str
 """A folder's path, or a bucket's address as :func:`pipeline.bucket.address` reads it."""
+R = TypeVar("R")
+_AHEAD = 16
 DAMAGED, REACH = "damaged", "reach"
 
 
@@ -62,6 +66,16 @@ class ShardFolder:
             if is_sound(name, payload):
                 self._cache.keep(name, payload)
         return payload
+
+    def ahead(self, names: Sequence[str], work: Callable[[str], R]) -> Iterator[tuple[str, R]]:
+        """``work`` on each shard, in order, a few ahead: reading and hashing leave the interpreter to others."""
+        if len(names) == 1:
+            yield names[0], work(names[0])
+            return
+        with ThreadPoolExecutor(self.objects.readers) as pool:
+            for start in range(0, len(names), _AHEAD):
+                part = names[start : start + _AHEAD]
+                yield from zip(part, pool.map(work, part), strict=True)
 
     def write(self, name: str, payload: bytes) -> None:
         """Write a shard whole. One that is there under the same name with the same bytes is left as it is.

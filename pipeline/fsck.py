@@ -89,18 +89,19 @@ def _look(
     chosen = names if sample >= 1 else sorted(random.sample(names, min(len(names), max(1, round(len(names) * sample)))))
     report.shards = len(names)
     indexed = _index(index, report)
-    for done, name in enumerate(chosen, start=1):
+    for done, (name, payload) in enumerate(shelf.ahead(chosen, lambda name: _payload(shelf, name)), start=1):
+        progress(done, len(chosen))
+        if isinstance(payload, FileNotFoundError):
+            continue  # removed since the folder was listed; if the index needs it, it is named below
+        if isinstance(payload, OSError):
+            problem = f"{shelf.shown(name)}: the shard cannot be read ({payload.strerror}); nothing was done to it"
+            report.findings.append(Finding("shard", name, problem))
+            continue
         try:
-            _check(shelf, name, indexed, report)
-        except FileNotFoundError:  # removed since the folder was listed; if the index needs it, it is named below
-            pass
+            _check(name, payload, indexed, report)
         except DamagedShardError as error:
             report.damaged.append(name)
             report.findings.append(Finding("shard", name, str(error)))
-        except OSError as error:
-            problem = f"{shelf.shown(name)}: the shard cannot be read ({error.strerror}); nothing was done to it"
-            report.findings.append(Finding("shard", name, problem))
-        progress(done, len(chosen))
     if indexed is not None:
         lost = _lost(shelf, indexed)
         report.findings += [Finding("missing", name, "the index knows it, the folder has lost it") for name in lost]
@@ -177,8 +178,14 @@ def _index(path: Path, report: Report) -> Index | None:
     return None if problems else index
 
 
-def _check(shelf: ShardFolder, name: str, indexed: Index | None, report: Report) -> None:
-    payload = shelf.read(name)
+def _payload(shelf: ShardFolder, name: str) -> bytes | OSError:
+    try:
+        return shelf.read(name)
+    except OSError as error:
+        return error
+
+
+def _check(name: str, payload: bytes, indexed: Index | None, report: Report) -> None:
     shard = decode(name, payload)
     report.checked += 1
     report.cells += len(shard)

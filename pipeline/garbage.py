@@ -116,14 +116,10 @@ def _wrong(store: Store, doomed: Sequence[Item], wanted: frozenset[bytes]) -> se
     holders = {name: [other for other in store.sharing(name) if other not in copies] for name in sorted(copies)}
     ranks = lru_cache(_KEPT_OPEN)(lambda name: _ranks(store.shard(name)))
     untold = set()
-    for item in sorted(doomed, key=lambda item: holders.get(item.name, [])):  # those of one holder side by side
-        try:
-            shard = store.shard(item.name)
-        except FileNotFoundError:  # somebody else removes it
-            untold.add(item.name)
-            continue
-        except DamagedShardError as error:
-            log.warning("left where it is: %s", error)
+    order = sorted(doomed, key=lambda item: holders.get(item.name, []))  # those of one holder side by side
+    read = store.folder.ahead([item.name for item in order], lambda name: _shard(store, name))
+    for item, (_, shard) in zip(order, read, strict=True):
+        if shard is None:
             untold.add(item.name)
             continue
         if item.why == "unreached":
@@ -133,6 +129,17 @@ def _wrong(store: Store, doomed: Sequence[Item], wanted: frozenset[bytes]) -> se
         if _left(shard, holders[item.name], ranks):
             return f"it takes {item.name} for copies, which holds cells that no other shard has"
     return untold
+
+
+def _shard(store: Store, name: str) -> Shard | None:
+    """A shard that may go; ``None`` where it is gone already, or fsck has to see to it."""
+    try:
+        return store.shard(name)
+    except FileNotFoundError:
+        pass
+    except DamagedShardError as error:
+        log.warning("left where it is: %s", error)
+    return None
 
 
 def _left(

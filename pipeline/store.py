@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
@@ -39,7 +38,6 @@ SELECT shard FROM (
     FROM cells c JOIN shards s ON s.id = c.shard JOIN origins o ON o.id = c.origin)
 WHERE place = 1
 """  # the shards that hold a copy that counts, by the order of `rank`
-_AHEAD = 16
 CACHE = 20 * 2**30
 """Bytes of a bucket's shards that a machine keeps."""
 
@@ -161,14 +159,21 @@ class Store:
             raise StoreError(f"{self.folder}: the store cannot be read ({error.strerror})") from error
         if gone := indexed - present:
             self.index.drop(sorted(gone))
-        for name in sorted(present - indexed):
-            try:
-                payload = self._payload(name)
-                self.index.add(shards.decode(name, payload), len(payload))
-            except FileNotFoundError:  # another process removed it meanwhile
-                continue
-            except DamagedShardError as error:
-                _warn_once(str(error))
+        for _, fetched in self.folder.ahead(sorted(present - indexed), self._fetched):
+            if isinstance(fetched, DamagedShardError):
+                _warn_once(str(fetched))
+            elif fetched is not None:
+                self.index.add(*fetched)
+
+    def _fetched(self, name: str) -> tuple[Shard, int] | DamagedShardError | None:
+        """A shard and its bytes; ``None`` where another process has removed it meanwhile."""
+        try:
+            payload = self._payload(name)
+            return shards.decode(name, payload), len(payload)
+        except FileNotFoundError:
+            return None
+        except DamagedShardError as error:
+            return error
 
     # Reading
 
@@ -280,7 +285,7 @@ class Store:
             wanted.setdefault(name, []).append((row, position))
         values = np.zeros((len(fingerprints), 0), np.float32)
         present = np.zeros(len(fingerprints), bool)
-        for name, shard in self._shards(list(wanted)):
+        for name, shard in self.folder.ahead(list(wanted), self.shard):
             rows, positions = np.array(wanted[name]).T
             for row, position in wanted[name]:  # the index may be damaged, the shard is verified
                 if position >= len(shard) or shard.fingerprints[position] != fingerprints[row]:
@@ -307,16 +312,6 @@ class Store:
                 place, found = (rank(status, created, cells, name), position), best.get(key.hex())
                 best[key.hex()] = place if found is None else min(place, found)
         return {key: (place[-1], position) for key, (place, position) in best.items()}
-
-    def _shards(self, names: Sequence[str]) -> Iterable[tuple[str, Shard]]:
-        """Shards by name, a few read ahead: reading and hashing leave the interpreter to others."""
-        if len(names) == 1:
-            yield names[0], self.shard(names[0])
-            return
-        with ThreadPoolExecutor(self.folder.objects.readers) as pool:
-            for start in range(0, len(names), _AHEAD):
-                part = names[start : start + _AHEAD]
-                yield from zip(part, pool.map(self.shard, part), strict=True)
 
     # Upkeep
 
