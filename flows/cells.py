@@ -131,6 +131,18 @@ def chunks(pending: Sequence[PlannedCell], size: int) -> Iterator[list[PlannedCe
         yield [cell for group in together[start : start + size] for cell in group]
 
 
+def by_length(project: Project, manifest: Manifest, pending: Sequence[PlannedCell]) -> list[PlannedCell]:
+    """``pending`` cells of text from the longest transcript to the shortest, so that a chunk's batches need no padding.
+
+    Others keep their order: what is read of a dialogue (``text.context``) is best computed at once.
+    """
+    window = project.text.window
+    if not pending or pending[0].modality is not Modality.TEXT or any(window):
+        return list(pending)
+    lengths = dict(zip(manifest.table["utterance"], manifest.table["text"].str.len(), strict=True))
+    return sorted(pending, key=lambda cell: -lengths[cell.utterance])
+
+
 def extract_chunk(
     project: Project,
     manifest: Manifest,

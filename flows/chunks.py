@@ -143,7 +143,7 @@ def _states(
     progress: Callable[[int], None],
 ) -> Iterator[tuple[list[PlannedCell], Callable[[], ChunkResult]]]:
     """Each chunk with what gives its result, or raises its error, once it is over."""
-    parts = list(cells.chunks(pending, project.extract.chunk_size))
+    parts = list(cells.chunks(cells.by_length(project, manifest, pending), project.extract.chunk_size))
     run = str(flow_run.id or "")
     prepared = chunk.with_options(retries=project.extract.retries, timeout_seconds=project.runner.chunk_seconds)
     named = [(f"{modality} {number}/{len(parts)}", part) for number, part in enumerate(parts, start=1)]

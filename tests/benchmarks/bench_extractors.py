@@ -12,6 +12,7 @@ while N clips go through each modality, or one.
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import resource
@@ -251,6 +252,7 @@ def memory(utterances: Sequence[Utterance], count: int, only: Sequence[str]) -> 
         for done in range(0, count, SAMPLE):
             outcomes = maker.extract(list(islice(endless, min(SAMPLE, count - done))))
             failed += sum(isinstance(outcome, Failure) for outcome in outcomes)
+            gc.collect()
             resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**10)
             if done % (10 * SAMPLE) == 0:
                 print(f"{name:<7} {done + SAMPLE:>7} clips {resident[-1] / 2**10:8.1f} MiB resident", flush=True)

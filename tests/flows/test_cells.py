@@ -1,0 +1,34 @@
+"""The order in which pending cells are computed."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+
+from extractors.text import TextSettings
+from flows.cells import by_length
+from pipeline.plan import PlannedCell, State
+from pipeline.schema import Modality
+
+TEXTS = {"a": "No.", "b": "I never said that.", "c": "", "d": "Why?", "e": "I never said that!"}
+
+
+def ordered(modality: Modality, **settings: int) -> list[str]:
+    project = SimpleNamespace(text=TextSettings(**settings))
+    manifest = SimpleNamespace(table=pd.DataFrame({"utterance": list(TEXTS), "text": list(TEXTS.values())}))
+    pending = [PlannedCell(name, modality, name * 64, "", State.NEW, "new") for name in TEXTS]
+    return [cell.utterance for cell in by_length(project, manifest, pending)]  # type: ignore[arg-type]
+
+
+def test_text_from_the_longest_transcript_to_the_shortest():
+    assert ordered(Modality.TEXT) == ["b", "e", "d", "a", "c"]
+
+
+def test_what_is_read_of_a_dialogue_stays_together():
+    for settings in ({"context": 2}, {"following": 1}):
+        assert ordered(Modality.TEXT, **settings) == list(TEXTS)
+
+
+def test_clips_keep_their_order():
+    assert ordered(Modality.AUDIO) == ordered(Modality.VISUAL) == list(TEXTS)
+    project, manifest = SimpleNamespace(text=TextSettings()), SimpleNamespace(table=None)
+    assert by_length(project, manifest, []) == []  # type: ignore[arg-type]
