@@ -1,4 +1,4 @@
-"""Many small shards become few: cells of one corpus and extractor are copied into shards of about two megabytes.
+"""Many small shards become few: cells of one corpus and extractor are copied into shards of about a megabyte.
 
 Compaction only ever adds: the merged shard is whole before anything else changes, and the small ones stay until
 ``bigfusion gc`` finds that nothing but copies is in them. So a crash, at whatever point, leaves every cell readable,
@@ -14,7 +14,7 @@ from pipeline.digest import digest
 from pipeline.shards import Cell, Origin, Shard
 from pipeline.store import Store, rank
 
-TARGET = 2 * 2**20
+TARGET = 2**20
 """Bytes: a shard is verified as a whole, and one cell of it has to be there within five milliseconds."""
 
 
