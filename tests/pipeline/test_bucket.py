@@ -1,5 +1,6 @@
 """A store in an S3 bucket, on a real server on the loopback: all that a store in a folder does, and what may fail."""
 
+import errno
 import os
 import random
 import signal
@@ -382,3 +383,87 @@ def test_no_two_holders_ever_have_one_cell_and_somebody_has_each(seed):
     assert errors == []
     assert set(held) == set().union(*wants)
     assert objects.entries("claims") == []
+
+
+class Failing(Memory):
+    """A bucket in memory of which one operation fails: before it has any effect, or once it has had it."""
+
+    readers = 2
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.count, self.fails, self.late = 0, 0, False
+
+    def _pause(self) -> None:
+        return None
+
+    def _step(self, effect):
+        self.count += 1
+        if self.count != self.fails:
+            return effect()
+        if self.late:
+            effect()
+        raise OSError(errno.EIO, "PutObject: NETWORK_CONNECTION", "s3://bucket/key")
+
+    def there(self):
+        return True
+
+    def names(self, folder):
+        return [entry.key.partition("/")[2] for entry in self.entries(folder)]
+
+    def entries(self, folder):
+        every = Memory.entries(self, folder)
+        return self._step(lambda: [entry for entry in every if entry.key.startswith(f"{folder}/")])
+
+    def read(self, key):
+        return self._step(lambda: Memory.read(self, key))
+
+    def write(self, key, payload):
+        self._step(lambda: Memory.write(self, key, payload))
+
+    def move(self, key, target):
+        payload = Memory.read(self, key)
+        self._step(lambda: Memory.write(self, target, payload))
+        self.remove([key])
+
+    def remove(self, keys):
+        for one in keys:
+            self._step(lambda one=one: Memory.remove(self, [one]))
+
+
+def upkeep(index: Path) -> None:
+    """Commit, merge, collect, and repair what is damaged."""
+    store = Store("s3://bucket", index, cache=0)
+    fill(store)
+    compact(store)
+    remove(store, find_garbage(store, [bytes.fromhex(key(name)) for name in NAMES], grace=0))
+    store.close(settle=False)
+    fsck("s3://bucket", index, repair=True)
+
+
+def test_an_operation_that_fails_or_whose_answer_is_lost_costs_nothing(tmp_path, monkeypatch):
+    def fresh() -> Failing:
+        objects = Failing()
+        name, payload = shards.encode([origin(run="bad")], [cell("lost")])
+        objects.write(f"audio/{name}", payload[:-1] + b"X")
+        objects.count = 0
+        monkeypatch.setattr("pipeline.folder.Bucket", lambda url: objects)
+        return objects
+
+    objects = fresh()
+    upkeep(tmp_path / "whole.sqlite")
+    whole, steps = content(Store("s3://bucket", tmp_path / "whole.sqlite", cache=0)), objects.count
+    assert len(objects.names("damaged")) == 1
+    assert steps > 50
+    for number in range(1, steps - 10, 2):
+        objects = fresh()
+        objects.fails, objects.late = number, number % 4 == 1
+        index = tmp_path / f"{number}.sqlite"
+        try:
+            upkeep(index)
+        except StoreError as error:
+            assert "\n" not in str(error)
+        objects.fails = 0
+        upkeep(index)
+        assert content(Store("s3://bucket", index, cache=0)) == whole, number
+        assert fsck("s3://bucket", index).findings == []
