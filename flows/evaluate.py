@@ -6,12 +6,10 @@ import logging
 
 from prefect import flow
 
-from flows import artifacts, learning, reporting
-from flows.assemble import assemble
+from flows import artifacts, learning
 from flows.hooks import HOOKS
 from flows.project import Project
 from flows.runtime import alone
-from model.evaluate import evaluate as score
 from pipeline.errors import TrainingError
 
 log = logging.getLogger("bigfusion")
@@ -33,6 +31,10 @@ def evaluate(project: Project) -> str:
             )
         log.info("evaluate: %s: %s", "to do" if evaluation.pending else "up to date", evaluation.why)
         if evaluation.pending:
+            from flows import reporting  # PyTorch Geometric alone takes seconds to import
+            from flows.assemble import assemble
+            from model.evaluate import evaluate as score
+
             metrics = score(run.folder, assemble(project, manifest, cells), project.train.seeds, project.train.device)
             reporting.write(project, manifest, cells, run)
             run.mark_evaluated()

@@ -5,22 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
 from flows import artifacts, learning
-from flows.assemble import assemble
 from flows.chunks import BACKOFF, may_pass
 from flows.hooks import HOOKS
 from flows.learning import Run
 from flows.progress import training, warn_of_neurons
 from flows.project import Project
 from flows.runtime import SLOT, alone
-from model.data import Data
 from model.run import Epoch, seed_folder
-from model.train import train as train_one_seed
+
+if TYPE_CHECKING:
+    from model.data import Data
 
 log = logging.getLogger("bigfusion")
 
@@ -31,6 +32,8 @@ log = logging.getLogger("bigfusion")
 )  # fmt: skip
 def train_seed(project: Project, data: Data, seed: int, folder: Path, progress: Callable[[Epoch], None]) -> float:
     """Train one seed, or go on with it where it was interrupted. Returns its best validation WF1."""
+    from model.train import train as train_one_seed  # PyTorch Geometric alone takes seconds to import
+
     trained = train_one_seed(data, project.model, project.train, seed, folder, progress)
     warn_of_neurons(trained)
     return trained.best.valid_weighted_f1
@@ -48,6 +51,8 @@ def train(project: Project) -> str:
         stage = learning.stages(project, run, cells)[0]
         log.info("train: %s: %s", "to do" if stage.pending else "up to date", stage.why)
         if stage.pending:
+            from flows.assemble import assemble
+
             run.begin(cells)
             data = assemble(project, manifest, cells)
             # A lease that could not be renewed ends no training: hours of work against a card shared for a while.

@@ -197,3 +197,11 @@ def test_a_workers_process_logs_what_it_does():
     assert ran.stdout.strip() == "['APILogHandler']"
     (line,) = [json.loads(line) for line in ran.stderr.splitlines() if line.startswith("{")]
     assert line["msg"] % tuple(line["args"]) == "partition: text"
+
+
+def test_a_retrain_that_finds_nothing_to_do_need_not_load_the_network():
+    """The heavy libraries take 10 s of a processor to import; a nightly run that trains nothing does without them."""
+    heavy = ("torch", "torch_geometric", "transformers", "sklearn", "cv2", "opensmile", "accelerate")
+    code = f"import flows.retrain, flows.partition, sys; print([name for name in {heavy} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
