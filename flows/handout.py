@@ -21,6 +21,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.deployments import run_deployment
 
 from flows.project import Project
+from pipeline.errors import SettingsError
 
 log = logging.getLogger("bigfusion")
 
@@ -43,15 +44,35 @@ class Job:
     run: UUID | None = None
 
     def hand_out(self) -> None:
-        """Schedule a run of it as a child of the present flow run. The server makes one, however often it is asked."""
+        """Schedule a run of it as a child of the present flow run. The server makes one, however often it is asked.
+
+        Raises:
+            SettingsError: the deployment's parameters are another version's.
+        """
         self.attempt += 1
         key = uuid4().hex
-        flow_run: Any = patiently(
-            lambda: run_deployment(
-                self.deployment, parameters=self.parameters, timeout=0, idempotency_key=key, flow_run_name=self.name
+        try:
+            flow_run: Any = patiently(
+                lambda: run_deployment(
+                    self.deployment, parameters=self.parameters, timeout=0, idempotency_key=key, flow_run_name=self.name
+                )
             )
-        )
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code not in (409, 422):
+                raise
+            raise SettingsError(
+                f"{self.deployment}: expected a deployment that takes the settings of this version, found"
+                f" {_detail(error)}; run `bigfusion deploy` again"
+            ) from error
         self.run = flow_run.id
+
+
+def _detail(error: httpx.HTTPStatusError) -> str:
+    """What the server says of a refusal."""
+    try:
+        return str(error.response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return str(error).split("\n", 1)[0]
 
 
 def passes(error: Exception) -> bool:

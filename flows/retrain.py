@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from typing import Any
+
 from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from flows import artifacts, learning, promotion
 from flows.evaluate import evaluate
@@ -14,16 +20,29 @@ from flows.outlook import outlook
 from flows.project import Project
 from flows.runtime import alone, end_abandoned_runs
 from flows.train import train
+from flows.workspace import Workspace
 from pipeline.errors import TrainingError
+
+log = logging.getLogger("bigfusion")
+
+PATIENCE_SECONDS = 60.0
+"""How long a retrain among workers waits for the workspace before it leaves the work to who holds it."""
 
 
 @flow(name="retrain", flow_run_name="retrain {project.name}", **HOOKS)
-def retrain(project: Project, retry_failed: bool = False) -> str:
+def retrain(project: Project, retry_failed: bool = False) -> str | State[Any]:
     """The whole road. Returns the run's id; the run becomes the current model unless validation speaks against it.
+
+    On workers it ends as "Skipped" while another run is at work on the workspace: waiting, it would hold the slot that
+    the other's partitions need.
 
     Raises:
         BigFusionError: a stage failed; what it finished is kept, and the next run goes on from there.
     """
+    if project.runner.kind == "workers" and (holder := _held(Workspace(project))):
+        message = f"process {holder} is at work on the workspace; nothing was looked at"
+        log.warning("retrain: skipped: %s", message)
+        return Completed(name="Skipped", message=message)
     with alone(project):
         end_abandoned_runs()
         found = outlook(project, retry_failed)
@@ -39,6 +58,14 @@ def retrain(project: Project, retry_failed: bool = False) -> str:
         manifest, planned, run = learning.present(project)
         promotion.settle(project, manifest, planned, run)
         return run.id
+
+
+def _held(workspace: Workspace) -> str | None:
+    """Who holds the workspace, and does so for longer than a short command."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (holder := workspace.holder()) is not None and time.monotonic() < deadline:
+        time.sleep(1)
+    return holder
 
 
 def _train(project: Project) -> None:

@@ -9,12 +9,13 @@ import pytest
 from faulty_server import faulty
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 from prefect.states import Completed
 
 from flows import artifacts, handout
 from flows.chunks import passes
-from pipeline.errors import StoreError
+from pipeline.errors import SettingsError, StoreError
 
 
 @flow(name="handed-out")
@@ -62,6 +63,15 @@ def test_a_server_under_load_ends_no_hand_out(deployment, monkeypatch, after):
         over.set()
         worker.join()
     assert len(client.read_flow_runs()) - before == 2, "a call that was repeated makes no second run"
+
+
+def test_a_deployment_of_another_version_is_named(deployment):
+    name, client = deployment
+    schema = {"type": "object", "properties": {}, "additionalProperties": False}
+    made = client.read_deployment_by_name(name)
+    client.update_deployment(made.id, DeploymentUpdate(parameter_openapi_schema=schema, enforce_parameter_schema=True))
+    with pytest.raises(SettingsError, match="run `bigfusion deploy` again"):
+        handout.Job("one", name, {"new": 1}).hand_out()
 
 
 def test_a_refusal_is_not_asked_again():

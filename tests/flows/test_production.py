@@ -205,3 +205,23 @@ def test_a_retrain_that_finds_nothing_to_do_need_not_load_the_network():
     code = f"import flows.retrain, flows.partition, sys; print([name for name in {heavy} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_a_retrain_on_workers_leaves_the_work_to_the_one_that_is_at_it(place: Place, monkeypatch):
+    """Waiting it would fill the slot that the other's partitions need: scheduled often enough, for ever."""
+    from flows import retrain as module
+
+    project = load(place.config, None, ["runner.kind=workers", "runner.deployment=lab"])
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True)"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", f"{hold}; sys.stdin.read()", str(project.work / "lock")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert holder.stdout.readline() == "held\n"
+        monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.5)
+        state = module.retrain(project, return_state=True)
+    finally:
+        holder.communicate("")
+    assert (state.type.value, state.name) == ("COMPLETED", "Skipped")
+    assert isinstance(module.retrain(project), str), "nothing is to do, and nobody is in the way"

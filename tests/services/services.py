@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
@@ -89,6 +90,10 @@ class Services:
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    server: subprocess.Popen[bytes] = field(init=False)
+    database: subprocess.Popen[bytes] = field(init=False)
+    start_server: Callable[[], None] = field(init=False)
+    start_postgres: Callable[[], None] = field(init=False)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Services:
@@ -109,7 +114,7 @@ class Services:
 
     def start(self, name: str, command: list[str], **more: str) -> subprocess.Popen[bytes]:
         """Start a process in a group of its own, its output in ``name.log``."""
-        with (self.folder / f"{name}.log").open("wb") as log:
+        with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=self.environment | more, start_new_session=True, cwd=self.folder
             )
@@ -125,24 +130,28 @@ class Services:
         process.wait()
 
     def postgres(self) -> str:
-        """A PostgreSQL server; it refuses to run as root, so that root runs it as ``nobody``. Returns its address."""
-        tools, data, port = postgres_tools(), self.folder / "postgres", free_port()
-        data.mkdir()
+        """A PostgreSQL server; it refuses to run as root, so that root runs it as ``nobody``. Returns its address.
+
+        Its files lie outside the test's folder: every pytest that starts closes that folder's parent to all other users
+        (the database of a running test then stops, and Prefect's server answers 500).
+        """
+        tools, data, port = postgres_tools(), Path(tempfile.mkdtemp(prefix="bigfusion-postgres-")), free_port()
+        self._stack.callback(shutil.rmtree, data, ignore_errors=True)
         prefix = []
         if os.getuid() == 0:
-            for path in (
-                data,
-                *(parent for parent in data.parents if parent != Path("/tmp") and len(parent.parts) > 2),
-            ):
-                path.chmod(path.stat().st_mode | 0o055)
             shutil.chown(data, "nobody", "nogroup")
             prefix = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
         initdb = [*prefix, str(tools / "initdb"), "-D", str(data), "-U", "prefect", "-A", "trust", "--no-sync"]
         subprocess.run(initdb, check=True, capture_output=True, cwd="/")
         options = ["-p", str(port), "-k", str(data), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-        self.start("postgres", [*prefix, str(tools / "postgres"), "-D", str(data), *options])
         ready = [str(tools / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
-        wait("PostgreSQL", lambda: subprocess.run(ready, check=False).returncode == 0)
+
+        def start() -> None:
+            self.database = self.start("postgres", [*prefix, str(tools / "postgres"), "-D", str(data), *options])
+            wait("PostgreSQL", lambda: subprocess.run(ready, check=False).returncode == 0)
+
+        self.start_postgres = start
+        start()
         return f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
 
     def redis(self) -> int:
@@ -162,21 +171,23 @@ class Services:
     def prefect_server(self, database: str, redis_port: int) -> str:
         """A Prefect server with its messages and its docket on Redis. Returns the address of its API."""
         port = free_port()
-        self.start(
-            "server",
-            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-            PREFECT_SERVER_UI_API_URL=f"http://127.0.0.1:{port}/api",
-            **server_settings(database, "127.0.0.1", redis_port),
-        )
         url = f"http://127.0.0.1:{port}/api"
-        wait("Prefect's server", lambda: urllib.request.urlopen(f"{url}/health", timeout=2))
+        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+        settings = server_settings(database, "127.0.0.1", redis_port) | {"PREFECT_SERVER_UI_API_URL": url}
+
+        def start() -> None:
+            self.server = self.start("server", command, **settings)
+            wait("Prefect's server", lambda: urllib.request.urlopen(f"{url}/health", timeout=2))
+
+        self.start_server = start
+        start()
         self.environment["PREFECT_API_URL"] = url
         return url
 
-    def worker(self, name: str, limit: int, pool: str = "cpu") -> subprocess.Popen[bytes]:
+    def worker(self, name: str, limit: int, pool: str = "cpu", **more: str) -> subprocess.Popen[bytes]:
         """A process worker of a pool that takes ``limit`` runs at once."""
         start = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process"]
-        return self.start(name, [*start, "--pool", pool, "--name", name, "--limit", str(limit)])
+        return self.start(name, [*start, "--pool", pool, "--name", name, "--limit", str(limit)], **more)
 
     def bigfusion(self, *arguments: str, code: int = 0) -> str:
         """One command of ours. Returns what it prints."""

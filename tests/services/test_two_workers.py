@@ -4,10 +4,12 @@ import importlib.util
 import json
 import re
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 import services
+from prefect.states import Cancelling
 from small_project import CONFIG
 
 from flows import cells, corpus
@@ -46,30 +48,38 @@ def runs(client, flow):
     return client.read_flow_runs(flow_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=200)
 
 
+def lab(folder, dialogues: int, *changes: tuple[str, str]):
+    """A small project's settings file, its corpus beside it."""
+    folder.mkdir()
+    build(folder / "MELD.Raw", dialogues=dialogues)
+    config = folder / "bigfusion.toml"
+    small = CONFIG.replace(', "visual"', "").replace("chunk_size = 16", f"chunk_size = {CHUNK}")
+    for old, new in (("seeds = [0, 1]", "seeds = [0]"), *changes):
+        small = small.replace(old, new)
+    config.write_text(small + "[runner]\npartitions = 2\ndead_after_seconds = 45\n")
+    return config
+
+
+def in_the_middle(log):
+    """Whether a worker's log tells of a partition some chunks of which are stored, and others to do."""
+    chunks = re.findall(r"Task run 'text (\d+)/(\d+)' - Finished", log.read_text())
+    return chunks and int(chunks[-1][0]) < int(chunks[-1][1]) - 1
+
+
 def test_a_retrain_on_two_workers_survives_the_death_of_one(tmp_path):
     project_folder = tmp_path / "lab"
-    project_folder.mkdir()
-    build(project_folder / "MELD.Raw", dialogues=2)
-    config = project_folder / "bigfusion.toml"
-    small = CONFIG.replace(', "visual"', "").replace("chunk_size = 16", f"chunk_size = {CHUNK}")
-    runner = "[runner]\npartitions = 2\ndead_after_seconds = 45\n"
-    config.write_text(small.replace("seeds = [0, 1]", "seeds = [0]") + runner)
+    config = lab(project_folder, 2)
     with services.Services(tmp_path) as running:
         running.prefect_server(running.postgres(), running.redis())
         running.bigfusion("deploy", "--config", str(config), "--name", "lab")
         with prefect_api(running) as client:
             deployment = client.read_deployment_by_name("retrain/lab")
             retrain = client.create_flow_run_from_deployment(deployment.id)
-            running.worker("stays", limit=2)  # the retrain itself, and one partition beside it
+            # It takes the retrain itself and one partition beside it.
+            running.worker("stays", limit=2, PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER="json")
             services.wait("the retrain", lambda: state_of(client, retrain).is_running())
             dies = running.worker("dies", limit=1)
-
-            def in_the_middle():
-                """Whether the worker that is to die has stored some chunks of a partition and has others to do."""
-                chunks = re.findall(r"Task run '\w+ (\d+)/(\d+)' - Finished", (tmp_path / "dies.log").read_text())
-                return chunks and int(chunks[-1][0]) < int(chunks[-1][1]) - 1
-
-            services.wait("a partition in the middle", in_the_middle, 600)
+            services.wait("a partition in the middle", lambda: in_the_middle(tmp_path / "dies.log"), 600)
             services.kill(dies, signal.SIGKILL)
             services.wait("the retrain's end", lambda: state_of(client, retrain).is_final(), 900)
             state = state_of(client, retrain)
@@ -87,11 +97,70 @@ def test_a_retrain_on_two_workers_survives_the_death_of_one(tmp_path):
                 assert all(run.state.is_completed() for run in runs(client, flow)), (
                     f"{flow}: the dead worker's run alone"
                 )
+        told = json.loads(running.bigfusion("status", "--json", "--config", str(config)))
+        assert {run["state"] for run in told["flow_runs"]} == {"Completed", "Crashed"}
+        assert told["working"] is None
     project = load(config)
     planned = cells.plan(project, corpus.kept(project))
     assert planned.pending_count == 0
+    speaks_json_and_tells_nothing((tmp_path / "stays.log").read_text(), corpus.kept(project))
     store = cells.Workspace(project).store()
     assert store.info()["duplicates"] <= CHUNK, "computed twice: at most the chunk that was under way"
     store.close()
     register = json.loads((project_folder / "work/current.json").read_text())
     assert [decision["decision"] for decision in register["decisions"]] == ["promoted"]
+
+
+def speaks_json_and_tells_nothing(log, manifest):
+    """A worker's log: one object a line, our own lines among them, no transcript and no media path."""
+    lines = [line for line in log.splitlines() if not line.startswith("Worker 'stays' started")]
+    ours = [event for event in map(json.loads, lines) if event["name"] == "bigfusion"]
+    said = {event["msg"] % tuple(event["args"] or ()) for event in ours}
+    assert any(line.startswith("partition: ") for line in said)
+    assert any(line.startswith("promote: ") for line in said)
+    assert ".mp4" not in log
+    assert not [text for text in manifest.table["text"] if len(text) > 12 and text in log]
+
+
+def test_a_retrain_survives_its_server_and_its_database_and_a_cancelled_one_leaves_nothing_behind(tmp_path):
+    """SIGKILL of the server in the middle of the extraction, then PostgreSQL stopped at once and started again."""
+    config = lab(tmp_path / "lab", 1, ("epochs = 2", "epochs = 400\npatience = 400"))
+    with services.Services(tmp_path) as running:
+        running.prefect_server(running.postgres(), running.redis())
+        running.bigfusion("deploy", "--config", str(config), "--name", "lab")
+        with prefect_api(running) as client:
+            deployment = client.read_deployment_by_name("retrain/lab")
+            retrain = client.create_flow_run_from_deployment(deployment.id)
+            running.worker("works", limit=2)
+            services.wait("a partition in the middle", lambda: in_the_middle(tmp_path / "works.log"), 600)
+            services.kill(running.server, signal.SIGKILL)
+            running.start_server()
+            services.kill(running.database, signal.SIGQUIT)  # "immediate": as when its machine is switched off
+            running.database.wait(60)
+            running.start_postgres()
+            checkpoint = "lab/work/runs/*/seed-0/resume.safetensors"
+            services.wait("the training", lambda: list(tmp_path.glob(checkpoint)), 600)
+            assert all(run.state.is_completed() for run in runs(client, "partition"))
+            client.set_flow_run_state(retrain.id, Cancelling(), force=True)
+            services.wait("the end", lambda: state_of(client, retrain).is_final(), 120)
+            assert state_of(client, retrain).is_cancelled()
+            services.wait("the training's", lambda: all(run.state.is_final() for run in runs(client, "train")), 120)
+            (training,) = runs(client, "train")
+            assert training.state.is_cancelled()
+            services.wait("their processes'", lambda: not processes("prefect.engine", tmp_path), 60)
+            again = client.create_flow_run_from_deployment(deployment.id)
+            services.wait("the next retrain", lambda: state_of(client, again).is_final(), 600)
+            assert state_of(client, again).is_completed()
+            assert not [run for flow in ("retrain", "partition", "train") for run in runs(client, flow)
+                        if not run.state.is_final()]  # fmt: skip
+
+
+def processes(word, folder):
+    """Processes with ``word`` in their command line that were started with ``folder`` in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words, environment = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
+            if word.encode() in words and f"PREFECT_HOME={folder}".encode() in environment:
+                found.append(process.name)
+    return found
