@@ -1,7 +1,7 @@
 """What 13,708 clips, a million and a hundred million need, from measured rates; docs/capacity.md is this table.
 
-Run from the project's root: python tests/benchmarks/capacity.py [text=CORE_MS audio=... visual=...], your own rates.
-Yours are in your store: a shard's metadata says how many seconds its cells took.
+Run from the project's root: python tests/benchmarks/capacity.py [text=CORE_MS audio=... visual=... run=CORE_S], with
+rates of your own: a shard's metadata says how many seconds its cells took.
 """
 
 from __future__ import annotations
@@ -29,12 +29,16 @@ RATES = {
 }
 INDEX_BYTES, MANIFEST_BYTES = 252, 71  # a cell of three million, an utterance of a million (files)
 MANIFEST_MEMORY = 774  # bytes an utterance: Arrow table and pandas frame
+RUN_CORE_S = 0.0  # of a core, for a partition's run that finds nothing to do: bench_workers.py
 
 
-def rows(clips: int, rates: dict[str, Rate]) -> list[tuple[str, str]]:
-    """What ``clips`` clips need, as names and values."""
+def rows(clips: int, rates: dict[str, Rate], run: float) -> list[tuple[str, str]]:
+    """What ``clips`` clips need, as names and values.
+
+    Every core takes one partition of each modality, whose run costs ``run`` seconds beside its cells.
+    """
     core_hours = sum(rate.core_ms for rate in rates.values()) * clips / 3.6e6
-    cells = clips * len(rates)
+    cells, starts = clips * len(rates), run * len(rates) / 3600
     return [
         ("cells", f"{cells:,}"),
         ("shards", _bytes(sum(rate.bytes for rate in rates.values()) * clips)),
@@ -42,9 +46,12 @@ def rows(clips: int, rates: dict[str, Rate]) -> list[tuple[str, str]]:
         ("index of a machine", _bytes(INDEX_BYTES * cells)),
         ("manifest, file", _bytes(MANIFEST_BYTES * clips)),
         ("manifest, in memory", _bytes(MANIFEST_MEMORY * clips)),
-        ("core hours", f"{core_hours:,.0f}"),
+        ("core hours of the cells", f"{core_hours:,.0f}"),
         *(
-            (f"hours on {n} machine{'s' * (n > 1)} of {CORES} cores", f"{core_hours / CORES / n:,.1f}")
+            (
+                f"{n} machine{'s' * (n > 1)} of {CORES} cores: hours, share of it that starts runs",
+                f"{core_hours / CORES / n + starts:,.2f}, {100 * starts / (core_hours / CORES / n + starts):.0f} %",
+            )
             for n in (1, 10, 100)
         ),
     ]
@@ -62,7 +69,8 @@ def main() -> None:
     """Print the table."""
     given = dict(argument.split("=") for argument in sys.argv[1:])
     rates = {name: Rate(float(given.get(name, rate.core_ms)), rate.bytes) for name, rate in RATES.items()}
-    columns = [rows(clips, rates) for clips in (13_708, 1_000_000, 100_000_000)]
+    run = float(given.get("run", RUN_CORE_S))
+    columns = [rows(clips, rates, run) for clips in (13_708, 1_000_000, 100_000_000)]
     print("| | 13,708 clips (MELD) | a million | a hundred million |\n|---|---|---|---|")
     for found in zip(*columns, strict=True):
         print(f"| {found[0][0]} | {' | '.join(value for _, value in found)} |")
