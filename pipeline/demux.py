@@ -171,6 +171,8 @@ class Source:
                 "a span within the file",
                 f"{self.start:g}-{self.end:g} s of a stream that ends at {last or math.inf:g} s",
             )
+        if last is not None and self.stream.duration is None:
+            last -= max(self._origin, 0.0)  # some write the length into the header, some the last timestamp
         self.check_reached(last if last is not None else self.start)
 
     def check_reached(self, moment: float) -> None:
