@@ -15,6 +15,10 @@ class FinetuneSettings(Settings):
 
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="the best on validation is kept")
     learning_rate: float = Field(default=2e-5, gt=0)
+    layer_decay: float = Field(
+        default=1.0, gt=0, le=1, description="each layer's rate is this share of that of the layer above it"
+    )
+    classes_rate: float = Field(default=1.0, gt=0, description="the classes' rate, as a multiple of the learning rate")
     weight_decay: float = Field(default=0.01, ge=0)
     batch_size: int = Field(default=32, ge=1, description="utterances")
     epochs: int = Field(default=5, ge=1)

@@ -243,7 +243,8 @@ def _one_seed(
             disable_tqdm=True,
             log_level="error",
         )
-        trainer = Trainer(
+        trainer = _Trainer(
+            settings,
             network,
             arguments,
             data_collator=_Collator(tokenizer.pad_token_id or 0),
@@ -278,15 +279,57 @@ def _freeze(encoder: Any, count: int) -> None:
     """Leave all below the encoder's layer ``count`` (0 is the lowest) as it is; 0 leaves nothing."""
     if not count:
         return
-    depth = encoder.config.num_hidden_layers
-    layers = next((m for m in encoder.modules() if isinstance(m, nn.ModuleList) and len(m) == depth), None)
-    if layers is None or count > depth:
+    layers = _layers(encoder)
+    if count > len(layers):
         raise ExtractionError(
-            f"finetune.frozen_layers {count}: expected an encoder of as many layers, found "
-            f"{'none that can be told apart' if layers is None else depth}; set it lower"
+            f"finetune.frozen_layers {count}: expected an encoder of as many layers, found {len(layers)}; set it lower"
         )
     encoder.requires_grad_(False)
-    layers[count:].requires_grad_(True)
+    for layer in layers[count:]:
+        layer.requires_grad_(True)
+
+
+def _layers(encoder: Any) -> list[nn.Module]:
+    """The encoder's layers, the lowest first."""
+    depth = encoder.config.num_hidden_layers
+    found = next((m for m in encoder.modules() if isinstance(m, nn.ModuleList) and len(m) == depth), None)
+    if found is None:
+        raise ExtractionError(
+            f"finetune: expected an encoder whose {depth} layers can be told apart, found "
+            f"{type(encoder).__name__}; leave layer_decay at 1 and frozen_layers at 0"
+        )
+    return list(found)
+
+
+def rates(network: _Classifier, settings: FinetuneSettings) -> dict[nn.Parameter, float]:
+    """Each trained weight's learning rate: lower from layer to layer, below them as the next one would have it."""
+    rate, share = settings.learning_rate, settings.layer_decay
+    layers = _layers(network.encoder) if share < 1 else []
+    found = {weight: rate * share ** len(layers) for weight in network.encoder.parameters()}
+    for below, layer in enumerate(reversed(layers)):
+        found |= dict.fromkeys(layer.parameters(), rate * share**below)
+    found |= dict.fromkeys(network.classes.parameters(), rate * settings.classes_rate)
+    return {weight: own for weight, own in found.items() if weight.requires_grad}
+
+
+class _Trainer(Trainer):
+    """``transformers``' trainer with a learning rate by depth."""
+
+    def __init__(self, settings: FinetuneSettings, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._settings = settings
+
+    def create_optimizer(self, *_: Any, **__: Any) -> torch.optim.Optimizer:
+        """AdamW; biases and norms do not decay."""
+        if self.optimizer is None:  # type: ignore[has-type]
+            groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+            for weight, rate in rates(self.model, self._settings).items():
+                decay = self._settings.weight_decay if weight.ndim > 1 else 0.0
+                groups.setdefault((rate, decay), []).append(weight)
+            self.optimizer = torch.optim.AdamW(
+                [{"params": some, "lr": rate, "weight_decay": decay} for (rate, decay), some in groups.items()]
+            )
+        return self.optimizer
 
 
 def _rows(tokenizer: Any, split: LabelledTexts, longest: int) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from extractors.text_finetuning import (
     _weighted_f1,
     _weights,
     finetune,
+    rates,
     total,
 )
 from pipeline.errors import ExtractionError
@@ -99,7 +100,8 @@ def test_it_learns_and_the_extractor_takes_it(tmp_path: Path, text: TextSettings
 
 
 def test_a_kill_changes_nothing(tmp_path: Path, text: TextSettings, corpus: LabelledCorpus) -> None:
-    settings = SETTINGS.model_copy(update={"seeds": (0, 1), "class_weights": True})
+    by_depth = {"layer_decay": 0.9, "classes_rate": 5.0}
+    settings = SETTINGS.model_copy(update={"seeds": (0, 1), "class_weights": True} | by_depth)
     whole = finetune(text, settings, corpus, tmp_path / "whole")
     for step in (8, 12, 13):  # six steps an epoch, three epochs a seed
         with pytest.raises(Killed):
@@ -251,3 +253,20 @@ def test_equal_utterances_are_rows_of_their_own_and_a_dialogue_is_one(text: Text
     rows = _rows(tokenizer, twice, 256)
     assert [row["labels"] for row in rows] == [[*range(6)], [*range(6, 12)]]
     assert rows[0]["spans"] == rows[1]["spans"]
+
+
+def test_each_layer_learns_slower_than_the_one_above_it(text: TextSettings) -> None:
+    """Five layers, half the rate each; what lies below them as a sixth would have it; two are frozen."""
+    settings = SETTINGS.model_copy(update={"learning_rate": 0.64, "layer_decay": 0.5, "classes_rate": 10.0})
+    encoder = load(locate(text.model, None), torch.float32)[0]
+    network = _Classifier(encoder, 3, text, 0.0, None)
+    found = {name: rates(network, settings)[weight] for name, weight in network.named_parameters()}
+    assert {found["classes.weight"], found["classes.bias"]} == {6.4}
+    assert found["encoder.embeddings.word_embeddings.weight"] == pytest.approx(0.02)
+    for layer, rate in enumerate((0.04, 0.08, 0.16, 0.32, 0.64)):
+        own = {value for name, value in found.items() if name.startswith(f"encoder.encoder.layer.{layer}.")}
+        assert min(own) == max(own) == pytest.approx(rate)
+    encoder.requires_grad_(False)
+    encoder.encoder.layer[2:].requires_grad_(True)
+    assert min(rates(network, settings).values()) == pytest.approx(0.16)
+    assert len(set(rates(network, SETTINGS).values())) == 1
