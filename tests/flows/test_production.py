@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree
 
 import pytest
@@ -16,7 +17,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
-from prefect.states import Cancelled, Running
+from prefect.states import Cancelled, Running, Scheduled
 from small_project import Place
 
 from flows import artifacts, deploy, hooks, learning, logs
@@ -225,3 +226,23 @@ def test_a_retrain_on_workers_leaves_the_work_to_the_one_that_is_at_it(place: Pl
         holder.communicate("")
     assert (state.type.value, state.name) == ("COMPLETED", "Skipped")
     assert isinstance(module.retrain(project), str), "nothing is to do, and nobody is in the way"
+
+
+def test_status_shows_what_is_to_come_and_no_finished_parts(place: Place):
+    from flows.retrain import retrain
+
+    project = load(place.config)
+    parameters = {"project": project.model_dump(mode="json")}
+    with get_client(sync_client=True) as client:
+        for hours in (48, 24):
+            state = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=hours))
+            client.create_flow_run(retrain, parameters=parameters, name=f"in {hours} hours", state=state)
+    retrain(project)
+    place.capsys.readouterr()
+    assert place.run("status", "--json") == 0
+    shown = json.loads(place.capsys.readouterr().out)["flow_runs"]
+    assert [(run["run"], run["state"]) for run in shown] == [
+        ("in 24 hours", "Scheduled"),
+        (f"retrain {project.name}", "Completed"),
+    ]
+    assert all(run["start"] for run in shown)
