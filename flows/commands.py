@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable
 from importlib import metadata
@@ -25,6 +26,8 @@ from pipeline.errors import CorpusError, ExtractionError, SettingsError, Trainin
 from pipeline.plan import CellPlan
 
 log = logging.getLogger("bigfusion")
+
+_HELD_SECONDS = 1.0
 
 
 def version() -> str:
@@ -208,8 +211,13 @@ def import_features(options: Options) -> Answer:
         planned = cells.plan(mine, manifest)
         publish_reach(mine, planned)
         for modality in planned.modalities:
-            for part in cells.chunks(planned.pending(modality), mine.extract.chunk_size):
-                cells.extract_chunk(mine, manifest, part, run="import")
+            todo = planned.pending(modality)
+            while todo:
+                held: set[str] = set()  # by another import into the same store
+                for part in cells.chunks(todo, mine.extract.chunk_size):
+                    held.update(cells.extract_chunk(mine, manifest, part, run="import").left)
+                todo = [cell for cell in todo if cell.fingerprint in held]
+                time.sleep(_HELD_SECONDS if todo else 0)
     data = manifest.summary(Workspace(mine).manifest) | {"config": str(config), "store": _store_info(mine)}
     return Answer(show.ingested(data, True) + f"\nnext: cd {folder} && bigfusion run", data)
 

@@ -31,6 +31,7 @@ _READS = 4
 _CONNECT_SECONDS, _REQUEST_SECONDS = 5, 60
 _QUERY = {"endpoint_override", "region", "scheme"}
 _AWS_ERROR = re.compile(r"AWS Error (\w+)(?: \(HTTP status (\d+)\))? during (\w+)(?: operation)?:? ?(.*)", re.DOTALL)
+_GONE = re.compile(r"AWS Error (RESOURCE_NOT_FOUND|NO_SUCH_KEY)\b")
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,8 @@ class Bucket:
         except FileNotFoundError:
             raise FileNotFoundError(errno.ENOENT, "no such object", self.shown(key)) from None
         except (OSError, pa.ArrowException) as error:
+            if _GONE.search(str(error)):  # removed between the client's two requests, for its size and for its bytes
+                raise FileNotFoundError(errno.ENOENT, "no such object", self.shown(key)) from None
             raise OSError(errno.EIO, brief(str(error)), self.shown(key)) from error
 
 

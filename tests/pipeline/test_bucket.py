@@ -141,6 +141,36 @@ def test_copies_on_this_machine_are_bounded_and_checked(tmp_path, caplog):
     assert not (tmp_path / "none").exists()
 
 
+def test_an_object_that_changes_or_goes_while_it_is_read_is_whole_or_not_there(url):
+    """The client asks for its size first, then for so many bytes."""
+    objects, over = ShardFolder(url).objects, threading.Event()
+    versions = [b"short", b"a longer one" * 3000]
+
+    def change() -> None:
+        while not over.is_set():
+            for version in versions:
+                objects.write("claims/x", version)
+            objects.remove(["claims/x"])
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    found = {"gone": 0, "read": 0}
+    try:
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            try:
+                payload = objects.read("claims/x")
+            except FileNotFoundError:
+                found["gone"] += 1
+                continue
+            assert any(version.startswith(payload) for version in versions)  # what matters has a digest of its own
+            found["read"] += 1
+    finally:
+        over.set()
+        changing.join()
+    assert min(found.values()) > 3
+
+
 def test_what_was_fetched_once_is_not_fetched_again(s3, tmp_path):
     proxy = Proxy(s3)
     url = s3.new(f"b{uuid.uuid4().hex[:12]}")
