@@ -37,6 +37,7 @@ DTS = (b"\x7f\xfe\x80\x01", b"\xfe\x7f\x01\x80", b"\x1f\xff\xe8\x00", b"\xff\x1f
 PREROLL = 1.0
 """Seconds that are decoded before a span: AAC and MP3 have to settle, and frames may be stored before their turn."""
 
+BACKWARDS = 0.5  # seconds; decoding times never decrease, but in damaged files they may stumble
 BROKEN = 0.1  # share of packets that may fail to decode: one lost packet in a clip is no reason to lose the clip
 TRUNCATED = 0.1  # share of a stream that may be missing at its end, for the same reason
 MAX_PIXELS = 1 << 26  # of one frame; more is a damaged header
@@ -219,16 +220,29 @@ class Source:
             self._container.seek(int(target / self.stream.time_base), stream=self.stream)
 
     def packets(self) -> Iterator[Any]:
-        """Packets in decoding order up to the span's end. The decoder is to be drained afterwards."""
+        """Packets in decoding order up to the span's end. The decoder is to be drained afterwards.
+
+        Raises:
+            MediaError: corrupt_media where the stream's clock begins again: its times would mean several moments each,
+                and no limit would be noticed.
+        """
         demuxed = self._container.demux(self.stream)
+        latest = -math.inf
         while True:
             try:
                 packet = next(demuxed, None)
             except av.InvalidDataError:  # the container breaks off; what came before may suffice
                 self._broken += 1
                 return
-            if packet is None or (packet.dts is not None and self.seconds(packet.dts) > self.end):
+            if packet is None:
                 return
+            if packet.dts is not None:
+                moment = self.seconds(packet.dts)
+                if moment < latest - BACKWARDS:
+                    raise self.corrupt("a clock that runs on", f"a step back from {latest:.2f} to {moment:.2f} s")
+                latest = max(latest, moment)
+                if moment > self.end:
+                    return
             if packet.size:
                 self._packets += 1
                 yield packet
