@@ -29,7 +29,7 @@ RATES = {
 }
 INDEX_BYTES, MANIFEST_BYTES = 252, 71  # a cell of three million, an utterance of a million (files)
 MANIFEST_MEMORY = 774  # bytes an utterance: Arrow table and pandas frame
-RUN_CORE_S = 4.5  # of a core, for a partition's run that finds nothing to do: bench_workers.py
+RUN_CORE_S = 4.2  # of a core, for a partition's run that finds nothing to do: bench_workers.py
 
 
 def rows(clips: int, rates: dict[str, Rate], run: float) -> list[tuple[str, str]]:
