@@ -38,15 +38,15 @@ def augmented(tiles: Tensor, side: int, random: Generator) -> Tensor:
     middle = pixels.mean((2, 3), keepdim=True)
     pixels = (pixels - middle) * (1 + contrast * CONTRAST).view(-1, 1, 1, 1) + middle
     pixels = (pixels + (brightness * BRIGHTNESS).view(-1, 1, 1, 1)).clamp(0, 1)
-    return torch.where(_cover(count, side, random).to(device), 0.5, pixels)
+    return torch.where(_cover(count, side, random, device), 0.5, pixels)
 
 
-def _cover(count: int, side: int, random: Generator) -> Tensor:
+def _cover(count: int, side: int, random: Generator, device: torch.device) -> Tensor:
     """Rectangles over some of the faces. Shape: (B, 1, side, side) bool."""
-    chance, wide, tall, left, top = (_uniform((5, count), random) + 1) / 2
+    chance, wide, tall, left, top = (_uniform((5, count), random).to(device) + 1) / 2
     wide, tall = (COVER[0] + (COVER[1] - COVER[0]) * part for part in (wide, tall))
     left, top = left * (1 - wide), top * (1 - tall)
-    place = (torch.arange(side) + 0.5) / side  # (S,)
+    place = (torch.arange(side, device=device) + 0.5) / side  # (S,)
     across = (place >= left[:, None]) & (place < (left + wide)[:, None])  # (B, S)
     along = (place >= top[:, None]) & (place < (top + tall)[:, None])
     covered: Tensor = across[:, None, :] & along[:, :, None] & (chance < COVERED)[:, None, None]

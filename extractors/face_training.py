@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from extractors.compute import check, device_named, side_by_side, torch_threads
@@ -35,22 +35,24 @@ from pipeline.errors import ExtractionError
 from pipeline.settings import Settings
 
 STATE = "state.safetensors"
+SETTLING = 4096
+"""Training faces from which the averaged network's statistics are taken."""
 
 
 class FaceTrainingSettings(Settings):
     """How the DenseNet is trained. The defaults are those of the weights that come with the project."""
 
     stages: tuple[tuple[int, int], ...] = Field(
-        default=((32, 12), (48, 10), (64, 3)), description="side of the faces in pixels, epochs; one after the other"
+        default=((48, 12), (64, 23)), description="side of the faces in pixels, epochs; one after the other"
     )
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=0.1, gt=0, description="the highest; the cosine ends at 0")
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the steps with a rising rate")
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=2e-4, ge=0)
-    average: float = Field(default=0.998, ge=0, lt=1, description="decay a step of the weights' moving average")
+    weight_decay: float = Field(default=5e-4, ge=0)
+    average: float = Field(default=0.999, ge=0, lt=1, description="decay a step of the weights' moving average")
     precision: Literal["bfloat16", "float32"] = "bfloat16"
-    seed: int = 0
+    seed: int = 1
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1")
     threads: int | None = Field(default=None, ge=1, description="CPU threads; none: torch's own choice")
 
@@ -89,12 +91,13 @@ class FaceTraining:
     def __init__(self, faces: dict[str, Faces], folder: Path, settings: FaceTrainingSettings) -> None:
         train = faces["train"]
         self._train = train.only(train.plurality != UNDECIDED)
-        self._targets = torch.from_numpy(self._train.distribution)  # (N, 8)
         self._valid = faces["valid"].only(faces["valid"].majority != UNDECIDED)
         self._settings, self._folder = settings, folder
         self._device = device_named(settings.device)
+        self._tiles = torch.from_numpy(self._train.tiles).to(self._device)  # (N, 48, 48): 65 MB, copied once
+        self._targets = torch.from_numpy(self._train.distribution).to(self._device)  # (N, 8)
         self._network = self._new_network()
-        self._average = copy.deepcopy(self._network)
+        self._average = _cumulative(copy.deepcopy(self._network))
         self._optimiser = torch.optim.SGD(
             self._network.parameters(),
             lr=settings.learning_rate,
@@ -102,7 +105,8 @@ class FaceTraining:
             weight_decay=settings.weight_decay,
             nesterov=settings.momentum > 0,
         )
-        self._step, self._losses, self.history = 0, [0.0, 0.0], list[Epoch]()
+        self._step, self.history = 0, list[Epoch]()
+        self._loss = torch.zeros((), dtype=torch.float64, device=self._device)  # summed over the epoch's steps
         self._resume()
 
     @property
@@ -133,8 +137,7 @@ class FaceTraining:
     def _run(self, progress: Callable[[int], None], finished: Callable[[Epoch], None], save_seconds: float) -> None:
         saved = started = time.monotonic()
         while self._step < self.steps:
-            loss = self._advance()
-            self._losses = [self._losses[0] + loss, self._losses[1] + 1]
+            self._loss += self._advance()
             self._step += 1
             progress(1)
             if self._step % self._epoch_steps == 0:
@@ -153,32 +156,30 @@ class FaceTraining:
         placed: FaceNet = network.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return placed.train()
 
-    def _advance(self) -> float:
-        """One step of the optimiser. Returns the batch's loss."""
+    def _advance(self) -> Tensor:
+        """One step of the optimiser. Returns the batch's loss, which nobody waits for: a GPU runs behind the steps."""
         settings = self._settings
         epoch, position = divmod(self._step, self._epoch_steps)
         order = np.random.default_rng([settings.seed, epoch]).permutation(len(self._train))
         chosen = order[position * settings.batch_size : (position + 1) * settings.batch_size]
-        tiles = torch.from_numpy(self._train.tiles[chosen]).to(self._device)  # (B, 48, 48)
-        target = self._targets[torch.from_numpy(chosen)].to(self._device)  # (B, 8)
+        picked = torch.from_numpy(chosen).to(self._device)
+        tiles, target = self._tiles[picked], self._targets[picked]  # (B, 48, 48), (B, 8)
         random = torch.Generator().manual_seed(settings.seed * 1_000_003 + self._step)
         pixels = augmented(tiles, settings.side(epoch), random)  # (B, 1, S, S)
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         for group in self._optimiser.param_groups:
             group["lr"] = self._rate()
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        with self._autocast():
             logits = self._network(pixels)  # (B, 8)
         loss = functional.cross_entropy(logits.float(), target)
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
         self._follow()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise ExtractionError(
-                f"train-faces: expected a finite loss, found {value} at step {self._step}; lower the learning rate"
-            )
-        return value
+        return loss.detach()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._settings.precision == "bfloat16")
 
     def _rate(self) -> float:
         """Linear rise, then a cosine down to 0."""
@@ -193,20 +194,43 @@ class FaceTraining:
     def _follow(self) -> None:
         """Move the average towards the network; its first steps weigh more, so that the start is forgotten."""
         weight = max(1 - self._settings.average, 1 / (self._step + 1))
-        for mean, value in zip(_floats(self._average), _floats(self._network), strict=True):
-            mean.lerp_(value, weight)
+        torch._foreach_lerp_(list(self._average.parameters()), list(self._network.parameters()), weight)
+
+    @torch.no_grad()
+    def _settle(self, side: int) -> None:
+        """Batch normalisation's statistics of the averaged weights, over the first ``SETTLING`` faces of an order.
+
+        Averaged weights are quieter than any that they were averaged from: statistics that are averaged with them do
+        not fit them (Izmailov et al., 2018).
+        """
+        order = np.random.default_rng(self._settings.seed).permutation(len(self._train))[:SETTLING]
+        random = torch.Generator().manual_seed(self._settings.seed)
+        for module in _normalisations(self._average):
+            module.reset_running_stats()
+        self._average.train()
+        for chosen in np.array_split(order, -(-len(order) // 256)):
+            tiles = self._tiles[torch.from_numpy(chosen).to(self._device)]
+            pixels = augmented(tiles, side, random)
+            with self._autocast():
+                self._average(pixels.contiguous(memory_format=torch.channels_last))
 
     def _finish_epoch(self, seconds: float, finished: Callable[[Epoch], None]) -> None:
         epoch = self._step // self._epoch_steps
         side = self._settings.side(epoch - 1)
+        self._settle(side)
         predicted = predict(self._average, self._valid, side)
         accuracy = float((predicted.argmax(1) == self._valid.majority).mean())
-        done = Epoch(epoch, side, self._losses[0] / self._losses[1], accuracy, round(seconds, 1))
+        done = Epoch(epoch, side, self._loss.item() / self._epoch_steps, accuracy, round(seconds, 1))
         self.history.append(done)
-        self._losses = [0.0, 0.0]
+        self._loss.zero_()
         finished(done)
 
     def _save(self) -> None:
+        loss = self._loss.item()
+        if not math.isfinite(loss):
+            raise ExtractionError(
+                f"train-faces: expected a finite loss, found {loss} before step {self._step}; lower the learning rate"
+            )
         tensors = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self._average.state_dict().items()}
         for name, parameter in self._network.named_parameters():
@@ -215,7 +239,7 @@ class FaceTraining:
             "settings": self._settings.numbers(),
             "faces": len(self._train),
             "step": self._step,
-            "losses": self._losses,
+            "loss": loss,
             "history": [asdict(epoch) for epoch in self.history],
         }
         whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -244,11 +268,12 @@ class FaceTraining:
         momentum = _below(tensors, "momentum.")
         for name, parameter in self._network.named_parameters():
             self._optimiser.state[parameter]["momentum_buffer"] = momentum[name]
-        self._step, self._losses = facts["step"], facts["losses"]
+        self._step = facts["step"]
+        self._loss.fill_(facts["loss"])
         self.history = [Epoch(**epoch) for epoch in facts["history"]]
 
 
-def predict(network: FaceNet, faces: Faces, side: int = 64, batch_size: int = 32) -> NDArray[np.float32]:
+def predict(network: FaceNet, faces: Faces, side: int = 64) -> NDArray[np.float32]:
     """The probability of each class. Shape: (N, 8) float32. The network is left in the mode that it was in.
 
     On a processor batches are computed side by side, one thread each (see :mod:`extractors.compute`).
@@ -262,16 +287,22 @@ def predict(network: FaceNet, faces: Faces, side: int = 64, batch_size: int = 32
             return functional.softmax(network(pixels), dim=1).float().cpu()
 
     network.eval()
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    threads, batch_size = (torch.get_num_threads(), 32) if device.type == "cpu" else (1, 1024)
     with torch_threads.held_at(1):
         found = side_by_side(one, torch.split(torch.from_numpy(faces.tiles), batch_size), threads)
     network.train(mode)
     return np.asarray(torch.cat(found).numpy(), np.float32)
 
 
-def _floats(network: FaceNet) -> Iterator[Tensor]:
-    """Parameters and running statistics, in the state's order."""
-    return (tensor for tensor in network.state_dict().values() if tensor.is_floating_point())
+def _normalisations(network: FaceNet) -> Iterator[nn.BatchNorm2d]:
+    return (module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+
+
+def _cumulative(network: FaceNet) -> FaceNet:
+    """The network, whose statistics are those of all batches since they were reset."""
+    for module in _normalisations(network):
+        module.momentum = None
+    return network
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

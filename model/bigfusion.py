@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from model.batch import UNLABELLED, Batch
+from model.batch import UNLABELLED, Batch, Dialogue, collate
 from model.config import ContrastSettings, ModelSettings
 from model.contrast import contrastive_loss, supervised_contrast
 from model.fusion import Fusion
 from model.graph import Graph, Relations, build_graph, to_rows
 from model.importance import dual_importance, random_importance
 from model.information import Information, gaussian_information, histogram_information
+from model.neighbourhood import NeighbourhoodClassifier
 from model.normalise import Normalise
 from model.relative import less_speaker_mean, relative_to_speaker, speaker_groups
 from model.rgcn import RelationalEncoder
@@ -30,7 +31,9 @@ from pipeline.errors import TrainingError
 class Output:
     """What the network says of a batch.
 
-    Shapes: ``logits`` (B, N, C); ``contrast`` scalar, L_cl of Eq. 3, 0 where it was not asked for; ``rates`` the mean
+    Shapes: ``logits`` (B, N, C), what is predicted; ``parts``, of the same shape, the logits that have a cross-entropy
+    each: the network's and, where there is one, the neighbourhood classifier's, whose log-probabilities have
+    ``logits`` for their mean; ``contrast`` scalar, L_cl of Eq. 3, 0 where it was not asked for; ``rates`` the mean
     firing rate of each spiking layer (``layer1.query``, ...: scalars without gradient); ``fused``, ``context`` and
     ``graph`` (B, N, D): the utterances after fusion, Transformer and graph (``None`` without a graph); ``views``
     (B, N, C): the logits of each augmented view, where they are classified and the contrast was asked for. All but the
@@ -38,6 +41,7 @@ class Output:
     """
 
     logits: Tensor
+    parts: tuple[Tensor, ...]
     contrast: Tensor
     rates: dict[str, Tensor]
     fused: Tensor
@@ -46,11 +50,28 @@ class Output:
     views: tuple[Tensor, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Inputs:
+    """A batch's V real utterances. Shapes: ``features[m]`` (V, F), ``present[m]``, ``group`` (V,), the rest (B, N)."""
+
+    features: dict[str, Tensor]
+    present: dict[str, Tensor]
+    group: Tensor
+    mask: Tensor
+    speakers: Tensor
+
+    @property
+    def packed(self) -> tuple[Tensor, Tensor, Tensor]:
+        """All features side by side, zeros where absent (V, F), and the masks and speakers that they stand for."""
+        values = [torch.where(self.present[name].unsqueeze(1), rows, 0) for name, rows in self.features.items()]
+        return torch.cat(values, dim=1), self.mask, self.speakers
+
+
 class BigFusion(nn.Module):
     """The network. ``widths`` maps each stored modality to its features' width; ``settings.modalities`` chooses.
 
-    Before training, ``normalise.fit(dialogues)`` takes the features' means and deviations from the training dialogues;
-    they travel in the state dict.
+    Before training, ``fit(dialogues)`` takes the features' means and deviations from the training dialogues; they
+    travel in the state dict.
 
     Raises:
         TrainingError: a modality of the settings is not among the stored ones.
@@ -81,33 +102,55 @@ class BigFusion(nn.Module):
         self.classifier = nn.Sequential(
             nn.Dropout(settings.dropout), nn.Linear(2 * width if graph.enabled else width, classes)
         )
+        self.neighbourhood: NeighbourhoodClassifier | None = None
+        if graph.enabled and graph.neighbourhood.enabled:
+            self.neighbourhood = NeighbourhoodClassifier(sum(seen.values()), classes, graph.neighbourhood.bands)
+
+    def fit(self, dialogues: Sequence[Dialogue]) -> None:
+        """Fit what is no weight, the means and deviations, on the training dialogues."""
+        self.normalise.fit(dialogues)
+        if self.neighbourhood is not None:
+            self.neighbourhood.fit(self._read(collate([dialogue])).packed for dialogue in dialogues)
 
     def forward(self, batch: Batch, contrast: bool | None = None) -> Output:
         """Read a batch. ``contrast``: whether to compute L_cl where it is enabled; by default in training only."""
         mask = batch.mask
-        fused = self._fuse(batch)  # (V, D): the V real utterances, packed
+        inputs = self._read(batch)
+        fused = self._fuse(inputs)  # (V, D): the V real utterances, packed
         encoded = self.transformer(fused, mask)
         nodes, rates = encoded.output, encoded.rates  # (V, D)
         rows = partial(to_rows, mask=mask)  # (V, ...) -> (B, N, ...)
         if self.encoder is None:
-            return Output(rows(self.classifier(nodes)), nodes.new_zeros(()), rates, rows(fused), rows(nodes), None)
+            logits = rows(self.classifier(nodes))
+            return Output(logits, (logits,), nodes.new_zeros(()), rates, rows(fused), rows(nodes), None)
 
         graph = build_graph(mask, batch.speakers, self.settings.graph.window, self.relations)
         original = self.encoder(nodes, graph)  # (V, D)
-        logits = rows(self._classify(original, nodes))  # (B, N, C)
-        contrasted = logits.new_zeros(())
+        parts = [self._classify(original, nodes)]  # (V, C)
+        if self.neighbourhood is not None:
+            parts.append(self.neighbourhood(*inputs.packed))
+        contrasted = nodes.new_zeros(())
         views: tuple[Tensor, ...] = ()
         if self.settings.contrast.enabled and (self.training if contrast is None else contrast):
             contrasted, views = self._contrast(nodes, original, graph, batch)
-        return Output(logits, contrasted, rates, rows(fused), rows(nodes), rows(original), views)
+        return Output(
+            logits=rows(pooled(parts)),
+            parts=tuple(rows(part) for part in parts),
+            contrast=contrasted,
+            rates=rates,
+            fused=rows(fused),
+            context=rows(nodes),
+            graph=rows(original),
+            views=views,
+        )
 
     def _classify(self, graph: Tensor, nodes: Tensor) -> Tensor:
         """Shapes: (V, D), (V, D) -> (V, C)."""
         logits: Tensor = self.classifier(torch.cat([graph, nodes], dim=-1))
         return logits
 
-    def _fuse(self, batch: Batch) -> Tensor:
-        """The real utterances fused, packed dialogue after dialogue. Shape: (V, D)."""
+    def _read(self, batch: Batch) -> _Inputs:
+        """The real utterances' features, packed dialogue after dialogue: standardised, and relative where asked for."""
         mask = batch.mask
         present = {name: batch.present[name][mask] for name in self.normalise.modalities}  # (V,)
         features = self.normalise({name: batch.features[name][mask] for name in present})  # (V, F_m)
@@ -115,9 +158,14 @@ class BigFusion(nn.Module):
         for name in features.keys() & set(self.settings.relative):
             relative = relative_to_speaker(features[name], present[name], group)
             features[name] = torch.cat([features[name], relative], dim=-1)  # (V, 2 F_m)
-        fused: Tensor = self.fusion({name: self.dropout(rows) for name, rows in features.items()}, present)
+        return _Inputs(features, present, group, mask, batch.speakers)
+
+    def _fuse(self, inputs: _Inputs) -> Tensor:
+        """The real utterances fused. Shape: (V, D)."""
+        dropped = {name: self.dropout(rows) for name, rows in inputs.features.items()}
+        fused: Tensor = self.fusion(dropped, inputs.present)
         if self.relative is not None:
-            fused = fused + self.relative(less_speaker_mean(fused, group))
+            fused = fused + self.relative(less_speaker_mean(fused, inputs.group))
         return fused
 
     def importance(self, nodes: Tensor, graph: Graph) -> Tensor:
@@ -186,6 +234,16 @@ def _chosen(widths: Mapping[str, int], settings: ModelSettings) -> dict[str, int
     return {str(name): widths[name] for name in settings.modalities}
 
 
+def pooled(parts: Sequence[Tensor]) -> Tensor:
+    """Logits of the normalised geometric mean of the parts' distributions (the logarithmic opinion pool).
+
+    Shapes: (V, C) each -> (V, C); a single part as it is.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    return torch.stack([part.log_softmax(-1) for part in parts]).mean(0)
+
+
 def classification_loss(logits: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
     """Eq. 11: mean cross-entropy over the labelled real utterances; 0, with a gradient of 0, where there is none.
 
@@ -199,8 +257,14 @@ def classification_loss(logits: Tensor, batch: Batch, smoothing: float = 0.0) ->
 
 
 def loss(output: Output, batch: Batch, contrast: ContrastSettings, smoothing: float = 0.0) -> Tensor:
-    """Eq. 12: L_ce + lambda L_cl, lambda being ``contrast.weight``; and the views' own L_ce, if asked for."""
-    total = classification_loss(output.logits, batch, smoothing) + contrast.weight * output.contrast
+    """Eq. 12: L_ce + lambda L_cl, lambda being ``contrast.weight``; and the views' own L_ce, if asked for.
+
+    The neighbourhood classifier has an L_ce of its own, of the labels as they are: its penalty is its smoothing.
+    """
+    network, *beside = output.parts
+    total = classification_loss(network, batch, smoothing) + contrast.weight * output.contrast
+    for logits in beside:
+        total = total + classification_loss(logits, batch)
     for logits in output.views:
         total = total + contrast.classify / len(output.views) * classification_loss(logits, batch, smoothing)
     return total

@@ -11,6 +11,8 @@ from pipeline.settings import Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
 """A part of a whole: the paper's "40 %" is 0.4."""
+Distance = Annotated[int, Field(ge=1)]
+"""Between two utterances of a dialogue, in utterances."""
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What every generator takes: NumPy's are seeded with 32 bits."""
 
@@ -33,6 +35,25 @@ class AttentionSettings(Settings):
     window: int = Field(default=5, ge=1, description="w_a, utterances in a sliding window")
 
 
+class NeighbourhoodSettings(Settings):
+    """A linear classifier on means of the inputs over the graph's relations, beside the network; not in the paper.
+
+    The two are trained side by side and share no weight; what is predicted is their distributions' geometric mean.
+    """
+
+    enabled: bool = False
+    bands: tuple[tuple[Distance, Distance], ...] = Field(
+        default=((1, 2), (3, 6), (7, 20)), description="nearest and farthest utterance of each mean"
+    )
+    penalty: float = Field(default=0.6, ge=0, description="of |W|^2, beside the mean cross-entropy")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> NeighbourhoodSettings:
+        if any(near > far for near, far in self.bands):
+            raise ValueError("each of bands must name a nearest and a farthest distance, in this order")
+        return self
+
+
 class GraphSettings(Settings):
     """The relational graph over utterances and speakers."""
 
@@ -43,6 +64,7 @@ class GraphSettings(Settings):
     )
     speakers: int = Field(default=9, ge=1, description="P of the pairs; speakers beyond it count as the P-th")
     layers: int = Field(default=1, ge=1)
+    neighbourhood: NeighbourhoodSettings = NeighbourhoodSettings()
 
 
 class ImportanceSettings(Settings):

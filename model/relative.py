@@ -36,9 +36,14 @@ def relative_to_speaker(values: Tensor, present: Tensor, group: Tensor) -> Tenso
     return centred / deviation[group]
 
 
+def group_mean(values: Tensor, group: Tensor, groups: int | None = None) -> Tensor:
+    """The mean of each group's rows; zeros for an empty one. Shapes: (V, F), (V,) int -> (groups, F)."""
+    if groups is None:
+        groups = int(group.max()) + 1 if len(group) else 0
+    count = torch.bincount(group, minlength=groups).clamp(min=1).unsqueeze(1)
+    return values.new_zeros(groups, values.shape[1]).index_add(0, group, values) / count
+
+
 def less_speaker_mean(values: Tensor, group: Tensor) -> Tensor:
     """Each row less its group's mean. Shapes: (V, D), (V,) int -> (V, D)."""
-    groups = int(group.max()) + 1 if len(group) else 0
-    count = torch.bincount(group, minlength=groups).clamp(min=1).unsqueeze(1)
-    total = values.new_zeros(groups, values.shape[1]).index_add(0, group, values)
-    return values - (total / count)[group]
+    return values - group_mean(values, group)[group]

@@ -159,7 +159,7 @@ class _Trainer:
     ) -> None:
         self.data, self.batch_size, self.device, self.rank = data, train_settings.batch_size, device, rank
         network = BigFusion(data.widths, len(data.labels), model_settings)
-        network.normalise.fit(data.train)
+        network.fit(data.train)
         self.optimisation = Optimisation(network.to(device), data.train, train_settings, seed, rank)
         self.facts = CheckpointFacts(
             format=checkpoint.FORMAT,

@@ -73,12 +73,13 @@ class BiGRU(BigFusion):
 
     def forward(self, batch: Batch, contrast: bool | None = None) -> Output:
         """Read a batch."""
-        fused = to_rows(self._fuse(batch), batch.mask)  # (B, N, D)
+        fused = to_rows(self._fuse(self._read(batch)), batch.mask)  # (B, N, D)
         packed = pack_padded_sequence(
             self.between(fused), batch.mask.sum(1).cpu(), batch_first=True, enforce_sorted=False
         )
         context, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=batch.mask.shape[1])
-        return Output(self.classifier(context), fused.new_zeros(()), {}, fused, context, None)
+        logits = self.classifier(context)
+        return Output(logits, (logits,), fused.new_zeros(()), {}, fused, context, None)
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def one(some: list[Dialogue], classes: int, variant: str, fold: int, seed: int, 
         kind = BiGRU if variant.startswith("bigru") else BigFusion
         widths = {name: array.shape[1] for name, array in some[0].features.items()}
         network = kind(widths, classes, model_settings)
-        network.normalise.fit(train)
+        network.fit(train)
         optimisation = Optimisation(network, train, train_settings, seed)
         for epoch in range(1, train_settings.epochs + 1):
             steps = optimisation.epoch(epoch)

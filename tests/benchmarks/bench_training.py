@@ -143,7 +143,7 @@ def network_of(settings: ModelSettings, dialogues: Sequence[Dialogue]) -> BigFus
     """A seeded network, fitted and ready to train."""
     torch.manual_seed(0)
     network = BigFusion(WIDTHS, CLASSES, settings)
-    network.normalise.fit(dialogues)
+    network.fit(dialogues)
     return network.train()
 
 

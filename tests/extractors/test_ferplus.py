@@ -139,6 +139,18 @@ def test_training_resumes_to_the_same_weights(folder: Path, tmp_path: Path) -> N
     assert [(e.epoch, e.side, e.loss) for e in last.history] == [(e.epoch, e.side, e.loss) for e in whole.history]
 
 
+def test_the_averaged_network_has_statistics_of_its_own(folder: Path, tmp_path: Path) -> None:
+    """Those averaged along with the weights once made a good network name one class for every face."""
+    faces = ferplus.read(folder)
+    network = FaceTraining(faces, tmp_path, SMALL.model_copy(update={"average": 0.9, "learning_rate": 0.5})).run()
+    tiles = faces["train"].tiles
+    many = torch.cat([augmented(torch.from_numpy(tiles), 24, torch.Generator().manual_seed(n)) for n in range(10)])
+    with torch.no_grad():
+        maps = network.features.conv0((many - network.mean) / network.std)  # (10 N, 24, 12, 12)
+    norm = network.features.norm0
+    torch.testing.assert_close(norm.running_var, maps.var((0, 2, 3)), rtol=0.15, atol=0)
+
+
 def test_a_state_of_another_training_is_refused(folder: Path, tmp_path: Path) -> None:
     faces = ferplus.read(folder)
     FaceTraining(faces, tmp_path, SMALL.model_copy(update={"stages": ((16, 1),)})).run()

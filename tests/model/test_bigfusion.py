@@ -13,6 +13,7 @@ from pipeline.errors import TrainingError
 
 TAUGHT = {"contrast": {"positives": "label", "negatives": "batch", "classify": 0.5, "temperature": 0.2}}
 SPEAKERS = {"relative": ["text", "audio"], "relative_fusion": True}
+BESIDE = {"graph": {"window": 3, "neighbourhood": {"enabled": True, "bands": [[1, 1], [2, 4]]}}}
 WIDTHS = {"text": 7, "audio": 6, "visual": 5}
 CLASSES = 3
 
@@ -25,9 +26,12 @@ def settings(**changes):
 def network(*, seed=0, **changes):
     torch.manual_seed(seed)
     model = BigFusion(WIDTHS, CLASSES, settings(**changes)).double()
-    model.normalise.fit(dialogues())
+    model.fit(dialogues())
+    torch.manual_seed(seed)
     for vector in model.fusion.absent.values():
         torch.nn.init.normal_(vector)
+    if model.neighbourhood is not None:  # it starts at zero
+        torch.nn.init.normal_(model.neighbourhood.linear.weight, std=0.1)
     return model
 
 
@@ -63,7 +67,7 @@ def test_the_logits_are_those_of_graph_and_context_side_by_side():
     torch.testing.assert_close(output.logits[inputs.mask], expected[inputs.mask])
 
 
-@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT], ids=["default", "tuned"])
+@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT | BESIDE], ids=["default", "tuned"])
 def test_padding_changes_neither_logits_nor_contrast_nor_gradients(changes):
     model, real = network(**changes), batch().mask
     gradients = []
@@ -78,7 +82,7 @@ def test_padding_changes_neither_logits_nor_contrast_nor_gradients(changes):
         torch.testing.assert_close(gradients[1][name], value, atol=1e-10, rtol=1e-9, msg=name)
 
 
-@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT], ids=["default", "tuned"])
+@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT | BESIDE], ids=["default", "tuned"])
 def test_a_dialogues_logits_do_not_depend_on_its_batch(changes):
     model, together = network(**changes).eval(), batch()
     output = model(together)
@@ -87,7 +91,7 @@ def test_a_dialogues_logits_do_not_depend_on_its_batch(changes):
         torch.testing.assert_close(output.logits[row, : len(one)], alone.logits[0], atol=1e-10, rtol=1e-9)
 
 
-@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT], ids=["default", "tuned"])
+@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT | BESIDE], ids=["default", "tuned"])
 def test_the_order_of_dialogues_makes_no_difference(changes):
     model, some = network(**changes), dialogues()
     total, output = seeded(model, double(collate(some)))
@@ -96,7 +100,7 @@ def test_the_order_of_dialogues_makes_no_difference(changes):
     torch.testing.assert_close(turned_total, total, atol=1e-10, rtol=1e-9)
 
 
-@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT], ids=["default", "tuned"])
+@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT | BESIDE], ids=["default", "tuned"])
 def test_absent_rows_may_hold_anything(changes):
     model, inputs = network(**changes), batch()
     spoilt = {
@@ -129,7 +133,7 @@ def test_present_values_that_are_not_numbers_count_as_the_mean():
         {"attention": {"alpha": 0.0}},
         {"attention": {"alpha": 1.0}},
         {"audio_width": 4},
-        SPEAKERS | TAUGHT,
+        SPEAKERS | TAUGHT | BESIDE,
         {"contrast": {"pair": "original", "negatives": "batch"}},
     ],
 )
@@ -143,7 +147,7 @@ def test_gradients_reach_every_parameter(changes):
 
 def test_the_gradient_is_the_slope_of_the_loss():
     """Without spikes, whose gradient is a surrogate, along a random direction through all parameters."""
-    model, inputs = network(spiking={"enabled": False}, **SPEAKERS, **TAUGHT), batch()
+    model, inputs = network(spiking={"enabled": False}, **SPEAKERS, **TAUGHT, **BESIDE), batch()
     seeded(model, inputs)[0].backward()
     torch.manual_seed(8)
     parameters = [*model.parameters()]
@@ -207,6 +211,9 @@ def test_one_seed_governs_a_training_step():
         ({"graph": {"enabled": False}}, "encoder"),
         ({"graph": {"relations": "pairs", "speakers": 3}}, None),
         ({"graph": {"window": 0}}, None),
+        (BESIDE, None),
+        ({"graph": {"enabled": False, "neighbourhood": {"enabled": True}}}, "encoder"),
+        ({"graph": {"neighbourhood": {"enabled": True, "bands": []}}}, None),
         ({"contrast": {"enabled": False}}, None),
         ({"importance": {"gamma": 0.0}}, None),
         ({"importance": {"gamma": 1.0}}, None),
@@ -321,6 +328,24 @@ def test_the_loss_is_eq_12():
     torch.testing.assert_close(total, torch.stack(terms).mean() + 0.5 * output.contrast, check_dtype=False)
 
 
+def test_the_neighbourhood_classifier_learns_beside_the_network():
+    """Its cross-entropy is its own, and neither's gradient sees the other; predicted is their geometric mean."""
+    inputs = batch()
+    (alone_total, alone), model = seeded(network(), inputs), network(**BESIDE)
+    total, output = seeded(model, inputs)
+    own, beside = output.parts
+    assert torch.equal(own, alone.logits)
+    torch.testing.assert_close(total, alone_total + classification_loss(beside, inputs))
+    mean = (own.softmax(-1).log() + beside.softmax(-1).log()) / 2
+    torch.testing.assert_close(output.logits[inputs.mask], mean[inputs.mask])
+    (gradient,) = torch.autograd.grad(total, model.classifier[1].weight, retain_graph=True)
+    torch.testing.assert_close(
+        gradient, torch.autograd.grad(classification_loss(own, inputs), model.classifier[1].weight)[0]
+    )
+    smoothed = loss(output, inputs, model.settings.contrast, 0.3) - loss(alone, inputs, model.settings.contrast, 0.3)
+    torch.testing.assert_close(smoothed, classification_loss(beside, inputs))
+
+
 def test_smoothed_labels_are_spread_over_all_classes():
     model, inputs = network().eval(), batch()
     output, labelled = model(inputs), inputs.mask & (inputs.labels != UNLABELLED)
@@ -370,7 +395,7 @@ def test_a_row_of_padding_alone_disturbs_nobody():
     assert output.logits.isfinite().all()
 
 
-@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT], ids=["default", "tuned"])
+@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT | BESIDE], ids=["default", "tuned"])
 def test_a_batch_of_padding_alone_is_finite(changes):
     model, inputs = network(**changes), batch()
     inputs = replace(inputs, mask=torch.zeros_like(inputs.mask))

@@ -34,7 +34,7 @@ def epoch(rank: Rank, size: int, folder: Path) -> None:
         seed_everything(0)
         data = small_data()
         network = BigFusion(WIDTHS, len(LABELS), without_chance())
-        network.normalise.fit(data.train)
+        network.fit(data.train)
         settings = small_training(batch_size=size)
         optimisation = Optimisation(network, data.train, settings, 0, rank)
         steps = optimisation.epoch(1)

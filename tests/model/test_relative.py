@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from model.relative import less_speaker_mean, relative_to_speaker, speaker_groups
+from model.relative import group_mean, less_speaker_mean, relative_to_speaker, speaker_groups
 
 
 def test_hand_computed():
@@ -54,3 +54,11 @@ def test_gradient():
     values = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
     present, group = torch.tensor([True, True, False, True, True, True]), torch.tensor([0, 1, 0, 0, 1, 1])
     assert torch.autograd.gradcheck(lambda rows: relative_to_speaker(rows, present, group), values)
+
+
+def test_group_means_by_hand():
+    values = torch.tensor([[1.0, 0.0], [3.0, 2.0], [5.0, 4.0]])
+    expected = torch.tensor([[3.0, 2.0], [0.0, 0.0], [3.0, 2.0], [0.0, 0.0]])
+    assert torch.equal(group_mean(values, torch.tensor([0, 2, 0]), 4), expected)
+    assert torch.equal(group_mean(values, torch.tensor([0, 2, 0])), expected[:3])
+    assert group_mean(values[:0], torch.empty(0, dtype=torch.long)).shape == (0, 2)

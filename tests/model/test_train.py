@@ -139,7 +139,7 @@ def test_the_average_follows_the_weights_fast_at_first() -> None:
     data, settings = small_data(), small_training(average=0.15, batch_size=6, learning_rate=0.1)
     torch.manual_seed(0)
     network = BigFusion(data.widths, len(data.labels), small_model())
-    network.normalise.fit(data.train)
+    network.fit(data.train)
     optimisation = Optimisation(network, data.train[:6], settings, seed=0)  # one step an epoch
     expected = [weight.detach().clone() for weight in network.parameters()]
     for epoch, decay in enumerate([1 / 10, 0.15, 0.15], start=1):  # (1 + t) / (10 + t), at most the setting
