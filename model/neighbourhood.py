@@ -39,7 +39,7 @@ def neighbourhood(values: Tensor, mask: Tensor, speakers: Tensor, bands: Sequenc
         chosen = (near <= distance) & (distance <= far)
         slot = target[chosen] * relations.count + graph.relation[chosen]
         means = group_mean(values[source[chosen]], slot, len(values) * relations.count)  # (4 V, F)
-        parts.append(means.view(len(values), -1))  # (V, 4 F)
+        parts.append(means.view(len(values), relations.count * values.shape[1]))  # (V, 4 F)
     group = speaker_groups(graph.dialogue, graph.speaker)
     parts += [group_mean(values, each)[each] for each in (group, graph.dialogue)]
     return torch.cat(parts, dim=1)
