@@ -302,11 +302,11 @@ def test_errors_and_kills_during_upkeep(command, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", UPKEEP)
-def test_errors_and_kills_at_every_operation_of_upkeep(command, tmp_path):
-    for turn, stop in enumerate([errno.EIO, errno.EROFS, None]):
+@pytest.mark.parametrize("command", ["copies", "repair"])
+def test_errors_and_kills_at_every_second_operation_of_upkeep(command, tmp_path):
+    for turn, stop in enumerate([errno.EIO, None]):
         (tmp_path / str(turn)).mkdir()
-        upkeep_under_faults(command, tmp_path / str(turn), 1, stop)
+        upkeep_under_faults(command, tmp_path / str(turn), 2, stop)
 
 
 def test_a_store_that_cannot_be_written_can_be_read_and_checked(tmp_path, whole):
