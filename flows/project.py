@@ -30,6 +30,7 @@ DEFAULT_CONFIG = Path("bigfusion.toml")
 PRESETS = ("meld", "iemocap", "demo")
 LEARNING = ("tuned", "paper")
 """Presets of the network and its training alone: they go with any corpus."""
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:/|s3:", re.IGNORECASE)
 _FOLDERS = {
     "corpus": ("root", "path", "media_root"),
     "workspace": ("path", "store", "cache"),
@@ -55,6 +56,8 @@ class WorkspaceSettings(Settings):
     def _place(cls, value: object) -> object:
         if isinstance(value, str) and value.startswith(bucket.SCHEME):
             bucket.address(value)
+        elif isinstance(value, str | Path) and _ADDRESS.match(str(value)):
+            raise ValueError("expected a folder or s3://bucket/prefix")
         return str(value) if isinstance(value, Path) else value
 
 
@@ -268,17 +271,13 @@ def _resolved(table: dict[str, Any], base: Path) -> dict[str, Any]:
             part = found.get(section)
             if not isinstance(part, dict) or not isinstance(part.get(key), str | Path):
                 continue
-            if part[key] and not _in_bucket(part[key]):
+            if part[key] and not _ADDRESS.match(str(part[key])):
                 part[key] = str(base / _expanded(part[key]))
     text = found.get("text")
     if isinstance(text, dict) and isinstance(text.get("model"), str):
         folder = base / _expanded(text["model"])
         text["model"] = str(folder) if folder.is_dir() else text["model"]
     return found
-
-
-def _in_bucket(place: str | Path) -> bool:
-    return isinstance(place, str) and place.startswith(bucket.SCHEME)
 
 
 def _expanded(path: str | Path) -> Path:

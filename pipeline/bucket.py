@@ -56,6 +56,8 @@ def address(url: str) -> Address:
         ValueError: it is something else, or holds credentials.
     """
     parts = urlsplit(url)
+    if "#" in url:
+        raise ValueError("expected s3://BUCKET/PREFIX without a #, found one")
     if parts.scheme != "s3" or not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", parts.netloc):
         found = "credentials in it" if "@" in parts.netloc else repr(url)
         raise ValueError(
@@ -64,6 +66,10 @@ def address(url: str) -> Address:
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := query.keys() - _QUERY:
         raise ValueError(f"expected {', '.join(sorted(_QUERY))} after the ?, found {', '.join(sorted(unknown))}")
+    if "@" in query.get("endpoint_override", ""):
+        raise ValueError(
+            "expected http://HOST:PORT as endpoint_override, found credentials in it; see AWS_ACCESS_KEY_ID"
+        )
     prefix = parts.path.strip("/")
     if any(part in ("", ".", "..") for part in prefix.split("/")) and prefix:
         raise ValueError(f"expected a prefix without empty, . and .. parts, found {prefix!r}")

@@ -25,7 +25,7 @@ JOIN cells twin ON twin.fingerprint = c.fingerprint JOIN shards other ON other.i
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be. ``kind``: ``shard``, ``index`` or ``missing``."""
+    """Something that is not as it should be. ``kind``: ``shard``, ``index``, ``missing`` or ``needs``."""
 
     kind: str
     item: str
@@ -103,13 +103,12 @@ def _look(
             report.damaged.append(name)
             report.findings.append(Finding("shard", name, str(error)))
     if indexed is not None:
-        lost = _lost(shelf, indexed)
-        report.findings += [Finding("missing", name, "the index knows it, the folder has lost it") for name in lost]
+        report.findings += _lost(shelf, indexed)
         indexed.close()
 
 
-def _lost(shelf: ShardFolder, indexed: Index) -> list[str]:
-    """The shards that the index knows, the folder lacks, and somebody needs.
+def _lost(shelf: ShardFolder, indexed: Index) -> list[Finding]:
+    """The shards that the index knows, the folder lacks, and somebody needs; lists of needs that cannot tell.
 
     gc on another machine removes shards too: those whose cells lie in others, or that nobody has said to need.
     """
@@ -118,18 +117,27 @@ def _lost(shelf: ShardFolder, indexed: Index) -> list[str]:
     gone = sorted((known - present) & indexed.names())  # who removes one here takes it out of the index first
     if not gone:
         return []
-    lists = [decode_reach(payload, place) for place, payload in shelf.needs()]
-    needed = set().union(*lists) if lists else None
+    needed, findings = _needed(shelf)
     held = _held(shelf, present - known)
-    lost = []
     for name in gone:
         cells: dict[bytes, set[str]] = {}
         for key, other in indexed.query(_HOLDERS, (name,)):
             cells.setdefault(key, set()).add(other)
         missing = (key for key, others in cells.items() if not others & present and key not in held)
         if any(needed is None or key in needed for key in missing):
-            lost.append(name)
-    return lost
+            findings.append(Finding("missing", name, "the index knows it, the folder has lost it"))
+    return findings
+
+
+def _needed(shelf: ShardFolder) -> tuple[set[bytes] | None, list[Finding]]:
+    """What the lists of needs name, and which are damaged; ``None`` where one is, or there are none: it may be all."""
+    lists, damaged = [], []
+    for place, payload in shelf.needs():
+        try:
+            lists.append(decode_reach(payload, place))
+        except StoreError as error:
+            damaged.append(Finding("needs", place.rpartition("/")[2], str(error)))
+    return set().union(*lists) if lists and not damaged else None, damaged
 
 
 def _held(shelf: ShardFolder, names: set[str]) -> set[bytes]:
@@ -153,7 +161,7 @@ def _repair(shelf: ShardFolder, index: Path, report: Report, old: list[str]) -> 
             f"{error.filename or shelf}: could not be set aside or removed ({error.strerror}); nothing was lost:"
             " correct the permissions and run the same command again"
         ) from error
-    Store(shelf.place, index).close()
+    Store(shelf.place, index, cache=0).close()
     report.repaired = True
 
 

@@ -78,10 +78,11 @@ class Leases:
 
     def _others(self, claim: _Claim) -> Iterator[tuple[str, bool, set[str]]]:
         entries = self._objects.entries(FOLDER)
-        now = max((entry.modified for entry in entries if entry.key == claim.key), default=None)
-        if now is None:  # somebody took this process for dead
-            claim.write()
-            return
+        while not (mine := [entry for entry in entries if entry.key == claim.key]):
+            claim.write()  # somebody took this process for dead, and may hold its cells by now
+            time.sleep(_POLL)
+            entries = self._objects.entries(FOLDER)
+        now = mine[0].modified
         for entry in entries:
             if entry.key == claim.key:
                 continue

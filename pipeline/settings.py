@@ -87,5 +87,7 @@ def validate(kind: type[S], table: Mapping[str, Any], origin: str) -> S:
         if first["type"] == "extra_forbidden":
             raise SettingsError(f"{origin}: unknown key {key}{more}; `bigfusion init` lists the known ones") from None
         found = repr(first["input"])
-        found = found if len(found) <= 80 else found[:77] + "..."
-        raise SettingsError(f"{origin}: {key}: {first['msg']}, found {found}{more}") from None
+        found = f", found {found if len(found) <= 80 else found[:77] + '...'}"
+        if ", found " in first["msg"]:  # it says so itself, without the credentials
+            found = ""
+        raise SettingsError(f"{origin}: {key}: {first['msg']}{found}{more}") from None

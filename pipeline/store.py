@@ -119,7 +119,6 @@ class Store:
 
     # Writing
 
-    @_mending
     def commit(self, origin: Origin, cells: Sequence[Cell]) -> str:
         """Store ``cells`` as one shard, then index them. Returns the shard's name.
 
@@ -128,6 +127,7 @@ class Store:
         """
         return self.add([origin], cells)
 
+    @_mending
     def add(self, origins: Sequence[Origin], cells: Sequence[Cell], origin_of: Sequence[int] | None = None) -> str:
         """Store cells of one or several origins as one shard, as :meth:`commit` does."""
         name, payload = shards.encode(origins, cells, origin_of)

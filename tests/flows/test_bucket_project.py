@@ -71,10 +71,19 @@ def test_a_whole_project_on_a_bucket(url, tmp_path, capsys, monkeypatch):
     assert os.listdir(tmp_path / "mine/work/shards")  # noqa: PTH208
 
 
+@pytest.mark.parametrize("store", ["S3://features/x", "s3:/features", "s3:features", "gs://features", "file:///srv"])
+def test_a_mistyped_address_is_no_folder(tmp_path, store):
+    (tmp_path / "bigfusion.toml").write_text(f'preset = "demo"\n[workspace]\nstore = "{store}"\n')
+    with pytest.raises(SettingsError, match="expected a folder or s3://bucket/prefix") as told:
+        load(tmp_path / "bigfusion.toml")
+    assert "\n" not in str(told.value)
+
+
 def test_settings_that_cannot_be_a_bucket(tmp_path):
     (tmp_path / "bigfusion.toml").write_text('preset = "demo"\n[workspace]\nstore = "s3://key:secret@features/x"\n')
-    with pytest.raises(SettingsError, match="credentials in the environment"):
+    with pytest.raises(SettingsError, match="credentials in the environment") as told:
         load(tmp_path / "bigfusion.toml")
+    assert "secret" not in str(told.value)
     (tmp_path / "bigfusion.toml").write_text('preset = "demo"\n[workspace]\nstore = "s3://features/x"\n')
     assert load(tmp_path / "bigfusion.toml").store == "s3://features/x"
     (tmp_path / "bigfusion.toml").write_text('preset = "demo"\n[workspace]\nstore = "here"\n')

@@ -145,6 +145,23 @@ def test_compaction_keeps_every_cell_and_where_it_came_from(store):
     assert check(store).findings == []
 
 
+def test_an_index_that_is_found_damaged_while_shards_are_merged_is_built_again(store, monkeypatch):
+    before, real, calls = content(store), Index.add, []
+
+    def once(self, shard, size):
+        calls.append(shard.name)
+        if len(calls) == 1:
+            raise DamagedIndexError("database disk image is malformed")
+        real(self, shard, size)
+
+    monkeypatch.setattr(Index, "add", once)
+    (merged,) = compact(store)
+    assert calls[0] == merged
+    assert placed(store, merged).exists()
+    assert content(store) == before
+    assert check(store).findings == []
+
+
 def test_compaction_fills_shards_up_to_their_size_and_mixes_nothing(tmp_path):
     store = Store(tmp_path)
     for n in range(6):
@@ -179,6 +196,20 @@ def test_what_another_machine_collected_is_no_damage_here_and_what_somebody_need
     assert [found.kind for found in fsck(tmp_path, tmp_path / "elsewhere.sqlite").findings] == ["missing"]
     store.folder.publish("w", encode_reach([key("another")]))
     assert fsck(tmp_path, tmp_path / "elsewhere.sqlite").findings == []
+
+
+def test_a_damaged_list_of_needs_is_a_finding_and_hides_no_other(store, tmp_path):
+    lost, torn = paths(store)[:2]
+    lost.unlink()
+    damage(torn)
+    store.folder.publish("v", encode_reach([key("another")]))  # would say that nobody needs what is lost
+    store.folder.publish("w", b"PAR1")
+    expected = {("shard", torn.name), ("missing", lost.name), ("needs", "w.cells")}
+    assert {(found.kind, found.item) for found in check(store).findings} == expected
+    report = check(store, repair=True)
+    assert report.set_aside == [str(tmp_path / "damaged" / torn.name)]
+    assert check(store).findings == []
+    assert (tmp_path / "reach/w.cells").read_bytes() == b"PAR1"
 
 
 def test_gc_keeps_what_is_reached_and_what_is_young(store):
