@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -31,17 +32,15 @@ from pipeline.errors import TrainingError
 class Output:
     """What the network says of a batch.
 
-    Shapes: ``logits`` (B, N, C), what is predicted; ``parts``, of the same shape, the logits that have a cross-entropy
-    each: the network's and, where there is one, the neighbourhood classifier's, whose log-probabilities have
-    ``logits`` for their mean; ``contrast`` scalar, L_cl of Eq. 3, 0 where it was not asked for; ``rates`` the mean
-    firing rate of each spiking layer (``layer1.query``, ...: scalars without gradient); ``fused``, ``context`` and
-    ``graph`` (B, N, D): the utterances after fusion, Transformer and graph (``None`` without a graph); ``views``
-    (B, N, C): the logits of each augmented view, where they are classified and the contrast was asked for. All but the
-    rates are zero where padded.
+    Shapes: ``logits`` (B, N, C), in training the network's own, which are taught; in evaluation what is predicted,
+    together with the neighbourhood classifier where there is one; ``contrast`` scalar, L_cl of Eq. 3, 0 where it was
+    not asked for; ``rates`` the mean firing rate of each spiking layer (``layer1.query``, ...: scalars without
+    gradient); ``fused``, ``context`` and ``graph`` (B, N, D): the utterances after fusion, Transformer and graph
+    (``None`` without a graph); ``views`` (B, N, C): the logits of each augmented view, where they are classified and
+    the contrast was asked for. All but the rates are zero where padded.
     """
 
     logits: Tensor
-    parts: tuple[Tensor, ...]
     contrast: Tensor
     rates: dict[str, Tensor]
     fused: Tensor
@@ -70,8 +69,8 @@ class _Inputs:
 class BigFusion(nn.Module):
     """The network. ``widths`` maps each stored modality to its features' width; ``settings.modalities`` chooses.
 
-    Before training, ``fit(dialogues)`` takes the features' means and deviations from the training dialogues; they
-    travel in the state dict.
+    Before training, ``fit(dialogues)`` takes the features' means and deviations, and the neighbourhood classifier, from
+    the training dialogues; they travel in the state dict.
 
     Raises:
         TrainingError: a modality of the settings is not among the stored ones.
@@ -107,10 +106,12 @@ class BigFusion(nn.Module):
             self.neighbourhood = NeighbourhoodClassifier(sum(seen.values()), classes, graph.neighbourhood.bands)
 
     def fit(self, dialogues: Sequence[Dialogue]) -> None:
-        """Fit what is no weight, the means and deviations, on the training dialogues."""
+        """Fit on the training dialogues what gradient steps do not: means, deviations, the neighbourhood classifier."""
         self.normalise.fit(dialogues)
         if self.neighbourhood is not None:
-            self.neighbourhood.fit(self._read(collate([dialogue])).packed for dialogue in dialogues)
+            inputs = (self._read(collate([dialogue])).packed for dialogue in dialogues)
+            labels = torch.from_numpy(np.concatenate([dialogue.labels for dialogue in dialogues]))
+            self.neighbourhood.fit(inputs, labels, self.settings.graph.neighbourhood.penalty)
 
     def forward(self, batch: Batch, contrast: bool | None = None) -> Output:
         """Read a batch. ``contrast``: whether to compute L_cl where it is enabled; by default in training only."""
@@ -121,21 +122,19 @@ class BigFusion(nn.Module):
         nodes, rates = encoded.output, encoded.rates  # (V, D)
         rows = partial(to_rows, mask=mask)  # (V, ...) -> (B, N, ...)
         if self.encoder is None:
-            logits = rows(self.classifier(nodes))
-            return Output(logits, (logits,), nodes.new_zeros(()), rates, rows(fused), rows(nodes), None)
+            return Output(rows(self.classifier(nodes)), nodes.new_zeros(()), rates, rows(fused), rows(nodes), None)
 
         graph = build_graph(mask, batch.speakers, self.settings.graph.window, self.relations)
         original = self.encoder(nodes, graph)  # (V, D)
-        parts = [self._classify(original, nodes)]  # (V, C)
-        if self.neighbourhood is not None:
-            parts.append(self.neighbourhood(*inputs.packed))
+        logits = self._classify(original, nodes)  # (V, C)
+        if self.neighbourhood is not None and not self.training:
+            logits = (logits.log_softmax(-1) + self.neighbourhood(*inputs.packed)) / 2  # the geometric mean
         contrasted = nodes.new_zeros(())
         views: tuple[Tensor, ...] = ()
         if self.settings.contrast.enabled and (self.training if contrast is None else contrast):
             contrasted, views = self._contrast(nodes, original, graph, batch)
         return Output(
-            logits=rows(pooled(parts)),
-            parts=tuple(rows(part) for part in parts),
+            logits=rows(logits),
             contrast=contrasted,
             rates=rates,
             fused=rows(fused),
@@ -234,16 +233,6 @@ def _chosen(widths: Mapping[str, int], settings: ModelSettings) -> dict[str, int
     return {str(name): widths[name] for name in settings.modalities}
 
 
-def pooled(parts: Sequence[Tensor]) -> Tensor:
-    """Logits of the normalised geometric mean of the parts' distributions (the logarithmic opinion pool).
-
-    Shapes: (V, C) each -> (V, C); a single part as it is.
-    """
-    if len(parts) == 1:
-        return parts[0]
-    return torch.stack([part.log_softmax(-1) for part in parts]).mean(0)
-
-
 def classification_loss(logits: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
     """Eq. 11: mean cross-entropy over the labelled real utterances; 0, with a gradient of 0, where there is none.
 
@@ -257,14 +246,8 @@ def classification_loss(logits: Tensor, batch: Batch, smoothing: float = 0.0) ->
 
 
 def loss(output: Output, batch: Batch, contrast: ContrastSettings, smoothing: float = 0.0) -> Tensor:
-    """Eq. 12: L_ce + lambda L_cl, lambda being ``contrast.weight``; and the views' own L_ce, if asked for.
-
-    The neighbourhood classifier has an L_ce of its own, of the labels as they are: its penalty is its smoothing.
-    """
-    network, *beside = output.parts
-    total = classification_loss(network, batch, smoothing) + contrast.weight * output.contrast
-    for logits in beside:
-        total = total + classification_loss(logits, batch)
+    """Eq. 12: L_ce + lambda L_cl, lambda being ``contrast.weight``; and the views' own L_ce, if asked for."""
+    total = classification_loss(output.logits, batch, smoothing) + contrast.weight * output.contrast
     for logits in output.views:
         total = total + contrast.classify / len(output.views) * classification_loss(logits, batch, smoothing)
     return total

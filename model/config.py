@@ -38,7 +38,7 @@ class AttentionSettings(Settings):
 class NeighbourhoodSettings(Settings):
     """A linear classifier on means of the inputs over the graph's relations, beside the network; not in the paper.
 
-    The two are trained side by side and share no weight; what is predicted is their distributions' geometric mean.
+    It is fitted before the network is trained; what is predicted is the geometric mean of both distributions.
     """
 
     enabled: bool = False

@@ -10,9 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
 from torch import Tensor, nn
+from torch.nn.functional import linear, one_hot
 
+from model.batch import UNLABELLED
 from model.graph import Relations, build_graph
 from model.relative import group_mean, speaker_groups
 
@@ -46,16 +51,19 @@ def neighbourhood(values: Tensor, mask: Tensor, speakers: Tensor, bands: Sequenc
 
 
 class NeighbourhoodClassifier(nn.Module):
-    """Logits that are linear in :func:`neighbourhood`, whose columns are standardised as fitted in training.
+    """Class log-probabilities that are linear in :func:`neighbourhood`, whose columns are standardised.
 
-    Nothing is dropped out: what keeps it from learning the dialogues by heart is the penalty on ``linear.weight``
-    (``penalty`` |W|^2 beside the mean cross-entropy), which the optimizer adds. It starts at zero: all classes alike.
+    Fitted once, before the network is trained: with a penalty on the weights the problem is convex, and its solution
+    depends on the training dialogues alone. Nothing of it is a parameter; it travels in the state dict. Before it is
+    fitted all classes are alike.
 
-    Shapes: values (V, F), mask and speakers (B, N) -> logits (V, C).
+    Shapes: values (V, F), mask and speakers (B, N) -> (V, C).
     """
 
     mean: Tensor
     deviation: Tensor
+    weight: Tensor
+    bias: Tensor
 
     def __init__(self, width: int, classes: int, bands: Sequence[Band]) -> None:
         super().__init__()
@@ -63,20 +71,48 @@ class NeighbourhoodClassifier(nn.Module):
         columns = (3 + 4 * len(self.bands)) * width
         self.register_buffer("mean", torch.zeros(columns))
         self.register_buffer("deviation", torch.ones(columns))
-        self.linear = nn.Linear(columns, classes)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
+        self.register_buffer("weight", torch.zeros(classes, columns))
+        self.register_buffer("bias", torch.zeros(classes))
 
     @torch.no_grad()
-    def fit(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
-        """Take each column's mean and deviation over ``batches`` of (values, mask, speakers), in float64."""
-        seen = torch.cat([neighbourhood(*batch, self.bands) for batch in batches]).double()
-        self.mean.copy_(seen.mean(0))
-        deviation = seen.std(0, correction=0)
+    def fit(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]], labels: Tensor, penalty: float) -> None:
+        """Fit on ``batches`` of (values, mask, speakers) and their utterances' ``labels``, UNLABELLED where unknown.
+
+        All columns are held at once: 4 (3 + 4 bands) F bytes an utterance.
+        """
+        seen = torch.cat([neighbourhood(*batch, self.bands) for batch in batches])  # (U, K)
+        deviation, mean = torch.std_mean(seen, 0, correction=0)
+        self.mean.copy_(mean)
         self.deviation.copy_(torch.where(deviation > FLOOR, deviation, 1))
+        labelled = labels != UNLABELLED
+        columns = seen[labelled].sub_(self.mean).div_(self.deviation)
+        weight, bias = penalised_regression(columns, labels[labelled], len(self.bias), penalty)
+        self.weight.copy_(weight)
+        self.bias.copy_(bias)
 
     def forward(self, values: Tensor, mask: Tensor, speakers: Tensor) -> Tensor:
-        """Classify. The values receive no gradient: the classifier shares nothing with the rest of the network."""
-        columns = neighbourhood(values.detach(), mask, speakers, self.bands)
-        logits: Tensor = self.linear((columns - self.mean) / self.deviation)
-        return logits
+        """Classify."""
+        columns = (neighbourhood(values, mask, speakers, self.bands) - self.mean) / self.deviation
+        return linear(columns, self.weight, self.bias).log_softmax(-1)
+
+
+def penalised_regression(columns: Tensor, labels: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
+    """The multinomial logistic regression that minimises mean cross-entropy + ``penalty`` |W|^2, by L-BFGS.
+
+    Shapes: columns (U, K), labels (U,) -> weights (C, K), biases (C,), not penalised.
+    """
+    target = one_hot(labels, classes).to(columns.dtype)  # (U, C)
+    size = classes * columns.shape[1]
+
+    def objective(numbers: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        whole = torch.from_numpy(numbers)
+        weight, bias = whole[:size].view(classes, -1), whole[size:]
+        logs = linear(columns, weight.to(columns.dtype), bias.to(columns.dtype)).log_softmax(1)  # (U, C)
+        error = (logs.exp() - target) / len(labels)
+        value = -(target * logs).sum().double() / len(labels) + penalty * weight.square().sum()
+        slope = (error.T @ columns).double() + 2 * penalty * weight  # (C, K)
+        return value.item(), torch.cat([slope.flatten(), error.sum(0).double()]).numpy()
+
+    options = {"maxiter": 500, "ftol": 1e-9, "gtol": 1e-6}
+    found = minimize(objective, np.zeros(size + classes), jac=True, method="L-BFGS-B", options=options).x
+    return torch.from_numpy(found[:size]).view(classes, -1), torch.from_numpy(found[size:])

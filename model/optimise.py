@@ -6,11 +6,10 @@ import copy
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from model.batch import UNLABELLED, Dialogue, collate
@@ -60,7 +59,7 @@ class Optimisation:
         self.network = network
         self.scored = copy.deepcopy(network) if settings.average else network
         self.optimizer = torch.optim.Adam(
-            _groups(network, settings.weight_decay), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self._dialogues = dialogues
         self._steps = -(-len(self._dialogues) // settings.batch_size)
@@ -113,9 +112,7 @@ class Optimisation:
                 "lower train.learning_rate or train.clip"
             )
         self._rank.sum_gradients(self.network)
-        own, beside = _parts(self.network)
-        norm = clip_grad_norm_(own, self._settings.clip)
-        clip_grad_norm_(beside, self._settings.clip)
+        norm = clip_grad_norm_(self.network.parameters(), self._settings.clip)
         self.optimizer.step()
         return parts | {"gradient_norm": norm.item()}, rates
 
@@ -145,24 +142,6 @@ class Optimisation:
             decay = min(self._settings.average, (1 + step) / (10 + step))
             for average, weight in zip(self.scored.parameters(), self.network.parameters(), strict=True):
                 average.lerp_(weight, 1 - decay)
-
-
-def _parts(network: BigFusion) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The network's parameters, and those of the classifier that learns beside it (none without one)."""
-    beside = [] if network.neighbourhood is None else list(network.neighbourhood.parameters())
-    ours = {id(parameter) for parameter in beside}
-    return [parameter for parameter in network.parameters() if id(parameter) not in ours], beside
-
-
-def _groups(network: BigFusion, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameters with their weight decay: Adam adds decay * W to the gradient, which is that of decay / 2 |W|^2."""
-    own, beside = _parts(network)
-    decays = [
-        weight_decay if parameter.dim() == 1 else 2 * network.settings.graph.neighbourhood.penalty
-        for parameter in beside
-    ]
-    groups = [{"params": own, "weight_decay": weight_decay}]
-    return groups + [{"params": [each], "weight_decay": decay} for each, decay in zip(beside, decays, strict=True)]
 
 
 def _labelled(dialogues: Sequence[Dialogue]) -> int:

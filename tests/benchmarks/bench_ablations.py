@@ -78,8 +78,7 @@ class BiGRU(BigFusion):
             self.between(fused), batch.mask.sum(1).cpu(), batch_first=True, enforce_sorted=False
         )
         context, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=batch.mask.shape[1])
-        logits = self.classifier(context)
-        return Output(logits, (logits,), fused.new_zeros(()), {}, fused, context, None)
+        return Output(self.classifier(context), fused.new_zeros(()), {}, fused, context, None)
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

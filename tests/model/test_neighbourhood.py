@@ -1,13 +1,9 @@
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from slow_forms import dialogue, double, rows
+from slow_forms import rows
 
-from model.batch import collate
-from model.bigfusion import BigFusion, classification_loss
-from model.config import ModelSettings, TrainSettings
-from model.neighbourhood import NeighbourhoodClassifier, neighbourhood
-from model.optimise import Optimisation
+from model.neighbourhood import NeighbourhoodClassifier, neighbourhood, penalised_regression
 
 BANDS = ((1, 1), (2, 3))
 
@@ -67,50 +63,48 @@ def test_columns_are_standardised_as_fitted_and_constant_ones_left():
     values, mask, speakers = packed([9, 14])
     values[:, 0] = 3.0
     classifier = NeighbourhoodClassifier(3, 4, BANDS).double()
-    classifier.fit([(values, mask, speakers)])
+    classifier.fit([(values, mask, speakers)], torch.arange(23) % 4, 0.5)
     seen = (neighbourhood(values, mask, speakers, BANDS) - classifier.mean) / classifier.deviation
     torch.testing.assert_close(seen.mean(0), torch.zeros(33, dtype=torch.float64), atol=1e-12, rtol=0)
     varies = seen.std(0, correction=0) > 0.5
     assert not varies[0] and varies[1] and (classifier.deviation[~varies] == 1).all()
 
 
-def test_it_starts_without_an_opinion_and_asks_nothing_of_its_inputs():
-    values, mask, speakers = packed([4, 6])
+def test_it_starts_without_an_opinion():
+    logs = NeighbourhoodClassifier(3, 4, BANDS).double()(*packed([4, 6]))
+    torch.testing.assert_close(logs.exp(), torch.full((10, 4), 0.25, dtype=torch.float64))
+
+
+def test_the_regression_is_that_of_scikit_learn():
+    torch.manual_seed(0)
+    columns, labels, penalty = torch.randn(60, 20, dtype=torch.float64), torch.arange(60) % 3, 0.05
+    weight, bias = penalised_regression(columns, labels, 3, penalty)
+    trusted = LogisticRegression(C=1 / (2 * penalty * 60), tol=1e-10, max_iter=10_000).fit(columns, labels)
+    torch.testing.assert_close(weight, torch.from_numpy(trusted.coef_), atol=1e-3, rtol=0)
+    expected = torch.from_numpy(trusted.intercept_)
+    torch.testing.assert_close(bias - bias.mean(), expected - expected.mean(), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("labels", [[0, 1] * 5, [2] * 10, [0, -1] * 5])
+def test_missing_classes_and_labels(labels):
+    """A class that no utterance has is not expected; an utterance without a label teaches nothing."""
+    values, mask, speakers = packed([10])
     classifier = NeighbourhoodClassifier(3, 4, BANDS).double()
-    logits = classifier(values.requires_grad_(), mask, speakers)
-    assert logits.shape == (10, 4) and not logits.any()
-    logits.sum().backward()
-    assert values.grad is None and classifier.linear.bias.grad is not None
+    classifier.fit([(values, mask, speakers)], torch.tensor(labels), 0.1)
+    chances = classifier(values, mask, speakers).exp()
+    assert chances.isfinite().all() and (chances[:, 3] < 0.01).all()
+    if -1 in labels:
+        assert (chances[:, 0] > 0.9).all()
 
 
-def test_the_objective_is_that_of_a_penalised_logistic_regression():
-    """At scikit-learn's solution the gradient and what Adam adds to it for the penalty cancel."""
-    penalty, some = 0.05, [dialogue(length, widths={"text": 6}, classes=3) for length in (8, 11, 13)]
-    settings = ModelSettings.model_validate(
-        {
-            "modalities": ["text"],
-            "width": 8,
-            "heads": 2,
-            "graph": {"neighbourhood": {"enabled": True, "bands": BANDS, "penalty": penalty}},
-        }
-    )
-    network = BigFusion({"text": 6}, 3, settings).double()
-    network.fit(some)
-    inputs = double(collate(some))
-    classifier = network.neighbourhood
-    assert classifier is not None
-    columns = neighbourhood(*network._read(inputs).packed, BANDS)
-    columns = (columns - classifier.mean) / classifier.deviation
-    labels = inputs.labels[inputs.mask]
-    trusted = LogisticRegression(C=1 / (2 * penalty * len(labels)), tol=1e-10, max_iter=10_000).fit(columns, labels)
-    with torch.no_grad():
-        classifier.linear.weight.copy_(torch.from_numpy(trusted.coef_))
-        classifier.linear.bias.copy_(torch.from_numpy(trusted.intercept_))
-
-    optimizer = Optimisation(network, some, TrainSettings(), seed=0).optimizer
-    decay = {id(each): group["weight_decay"] for group in optimizer.param_groups for each in group["params"]}
-    classification_loss(network(inputs).parts[1], inputs).backward()
-    for parameter in classifier.parameters():
-        assert parameter.grad is not None and parameter.grad.abs().max() > (1e-3 if parameter.dim() == 2 else 0)
-        total = parameter.grad + decay[id(parameter)] * parameter
-        torch.testing.assert_close(total, torch.zeros_like(total), atol=1e-6, rtol=0)
+def test_it_learns_what_only_a_neighbour_tells():
+    """The label is the sign of what the other speaker said just before."""
+    torch.manual_seed(0)
+    length = 200
+    values, mask = torch.randn(length, 1, dtype=torch.float64), torch.ones(1, length, dtype=torch.bool)
+    speakers = (torch.arange(length) % 2).unsqueeze(0)
+    labels = (values.roll(1, 0)[:, 0] > 0).long()
+    classifier = NeighbourhoodClassifier(1, 2, BANDS).double()
+    classifier.fit([(values, mask, speakers)], labels, 1e-3)
+    found = classifier(values, mask, speakers).argmax(-1)
+    assert (found == labels)[1:].double().mean() > 0.95
