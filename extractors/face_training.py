@@ -217,6 +217,7 @@ class FaceTraining:
     def _finish_epoch(self, seconds: float, finished: Callable[[Epoch], None]) -> None:
         epoch = self._step // self._epoch_steps
         side = self._settings.side(epoch - 1)
+        self._check_loss()
         self._settle(side)
         predicted = predict(self._average, self._valid, side)
         accuracy = float((predicted.argmax(1) == self._valid.majority).mean())
@@ -225,12 +226,17 @@ class FaceTraining:
         self._loss.zero_()
         finished(done)
 
-    def _save(self) -> None:
+    def _check_loss(self) -> float:
+        """The epoch's sum so far; nothing is stored that was trained on a loss which is no number."""
         loss = self._loss.item()
         if not math.isfinite(loss):
             raise ExtractionError(
                 f"train-faces: expected a finite loss, found {loss} before step {self._step}; lower the learning rate"
             )
+        return loss
+
+    def _save(self) -> None:
+        loss = self._check_loss()
         tensors = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self._average.state_dict().items()}
         for name, parameter in self._network.named_parameters():

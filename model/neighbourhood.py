@@ -78,15 +78,23 @@ class NeighbourhoodClassifier(nn.Module):
     def fit(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]], labels: Tensor, penalty: float) -> None:
         """Fit on ``batches`` of (values, mask, speakers) and their utterances' ``labels``, UNLABELLED where unknown.
 
-        All columns are held at once: 4 (3 + 4 bands) F bytes an utterance.
+        All columns are held at once: 4 (3 + 4 bands) F bytes an utterance, 0.2 GB for IEMOCAP's 768-wide text, 2.7 GB
+        for MELD's with 4,530 inputs.
         """
-        seen = torch.cat([neighbourhood(*batch, self.bands) for batch in batches])  # (U, K)
-        deviation, mean = torch.std_mean(seen, 0, correction=0)
+        columns = self.mean.new_empty(len(labels), len(self.mean))  # (U, K)
+        start = 0
+        for batch in batches:
+            rows = neighbourhood(*batch, self.bands)
+            columns[start : start + len(rows)] = rows
+            start += len(rows)
+        deviation, mean = torch.std_mean(columns, 0, correction=0)
         self.mean.copy_(mean)
         self.deviation.copy_(torch.where(deviation > FLOOR, deviation, 1))
+        columns.sub_(self.mean).div_(self.deviation)
         labelled = labels != UNLABELLED
-        columns = seen[labelled].sub_(self.mean).div_(self.deviation)
-        weight, bias = penalised_regression(columns, labels[labelled], len(self.bias), penalty)
+        if not labelled.all():
+            columns, labels = columns[labelled], labels[labelled]
+        weight, bias = penalised_regression(columns, labels, len(self.bias), penalty)
         self.weight.copy_(weight)
         self.bias.copy_(bias)
 

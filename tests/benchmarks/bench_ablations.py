@@ -53,6 +53,7 @@ VARIANTS: dict[str, tuple[Changes, ...]] = {
     "bigru": (RECURRENT,),
     "bigru, plain recipe": (RECURRENT, PLAIN),
     "no graph": (RECURRENT,),
+    "no neighbourhood": ({"model": {"graph": {"neighbourhood": {"enabled": False}}}},),
     "no spiking": ({"model": {"spiking": {"enabled": False}}},),
     "no contrast": (WITHOUT_CONTRAST,),
     "random importance": ({"model": {"importance": {"method": "random"}}},),

@@ -151,6 +151,12 @@ def test_the_averaged_network_has_statistics_of_its_own(folder: Path, tmp_path: 
     torch.testing.assert_close(norm.running_var, maps.var((0, 2, 3)), rtol=0.15, atol=0)
 
 
+def test_a_loss_that_is_no_number_ends_the_training_before_its_epoch_is_stored(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExtractionError, match="finite loss"):
+        FaceTraining(ferplus.read(folder), tmp_path, SMALL.model_copy(update={"learning_rate": 1e30})).run()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_state_of_another_training_is_refused(folder: Path, tmp_path: Path) -> None:
     faces = ferplus.read(folder)
     FaceTraining(faces, tmp_path, SMALL.model_copy(update={"stages": ((16, 1),)})).run()
