@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from flows import cells, learning
@@ -25,19 +26,23 @@ log = logging.getLogger("bigfusion")
 def publish_reach(project: Project, planned: CellPlan | None = None, anew: bool = False) -> None:
     """Say in the shard folder which cells this workspace needs: its manifest's, and those of its runs.
 
-    Does nothing where it says so already, unless ``anew``. ``planned``: the kept manifest's cells, if they are known.
+    Does nothing where it says so already. What it has said to need of the same manifest under other settings
+    (``--set``) stays in the list, unless ``anew``. ``planned``: the kept manifest's cells, if they are known.
 
     Raises:
         CorpusError: there is no manifest yet.
-        StoreError: a run does not say which cells it needs, or the list cannot be written.
+        StoreError: a run does not say which cells it needs, or list or workspace cannot be written.
     """
     planned = planned or cells.plan(project, kept(project))
     runs = [run["folder"] for run in learning.runs(project)]
-    state = digest([runs, planned.manifest.digest, dict(planned.extractors)])
-    folder, name = ShardFolder(project.store), _name(project)
+    manifest = planned.manifest.digest
+    state = f"{manifest} {digest([runs, dict(planned.extractors)])}"
+    folder, name = ShardFolder(project.store), Workspace(project).identity()
     try:
-        if anew or state_of(folder.published(name)) != state:
-            folder.publish(name, encode_reach(reached_by_runs(project).union(learning.reached(planned)), state))
+        earlier = folder.published(name)
+        if anew or state_of(earlier) != state:
+            variants = set() if anew or not state_of(earlier).startswith(manifest) else _read(earlier)
+            folder.publish(name, encode_reach(_needed(project, planned) | variants, state))
     except OSError as error:
         raise StoreError(
             f"{folder}: the list of needed cells cannot be written ({error.strerror}); make room or correct the"
@@ -62,29 +67,43 @@ def reached_by_runs(project: Project) -> set[str]:
 def collect_garbage(project: Project, grace: float, apply: bool) -> Garbage:
     """What of the project's store no workspace needs and is older than ``grace`` seconds; with ``apply`` it is removed.
 
+    This workspace needs what its runs and the present settings do. What somebody comes to need meanwhile stays.
+
     Raises:
         StoreError: some list of needed cells cannot be read, or a shard that copies rely on is damaged; nothing was
             removed.
     """
-    publish_reach(project, anew=True)
-    store = Workspace(project).store()
+    workspace, planned = Workspace(project), cells.plan(project, kept(project))
+    if apply:
+        publish_reach(project, planned, anew=True)
+    store = workspace.store()
     try:
-        found = find_garbage(store, _everybodys(store), grace)
+        mine = map(bytes.fromhex, _needed(project, planned))
+        found = find_garbage(store, chain(mine, _published(store, but=workspace.identity())), grace)
         if apply:
+            still = {(name, why) for name, _, _, why in store.unneeded(set(_published(store)))}
+            doomed = [item for item in found.items if not item.is_shard or (item.name, item.why) in still]
+            found = replace(found, items=doomed)
             remove(store, found)
         return found
     finally:
         store.close()
 
 
-def _everybodys(store: Store) -> Iterator[bytes]:
+def _needed(project: Project, planned: CellPlan) -> set[str]:
+    return reached_by_runs(project).union(learning.reached(planned))
+
+
+def _read(earlier: bytes) -> set[str]:
     try:
-        for place, payload in store.folder.needs():
+        return {key.hex() for key in decode_reach(earlier, "")}
+    except StoreError:  # damaged: written anew
+        return set()
+
+
+def _published(store: Store, but: str = "") -> Iterator[bytes]:
+    try:
+        for place, payload in store.folder.needs(but):
             yield from decode_reach(payload, place)
     except OSError as error:
         raise StoreError(f"{store.folder}: the store cannot be read ({error.strerror})") from error
-
-
-def _name(project: Project) -> str:
-    """The workspace among others on the same shards, on this machine or another."""
-    return digest([socket.gethostname(), str(project.work.resolve())])[:16]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from flows.project import Project
+from pipeline.atomic import write_once
 from pipeline.digest import FileDigests, digest
-from pipeline.errors import SettingsError
+from pipeline.errors import SettingsError, StoreError
 from pipeline.store import Store
 
 log = logging.getLogger("bigfusion")
@@ -35,6 +37,24 @@ class Workspace:
         if project.workspace.cache is not None:  # many workspaces may share it
             self.cache = project.workspace.cache / digest(str(self.folder.absolute()))[:16]
         self.index = self.cache / "index.sqlite"
+
+    def identity(self) -> str:
+        """What tells this workspace from others on the same shards, from whatever machine and path it is seen.
+
+        A copy of it is another workspace: its ``id`` is another file.
+
+        Raises:
+            StoreError: the workspace cannot be written.
+        """
+        path = self.folder / "id"
+        try:
+            if not path.exists():
+                write_once(path, uuid.uuid4().hex.encode())
+            return digest([path.read_text(), path.stat().st_ino])[:16]
+        except OSError as error:
+            raise StoreError(
+                f"{path}: the workspace's id cannot be read or written ({error.strerror}); correct the permissions"
+            ) from error
 
     def store(self) -> Store:
         """The feature store, its index brought up to date. The index lies here, also where the shards are elsewhere."""

@@ -126,10 +126,10 @@ class ShardFolder:
         """Keep the list of the cells that a workspace needs; its earlier one is replaced."""
         self.objects.write(f"{REACH}/{workspace}.cells", needs)
 
-    def needs(self) -> Iterator[tuple[str, bytes]]:
-        """The lists of every workspace on this folder: where one lies, and its bytes."""
+    def needs(self, but: str = "") -> Iterator[tuple[str, bytes]]:
+        """The lists of every workspace on this folder, or every other: where one lies, and its bytes."""
         for name in sorted(self.objects.names(REACH)):
-            if name.endswith(".cells"):
+            if name.endswith(".cells") and name != f"{but}.cells":
                 key = f"{REACH}/{name}"
                 yield self.objects.shown(key), self.objects.read(key)
 

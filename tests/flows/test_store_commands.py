@@ -1,6 +1,9 @@
 """fsck, gc, store, export and the estimate on the command line, on a project of imported features: no model runs."""
 
 import json
+import os
+import shutil
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +14,10 @@ from flows import cells, cli, corpus, learning, upkeep
 from flows.extract import extract
 from flows.project import load
 from flows.workspace import Workspace
+from pipeline.digest import digest
 from pipeline.errors import StoreError
 from pipeline.folder import ShardFolder
-from pipeline.reach import decode_reach
+from pipeline.reach import decode_reach, encode_reach
 from pipeline.schema import Modality
 
 SETTINGS = ["--set", "model.modalities=['text', 'audio']", "--set", "extract.chunk_size=10"]
@@ -203,6 +207,90 @@ def test_an_import_says_at_once_what_it_needs(place):
     upkeep.publish_reach(other)  # and what it found done already, it needs too
     assert upkeep.collect_garbage(other, grace=0, apply=True).items == []
     assert len(list(ShardFolder(project.store).needs())) == 2
+
+
+def needs(place: Place) -> dict[str, set[str]]:
+    """The published lists by name: fingerprints, hexadecimal."""
+    lists = ShardFolder(place.project().store).needs()
+    return {Path(name).name: {key.hex() for key in decode_reach(payload, name)} for name, payload in lists}
+
+
+def test_what_somebody_comes_to_need_while_gc_looks_stays(place, monkeypatch):
+    store = place.project().store
+    before = place.shards()
+    features(place.folder / "mine.parquet", shift=1.0)
+    assert cli.main(["import", "mine.parquet", *SETTINGS]) == 0
+    find, kept = upkeep.find_garbage, before[0]
+    (wanted, *_) = pd.read_parquet(kept, columns=["fingerprint"])["fingerprint"]
+
+    def slowly(*arguments):
+        found = find(*arguments)
+        ShardFolder(store).publish("another", encode_reach([wanted if isinstance(wanted, str) else wanted.hex()]))
+        return found
+
+    monkeypatch.setattr(upkeep, "find_garbage", slowly)
+    removed = {Path(item["path"]) for item in place.answer("gc", "--grace", "0", "--apply")["items"]}
+    assert removed == set(before[1:])
+    assert kept.exists()
+    assert not removed & set(place.shards())
+
+
+def test_a_workspace_is_told_from_others_by_what_lies_in_it(place, monkeypatch):
+    """Its list keeps its name on a machine of another name; a copied workspace has a list of its own."""
+    (name,) = needs(place)
+    project, work = place.project(), place.folder / "mine/work"
+    monkeypatch.setattr(socket, "gethostname", lambda: "another pod")
+    upkeep.publish_reach(project, anew=True)
+    assert needs(place).keys() == {name}
+    shutil.copytree(work, place.folder / "copy")
+    upkeep.publish_reach(place.project(f"workspace.path={place.folder / 'copy'}", f"workspace.store={project.store}"))
+    assert len(needs(place)) == 2
+    work.rename(place.folder / "moved")
+    os.symlink(place.folder / "moved", work)  # noqa: PTH211
+    upkeep.publish_reach(project, anew=True)
+    assert len(needs(place)) == 2
+
+
+def test_a_list_of_the_former_name_is_left(place):
+    project = place.project()
+    (name,) = needs(place)
+    former = digest([socket.gethostname(), str(project.work.resolve())])[:16] + ".cells"
+    lists = project.store / "reach"
+    (lists / name).rename(lists / former)
+    (project.work / "id").unlink()
+    before = needs(place)[former]
+    features(place.folder / "mine.parquet", shift=1.0)
+    assert cli.main(["import", "mine.parquet", *SETTINGS]) == 0
+    assert needs(place).keys() > {former}
+    assert needs(place)[former] == before
+    assert place.answer("gc", "--grace", "0")["items"] == []
+
+
+def test_a_variant_leaves_the_plain_settings_what_they_need(place):
+    """Until gc, which goes by the settings that it is called with."""
+    ((name, plain),) = needs(place).items()
+    text = set(cells.plan(place.project(), corpus.kept(place.project())).fingerprints(Modality.TEXT))
+    assert text < plain
+    variant = ["--set", "model.modalities=['text']"]
+    place.answer("extract", settings=variant)
+    assert needs(place) == {name: plain}
+    assert len(place.answer("gc", "--grace", "0", settings=variant)["items"]) == 8
+    assert needs(place) == {name: plain}  # it has only looked
+    place.answer("gc", "--apply", settings=variant)
+    assert needs(place) == {name: text}
+    place.answer("extract")
+    assert needs(place) == {name: plain}
+
+
+def test_cells_of_a_former_manifest_are_not_kept_for_ever(place):
+    (first,) = needs(place).values()
+    frame = pd.read_parquet(place.folder / "mine.parquet")
+    frame["label"] = 1 - frame["label"]
+    frame.to_parquet(place.folder / "mine.parquet")
+    assert cli.main(["import", "mine.parquet", *SETTINGS]) == 0
+    (second,) = needs(place).values()
+    assert second == set(learning.reached(cells.plan(place.project(), corpus.kept(place.project()))))
+    assert first != second
 
 
 @pytest.mark.parametrize(

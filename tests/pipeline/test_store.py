@@ -1,4 +1,6 @@
+import errno
 import multiprocessing
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -192,3 +194,30 @@ def test_four_processes_on_one_folder_with_two_indexes(tmp_path):
     names = [key(f"shared-{n}") for n in range(10)] + [key(f"{w}-{n}") for w in range(4) for n in range(10)]
     assert set(store.statuses(names)) == set(names)
     assert store.info()["duplicates"] == 30
+
+
+def test_of_several_writers_of_a_file_that_is_written_once_the_first_stays(tmp_path):
+    path, start, seen = tmp_path / "folder/id", threading.Barrier(8), []
+
+    def write(number: int) -> None:
+        start.wait()
+        atomic.write_once(path, f"{number}".encode())
+        seen.append(path.read_bytes())
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [path.read_bytes()] * 8
+    assert [one.name for one in path.parent.iterdir()] == ["id"]
+
+
+def test_a_file_system_without_hard_links_keeps_what_is_written_once(tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(atomic.os, "link", refused)
+    atomic.write_once(tmp_path / "id", b"first")
+    assert (tmp_path / "id").read_bytes() == b"first"
+    assert [one.name for one in tmp_path.iterdir()] == ["id"]
