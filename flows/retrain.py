@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
+import math
+from contextlib import ExitStack
 from typing import Any
 
 from prefect import flow
@@ -20,8 +21,7 @@ from flows.outlook import outlook
 from flows.project import Project
 from flows.runtime import alone, end_abandoned_runs
 from flows.train import train
-from flows.workspace import Workspace
-from pipeline.errors import TrainingError
+from pipeline.errors import HeldError, TrainingError
 
 log = logging.getLogger("bigfusion")
 
@@ -39,11 +39,12 @@ def retrain(project: Project, retry_failed: bool = False) -> str | State[Any]:
     Raises:
         BigFusionError: a stage failed; what it finished is kept, and the next run goes on from there.
     """
-    if project.runner.kind == "workers" and (holder := _held(Workspace(project))):
-        message = f"process {holder} is at work on the workspace; nothing was looked at"
-        log.warning("retrain: skipped: %s", message)
-        return Completed(name="Skipped", message=message)
-    with alone(project):
+    with ExitStack() as hold:
+        try:
+            hold.enter_context(alone(project, PATIENCE_SECONDS if project.runner.kind == "workers" else math.inf))
+        except HeldError as error:
+            log.warning("retrain: skipped: %s", error)
+            return Completed(name="Skipped", message=str(error))
         end_abandoned_runs()
         found = outlook(project, retry_failed)
         if not found.pending:
@@ -58,14 +59,6 @@ def retrain(project: Project, retry_failed: bool = False) -> str | State[Any]:
         manifest, planned, run = learning.present(project)
         promotion.settle(project, manifest, planned, run)
         return run.id
-
-
-def _held(workspace: Workspace) -> str | None:
-    """Who holds the workspace, and does so for longer than a short command."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while (holder := workspace.holder()) is not None and time.monotonic() < deadline:
-        time.sleep(1)
-    return holder
 
 
 def _train(project: Project) -> None:

@@ -7,6 +7,7 @@ and every other setting of the user's are left as they are.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -95,8 +96,12 @@ def prefect(workspace: Workspace) -> Iterator[None]:
 
 
 @contextmanager
-def alone(project: Project) -> Iterator[None]:
-    """Hold the workspace within a flow, unless its parent run does, be it in another process or on another machine."""
+def alone(project: Project, patience: float = math.inf) -> Iterator[None]:
+    """Hold the workspace within a flow, unless its parent run does, be it in another process or on another machine.
+
+    Raises:
+        HeldError: another process holds it for longer than ``patience`` seconds.
+    """
     from prefect.context import FlowRunContext
 
     context = FlowRunContext.get()
@@ -104,7 +109,7 @@ def alone(project: Project) -> Iterator[None]:
     if run is not None and run.parent_task_run_id is not None:
         yield
         return
-    with Workspace(project).exclusive():
+    with Workspace(project).exclusive(patience):
         yield
 
 

@@ -18,6 +18,7 @@ from flows.learning import Run
 from flows.progress import training, warn_of_neurons
 from flows.project import Project
 from flows.runtime import SLOT, alone
+from flows.workspace import REMEDY, exclusive
 from model.run import Epoch, seed_folder
 
 if TYPE_CHECKING:
@@ -54,10 +55,11 @@ def train(project: Project) -> str:
             from flows.assemble import assemble
 
             run.begin(cells)
-            data = assemble(project, manifest, cells)
-            # A lease that could not be renewed ends no training: hours of work against a card shared for a while.
-            with concurrency(SLOT, strict=False, raise_on_lease_renewal_failure=False):
-                _train(project, data, run)
+            with exclusive(run.folder, REMEDY):  # a training that counts as dead may be at work on it still
+                data = assemble(project, manifest, cells)
+                # A lease that could not be renewed ends no training: hours of work against a card shared for a while.
+                with concurrency(SLOT, strict=False, raise_on_lease_renewal_failure=False):
+                    _train(project, data, run)
         return run.id
 
 

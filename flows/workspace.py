@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import math
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from flows.project import Project
 from pipeline.atomic import write_once
 from pipeline.digest import FileDigests, digest
-from pipeline.errors import SettingsError, StoreError
+from pipeline.errors import HeldError, SettingsError, StoreError
 from pipeline.store import Store
 
 log = logging.getLogger("bigfusion")
 
 
+REMEDY = "set workspace.path to one that can"
+"""For a folder of a workspace that cannot be written."""
+_POLL_SECONDS = 0.5
 _held: set[Path] = set()
 
 
@@ -76,20 +82,21 @@ class Workspace:
         return None
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Hold this workspace alone; waits for another command that works on it."""
-        with exclusive(self.folder, "set workspace.path to one that can"):
+    def exclusive(self, patience: float = math.inf) -> Iterator[None]:
+        """Hold this workspace alone; waits for another command that works on it, as :func:`exclusive` does."""
+        with exclusive(self.folder, REMEDY, patience):
             yield
 
 
 @contextmanager
-def exclusive(folder: Path, remedy: str) -> Iterator[None]:
+def exclusive(folder: Path, remedy: str, patience: float = math.inf) -> Iterator[None]:
     """Hold a folder alone, making it where needed; waits for another process. A killed holder frees it at once.
 
     Held again within the process, by a flow within a command for instance, it is simply held.
 
     Raises:
         SettingsError: the folder cannot be written; the message ends with ``remedy``.
+        HeldError: another process holds it for longer than ``patience`` seconds.
     """
     if folder in _held:
         yield
@@ -100,12 +107,7 @@ def exclusive(folder: Path, remedy: str) -> Iterator[None]:
     except OSError as error:
         raise SettingsError(f"{folder}: cannot be written ({error.strerror}); {remedy}") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            log.warning("waiting for process %s, which works on %s", file.read().strip() or "?", folder)
-            fcntl.flock(file, fcntl.LOCK_EX)
+        _lock(file, folder, patience)
         file.seek(0)
         file.truncate()
         file.write(str(os.getpid()))
@@ -115,6 +117,22 @@ def exclusive(folder: Path, remedy: str) -> Iterator[None]:
             yield
         finally:
             _held.discard(folder)
+
+
+def _lock(file: TextIO, folder: Path, patience: float) -> None:
+    deadline, said = time.monotonic() + patience, False
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "?"
+        if time.monotonic() > deadline:
+            raise HeldError(f"{folder}: process {holder} is at work on it; wait until it has ended")
+        if not said:
+            log.warning("waiting for process %s, which works on %s", holder, folder)
+            said = True
+        time.sleep(_POLL_SECONDS)
 
 
 def relative(path: Path) -> str:

@@ -134,7 +134,7 @@ class ModelSettings(Settings):
 
 
 class TrainSettings(Settings):
-    """Optimisation and protocol (MODEL.md section 8). The defaults are those of the ``tuned`` presets."""
+    """Optimisation and protocol: one run a seed, scored at the epoch with the best validation WF1."""
 
     seeds: tuple[Seed, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
     learning_rate: float = Field(default=1e-3, gt=0)

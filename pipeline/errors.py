@@ -19,6 +19,10 @@ class SettingsError(BigFusionError):
     """A settings file, a preset or ``--set`` holds something that cannot be used."""
 
 
+class HeldError(BigFusionError):
+    """A folder is held by another process, for longer than one would wait."""
+
+
 class CorpusError(BigFusionError):
     """A corpus folder or table is not laid out as expected."""
 

@@ -48,20 +48,24 @@ def test_a_server_under_load_ends_no_hand_out(deployment, monkeypatch, after):
     monkeypatch.setattr(handout, "_POLL_SECONDS", 0.1)
     monkeypatch.setattr(handout, "_LONGEST_PAUSE", 0.1)
     chance = random.Random(0)
-    before, over = len(client.read_flow_runs()), threading.Event()
+    before, over, faults = len(client.read_flow_runs()), threading.Event(), []
+
+    def fails(number: int, path: str) -> bool:
+        faults.append(number == 1 or chance.random() < 0.33)
+        return faults[-1]
+
     worker = threading.Thread(target=finishing, args=(client, over))
     worker.start()
     try:
         with (
-            faulty(
-                get_current_settings().api.url, lambda number, path: number == 1 or chance.random() < 0.33, after
-            ) as url,
+            faulty(get_current_settings().api.url, fails, after) as url,
             temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}),
         ):
             assert handout.wait_for([handout.Job("one", name, {}), handout.Job("two", name, {})], attempts=1) == []
     finally:
         over.set()
         worker.join()
+    assert any(faults)
     assert len(client.read_flow_runs()) - before == 2, "a call that was repeated makes no second run"
 
 
@@ -101,11 +105,19 @@ def test_patience_ends(monkeypatch):
 
 
 def test_an_artifact_that_the_server_does_not_take_ends_no_run():
+    refused: list[str] = []
+
+    def fails(number: int, path: str) -> bool:
+        if "artifacts" in path:
+            refused.append(path)
+        return "artifacts" in path
+
     with (
-        faulty(get_current_settings().api.url, lambda number, path: "artifacts" in path) as url,
+        faulty(get_current_settings().api.url, fails) as url,
         temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}),
     ):
         artifacts.Progress("bar", "a bar", 2).update(2)
+    assert refused
 
 
 def caused(error: Exception) -> StoreError:

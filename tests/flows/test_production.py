@@ -17,6 +17,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
+from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Running, Scheduled
 from small_project import Place
 
@@ -221,11 +222,59 @@ def test_a_retrain_on_workers_leaves_the_work_to_the_one_that_is_at_it(place: Pl
     try:
         assert holder.stdout.readline() == "held\n"
         monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.5)
+        monkeypatch.setattr(Workspace, "holder", lambda self: None)  # both began at once: who looked saw nobody
         state = module.retrain(project, return_state=True)
     finally:
         holder.communicate("")
     assert (state.type.value, state.name) == ("COMPLETED", "Skipped")
     assert isinstance(module.retrain(project), str), "nothing is to do, and nobody is in the way"
+
+
+TRAINING = """
+import sys
+from prefect import flow
+import flows.assemble, model.train  # what takes seconds to import
+from flows import learning
+from flows.project import load
+from flows.train import train
+
+look = learning.stages
+
+def stages(*given):
+    found = look(*given)
+    print("looked", flush=True)
+    sys.stdin.readline()
+    return found
+
+@flow
+def retrain():
+    train(load(sys.argv[1], None, ["train.epochs=6"]))
+
+learning.stages = stages
+retrain()
+"""
+
+
+def test_a_training_that_is_handed_out_again_while_the_first_goes_on_waits_for_it(place: Place):
+    """A server that was away marks live runs as crashed; each seed is trained by one process all the same."""
+    environment = {**os.environ, "PREFECT_API_URL": get_current_settings().api.url, "OMP_NUM_THREADS": "1"}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", TRAINING, str(place.config)], env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    assert [one.stdout.readline() for one in both] == ["looked\n"] * 2, "both find the training to be done"
+    for one in both:
+        one.stdin.write("\n")
+        one.stdin.flush()
+    errors = [one.communicate(timeout=180)[1] for one in both]
+    assert [one.returncode for one in both] == [0, 0], errors
+    (run,) = [run for run in learning.runs(load(place.config)) if run["inputs"]["train"]["epochs"] == 6]
+    seeds = sorted(place.folder.joinpath("work/runs", run["run"]).glob("seed-*"))
+    assert len(seeds) == 2
+    assert [len(list(seed.glob("tensorboard/*"))) for seed in seeds] == [1, 1], "a training each: nobody else wrote"
 
 
 def test_status_shows_what_is_to_come_and_no_finished_parts(place: Place):

@@ -1,5 +1,6 @@
 """docs/production.md: what it tells people to type is something that the commands take."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -15,7 +16,8 @@ from prefect.cli._app import _app as prefect_cli  # its argument parser is not p
 from flows import cli
 from flows.project import load
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs/production.md").read_text()
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/production.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 SHELL = [text for language, text in BLOCKS if not language]
 
@@ -47,16 +49,23 @@ def test_prefect_takes_the_arguments(arguments):
 def test_the_page_is_read_whole():
     assert len(typed("bigfusion")) >= 8
     assert len(typed("prefect")) >= 6
-    assert {language for language, _ in BLOCKS} == {"", "toml", "python"}
+    assert {language for language, _ in BLOCKS} == {"", "toml", "python", "json"}
 
 
-def test_the_settings_are_settings(tmp_path):
-    (table,) = [text for language, text in BLOCKS if language == "toml"]
+@pytest.mark.parametrize("table", [text for language, text in BLOCKS if language == "toml"])
+def test_the_settings_are_settings(tmp_path, table):
     (tmp_path / "bigfusion.toml").write_text(f'preset = "meld"\n{table}')
     workspace = load(tmp_path / "bigfusion.toml").workspace
-    assert {key: str(getattr(workspace, key)) for key in tomllib.loads(table)["workspace"]} == tomllib.loads(table)[
-        "workspace"
-    ]
+    for key, value in tomllib.loads(table)["workspace"].items():
+        found = getattr(workspace, key)
+        assert found == type(found)(value)
+
+
+def test_the_volume_of_a_cache_takes_the_place_of_the_templates_line():
+    (volume,) = [json.loads(text) for language, text in BLOCKS if language == "json"]
+    template = json.loads((ROOT / "docker/kubernetes-base-job-template.json").read_text())
+    volumes = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]["volumes"]
+    assert volumes[-1] == {"name": volume["name"], "emptyDir": {}}
 
 
 def test_the_notification_is_an_automation_that_the_server_takes():

@@ -164,8 +164,9 @@ def test_a_stream_that_begins_again_and_again_is_no_endless_clip(tmp_path: Path)
 
 def test_pictures_of_a_size_that_only_a_header_has(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.avi", levels(5), video="mpeg4")
+    sound = seen(path)
     content = path.read_bytes()
     size = struct.pack("<II", 96, 64)
     assert content.count(size) >= 1
     path.write_bytes(content.replace(size, struct.pack("<II", 100_000, 100_000)))
-    assert isinstance(seen(path), list | Status)
+    assert seen(path) == sound == [(0.0, 20)]  # the decoder goes by the stream's own size
