@@ -7,6 +7,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -24,7 +25,7 @@ from pipeline.digest import code_digests
 from pipeline.errors import StoreError
 from pipeline.explain import explain_cell
 from pipeline.fingerprints import BY_UTTERANCE
-from pipeline.folder import ShardFolder
+from pipeline.folder import Place, ShardFolder
 from pipeline.manifest import Manifest
 from pipeline.plan import CellPlan, PlannedCell, plan_cells
 from pipeline.schema import Modality, Status, Utterance
@@ -158,30 +159,35 @@ def extract_chunk(
 
     Raises:
         ExtractionError: the extractor cannot run.
+        OSError: the machine or a media file fails the extractor.
         StoreError: the shard cannot be written; nothing of it is visible.
     """
-    workspace = Workspace(project)
-    claims = ShardFolder(project.store).claims()
-    try:
-        with claims.take(cell.fingerprint for cell in cells) as mine:
-            store = workspace.store()  # its index knows all that was stored before the claims were ours
-            try:
-                stored = store.statuses(mine)
-                todo = [cell for cell in cells if cell.fingerprint in mine and not _done(cell, stored)]
-                left = tuple(sorted({cell.fingerprint for cell in cells} - mine))
-                progress(sum(cell.fingerprint in mine for cell in cells) - len(todo))
-                if not todo:
-                    return ChunkResult(cells[0].modality, "", {}, 0.0, left)
-                origin, made, faults = _compute(project, manifest, todo, run, progress)
-                shard = store.commit(origin, made) if made else ""
-            finally:
-                store.close(settle=False)  # the next chunk writes again; the next plan seals it
-    except OSError as error:
-        raise StoreError(f"{project.store}: the store cannot be written ({error.strerror})") from error
-    finally:
-        claims.close()
+    with ExitStack() as hold:
+        with writing(project.store):
+            claims = hold.enter_context(closing(ShardFolder(project.store).claims()))
+            mine = hold.enter_context(claims.take(cell.fingerprint for cell in cells))
+            store = Workspace(project).store()  # its index knows all that was stored before the claims were ours
+            hold.callback(store.close, settle=False)  # the next chunk writes again; the next plan seals it
+            stored = store.statuses(mine)
+        todo = [cell for cell in cells if cell.fingerprint in mine and not _done(cell, stored)]
+        left = tuple(sorted({cell.fingerprint for cell in cells} - mine))
+        progress(sum(cell.fingerprint in mine for cell in cells) - len(todo))
+        if not todo:
+            return ChunkResult(cells[0].modality, "", {}, 0.0, left)
+        origin, made, faults = _compute(project, manifest, todo, run, progress)
+        with writing(project.store):
+            shard = store.commit(origin, made) if made else ""
     statuses = dict(Counter(cell.status.value for cell in made)) | ({"error": len(faults)} if faults else {})
     return ChunkResult(cells[0].modality, shard, statuses, origin.seconds, left, tuple(faults))
+
+
+@contextmanager
+def writing(store: Place) -> Iterator[None]:
+    """A block that claims cells of the store or writes to it: what fails there is a :class:`StoreError`."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{store}: the store cannot be written ({error.strerror or error})") from error
 
 
 def _done(cell: PlannedCell, stored: Mapping[str, Status]) -> bool:

@@ -25,6 +25,7 @@ from flows import export as exporting
 from flows.faces import evaluate_faces, train_faces
 from flows.finetuning import finetune_text
 from flows.options import Answer, Options
+from flows.project import LEARNING
 from flows.quarantine import quarantine
 from pipeline.digest import PACKAGES
 from pipeline.errors import BigFusionError
@@ -180,6 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     init = add("init", commands.init, "write a commented settings file for a preset into a folder")
     init.add_argument("folder", type=Path, metavar="DIR")
     init.add_argument("--root", dest="target", metavar="PATH", help="the corpus's folder (or table)")
+    init.add_argument("--learning", choices=LEARNING, help="the network and its training of this preset instead")
     add("ingest", commands.ingest, "scan the corpus into a manifest: counts by split and label, and what was skipped")
     add("plan", commands.plan, "say what a run would do and why, and do nothing; exit code 2 if work is pending")
     extract = add("extract", commands.extract, "compute the features that are missing or stale")

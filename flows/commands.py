@@ -44,7 +44,7 @@ def init(options: Options) -> Answer:
         raise SettingsError("init: expected a preset; for instance `bigfusion init my-meld --preset meld`")
     _without("init", "edit the file that it writes", config=options.config, set=options.assignments)
     path = options.folder / project.DEFAULT_CONFIG
-    project.write_config(path, options.preset, options.target)
+    project.write_config(path, options.preset, options.target, options.learning)
     first = "" if options.target else "set corpus.root in it, then "
     text = f"wrote {path}: {first}`cd {options.folder} && bigfusion plan`, then `bigfusion run`"
     return Answer(text, {"config": str(path)})

@@ -27,7 +27,7 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from flows.project import Project
-from flows.runtime import SLOT
+from flows.runtime import EVERYWHERE, SLOT
 from pipeline.atomic import write_whole
 from pipeline.errors import SettingsError
 
@@ -169,9 +169,7 @@ def _make_automation(dead_after: timedelta) -> None:
 def _environment() -> dict[str, str]:
     """What a run's process needs beside its worker's environment."""
     return {
+        **EVERYWHERE,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "bigfusion",
-        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504",  # beside 429, 502 and 503
         "PREFECT_CLIENT_MAX_RETRIES": "8",  # after 2, 4, ... 256 s: a server may be away for eight minutes
-        "DO_NOT_TRACK": "1",
     }

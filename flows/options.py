@@ -18,6 +18,7 @@ class Options:
     config: Path | None = None
     preset: str | None = None
     assignments: Sequence[str] = ()
+    learning: str | None = None
     debug: bool = False
     target: str | None = None
     folder: Path | None = None

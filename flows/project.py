@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +31,7 @@ PRESETS = ("meld", "iemocap", "demo")
 LEARNING = ("tuned", "paper")
 """Presets of the network and its training alone: they go with any corpus."""
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:/|s3:", re.IGNORECASE)
+_LEARNING_TABLES = re.compile(r"^\[(?:model|train)[.\]].*?(?=^\[(?!(?:model|train)[.\]])|\Z)", re.MULTILINE | re.DOTALL)
 _FOLDERS = {
     "corpus": ("root", "path", "media_root"),
     "workspace": ("path", "store", "cache"),
@@ -150,11 +151,12 @@ def load(config: Path | str | None = None, preset: str | None = None, assignment
     and may be absent where ``preset`` is given.
 
     Raises:
-        SettingsError: a file is missing or not TOML, a key is unknown, a value does not fit.
+        SettingsError: a file is missing or not TOML, a key is unknown, a value does not fit, or the file is one on
+            another preset that would hide what ``preset`` says.
     """
     path = Path(config) if config else _default_config(preset)
     own = {} if config is None and preset and not path.exists() else read_toml(path)
-    preset = preset or own.get("preset")
+    preset = _preset(preset, own, path)
     table = merge(_below(read_preset(preset), own), own) if preset else own
     if any(parse_assignment(one)[0] == ["preset"] for one in assignments):
         raise SettingsError("--set preset: a preset lies below the settings file, not above it; name it with --preset")
@@ -175,9 +177,33 @@ def load_learning(config: Path | None, preset: str | None, assignments: Sequence
         SettingsError: as :func:`load`; an assignment to anything but the network and its training.
     """
     own = {} if config is None else read_toml(config)
-    table = merge(read_preset(preset or own.get("preset") or LEARNING[0]), own)
+    table = merge(read_preset(_preset(preset, own, config) or LEARNING[0]), own)
     table = assign({name: part for name, part in table.items() if name in Learning.model_fields}, assignments)
     return validate(Learning, table, str(config or "settings"))
+
+
+def _preset(given: str | None, own: Mapping[str, Any], path: Path | None) -> str | None:
+    """The given preset, else the file's own. A file on another preset, as `init` writes it, must hide nothing of it."""
+    named = own.get("preset")
+    if given is None or named in (None, given):
+        return given or named
+    hidden = [key for key in _differing(read_preset(given), own) if not key.startswith(("corpus.", "workspace."))]
+    if hidden:
+        written = f"{named} --learning {given}" if given in LEARNING else given
+        raise SettingsError(
+            f"{path}: names preset {named}, and its own {', '.join(hidden[:3])} lie above --preset {given}: name"
+            f" {given} in the file and remove them, or write another: `bigfusion init DIR --preset {written}`"
+        )
+    return given
+
+
+def _differing(below: Mapping[str, Any], above: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted keys that both tables have, with other values."""
+    for key in [key for key in below if key in above]:
+        if isinstance(below[key], Mapping) and isinstance(above[key], Mapping):
+            yield from _differing(below[key], above[key], f"{prefix}{key}.")
+        elif below[key] != above[key]:
+            yield f"{prefix}{key}"
 
 
 def _default_config(preset: str | None) -> Path:
@@ -206,8 +232,10 @@ def preset_text(name: str) -> str:
     return (resources.files("flows") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def write_config(path: Path, preset: str, root: str | None) -> None:
+def write_config(path: Path, preset: str, root: str | None, learning: str | None = None) -> None:
     """Write a settings file that says everything that ``preset`` says, with its comments.
+
+    The network and its training are those of ``learning``, where it is given.
 
     Raises:
         SettingsError: there is no such preset, or the file exists already.
@@ -216,8 +244,10 @@ def write_config(path: Path, preset: str, root: str | None) -> None:
         raise SettingsError(f"preset {preset!r}: says nothing of a corpus; expected one of {', '.join(PRESETS)} here")
     text = (
         "# Settings of a bigfusion project. Folders are meant from this file's own; `bigfusion plan` checks them.\n"
-        f'preset = "{preset}"\n\n'
+        f'preset = "{learning or preset}"\n\n'
     ) + preset_text(preset)
+    if learning is not None:
+        text = _LEARNING_TABLES.sub("", text) + preset_text(learning)
     if root is not None:
         text = re.sub(r'^root = "[^"]*"', lambda _: f"root = {_toml(root)}", text, flags=re.MULTILINE)
     _write_new(path, text)

@@ -17,17 +17,25 @@ from pathlib import Path
 
 from flows.project import Project
 from flows.workspace import Workspace
+from pipeline.errors import SettingsError
 
 log = logging.getLogger("bigfusion")
 
-_DEFAULTS = {
+EVERYWHERE = {
     "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # a first start builds the database: 10-20 s
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",  # errors reach the user as one line; --debug shows the rest
     "PREFECT_LOGGING_EXTRA_LOGGERS": "bigfusion",
-    "PREFECT_CLI_PROMPT": "false",
     "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504",  # with 429, 502 and 503: a busy server's answers end no run
+}
+"""Prefect's settings of a command and of a worker's run alike."""
+
+_STARTUP = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
+_NO_SERVER = "ephemeral Prefect API server"  # Prefect raises a bare RuntimeError
+_DEFAULTS = {
+    **EVERYWHERE,
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    _STARTUP: "120",  # a first start builds the database: 10-20 s
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",  # errors reach the user as one line; --debug shows the rest
+    "PREFECT_CLI_PROMPT": "false",
 }
 
 
@@ -75,6 +83,9 @@ def prefect(workspace: Workspace) -> Iterator[None]:
 
     Without a server of the user's, an ephemeral one is started by Prefect itself on a home under the workspace; what
     a killed command has left there (a server process, runs marked as running) is ended first.
+
+    Raises:
+        SettingsError: the server, the user's or the ephemeral one, does not answer in time.
     """
     set_defaults()
     with workspace.exclusive():
@@ -91,6 +102,13 @@ def prefect(workspace: Workspace) -> Iterator[None]:
         _own_homes.add(home)
         try:
             yield
+        except RuntimeError as error:
+            if _NO_SERVER not in str(error):
+                raise
+            raise SettingsError(
+                f"Prefect's temporary server: {' '.join(str(error).split())} Run the same command again, on a busy"
+                f" machine with {_STARTUP}=600"
+            ) from error
         finally:
             _own_homes.discard(home)
 

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
-from urllib.error import HTTPError, URLError
+from pathlib import Path
+from urllib.error import HTTPError
 
 from flows.runtime import configure, end_orphaned_servers, server_url, set_defaults
 from flows.workspace import Workspace
@@ -21,7 +22,7 @@ from pipeline.errors import SettingsError
 log = logging.getLogger("bigfusion")
 
 AWAITED_SECONDS = 120.0
-_START_SECONDS = 300  # a first start builds the database: 10-20 s on an idle machine
+_START_SECONDS = 300.0  # a first start builds the database: 10-20 s on an idle machine
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def own_server(workspace: Workspace, port: int) -> Iterator[str]:
         environment = os.environ | {"PREFECT_SERVER_UI_API_URL": url}
         server = subprocess.Popen(command, stdout=file, stderr=file, env=environment, start_new_session=True)
         try:
-            _wait_for(server, url, str(logged))
+            await_server(url, _START_SECONDS, f"{logged} says why", lambda: _check(server, url, logged))
             configure(PREFECT_API_URL=url)
             yield url
         finally:
@@ -65,14 +66,21 @@ def own_server(workspace: Workspace, port: int) -> Iterator[str]:
                 server.kill()
 
 
-def await_server(url: str, seconds: float = AWAITED_SECONDS) -> None:
-    """Return once the user's server answers: one that was started a moment ago still builds its database.
+def await_server(
+    url: str,
+    seconds: float = AWAITED_SECONDS,
+    remedy: str = "start `prefect server start`, or correct PREFECT_API_URL",
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Return once a server answers: one that was started a moment ago still builds its database.
 
     Raises:
-        SettingsError: it has not answered for ``seconds``.
+        SettingsError: it has not answered for ``seconds``; the message ends with ``remedy``. Or what ``check``, called
+            before each try, raises.
     """
     deadline, said = time.monotonic() + seconds, False
     while True:
+        check()
         try:
             with urllib.request.urlopen(f"{url}/health", timeout=5):
                 return
@@ -85,10 +93,7 @@ def await_server(url: str, seconds: float = AWAITED_SECONDS) -> None:
         except ValueError as error:
             raise SettingsError(f"PREFECT_API_URL={url}: expected http://HOST:PORT/api, found {error}") from None
         if time.monotonic() > deadline:
-            raise SettingsError(
-                f"{url}: expected Prefect's server within {seconds:.0f} s, found {found}; start `prefect server start`,"
-                " or correct PREFECT_API_URL"
-            )
+            raise SettingsError(f"{url}: expected Prefect's server within {seconds:.0f} s, found {found}; {remedy}")
         if not said:
             log.info("waiting for Prefect's server at %s", url)
             said = True
@@ -109,17 +114,8 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def _wait_for(server: subprocess.Popen[bytes], url: str, logged: str) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            raise SettingsError(
-                f"{url}: expected a Prefect server, found one that ended at once; {logged} says why,"
-                " --port names another"
-            )
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=2):
-                return
-        except (URLError, OSError):
-            time.sleep(0.5)
-    raise SettingsError(f"{url}: expected a Prefect server within {_START_SECONDS} s, found none; {logged} says why")
+def _check(server: subprocess.Popen[bytes], url: str, logged: Path) -> None:
+    if server.poll() is not None:
+        raise SettingsError(
+            f"{url}: expected a Prefect server, found one that ended at once; {logged} says why, --port names another"
+        )

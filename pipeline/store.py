@@ -135,8 +135,8 @@ class Store:
             self.folder.write(name, payload)
         except OSError as error:
             raise StoreError(
-                f"{self.folder.shown(name)}: the shard could not be written ({error.strerror}); nothing of it is"
-                " visible: make room or correct the permissions and run the same command again"
+                f"{self.folder.shown(name)}: the shard could not be written ({error.strerror or error}); nothing of"
+                " it is visible: make room or correct the permissions and run the same command again"
             ) from error
         self.index.add(shards.decode(name, payload), len(payload))
         return name

@@ -1,11 +1,13 @@
-"""The order in which pending cells are computed."""
+"""The order in which pending cells are computed, and what is said of a store that cannot be written."""
 
 from types import SimpleNamespace
 
 import pandas as pd
+import pytest
 
 from extractors.text import TextSettings
-from flows.cells import by_length
+from flows.cells import by_length, writing
+from pipeline.errors import StoreError
 from pipeline.plan import PlannedCell, State
 from pipeline.schema import Modality
 
@@ -32,3 +34,11 @@ def test_clips_keep_their_order():
     assert ordered(Modality.AUDIO) == ordered(Modality.VISUAL) == list(TEXTS)
     project, manifest = SimpleNamespace(text=TextSettings()), SimpleNamespace(table=None)
     assert by_length(project, manifest, []) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("error", "why"), [(OSError(28, "No space left"), "No space left"), (OSError("gone"), "gone")])
+def test_a_store_that_cannot_be_written_says_why(error, why):
+    with pytest.raises(StoreError) as found, writing("/srv/store"):
+        raise error
+    assert str(found.value) == f"/srv/store: the store cannot be written ({why})"
+    assert found.value.__cause__ is error

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from flows import cli
-from flows.project import PRESETS, load
+from flows.project import LEARNING, PRESETS, load, load_learning
 from pipeline.errors import SettingsError
 
 
@@ -40,6 +40,30 @@ def test_init_writes_settings_that_load_and_are_the_presets(tmp_path, preset, ca
     assert project.train == alone.train
     assert project.work == tmp_path / "p/work"
     assert "exists already" in fails(capsys, "init", str(tmp_path / "p"), "--preset", preset)
+
+
+@pytest.mark.parametrize("learning", LEARNING)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_init_takes_the_network_and_its_training_of_another_preset(tmp_path, preset, learning):
+    assert cli.main(["init", str(tmp_path), "--preset", preset, "--learning", learning, "--root", "corpus"]) == 0
+    project, own = load(tmp_path / "bigfusion.toml"), load(None, preset, [f"corpus.root={tmp_path / 'corpus'}"])
+    assert (project.model, project.train) == tuple(dict(load_learning(None, learning, [])).values())
+    rest = {"preset", "model", "train", "workspace"}
+    assert project.model_dump(exclude=rest) == own.model_dump(exclude=rest)
+
+
+@pytest.mark.parametrize("read", [load, load_learning])
+def test_a_preset_that_the_file_would_hide_is_refused(tmp_path, read):
+    """A silent mixture otherwise: what `init` has written lies above the preset of the command line."""
+    assert cli.main(["init", str(tmp_path), "--preset", "meld"]) == 0
+    config = tmp_path / "bigfusion.toml"
+    with pytest.raises(SettingsError, match=r"names preset meld, and its own train.batch_size.* init DIR") as error:
+        read(config, "tuned", [])
+    assert "--preset meld --learning tuned" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert read(config, "meld", []).train.epochs == read(config, None, []).train.epochs == 30
+    config.write_text('preset = "meld"\n[corpus]\nkind = "meld"\nroot = "x"\n')
+    assert read(config, "tuned", []).train.epochs == 10, "nothing is hidden"
 
 
 @pytest.mark.parametrize("root", ["~/MELD.Raw", '/tmp/😀/é \\ "x"', "relative/MELD.Raw"])

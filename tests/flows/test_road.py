@@ -189,7 +189,9 @@ def test_a_failed_chunk_leaves_the_others_work(place, monkeypatch):
     monkeypatch.setattr(TextExtractor, "extract", failing)
     settings = ("--set", "text.layers=last4", "--set", "extract.retries=0")
     assert place.run("extract", *settings) == 1
-    assert "1 chunks failed, 2 are stored; run the same command again to go on" in place.capsys.readouterr().err
+    shown = place.capsys.readouterr().err
+    assert "1 chunks failed, 2 are stored; run the same command again to go on" in shown
+    assert "First error: [Errno 5] Input/output error" in shown, "the extractor's, not the store's"
     left = answer(place, "plan", *settings, code=2)["pending"]
     assert left == calls[1]
     assert place.run("extract", *settings) == 0

@@ -129,3 +129,19 @@ def test_status_says_that_the_server_does_not_answer(tmp_path):
     assert "no answer of Prefect's server" in shown.stderr
     assert "Traceback" not in shown.stderr
     assert "working    no command" in shown.stdout
+
+
+def test_a_temporary_server_that_does_not_come_up_in_time_is_one_line(tmp_path):
+    code = (
+        "from flows import runtime; from flows.project import load; from flows.workspace import Workspace\n"
+        f"with runtime.prefect(Workspace(load(None, 'demo', [r'workspace.path={tmp_path}']))):\n"
+        "    from prefect import flow\n"
+        "    flow(lambda: 1, name='one')()"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1", "PREFECT_HOME": str(tmp_path)}
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert shown.returncode == 1
+    last = shown.stderr.strip().splitlines()[-1]
+    assert last.startswith("pipeline.errors.SettingsError: Prefect's temporary server: Timed out")
+    assert last.endswith("with PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=600")
