@@ -25,6 +25,9 @@ LARGEST = 1.0 - 2.0**-15
 BLOCK = 1 << 14
 """Samples that are resampled at once: a call costs more than a packet of a thousand samples does."""
 
+MONO = ("mono", "1 channels")
+"""FFmpeg's names of a single channel; the second where a wav file does not say where it belongs."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -77,14 +80,19 @@ def _decode_audio(source: Source, rate: int) -> NDArray[np.float32]:
     kept: list[NDArray[np.float32]] = []
     first, heard, native, made, begin = math.nan, 0, rate, 0, 0
 
-    def resample(frame: Any) -> None:
+    def keep(samples: NDArray[np.float32]) -> None:
         """Keep what lies in the span: a file without an index is decoded from its beginning."""
         nonlocal made
+        if made + samples.size > begin:
+            kept.append(samples[max(begin - made, 0) :])
+        made += samples.size
+
+    def resample(frame: Any) -> None:
+        if (already := _as_wanted(frame, rate)) is not None:
+            keep(already)
+            return
         for block in resampler.resample(frame):
-            samples = block.to_ndarray()[0]
-            if made + samples.size > begin:
-                kept.append(samples[max(begin - made, 0) :])
-            made += samples.size
+            keep(block.to_ndarray()[0])
 
     source.seek(source.start)
     for frame in _frames(source):
@@ -111,6 +119,14 @@ def _decode_audio(source: Source, rate: int) -> NDArray[np.float32]:
     if not math.isinf(source.end):
         stop = min(stop, max(round((source.end - first) * rate), begin))
     return np.concatenate(kept)[: max(stop - begin, 0)] if kept else np.zeros(0, np.float32)
+
+
+def _as_wanted(frame: Any, rate: int) -> NDArray[np.float32] | None:
+    """The samples of 16-bit mono at ``rate``, as the resampler would give them, without what it costs to set up."""
+    if frame is None or frame.format.name != "s16" or frame.layout.name not in MONO or frame.sample_rate != rate:
+        return None
+    samples: NDArray[np.int16] = frame.to_ndarray()[0]
+    return samples * np.float32(2.0**-15)
 
 
 def _frames(source: Source) -> Iterator[Any]:
