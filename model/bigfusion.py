@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -70,7 +70,8 @@ class BigFusion(nn.Module):
     """The network. ``widths`` maps each stored modality to its features' width; ``settings.modalities`` chooses.
 
     Before training, ``fit(dialogues)`` takes the features' means and deviations, and the neighbourhood classifier, from
-    the training dialogues; they travel in the state dict.
+    the training dialogues; they travel in the state dict. ``exchange`` gives a batch's nodes from this process's, where
+    several share a batch.
 
     Raises:
         TrainingError: a modality of the settings is not among the stored ones.
@@ -79,6 +80,7 @@ class BigFusion(nn.Module):
     def __init__(self, widths: Mapping[str, int], classes: int, settings: ModelSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.exchange: Callable[[Tensor], Tensor] = _own
         width, spiking, graph = settings.width, settings.spiking, settings.graph
         widths = _chosen(widths, settings)
         self.normalise = Normalise(widths)
@@ -211,14 +213,18 @@ class BigFusion(nn.Module):
     def _contrast_of(self, first: Tensor, second: Tensor, graph: Graph, batch: Batch) -> Tensor:
         """L_cl of two graphs of the same nodes. Shapes: (V, D), (V, D) -> scalar."""
         settings = self.settings.contrast
-        whole = settings.negatives == "batch"
+        labels, group, mask = batch.labels[batch.mask], graph.dialogue, batch.mask
+        if settings.negatives == "batch":
+            first, second, labels = map(self.exchange, (first, second, labels))
+            group = torch.zeros_like(labels)
+            mask = torch.ones_like(labels, dtype=torch.bool).unsqueeze(0)  # (1, V): one row
         if settings.positives == "label":
-            group = torch.zeros_like(graph.dialogue) if whole else graph.dialogue
-            return supervised_contrast(first, second, batch.labels[batch.mask], group, settings.temperature)
-        mask = (
-            torch.ones_like(graph.dialogue, dtype=torch.bool).unsqueeze(0) if whole else batch.mask
-        )  # (1, V): one row
+            return supervised_contrast(first, second, labels, group, settings.temperature)
         return contrastive_loss(to_rows(first, mask), to_rows(second, mask), mask, settings.temperature)
+
+
+def _own(rows: Tensor) -> Tensor:
+    return rows
 
 
 def _chosen(widths: Mapping[str, int], settings: ModelSettings) -> dict[str, int]:

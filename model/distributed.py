@@ -2,7 +2,8 @@
 
 The loss of a batch is a mean over its labelled utterances and, for the contrast, over its nodes. Each process weighs
 its own means by its share of both, so that the *sum* of the processes' gradients is the gradient of one process that
-has the whole batch; torch's DistributedDataParallel would average them as if all shares were equal.
+has the whole batch; torch's DistributedDataParallel would average them as if all shares were equal. Where all nodes of
+a batch are each other's negatives, each process has the whole contrast, over nodes that the others have sent.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch._C._distributed_c10d import FileStore
 from torch.multiprocessing.spawn import spawn
 
@@ -54,6 +55,25 @@ class Rank:
         distributed.all_reduce(flat)
         for weight, part in zip(weights, torch.split(flat, [weight.numel() for weight in weights]), strict=True):
             weight.grad = part.view_as(weight)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """All processes' rows, in the processes' order; gradients reach this process's own alone.
+
+        A loss over all rows then has, summed over the processes, the gradient that it has in one process.
+        Shapes: (V, ...) -> (sum of all V, ...).
+        """
+        if self.alone:
+            return rows
+        counts = torch.zeros(self.count, dtype=torch.int64, device=rows.device)
+        counts[self.index] = len(rows)
+        distributed.all_reduce(counts)
+        sent = rows.new_zeros(int(counts.max()), *rows.shape[1:])
+        sent[: len(rows)] = rows.detach()
+        found = [torch.empty_like(sent) for _ in range(self.count)]
+        distributed.all_gather(found, sent)
+        parts = [part[:count] for part, count in zip(found, counts.tolist(), strict=True)]
+        parts[self.index] = rows
+        return torch.cat(parts)
 
     def sum_numbers(self, numbers: Mapping[str, float], device: torch.device) -> dict[str, float]:
         """The sums over all processes; each has to give the same names in the same order."""

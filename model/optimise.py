@@ -122,17 +122,21 @@ class Optimisation:
         labelled = _labelled(mine) / max(_labelled(batch), 1)
         nodes = sum(map(len, mine)) / sum(map(len, batch))
         read = collate(mine or batch[:1]).to(self._device)  # nothing to do: something, weighed by 0
+        whole = not self._rank.alone and self._contrast.negatives == "batch"
+        if whole:
+            self.network.exchange = lambda rows: self._rank.gather(rows if mine else rows[:0])
         bfloat16 = self._settings.precision == "bfloat16"
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=bfloat16):
             output = self._forward(read)
             total: Tensor = loss(output, read, self._contrast, self._settings.smoothing)
+            taught = self._contrast.weight * output.contrast
+            rest = total - taught
             if not self._rank.alone:
-                weighted = self._contrast.weight * output.contrast
-                total = labelled * (total - weighted) + nodes * weighted
+                total = labelled * rest + (taught if whole else nodes * taught)
         torch.autograd.backward(total)
-        contrast = nodes * output.contrast.item()
-        cross_entropy = total.item() - self._contrast.weight * contrast
-        parts = {"loss": total.item(), "cross_entropy": cross_entropy, "contrast": contrast}
+        contrast, cross_entropy = nodes * output.contrast.item(), labelled * rest.item()
+        loss_here = cross_entropy + self._contrast.weight * contrast
+        parts = {"loss": loss_here, "cross_entropy": cross_entropy, "contrast": contrast}
         return parts, {name: nodes * float(value) for name, value in output.rates.items()}
 
     @torch.no_grad()

@@ -56,7 +56,7 @@ def train(
     """
     check(data, model_settings)
     device = choose_device(train_settings.device)
-    _check_processes(model_settings, train_settings, device)
+    _check_processes(train_settings, device)
     facts = checkpoint.data_facts(data)
     run = _run_digest(facts, model_settings, train_settings, seed)
     if (folder / TRAINED).exists():
@@ -114,16 +114,11 @@ def _train(rank: Rank, job: _Job, progress: Callable[[Epoch], None] = lambda epo
     return trained
 
 
-def _check_processes(model_settings: ModelSettings, train_settings: TrainSettings, device: torch.device) -> None:
+def _check_processes(train_settings: TrainSettings, device: torch.device) -> None:
     count = train_settings.processes
     if count > 1 and device.type == "cuda" and count > torch.cuda.device_count():
         raise TrainingError(
             f"train.processes {count}: expected at most one a GPU, found {torch.cuda.device_count()} GPUs; lower it"
-        )
-    if count > 1 and model_settings.contrast.negatives == "batch":
-        raise TrainingError(
-            "train.processes: a batch's nodes lie in several processes and cannot be each other's negatives; "
-            "set model.contrast.negatives = 'dialogue' or train.processes = 1"
         )
 
 

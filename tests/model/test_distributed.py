@@ -1,6 +1,7 @@
 """Two processes over gloo: the gradients of one on the whole batch, and a training that goes on after a kill."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,24 +17,31 @@ from model.run import TRAINED, Epoch, read_history
 from model.seed import deterministic, seed_everything
 from model.tensors import read_tensors, write_tensors
 from model.train import train
-from pipeline.errors import TrainingError
 
 CPU = torch.device("cpu")
 BATCHES = (7, 1)
 """Twelve dialogues shared out unevenly, and one for two processes: one of them has nothing to do."""
 
 
-def without_chance() -> ModelSettings:
+CONTRASTS = (
+    {"negatives": "dialogue"},
+    {"negatives": "batch"},
+    {"negatives": "batch", "positives": "label", "classify": 0.5},
+)
+"""The last is of the kind that ``tuned`` has: nodes are sent from process to process."""
+
+
+def without_chance(contrast: dict[str, Any]) -> ModelSettings:
     """Views that lower no edge and no dropout: nothing that is drawn matters, and gradients can be compared."""
-    return small_model(dropout=0, contrast={"rho": (0, 0)})
+    return small_model(dropout=0, contrast={"rho": (0, 0), **contrast})
 
 
-def epoch(rank: Rank, size: int, folder: Path) -> None:
+def epoch(rank: Rank, size: int, contrast: dict[str, Any], folder: Path) -> None:
     """One epoch with batches of ``size``; the first process writes gradients of the last step, weights and numbers."""
     with deterministic(1):
         seed_everything(0)
         data = small_data()
-        network = BigFusion(WIDTHS, len(LABELS), without_chance())
+        network = BigFusion(WIDTHS, len(LABELS), without_chance(contrast))
         network.fit(data.train)
         settings = small_training(batch_size=size)
         optimisation = Optimisation(network, data.train, settings, 0, rank)
@@ -47,10 +55,11 @@ def epoch(rank: Rank, size: int, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("size", BATCHES)
-def test_gradients_and_weights_are_those_of_one_process(tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_gradients_and_weights_are_those_of_one_process(tmp_path: Path, contrast: dict[str, Any], size: int) -> None:
     for count in (1, 2):
-        with processes(count, CPU, epoch, size, tmp_path) as rank:
-            epoch(rank, size, tmp_path)
+        with processes(count, CPU, epoch, size, contrast, tmp_path) as rank:
+            epoch(rank, size, contrast, tmp_path)
     (one, alone, _), (two, shared, _) = (read_tensors(tmp_path / f"{count}.safetensors") for count in (1, 2))
     assert any(name.startswith("gradient/") for name in one)
     for name, value in one.items():
@@ -88,9 +97,3 @@ def test_two_processes_train_score_and_go_on_after_a_kill(tmp_path: Path) -> Non
     weights = [read_tensors(tmp_path / name / checkpoint.TENSORS)[0] for name in ("whole", "killed")]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert np.isfinite(histories[0][-1]["loss"])
-
-
-def test_negatives_over_the_batch_need_one_process(tmp_path: Path) -> None:
-    model = small_model(contrast={"negatives": "batch"})
-    with pytest.raises(TrainingError, match=r"set model.contrast.negatives = 'dialogue' or train.processes = 1"):
-        train(small_data(), model, small_training(processes=2), 0, tmp_path)
