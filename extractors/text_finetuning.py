@@ -327,7 +327,8 @@ class _Trainer(Trainer):
                 decay = self._settings.weight_decay if weight.ndim > 1 else 0.0
                 groups.setdefault((rate, decay), []).append(weight)
             self.optimizer = torch.optim.AdamW(
-                [{"params": some, "lr": rate, "weight_decay": decay} for (rate, decay), some in groups.items()]
+                [{"params": some, "lr": rate, "weight_decay": decay} for (rate, decay), some in groups.items()],
+                fused=True,
             )
         return self.optimizer
 
