@@ -11,18 +11,13 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.metrics import f1_score
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
@@ -34,52 +29,17 @@ from transformers.trainer_utils import set_seed
 
 from extractors.compute import device_named
 from extractors.files import Sha256, sha256_of
+from extractors.finetune_data import Collator, LabelledCorpus, class_weights, rows_of, weighted_f1
+from extractors.finetune_network import Classifier, freeze, rates
 from extractors.finetune_settings import FinetuneSettings
-from extractors.passages import Passage, Span, padded, readings, together
 from extractors.pretrained import load, locate, quiet
-from extractors.text import TextSettings, longest_sentence, sentence_vectors
+from extractors.text import TextSettings, longest_sentence
 from pipeline.atomic import write_whole
-from pipeline.digest import digest
 from pipeline.errors import ExtractionError
-from pipeline.schema import Utterance
 
 log = logging.getLogger("bigfusion")
 
 ENCODER, RECORD = "encoder", "finetuned.json"
-NO_CLASS = -100
-
-
-@dataclass(frozen=True)
-class LabelledTexts:
-    """Utterances of one split and the position of each one's class; utterances without either are left out."""
-
-    utterances: tuple[Utterance, ...]
-    labels: tuple[int, ...]
-
-    @classmethod
-    def of(cls, utterances: Sequence[Utterance], labels: Sequence[int]) -> LabelledTexts:
-        """Those that have words and a class."""
-        kept = [pair for pair in zip(utterances, labels, strict=True) if pair[0].text.strip() and pair[1] >= 0]
-        return cls(tuple(utterance for utterance, _ in kept), tuple(label for _, label in kept))
-
-    def __len__(self) -> int:
-        return len(self.utterances)
-
-    @property
-    def digest(self) -> str:
-        """Stands for all that is read of them."""
-        read = [(one.text, one.context and (one.context.speaker, one.context.before, one.context.after))
-                for one in self.utterances]  # fmt: skip
-        return digest([read, self.labels])
-
-
-@dataclass(frozen=True)
-class LabelledCorpus:
-    """What the encoder learns from and what judges it; ``classes`` names class c of the labels."""
-
-    classes: tuple[str, ...]
-    train: LabelledTexts
-    valid: LabelledTexts
 
 
 @dataclass(frozen=True)
@@ -89,31 +49,6 @@ class Finetuned:
     encoder: Path
     seed: int
     weighted_f1: dict[int, float]
-
-
-class _Classifier(nn.Module):
-    """An encoder, the extractor's own pooling, and one linear layer."""
-
-    def __init__(
-        self, encoder: nn.Module, classes: int, text: TextSettings, dropout: float, weight: Tensor | None
-    ) -> None:
-        super().__init__()
-        width: int = encoder.config.hidden_size  # type: ignore[assignment, union-attr]
-        self.encoder, self._text = encoder, text
-        self.drop, self.classes = nn.Dropout(dropout), nn.Linear(width, classes)
-        self.weight: Tensor | None
-        self.register_buffer("weight", weight, persistent=False)
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, own: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        vectors = sentence_vectors(self.encoder, input_ids, attention_mask, own, self._text)  # (P, S, D)
-        logits = self.classes(self.drop(vectors)).float()  # (P, S, C)
-        loss = functional.cross_entropy(
-            logits.flatten(0, 1),
-            labels.flatten(),
-            weight=self.weight,
-            ignore_index=NO_CLASS,
-        )
-        return {"loss": loss, "logits": logits}
 
 
 def total(settings: FinetuneSettings, corpus: LabelledCorpus) -> int:
@@ -210,14 +145,14 @@ def _one_seed(
     try:
         set_seed(seed)  # the classes' first weights
         encoder, tokenizer = load(locate(text.model, text.revision), torch.float32)
-        _freeze(encoder, settings.frozen_layers)
+        freeze(encoder, settings.frozen_layers)
         if settings.gradient_checkpointing:
             encoder.gradient_checkpointing_enable()
         classes = len(corpus.classes)
-        weight = _weights(corpus.train, classes) if settings.class_weights else None
-        network = _Classifier(encoder.train(), classes, text, settings.dropout, weight)
+        weight = class_weights(corpus.train, classes) if settings.class_weights else None
+        network = Classifier(encoder.train(), classes, text, settings.dropout, weight)
         longest = longest_sentence(encoder, tokenizer, text)
-        train, valid = (_rows(tokenizer, split, longest) for split in (corpus.train, corpus.valid))
+        train, valid = (rows_of(tokenizer, split, longest) for split in (corpus.train, corpus.valid))
         batch = max(1, round(settings.batch_size * len(train) / len(corpus.train)))  # passages
         arguments = TrainingArguments(
             output_dir=str(folder),
@@ -247,10 +182,10 @@ def _one_seed(
             settings,
             network,
             arguments,
-            data_collator=_Collator(tokenizer.pad_token_id or 0),
+            data_collator=Collator(tokenizer.pad_token_id or 0),
             train_dataset=train,
             eval_dataset=valid,
-            compute_metrics=_weighted_f1,
+            compute_metrics=weighted_f1,
             callbacks=[
                 EarlyStoppingCallback(settings.patience),
                 _Progress(progress, settings.epochs * len(corpus.train)),
@@ -275,43 +210,6 @@ def _save(encoder: Any, tokenizer: Any, folder: Path) -> None:
     partial.rename(folder / ENCODER)
 
 
-def _freeze(encoder: Any, count: int) -> None:
-    """Leave all below the encoder's layer ``count`` (0 is the lowest) as it is; 0 leaves nothing."""
-    if not count:
-        return
-    layers = _layers(encoder)
-    if count > len(layers):
-        raise ExtractionError(
-            f"finetune.frozen_layers {count}: expected an encoder of as many layers, found {len(layers)}; set it lower"
-        )
-    encoder.requires_grad_(False)
-    for layer in layers[count:]:
-        layer.requires_grad_(True)
-
-
-def _layers(encoder: Any) -> list[nn.Module]:
-    """The encoder's layers, the lowest first."""
-    depth = encoder.config.num_hidden_layers
-    found = next((m for m in encoder.modules() if isinstance(m, nn.ModuleList) and len(m) == depth), None)
-    if found is None:
-        raise ExtractionError(
-            f"finetune: expected an encoder whose {depth} layers can be told apart, found "
-            f"{type(encoder).__name__}; leave layer_decay at 1 and frozen_layers at 0"
-        )
-    return list(found)
-
-
-def rates(network: _Classifier, settings: FinetuneSettings) -> dict[nn.Parameter, float]:
-    """Each trained weight's learning rate: lower from layer to layer, below them as the next one would have it."""
-    rate, share = settings.learning_rate, settings.layer_decay
-    layers = _layers(network.encoder) if share < 1 else []
-    found = {weight: rate * share ** len(layers) for weight in network.encoder.parameters()}
-    for below, layer in enumerate(reversed(layers)):
-        found |= dict.fromkeys(layer.parameters(), rate * share**below)
-    found |= dict.fromkeys(network.classes.parameters(), rate * settings.classes_rate)
-    return {weight: own for weight, own in found.items() if weight.requires_grad}
-
-
 class _Trainer(Trainer):
     """``transformers``' trainer with a learning rate by depth."""
 
@@ -331,60 +229,6 @@ class _Trainer(Trainer):
                 fused=True,
             )
         return self.optimizer
-
-
-def _rows(tokenizer: Any, split: LabelledTexts, longest: int) -> list[dict[str, Any]]:
-    """Token ids of each passage, and tokens and class of each utterance that is read in it.
-
-    Equal utterances ("Yeah.") are rows of their own: as one they would always be learnt from side by side.
-    """
-    rows = []
-    for passage in together(readings(tokenizer, split.utterances, longest)):
-        copies: dict[Span, list[int]] = {}
-        for number, span in passage.spans.items():
-            copies.setdefault(span, []).append(split.labels[number])
-        for labels in zip_longest(*copies.values()):
-            read = [(span, label) for span, label in zip(copies, labels, strict=True) if label is not None]
-            rows.append(
-                {
-                    "input_ids": passage.tokens,
-                    "spans": tuple(span for span, _ in read),
-                    "labels": [label for _, label in read],
-                }
-            )
-    return rows
-
-
-class _Collator:
-    """Rows of :func:`_rows` as tensors: tokens and mask (P, N), own (P, S, N), labels (P, S)."""
-
-    def __init__(self, filler: int) -> None:
-        self._filler = filler
-
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
-        read: list[Passage] = []
-        for row in rows:
-            spans: tuple[Span, ...] = row["spans"]
-            read.append(Passage(row["input_ids"], dict(enumerate(spans))))
-        tokens, mask, own = map(torch.from_numpy, padded(read, self._filler))
-        labels = torch.full(own.shape[:2], NO_CLASS)
-        for at, row in enumerate(rows):
-            labels[at, : len(row["labels"])] = torch.tensor(row["labels"])
-        return {"input_ids": tokens, "attention_mask": mask, "own": own, "labels": labels}
-
-
-def _weights(train: LabelledTexts, classes: int) -> Tensor:
-    """Inverse frequencies with mean 1 over the utterances; a class that does not occur weighs nothing. Shape: (C,)."""
-    counts = np.bincount(train.labels, minlength=classes)
-    weights = np.where(counts > 0, len(train) / (np.maximum(counts, 1) * (counts > 0).sum()), 0.0)
-    return torch.from_numpy(weights.astype(np.float32))
-
-
-def _weighted_f1(predicted: Any) -> dict[str, float]:
-    labels: NDArray[np.int64] = np.asarray(predicted.label_ids)  # (P, S)
-    classes: NDArray[np.int64] = np.asarray(predicted.predictions).argmax(-1)  # (P, S)
-    real = labels != NO_CLASS
-    return {"weighted_f1": float(f1_score(labels[real], classes[real], average="weighted", zero_division=0))}
 
 
 def _whole_checkpoint(folder: Path) -> str | None:

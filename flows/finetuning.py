@@ -17,7 +17,8 @@ log = logging.getLogger("bigfusion")
 
 def finetune_text(options: Options) -> Answer:
     """Fine-tune the project's text encoder on its training dialogues; says how to use it."""
-    from extractors.text_finetuning import LabelledCorpus, LabelledTexts, finetune, total
+    from extractors.finetune_data import LabelledCorpus, LabelledTexts
+    from extractors.text_finetuning import finetune, total
 
     mine = options.project()
     workspace = Workspace(mine)

@@ -46,8 +46,9 @@ def official(annotations: Path) -> Manifest:
 
 def finetuned(manifest: Manifest, text: TextSettings, options: argparse.Namespace) -> TextSettings:
     """``text`` with its encoder fine-tuned on the training dialogues."""
+    from extractors.finetune_data import LabelledCorpus, LabelledTexts
     from extractors.finetune_settings import FinetuneSettings
-    from extractors.text_finetuning import LabelledCorpus, LabelledTexts, finetune, total
+    from extractors.text_finetuning import finetune, total
 
     settings = FinetuneSettings.model_validate(json.loads(options.finetune))
     split = {

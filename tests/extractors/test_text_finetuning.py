@@ -11,22 +11,20 @@ import torch
 from safetensors.torch import load_file
 from tiny_encoder import SENTENCES, save_roberta
 
+from extractors.finetune_data import (
+    NO_CLASS,
+    Collator,
+    LabelledCorpus,
+    LabelledTexts,
+    class_weights,
+    rows_of,
+    weighted_f1,
+)
+from extractors.finetune_network import Classifier, rates
 from extractors.finetune_settings import FinetuneSettings
 from extractors.pretrained import load, locate
 from extractors.text import TextExtractor, TextSettings
-from extractors.text_finetuning import (
-    NO_CLASS,
-    LabelledCorpus,
-    LabelledTexts,
-    _Classifier,
-    _Collator,
-    _rows,
-    _weighted_f1,
-    _weights,
-    finetune,
-    rates,
-    total,
-)
+from extractors.text_finetuning import finetune, total
 from pipeline.errors import ExtractionError
 from pipeline.schema import Context, Line, Utterance
 
@@ -150,7 +148,7 @@ def test_gradient_checkpointing_changes_no_number(tmp_path: Path, text: TextSett
 def test_class_weights_by_hand() -> None:
     """Six, three and one of ten: 10/(3*6), 10/(3*3), 10/(3*1); a class that never occurs weighs nothing."""
     labelled = LabelledTexts.of([Utterance("u", "w")] * 10, [0] * 6 + [1] * 3 + [3])
-    torch.testing.assert_close(_weights(labelled, 4), torch.tensor([10 / 18, 10 / 9, 0.0, 10 / 3]))
+    torch.testing.assert_close(class_weights(labelled, 4), torch.tensor([10 / 18, 10 / 9, 0.0, 10 / 3]))
 
 
 @pytest.mark.parametrize(
@@ -162,10 +160,10 @@ def test_the_classifier_reads_the_very_vector_that_the_extractor_stores(
     settings = text.model_copy(update={"context": context, "following": following, "pooling": pooling})
     said = dialogue(0, context, following) if context else list(SAID)
     encoder, tokenizer = load(locate(settings.model, None), torch.float32)
-    network = _Classifier(encoder, 3, settings, 0.0, None).eval()
+    network = Classifier(encoder, 3, settings, 0.0, None).eval()
     network.classes = torch.nn.Identity()
-    rows = _rows(tokenizer, LabelledTexts.of(said, range(6)), 256)
-    batch = _Collator(tokenizer.pad_token_id)(rows)
+    rows = rows_of(tokenizer, LabelledTexts.of(said, range(6)), 256)
+    batch = Collator(tokenizer.pad_token_id)(rows)
     with torch.no_grad():
         vectors = network(**batch)["logits"]
     found = {int(label): vector for label, vector in zip(batch["labels"].flatten(), vectors.flatten(0, 1), strict=True)}
@@ -242,15 +240,15 @@ def test_weighted_f1_by_hand_leaves_padding_out() -> None:
         label_ids = np.array([[0, 0], [1, NO_CLASS]])
         predictions = np.array([[[2.0, 1.0], [0.0, 1.0]], [[0.0, 1.0], [5.0, 0.0]]])
 
-    assert _weighted_f1(Predicted) == {"weighted_f1": pytest.approx(2 / 3)}
+    assert weighted_f1(Predicted) == {"weighted_f1": pytest.approx(2 / 3)}
 
 
 def test_equal_utterances_are_rows_of_their_own_and_a_dialogue_is_one(text: TextSettings) -> None:
     tokenizer = load(locate(text.model, None), torch.float32)[1]
     yeah = LabelledTexts.of([Utterance("u", "Okay."), Utterance("v", "What?"), Utterance("w", "Okay.")], [0, 1, 2])
-    assert [row["labels"] for row in _rows(tokenizer, yeah, 256)] == [[0], [2], [1]]
+    assert [row["labels"] for row in rows_of(tokenizer, yeah, 256)] == [[0], [2], [1]]
     twice = LabelledTexts.of([*dialogue(0, 9, 9), *dialogue(0, 9, 9)], [*range(12)])
-    rows = _rows(tokenizer, twice, 256)
+    rows = rows_of(tokenizer, twice, 256)
     assert [row["labels"] for row in rows] == [[*range(6)], [*range(6, 12)]]
     assert rows[0]["spans"] == rows[1]["spans"]
 
@@ -259,7 +257,7 @@ def test_each_layer_learns_slower_than_the_one_above_it(text: TextSettings) -> N
     """Five layers, half the rate each; what lies below them as a sixth would have it; two are frozen."""
     settings = SETTINGS.model_copy(update={"learning_rate": 0.64, "layer_decay": 0.5, "classes_rate": 10.0})
     encoder = load(locate(text.model, None), torch.float32)[0]
-    network = _Classifier(encoder, 3, text, 0.0, None)
+    network = Classifier(encoder, 3, text, 0.0, None)
     found = {name: rates(network, settings)[weight] for name, weight in network.named_parameters()}
     assert {found["classes.weight"], found["classes.bias"]} == {6.4}
     assert found["encoder.embeddings.word_embeddings.weight"] == pytest.approx(0.02)
