@@ -53,7 +53,7 @@ def freeze(encoder: nn.Module, count: int) -> None:
 
 def _layers(encoder: nn.Module) -> list[nn.Module]:
     """The encoder's layers, the lowest first."""
-    depth = encoder.config.num_hidden_layers
+    depth: int = encoder.config.num_hidden_layers  # type: ignore[assignment, union-attr]
     found = next((m for m in encoder.modules() if isinstance(m, nn.ModuleList) and len(m) == depth), None)
     if found is None:
         raise ExtractionError(
