@@ -43,6 +43,7 @@ def own_server(workspace: Workspace, port: int) -> Iterator[str]:
     home.mkdir(parents=True, exist_ok=True)
     end_orphaned_servers(home)
     configure(PREFECT_HOME=str(home))
+    _check_free(port)
     url = f"http://127.0.0.1:{port}/api"
     logged = home / "server.log"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
@@ -112,6 +113,19 @@ def free_port() -> int:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return int(listening.getsockname()[1])
+
+
+def _check_free(port: int) -> None:
+    """Another project's server there would answer in our place."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise SettingsError(
+                f"port {port}: expected a free one for a Prefect server, found {error.strerror}; name another with "
+                f"--port, or set PREFECT_API_URL to the server that is there"
+            ) from None
 
 
 def _check(server: subprocess.Popen[bytes], url: str, logged: Path) -> None:

@@ -131,6 +131,20 @@ def test_status_says_that_the_server_does_not_answer(tmp_path):
     assert "working    no command" in shown.stdout
 
 
+def test_anothers_server_on_the_port_is_not_taken_for_our_own(tmp_path):
+    (tmp_path / "bigfusion.toml").write_text('preset = "demo"\n')
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment["PREFECT_HOME"] = str(tmp_path / "home")
+    with HTTPServer(("127.0.0.1", 0), Healthy) as other:
+        command = [sys.executable, "-m", "flows.cli", "serve", "--port", str(other.server_port), "--cron", "0 3 * * *"]
+        shown = subprocess.run(
+            command, cwd=tmp_path, env=environment | {"PYTHONPATH": os.getcwd()}, capture_output=True, text=True,
+            timeout=100, check=False,
+        )  # fmt: skip
+    assert shown.returncode == 1
+    assert f"port {other.server_port}: expected a free one" in shown.stderr.splitlines()[-1]
+
+
 def test_a_temporary_server_that_does_not_come_up_in_time_is_one_line(tmp_path):
     code = (
         "from flows import runtime; from flows.project import load; from flows.workspace import Workspace\n"
