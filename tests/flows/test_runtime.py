@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -138,7 +139,7 @@ def test_anothers_server_on_the_port_is_not_taken_for_our_own(tmp_path):
     with HTTPServer(("127.0.0.1", 0), Healthy) as other:
         command = [sys.executable, "-m", "flows.cli", "serve", "--port", str(other.server_port), "--cron", "0 3 * * *"]
         shown = subprocess.run(
-            command, cwd=tmp_path, env=environment | {"PYTHONPATH": os.getcwd()}, capture_output=True, text=True,
+            command, cwd=tmp_path, env=environment | {"PYTHONPATH": str(Path.cwd())}, capture_output=True, text=True,
             timeout=100, check=False,
         )  # fmt: skip
     assert shown.returncode == 1
