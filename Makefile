@@ -30,11 +30,13 @@ $(READY): requirements.lock requirements-uv.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# A new lock from pyproject.toml's ranges and the exact versions in requirements.in.
+# New locks from pyproject.toml's ranges and the exact versions in requirements.in; the images have no tests to run.
+COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 lock: $(READY)
-	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		--extra demo --extra dev --extra faces --extra production --extra ray pyproject.toml requirements.in \
+	$(COMPILE) --extra demo --extra dev --extra faces --extra production --extra ray pyproject.toml requirements.in \
 		--output-file requirements.lock
+	$(COMPILE) --extra production --extra ray --constraint requirements.lock pyproject.toml requirements.in \
+		--output-file docker/requirements.lock
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

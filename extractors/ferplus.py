@@ -123,5 +123,5 @@ def _read_jpeg_xl(path: Path) -> None:
         import_module("pillow_jxl")  # registers itself with Pillow
     except ImportError:
         raise ExtractionError(
-            f"{path}: expected pillow-jxl-plugin to read JPEG XL, found none; pip install 'bigfusion[faces]'"
+            f"{path}: expected pillow-jxl-plugin to read JPEG XL, found none; pip install -e '.[faces]'"
         ) from None

@@ -27,6 +27,7 @@ from flows.finetuning import finetune_text
 from flows.options import Answer, Options
 from flows.project import LEARNING
 from flows.quarantine import quarantine
+from flows.settings_list import settings
 from pipeline.digest import PACKAGES
 from pipeline.errors import BigFusionError
 
@@ -182,6 +183,8 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("folder", type=Path, metavar="DIR")
     init.add_argument("--root", dest="target", metavar="PATH", help="the corpus's folder (or table)")
     init.add_argument("--learning", choices=LEARNING, help="the network and its training of this preset instead")
+    listing = add("settings", settings, "list every setting: its default, what it may be, and what it means")
+    listing.add_argument("target", metavar="TABLE", nargs="?", help="for instance `text`, or `model.graph`")
     add("ingest", commands.ingest, "scan the corpus into a manifest: counts by split and label, and what was skipped")
     add("plan", commands.plan, "say what a run would do and why, and do nothing; exit code 2 if work is pending")
     extract = add("extract", commands.extract, "compute the features that are missing or stale")

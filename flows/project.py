@@ -16,6 +16,7 @@ from extractors.audio import AudioSettings
 from extractors.finetune_settings import FinetuneSettings
 from extractors.text import TextSettings
 from extractors.visual import VisualSettings
+from flows.learning_preset import for_corpus
 from model.config import ModelSettings, TrainSettings
 from pipeline import bucket
 from pipeline.atomic import write_whole
@@ -235,7 +236,8 @@ def preset_text(name: str) -> str:
 def write_config(path: Path, preset: str, root: str | None, learning: str | None = None) -> None:
     """Write a settings file that says everything that ``preset`` says, with its comments.
 
-    The network and its training are those of ``learning``, where it is given.
+    The network and its training are those of ``learning``, where it is given, but for what the paper states corpus by
+    corpus (window, rho, the trained width of audio).
 
     Raises:
         SettingsError: there is no such preset, or the file exists already.
@@ -247,7 +249,7 @@ def write_config(path: Path, preset: str, root: str | None, learning: str | None
         f'preset = "{learning or preset}"\n\n'
     ) + preset_text(preset)
     if learning is not None:
-        text = _LEARNING_TABLES.sub("", text) + preset_text(learning)
+        text = _LEARNING_TABLES.sub("", text) + for_corpus(preset_text(learning), preset_text(preset))
     if root is not None:
         text = re.sub(r'^root = "[^"]*"', lambda _: f"root = {_toml(root)}", text, flags=re.MULTILINE)
     _write_new(path, text)

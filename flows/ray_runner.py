@@ -26,7 +26,7 @@ def on_ray(flow: Flow[Any, Any], project: Project) -> Flow[Any, Any]:
         from prefect_ray import RayTaskRunner
     except ImportError:
         raise SettingsError(
-            "runner ray: expected prefect-ray, found none; install it with `pip install 'bigfusion[ray]'`"
+            "runner ray: expected prefect-ray, found none; install it with `pip install -e '.[ray]'`"
         ) from None
     address = project.runner.ray_address
     return flow.with_options(task_runner=RayTaskRunner(address=address, init_kwargs={} if address else dict(_QUIET)))

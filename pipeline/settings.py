@@ -85,7 +85,9 @@ def validate(kind: type[S], table: Mapping[str, Any], origin: str) -> S:
         key = ".".join(str(part) for part in first["loc"]) or "(top level)"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         if first["type"] == "extra_forbidden":
-            raise SettingsError(f"{origin}: unknown key {key}{more}; `bigfusion init` lists the known ones") from None
+            raise SettingsError(
+                f"{origin}: unknown key {key}{more}; `bigfusion settings` lists the known ones"
+            ) from None
         found = repr(first["input"])
         found = f", found {found if len(found) <= 80 else found[:77] + '...'}"
         if ", found " in first["msg"]:  # it says so itself, without the credentials

@@ -18,5 +18,5 @@ def require(package: str) -> Any:
         return import_module(package)
     except ImportError as error:
         raise CorpusError(
-            f"demo corpus: expected the package {package}, found {error}; run pip install 'bigfusion[demo]'"
+            f"demo corpus: expected the package {package}, found {error}; run pip install -e '.[demo]'"
         ) from None

