@@ -40,10 +40,13 @@ MIN_SECONDS = 0.07
 class AudioSettings(ExtractorSettings):
     """Which functionals, and what counts as a turn's sound."""
 
-    run_only: ClassVar[frozenset[str]] = frozenset({"threads"})
+    run_only: ClassVar[frozenset[str]] = frozenset({"threads", "timeout_seconds"})
 
     feature_set: Literal["IS10", "IS13", "emobase", "eGeMAPSv02"] = "IS10"
     limit_seconds: float = Field(default=60.0, gt=0, description="longer clips are `overlong`")
+    timeout_seconds: float = Field(
+        default=60.0, gt=0, description="processor time that decoding one clip may take; beyond it `corrupt_media`"
+    )
     silence_rms: float = Field(default=1e-4, ge=0, description="below this root mean square (1 = full scale) `silent`")
     threads: int | None = Field(default=None, ge=1, description="clips side by side; none: one a processor")
 
@@ -83,11 +86,13 @@ class AudioExtractor:
 
     def _outcome(self, utterance: Utterance, stop: threading.Event) -> Outcome:
         check(stop)
-        span = utterance.audio
+        span, how = utterance.audio, self._settings
         if span is None:
             return Failure(Status.MISSING_MEDIA, f"{utterance.id}: expected a media file, found none at ingest")
         try:
-            samples = read_audio(span, RATE, self._settings.limit_seconds, MIN_SECONDS, self._settings.silence_rms)
+            samples = read_audio(
+                span, RATE, how.limit_seconds, MIN_SECONDS, how.silence_rms, timeout_seconds=how.timeout_seconds
+            )
         except MediaError as error:
             return media_failure(error, span)
         return self._functionals(samples, span.path.name)

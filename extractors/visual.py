@@ -37,7 +37,9 @@ LOUDNESS_RATE = 16_000  # samples a second
 class VisualSettings(ExtractorSettings):
     """How a turn's pictures become one vector."""
 
-    run_only: ClassVar[frozenset[str]] = frozenset({"detector_path", "weights", "batch_size", "device", "threads"})
+    run_only: ClassVar[frozenset[str]] = frozenset(
+        {"detector_path", "weights", "batch_size", "device", "threads", "timeout_seconds"}
+    )
     """The two files are in the weights' digests: the same file elsewhere gives the same numbers."""
 
     frames_per_second: float = Field(default=5.0, gt=0, description="sampled")
@@ -56,6 +58,9 @@ class VisualSettings(ExtractorSettings):
     )
     pool: Literal["mean", "mean+std"] = Field(default="mean", description="over the track: 342 or 684 numbers")
     limit_seconds: float = Field(default=60.0, gt=0, description="longer clips are `overlong`")
+    timeout_seconds: float = Field(
+        default=60.0, gt=0, description="processor time that decoding one clip may take; beyond it `corrupt_media`"
+    )
     weights: Path | None = Field(
         default=None, description="the DenseNet's (safetensors); none: those that come with the project"
     )
@@ -151,7 +156,14 @@ class VisualExtractor:
 
         settings = self._settings
         tracker, moments = Tracker(math.floor(PATIENCE_SECONDS * settings.frames_per_second)), []
-        for frame in read_frames(span, settings.frames_per_second, settings.detection_size, settings.limit_seconds):
+        frames = read_frames(
+            span,
+            settings.frames_per_second,
+            settings.detection_size,
+            settings.limit_seconds,
+            timeout_seconds=settings.timeout_seconds,
+        )
+        for frame in frames:
             check(stop)
             faces = self._detector.detect(frame.small).scaled(
                 frame.grey.shape[1] / frame.small.shape[1], frame.grey.shape[0] / frame.small.shape[0]
@@ -167,7 +179,8 @@ class VisualExtractor:
         if sound is None:
             return loudness
         try:
-            samples = read_audio(sound, LOUDNESS_RATE, self._settings.limit_seconds)
+            limit, timeout = self._settings.limit_seconds, self._settings.timeout_seconds
+            samples = read_audio(sound, LOUDNESS_RATE, limit, timeout_seconds=timeout)
         except MediaError:  # the audio extractor says what is wrong with it
             return loudness
         begin = [round((moment - (sound.start or 0.0)) * LOUDNESS_RATE) for moment in moments]

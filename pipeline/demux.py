@@ -37,6 +37,9 @@ DTS = (b"\x7f\xfe\x80\x01", b"\xfe\x7f\x01\x80", b"\x1f\xff\xe8\x00", b"\xff\x1f
 PREROLL = 1.0
 """Seconds that are decoded before a span: AAC and MP3 have to settle, and frames may be stored before their turn."""
 
+SETTINGS = {"audio": "audio", "video": "visual"}
+"""Whose settings limit the decoding of each kind of stream."""
+
 BACKWARDS = 0.5  # seconds; decoding times never decrease, but in damaged files they may stumble
 BROKEN = 0.1  # share of packets that may fail to decode: one lost packet in a clip is no reason to lose the clip
 TRUNCATED = 0.1  # share of a stream that may be missing at its end, for the same reason
@@ -219,6 +222,10 @@ class Source:
             target = moment - PREROLL + self._origin
             self._container.seek(int(target / self.stream.time_base), stream=self.stream)
 
+    def enters(self, packet: Any) -> bool:
+        """Whether decoding the span might begin at this packet: a keyframe that is shown before the pre-roll ends."""
+        return bool(packet.is_keyframe and packet.pts is not None and self.seconds(packet.pts) <= self.start - PREROLL)
+
     def packets(self) -> Iterator[Any]:
         """Packets in decoding order up to the span's end. The decoder is to be drained afterwards.
 
@@ -244,11 +251,11 @@ class Source:
                 if moment > self.end:
                     return
             if packet.size:
-                self._packets += 1
                 yield packet
 
     def decode(self, packet: Any | None) -> list[Any]:
         """A packet's frames; ``None`` drains the decoder. A broken packet gives none and is counted."""
+        self._packets += packet is not None
         began = time.thread_time()
         frames: list[Any] = []
         try:
@@ -257,7 +264,10 @@ class Source:
             self._broken += 1
         self._spent += time.thread_time() - began
         if self._spent > self._timeout:
-            raise self.corrupt(f"to decode it within {self._timeout:g} s of processor time", "that it takes longer")
+            raise self.corrupt(
+                f"to decode it within {self._timeout:g} s of processor time",
+                f"that it takes longer; raise {SETTINGS[self._kind]}.timeout_seconds and run with --retry-failed",
+            )
         return frames
 
 

@@ -182,11 +182,7 @@ def _sampled(source: Source, rate: float) -> Iterator[tuple[float, Any]]:
         MediaError: corrupt_media or too_short where there is not one.
     """
     source.seek(source.start)
-    packets = []  # compressed, so a span's worth fits into memory
-    for packet in source.packets():
-        packets.append(packet)
-        if packet.dts is not None:
-            source.check_reached(source.seconds(packet.dts))
+    packets = _needed(source)
     sampler = _Sampler(source.start, source.end, rate)
     wanted: set[int] | None = None
     if all(packet.pts is not None for packet in packets):
@@ -210,6 +206,26 @@ def _sampled(source: Source, rate: float) -> Iterator[tuple[float, Any]]:
         raise source.error(
             Status.TOO_SHORT, "a frame within the span", f"none between {source.start:g} and {source.end:g} s"
         )
+
+
+def _needed(source: Source) -> list[Any]:
+    """The packets that the span's frames are decoded from: compressed, so that they fit into memory.
+
+    Where the container could not be entered they begin at the last keyframe but one before the pre-roll: where pictures
+    are refreshed gradually, a keyframe's is whole by the next one only. A packet that brings the decoder new parameters
+    stays, with all that follow.
+    """
+    packets: list[Any] = []
+    entry, changed = 0, False  # the last keyframe's place among them
+    for packet in source.packets():
+        changed = changed or packet.has_sidedata("new_extradata")
+        if not changed and source.enters(packet):
+            del packets[:entry]
+            entry = len(packets)
+        packets.append(packet)
+        if packet.dts is not None:
+            source.check_reached(source.seconds(packet.dts))
+    return packets
 
 
 def _moment(source: Source, frame: Any, before: float) -> float:

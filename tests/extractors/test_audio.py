@@ -136,6 +136,9 @@ def test_what_cannot_be_heard_is_a_typed_row_in_its_place(tmp_path: Path, speech
         Utterance("none", ""),
         utterance(write_clip(tmp_path / "least.wav", sound=noise, audio="pcm_f32le")),
     ]
+    (slow,) = AudioExtractor(AudioSettings(timeout_seconds=1e-5)).extract(utterances[1:2])
+    assert isinstance(slow, Failure)
+    assert "raise audio.timeout_seconds" in slow.reason
     outcomes = AudioExtractor(AudioSettings(limit_seconds=2.9)).extract(utterances)
     statuses = [outcome.status if isinstance(outcome, Failure) else Status.OK for outcome in outcomes]
     assert statuses == [
@@ -182,7 +185,7 @@ def test_a_file_that_vanished_after_ingest_is_not_stored(tmp_path: Path, speech:
 
 
 def test_spec(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = AudioExtractor(AudioSettings(threads=7)).spec
+    spec = AudioExtractor(AudioSettings(threads=7, timeout_seconds=600)).spec
     assert spec.modality is Modality.AUDIO
     assert spec.module == "extractors.audio"
     assert spec.settings == {"feature_set": "IS10", "limit_seconds": 60.0, "silence_rms": 1e-4}

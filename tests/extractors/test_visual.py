@@ -154,6 +154,9 @@ def test_what_cannot_be_seen_is_a_typed_row_in_its_place(tmp_path: Path, clips: 
         Utterance("none", ""),
         seen(clips["collins"], 7.0, 8.0),
     ]
+    (slow,) = VisualExtractor(VisualSettings(timeout_seconds=1e-5)).extract(utterances[:1])
+    assert isinstance(slow, Failure)
+    assert "raise visual.timeout_seconds" in slow.reason
     outcomes = VisualExtractor(VisualSettings(limit_seconds=2.9)).extract(utterances)
     statuses = [outcome.status if isinstance(outcome, Failure) else Status.OK for outcome in outcomes]
     assert statuses == [
@@ -199,7 +202,7 @@ def test_ctrl_c_stops_in_the_middle_of_a_clip(tmp_path: Path, clips: dict[str, P
 
 
 def test_spec(tmp_path: Path) -> None:
-    settings = VisualSettings(batch_size=3, device="cpu", threads=2)
+    settings = VisualSettings(batch_size=3, device="cpu", threads=2, timeout_seconds=600)
     spec = VisualExtractor(settings).spec
     assert spec.modality is Modality.VISUAL
     assert spec.module == "extractors.visual"

@@ -91,6 +91,71 @@ def test_frames_that_nobody_needs_are_not_decoded(tmp_path: Path, monkeypatch: p
     assert len(decoded) < 0.75 * len(every)
 
 
+def flash_tags(path: Path) -> tuple[bytes, list[bytearray]]:
+    """A Flash file's head and its tags: type 9 is video, bytes 4 to 6 the time in milliseconds."""
+    content, at, tags = path.read_bytes(), 13, []
+    while at < len(content):
+        end = at + 11 + int.from_bytes(content[at + 1 : at + 4]) + 4
+        tags.append(bytearray(content[at:end]))
+        at = end
+    return content[:13], tags
+
+
+def test_parameters_that_change_on_the_way_reach_the_decoder(tmp_path: Path) -> None:
+    """Two Flash files joined: the second's size and coding are told once, long before the span."""
+    small = write_clip(tmp_path / "a.flv", textured(75), video_options={"g": "25", "bf": "0"})
+    large = [np.tile(picture, (2, 2, 1)) for picture in textured(175)]
+    head, tags = flash_tags(small)
+    joined = [tag for tag in tags if tag[0] == 9]
+    for tag in flash_tags(write_clip(tmp_path / "b.flv", large, video_options={"g": "25", "bf": "3"}))[1]:
+        if tag[0] == 9:
+            tag[4:7] = (int.from_bytes(tag[4:7]) + 3000).to_bytes(3)
+            joined.append(tag)
+    clip = tmp_path / "c.flv"
+    clip.write_bytes(head + b"".join(joined))
+    expected = [grey for moment, grey in all_frames(clip) if 8.0 <= moment < 9.0]
+    found = frames_of(clip, 8.0, 9.0, rate=25.0)
+    assert len(found) == len(expected) == 25
+    for frame, grey in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(frame.grey, grey)
+
+
+LONG = {
+    "transport stream": {"name": "a.ts", "video_options": {"g": "25"}},
+    "open groups": {
+        "name": "a.ts",
+        "video_options": {"x264-params": "open-gop=1:keyint=20:bframes=3:b-pyramid=normal"},
+    },
+    "gradual refresh": {"name": "a.ts", "video_options": {"x264-params": "intra-refresh=1:keyint=50:bframes=0"}},
+    "mpeg2 program stream": {"name": "a.mpg", "video": "mpeg2video", "video_options": {"bf": "2", "g": "15"}},
+    "flash": {"name": "a.flv", "video_options": {"g": "25"}},
+    "windows media": {"name": "a.wmv", "video": "msmpeg4", "video_options": {"g": "25"}},
+}
+
+
+@pytest.mark.parametrize("coding", LONG)
+def test_a_late_span_without_an_index_is_decoded_from_a_keyframe(
+    tmp_path: Path, coding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies long before the span is neither kept nor decoded, and the pixels are those of decoding everything."""
+    how = dict(LONG[coding])
+    noise = np.random.default_rng(0).integers(0, 255, (8, 200, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    wide = [np.roll(noise, -2 * number, 1)[:, :800] for number in range(250)]  # 50 columns: one a frame is refreshed
+    clip = write_clip(tmp_path / str(how.pop("name")), wide, **how)  # type: ignore[arg-type]
+    every = all_frames(clip)
+    decoded: list[object] = []
+    decode = Source.decode
+    monkeypatch.setattr(Source, "decode", lambda source, packet: decoded.append(packet) or decode(source, packet))
+    for start in (7.0, 8.5):
+        decoded.clear()
+        expected = [(moment, grey) for moment, grey in every if start - 1e-6 <= moment < start + 1.0]
+        found = frames_of(clip, start, start + 1.0, rate=25.0)
+        assert len(decoded) <= 150
+        assert [frame.time for frame in found] == pytest.approx([moment for moment, _ in expected])
+        for frame, (_, grey) in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(frame.grey, grey)
+
+
 @given(st.floats(0.5, 60), st.floats(1, 60), st.floats(0, 3), st.floats(0.1, 5))
 def test_sampler_takes_the_first_frame_of_each_step(rate: float, fps: float, start: float, length: float) -> None:
     moments = [number / fps for number in range(int((start + length) * fps) + 2)]
@@ -228,7 +293,22 @@ class TestBadFiles:
 
     def test_the_time_limit_is_processor_time(self, tmp_path: Path) -> None:
         path = write_clip(tmp_path / "a.mp4", textured(50))
-        assert "processor time" in failure(span(path), timeout_seconds=1e-4).reason
+        reason = failure(span(path), timeout_seconds=1e-4).reason
+        assert "processor time" in reason
+        assert "raise visual.timeout_seconds" in reason
+        assert "--retry-failed" in reason
+
+    def test_a_span_is_judged_by_what_is_decoded_for_it(self, tmp_path: Path) -> None:
+        """That much of a long stream is sound does not make up for a span in which every other packet is broken."""
+        path = write_clip(tmp_path / "a.flv", textured(250), video_options={"g": "25", "bf": "0"})
+        head, tags = flash_tags(path)
+        pictures = [tag for tag in tags if tag[0] == 9 and tag[12] == 1]
+        assert len(pictures) == 250
+        for tag in pictures[180:200:2]:
+            tag[16:20] = b"\xff\xff\xff\xff"  # a picture begins with its length
+        path.write_bytes(head + b"".join(tags))
+        assert "packets that do not decode" in failure(span(path, 7.0, 8.0)).reason
+        assert len(frames_of(path, 2.0, 3.0)) == 5
 
 
 def test_frames_come_one_by_one(tmp_path: Path) -> None:
