@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import math
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.home import end_orphaned_servers, served
 from flows.project import Project
 from flows.workspace import Workspace
 from pipeline.errors import SettingsError
@@ -81,19 +81,24 @@ def set_defaults() -> None:
 def prefect(workspace: Workspace) -> Iterator[None]:
     """Run flows in this block, alone in the workspace.
 
-    Without a server of the user's, an ephemeral one is started by Prefect itself on a home under the workspace; what
-    a killed command has left there (a server process, runs marked as running) is ended first.
+    Without a server of the user's, they report to the one of a `bigfusion serve` on this workspace. Where there is none
+    either, an ephemeral one is started by Prefect itself on a home under the workspace; what a killed command has left
+    there (a server process, runs marked as running) is ended first.
 
     Raises:
-        SettingsError: the server, the user's or the ephemeral one, does not answer in time.
+        SettingsError: the server, whichever it is, does not answer in time.
     """
+    from flows.server import await_server, reporting_to_served
+
     set_defaults()
     with workspace.exclusive():
         if url := server_url():
-            from flows.server import await_server
-
             await_server(url)
             yield
+            return
+        if url := served(workspace):
+            with reporting_to_served(workspace, url):
+                yield
             return
         home = workspace.prefect_home.resolve()
         home.mkdir(parents=True, exist_ok=True)
@@ -161,27 +166,3 @@ def end_abandoned_runs() -> int:
         for run in left:
             client.set_flow_run_state(run.id, Crashed(message=message), force=True)
     return len(left)
-
-
-def end_orphaned_servers(home: Path) -> None:
-    """End Prefect servers on ``home``: this process holds the workspace, so whoever started them is dead."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
-            environment = (process / "environ").read_bytes().split(b"\0")
-            if not _is_server(command) or b"PREFECT_HOME=" + os.fsencode(home) not in environment:
-                continue
-            number = int(process.name)
-            if number == os.getpid():
-                continue
-            os.kill(number, signal.SIGTERM)
-            log.warning("ended process %d: a Prefect server that a killed command had left behind", number)
-        except (OSError, ValueError):  # it has ended meanwhile, or is not ours to look at
-            continue
-
-
-def _is_server(command: Sequence[bytes]) -> bool:
-    """Whether a command line is a Prefect server's: a temporary one (uvicorn on its app), or `prefect server start`."""
-    names = [part.rpartition(b"/")[2] for part in command]
-    started = any(names[at : at + 3] == [b"prefect", b"server", b"start"] for at in range(len(names)))
-    return started or any(part.startswith(b"prefect.server.api.server:") for part in command)

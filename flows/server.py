@@ -15,13 +15,15 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
 
-from flows.runtime import configure, end_orphaned_servers, server_url, set_defaults
+from flows.home import kept, served
+from flows.runtime import configure, server_url, set_defaults
 from flows.workspace import Workspace
 from pipeline.errors import SettingsError
 
 log = logging.getLogger("bigfusion")
 
 AWAITED_SECONDS = 120.0
+_LOG = "server.log"
 _START_SECONDS = 300.0  # a first start builds the database: 10-20 s on an idle machine
 
 
@@ -32,39 +34,63 @@ def own_server(workspace: Workspace, port: int) -> Iterator[str]:
     Ours listens on this machine alone and keeps its database in the workspace, where the commands' runs are too.
 
     Raises:
-        SettingsError: the server does not start, for instance because the port is taken.
+        SettingsError: the server does not start, for instance because the port is taken or the workspace has one.
     """
     set_defaults()
     if own := server_url():
         await_server(own)
         yield own
         return
-    home = workspace.prefect_home.resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    end_orphaned_servers(home)
-    configure(PREFECT_HOME=str(home))
-    _check_free(port)
     url = f"http://127.0.0.1:{port}/api"
-    logged = home / "server.log"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with logged.open("wb") as file:
-        # A session of its own: an interrupt reaches this process, which ends its runs first and the server last.
-        # Its pages ask 127.0.0.1:4200 whatever the port, unless they are told.
-        environment = os.environ | {"PREFECT_SERVER_UI_API_URL": url}
-        server = subprocess.Popen(command, stdout=file, stderr=file, env=environment, start_new_session=True)
-        try:
-            await_server(url, _START_SECONDS, f"{logged} says why", lambda: _check(server, url, logged))
-            configure(PREFECT_API_URL=url)
-            yield url
-        finally:
-            _deliver()
-            os.environ.pop("PREFECT_API_URL", None)
-            configure()
-            server.terminate()
+    with kept(workspace, url) as home:
+        configure(PREFECT_HOME=str(home))
+        _check_free(port)
+        logged = home / _LOG
+        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+        with logged.open("wb") as file:
+            # A session of its own: an interrupt reaches this process, which ends its runs first and the server last.
+            # Its pages ask 127.0.0.1:4200 whatever the port, unless they are told.
+            environment = os.environ | {"PREFECT_SERVER_UI_API_URL": url}
+            server = subprocess.Popen(command, stdout=file, stderr=file, env=environment, start_new_session=True)
             try:
-                server.wait(20)
-            except subprocess.TimeoutExpired:
-                server.kill()
+                await_server(url, _START_SECONDS, f"{logged} says why", lambda: _check(server, url, logged))
+                with _reporting_to(url):
+                    yield url
+            finally:
+                server.terminate()
+                try:
+                    server.wait(20)
+                except subprocess.TimeoutExpired:
+                    server.kill()
+
+
+@contextmanager
+def reporting_to_served(workspace: Workspace, url: str) -> Iterator[None]:
+    """Report to the server that another process keeps for this workspace at ``url``.
+
+    Raises:
+        SettingsError: it does not come up, or its keeper ends meanwhile.
+    """
+
+    def check() -> None:
+        if served(workspace) is None:
+            raise SettingsError(f"{url}: expected the server of `bigfusion serve`, which has ended; run the same again")
+
+    await_server(url, _START_SECONDS, f"{workspace.prefect_home / _LOG} says why", check)
+    log.info("reporting to the server of `bigfusion serve` at %s", url.removesuffix("/api"))
+    with _reporting_to(url):
+        yield
+
+
+@contextmanager
+def _reporting_to(url: str) -> Iterator[None]:
+    configure(PREFECT_API_URL=url)
+    try:
+        yield
+    finally:
+        _deliver()
+        os.environ.pop("PREFECT_API_URL", None)
+        configure()
 
 
 def await_server(

@@ -72,20 +72,25 @@ class Workspace:
 
     def holder(self) -> str | None:
         """The process that works on this workspace now, if one does."""
-        try:
-            with (self.folder / "lock").open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return None
-        except BlockingIOError:
-            return (self.folder / "lock").read_text().strip() or "?"
-        return None
+        return holder(self.folder)
 
     @contextmanager
     def exclusive(self, patience: float = math.inf) -> Iterator[None]:
         """Hold this workspace alone; waits for another command that works on it, as :func:`exclusive` does."""
         with exclusive(self.folder, REMEDY, patience):
             yield
+
+
+def holder(folder: Path) -> str | None:
+    """The process that holds a folder by :func:`exclusive` now, if one does."""
+    try:
+        with (folder / "lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return (folder / "lock").read_text().strip() or "?"
+    return None
 
 
 @contextmanager

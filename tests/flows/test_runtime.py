@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import runtime, server
+from flows import home, runtime, server
 from flows.project import load
 from pipeline.errors import SettingsError
 
@@ -36,15 +36,15 @@ def started():
 
 
 def test_only_servers_on_exactly_this_home_are_ended(tmp_path, started):
-    home = tmp_path / "prefect"
-    orphans = [started(home, APP), started(home, "/usr/bin/prefect", "server", "start", "--port", "4200")]
+    mine = tmp_path / "prefect"
+    orphans = [started(mine, APP), started(mine, "/usr/bin/prefect", "server", "start", "--port", "4200")]
     others = [
         started(tmp_path / "prefect-of-another", APP),
-        started(home, "prefect", "worker", "start"),
-        started(home, "my-notes-on-prefect.txt"),
+        started(mine, "prefect", "worker", "start"),
+        started(mine, "my-notes-on-prefect.txt"),
     ]
     time.sleep(1)  # until each is the command that it is to be
-    runtime.end_orphaned_servers(home)
+    home.end_orphaned_servers(mine)
     assert [orphan.wait(30) for orphan in orphans] == [-15, -15]
     assert [other.poll() for other in others] == [None, None, None]
 
