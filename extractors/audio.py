@@ -90,9 +90,7 @@ class AudioExtractor:
         if span is None:
             return Failure(Status.MISSING_MEDIA, f"{utterance.id}: expected a media file, found none at ingest")
         try:
-            samples = read_audio(
-                span, RATE, how.limit_seconds, MIN_SECONDS, how.silence_rms, timeout_seconds=how.timeout_seconds
-            )
+            samples = read_audio(span, RATE, how.limit_seconds, MIN_SECONDS, how.silence_rms, how.timeout_seconds)
         except MediaError as error:
             return media_failure(error, span)
         return self._functionals(samples, span.path.name)

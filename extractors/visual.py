@@ -156,14 +156,8 @@ class VisualExtractor:
 
         settings = self._settings
         tracker, moments = Tracker(math.floor(PATIENCE_SECONDS * settings.frames_per_second)), []
-        frames = read_frames(
-            span,
-            settings.frames_per_second,
-            settings.detection_size,
-            settings.limit_seconds,
-            timeout_seconds=settings.timeout_seconds,
-        )
-        for frame in frames:
+        how = settings.frames_per_second, settings.detection_size, settings.limit_seconds, settings.timeout_seconds
+        for frame in read_frames(span, *how):
             check(stop)
             faces = self._detector.detect(frame.small).scaled(
                 frame.grey.shape[1] / frame.small.shape[1], frame.grey.shape[0] / frame.small.shape[0]
