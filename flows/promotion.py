@@ -1,7 +1,8 @@
 """Which model is the current one: an atomic pointer that a new run takes over unless validation speaks against it.
 
-``current.json`` in the workspace names the current run and holds every decision ever taken, oldest first. A run is
-decided on once: a run that was held back, or withdrawn by a rollback, stays so until a person says otherwise.
+``current.json`` in the workspace names the current run and holds every decision ever taken, oldest first. A run that
+was held back, or withdrawn by a rollback, stays so until a person says otherwise. One that was promoted, and that the
+inputs call for again after another has taken its place, is judged again against that one.
 """
 
 from __future__ import annotations
@@ -52,6 +53,13 @@ class Register(Settings):
         """The latest decision on a run."""
         return next((decision for decision in reversed(self.decisions) if decision.run == run), None)
 
+    def settled(self, run: str) -> Decision | None:
+        """The decision on a run that still holds: held back, withdrawn, or promoted and the current one."""
+        latest = self.of(run)
+        if latest is not None and latest.decision in ("promoted", "restored") and run != self.current:
+            return None
+        return latest
+
 
 def read(project: Project) -> Register:
     """The workspace's register; empty before the first decision.
@@ -73,14 +81,22 @@ def read(project: Project) -> Register:
 
 def stage(project: Project, run: Run) -> Stage:
     """Whether a run is still to be decided on."""
-    found = read(project).of(run.id)
-    if found is None:
+    register = read(project)
+    if (holds := register.settled(run.id)) is not None:
+        return Stage("promote", False, f"run {run.id}: {holds.decision}, {holds.why}")
+    latest = register.of(run.id)
+    if latest is None:
         return Stage("promote", True, f"run {run.id}: not decided on yet")
-    return Stage("promote", False, f"run {run.id}: {found.decision}, {found.why}")
+    return Stage(
+        "promote", True,
+        f"run {run.id}: {latest.decision}, but run {register.current} is the current one: to be judged again",
+    )  # fmt: skip
 
 
 def settle(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> Decision:
-    """Decide on an evaluated run, once: it becomes the current one unless validation falls by more than the margin.
+    """Decide on an evaluated run: it becomes the current one unless validation falls by more than the margin.
+
+    A decision that holds is left as it is.
 
     Where only the corpus has changed since the current run, that one is scored anew on the present validation split,
     so that both are compared on the same dialogues; elsewhere by the scores that they were chosen with.
@@ -89,9 +105,8 @@ def settle(project: Project, manifest: Manifest, planned: CellPlan, run: Run) ->
         TrainingError: the run is not evaluated.
     """
     register = read(project)
-    known = register.of(run.id)
-    if known is not None:
-        return known
+    if (holds := register.settled(run.id)) is not None:
+        return holds
     if not run.evaluated:
         raise TrainingError(f"run {run.id}: expected an evaluated run, found one that is not; run `bigfusion run`")
     score, features = _score(run.folder), _features(project)

@@ -84,6 +84,29 @@ def test_rollback_goes_back_and_the_nightly_run_does_not_undo_it(place):
     ]  # fmt: skip
 
 
+def test_a_run_that_the_inputs_call_for_again_is_judged_again(place):
+    """Settings that were changed and changed back: the other settings' model does not stay the current one unasked."""
+    first = register(place)["current"]
+    second = retrain(place, "--set", "train.epochs=1", "--set", "promote.margin=2")
+    spoil(place, second, 1.01)
+    before = register(place)
+    assert before["current"] == second
+    assert place.run("plan", "--json") == 2
+    stage = json.loads(place.capsys.readouterr().out)["stages"]["promote"]
+    assert stage["why"] == f"run {first}: promoted, but run {second} is the current one: to be judged again"
+    for settings, decision, current in (([], "held", second), (["promote.margin=2"], "promoted", first)):
+        (place.folder / "work/current.json").write_text(json.dumps(before))
+        project = load(place.config, None, settings)
+        present = learning.present(project)
+        assert promotion.settle(project, *present).decision == decision
+        decided = register(place)
+        assert decided["current"] == current
+        assert f"of {second}" in decided["decisions"][-1]["why"]
+        assert not promotion.stage(project, present[2]).pending
+        promotion.settle(project, *present)
+        assert register(place) == decided, "held, or promoted and current: decided"
+
+
 @pytest.mark.parametrize("target", ["nonsense", "../..", None])
 def test_rollback_refuses_what_is_not_another_run(place, target):
     before = register(place)
