@@ -68,6 +68,7 @@ class ExtractorSpec:
     ``settings`` are those that change numbers (never batch sizes, threads or devices); ``weights`` maps a weight file's
     role to its SHA-256 (or a model's id and revision); ``engine`` holds the few library versions that count;
     ``by_utterance``: the features are looked up by the utterance's id, not computed from its transcript or media.
+    ``hears``: the sound is read with the pictures; their cells depend on both.
     ``window``: how many of the transcripts around an utterance's own are read with it; the text's cells depend on them.
     ``notes`` do not enter the fingerprint (for instance that a revision is not pinned) and travel to the report.
     """
@@ -78,6 +79,7 @@ class ExtractorSpec:
     weights: dict[str, str] = field(default_factory=dict)
     engine: dict[str, str] = field(default_factory=dict)
     by_utterance: bool = False
+    hears: bool = False
     window: Window = ALONE
     notes: tuple[str, ...] = ()
 

@@ -101,7 +101,8 @@ class VisualExtractor:
     def spec(self) -> ExtractorSpec:
         """The numbers depend on sampling, detection, pooling and two files of weights."""
         weights = {"detector": self._sha256(self._detector_path), "densenet": self._sha256(self._weights)}
-        return ExtractorSpec(Modality.VISUAL, __name__, self._settings.numbers(), weights)
+        hears = self._settings.speaker == "talking"
+        return ExtractorSpec(Modality.VISUAL, __name__, self._settings.numbers(), weights, hears=hears)
 
     @cached_property
     def _detector(self) -> FaceDetector:
@@ -137,8 +138,8 @@ class VisualExtractor:
             faces, moments = self._follow(span, stop)
         except MediaError as error:
             return media_failure(error, span)
-        if self._settings.speaker == "talking" and len(faces.tracks) > 1:
-            speaker = faces.talking(self._loudness(utterance.audio, moments))
+        if self.spec.hears and len(faces.tracks) > 1:
+            speaker = faces.talking(self._loudness(utterance.audio, [at - (span.start or 0.0) for at in moments]))
         else:
             speaker = faces.prominent()
         if speaker is None:
@@ -168,7 +169,10 @@ class VisualExtractor:
         return tracker, moments
 
     def _loudness(self, sound: MediaSpan | None, moments: Sequence[float]) -> NDArray[np.float64]:
-        """The sound's root mean square from each sampled frame to the next. Shape: (frames,); zeros without sound."""
+        """The sound's root mean square from each sampled frame to the next. Shape: (frames,); zeros without sound.
+
+        ``moments`` are seconds from the pictures' beginning, which is the sound's: each may lie in a file of its own.
+        """
         loudness = np.zeros(len(moments))
         if sound is None:
             return loudness
@@ -177,7 +181,7 @@ class VisualExtractor:
             samples = read_audio(sound, LOUDNESS_RATE, limit, timeout_seconds=timeout)
         except MediaError:  # the audio extractor says what is wrong with it
             return loudness
-        begin = [round((moment - (sound.start or 0.0)) * LOUDNESS_RATE) for moment in moments]
+        begin = [round(moment * LOUDNESS_RATE) for moment in moments]
         for frame, (start, end) in enumerate(pairwise(begin), 1):
             if (part := samples[max(start, 0) : max(end, 0)]).size:
                 loudness[frame] = math.sqrt(float(np.mean(np.square(part, dtype=np.float64))))

@@ -15,7 +15,7 @@ from importlib import metadata
 from typing import Any
 
 from extractors.audio import AudioExtractor
-from extractors.base import Extractor, Failure, Fault, Outcome
+from extractors.base import Extractor, ExtractorSpec, Failure, Fault, Outcome
 from extractors.imported import ImportedExtractor
 from extractors.text import TextExtractor
 from extractors.visual import VisualExtractor
@@ -24,11 +24,11 @@ from flows.workspace import Workspace
 from pipeline.digest import code_digests
 from pipeline.errors import StoreError
 from pipeline.explain import explain_cell
-from pipeline.fingerprints import BY_UTTERANCE
+from pipeline.fingerprints import BY_UTTERANCE, WITH_SOUND
 from pipeline.folder import Place, ShardFolder
 from pipeline.manifest import Manifest
 from pipeline.plan import CellPlan, PlannedCell, plan_cells
-from pipeline.schema import Modality, Status, Utterance
+from pipeline.schema import MediaSpan, Modality, Status, Utterance
 from pipeline.shards import Cell, Origin
 
 log = logging.getLogger("bigfusion")
@@ -104,6 +104,7 @@ def description(maker: Extractor) -> dict[str, Any]:
         "code": code_digests(spec.module),
         **({"reads": BY_UTTERANCE} if spec.by_utterance else {}),
         **({"reads": spec.window._asdict()} if any(spec.window) else {}),
+        **({"reads": WITH_SOUND} if spec.hears else {}),
     }
 
 
@@ -205,7 +206,7 @@ def _compute(
     utterances = manifest.utterances(list(first.values()), maker.spec.window)
     outcomes = dict(zip(first, maker.extract(utterances, progress), strict=True))
     seconds = time.perf_counter() - started
-    outcomes |= dict(zip(first, _changed(project, modality, utterances, list(outcomes.values())), strict=True))
+    outcomes |= dict(zip(first, _changed(project, maker.spec, utterances, list(outcomes.values())), strict=True))
     progress(len(cells) - len(first))
     stored, faults = [], []
     for cell in cells:
@@ -232,20 +233,25 @@ def _compute(
 
 
 def _changed(
-    project: Project, modality: Modality, utterances: Sequence[Utterance], outcomes: Sequence[Outcome]
+    project: Project, spec: ExtractorSpec, utterances: Sequence[Utterance], outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
     """``outcomes``, but faults where a file is not the one that the fingerprint names: it may change during a run."""
-    if modality is Modality.TEXT:
-        return list(outcomes)
-    spans = [utterance.audio if modality is Modality.AUDIO else utterance.visual for utterance in utterances]
-    expected = {span.path: span.sha256 for span in spans if span is not None}
-    found = Workspace(project).digests().of(expected)
+    read = [_spans(spec, utterance) for utterance in utterances]
+    found = Workspace(project).digests().of(span.path for spans in read for span in spans)
+    changed = [next((span.path for span in spans if found.get(span.path) != span.sha256), None) for spans in read]
     return [
-        Fault(f"{span.path}: expected the file that ingest found, found it changed since; run the same command again")
-        if span is not None and not isinstance(outcome, Fault) and found.get(span.path) != span.sha256
-        else outcome
-        for span, outcome in zip(spans, outcomes, strict=True)
+        outcome
+        if path is None or isinstance(outcome, Fault)
+        else Fault(f"{path}: expected the file that ingest found, found it changed since; run the same command again")
+        for path, outcome in zip(changed, outcomes, strict=True)
     ]
+
+
+def _spans(spec: ExtractorSpec, utterance: Utterance) -> list[MediaSpan]:
+    """The media that an extractor reads of an utterance."""
+    heard = spec.modality is Modality.AUDIO or (spec.hears and utterance.visual is not None)
+    seen = spec.modality is Modality.VISUAL
+    return [span for span in (utterance.audio if heard else None, utterance.visual if seen else None) if span]
 
 
 def explain(project: Project, manifest: Manifest, utterance: str) -> dict[str, Any]:

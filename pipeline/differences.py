@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_OWN = {"text", "sha256", "start", "end", "crop"}
+"""What an input is of itself; all else of it was read beside it."""
+
 _WORDS = {"settings": "setting", "weights": "weights", "engine": "engine"}
 
 
@@ -75,8 +78,9 @@ def _wider(
     extractor: Mapping[str, Any],
     input_: Mapping[str, Any],
 ) -> bool:
-    """Whether the inputs differ in their context alone, as more or less of it is read: a setting, not the corpus."""
-    same = "text" in input_ and stored_input.get("text") == input_["text"]
+    """Whether the inputs differ in what is read beside their own alone (context, sound): a setting, not the corpus."""
+    own = input_.keys() & _OWN
+    same = bool(own) and all(stored_input.get(key) == input_[key] for key in own)
     return same and stored_extractor.get("reads") != extractor.get("reads")
 
 
@@ -91,6 +95,8 @@ def _input_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         return "changed transcript" if old.get("text") != new["text"] else "changed context"
     if old.get("sha256") != new.get("sha256"):
         return "changed media file"
+    if old.get("audio") != new.get("audio"):
+        return "changed sound"
     return "changed time span or crop"
 
 

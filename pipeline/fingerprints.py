@@ -3,7 +3,8 @@
 A cell's fingerprint is the SHA-256 of the canonical JSON ``{"extractor": {...}, "input": {...}}``: the extractor's
 name, settings, weights, declared engine versions and code digest, and what of the utterance it reads: the transcript,
 the media file, or (features that came along in a file) the utterance's id. A transcript that is read in its context
-depends on the speakers and transcripts around it as well: ``-1`` is the utterance before it, ``+1`` the one after it.
+depends on the speakers and transcripts around it as well: ``-1`` is the utterance before it, ``+1`` the one after it;
+pictures that are read with their sound depend on that as well: ``audio``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from pipeline.schema import Modality, Window
 BY_UTTERANCE = "utterance"
 """Of an extractor's ``reads``: it looks an utterance up by its id, so equal transcripts are different inputs."""
 
+WITH_SOUND = "visual+audio"
+"""Of an extractor's ``reads``: the pictures, and the sound beside them (``null`` where an utterance has none)."""
+
 
 def inputs(
     table: pd.DataFrame, modality: Modality, extractor: Mapping[str, Any], rows: Sequence[int] | None = None
@@ -38,6 +42,8 @@ def inputs(
     part = table if rows is None else table.iloc[list(rows)]
     if reads == BY_UTTERANCE:
         return (canonical({"utterance": utterance}).decode() for utterance in part["utterance"].tolist())
+    if reads == WITH_SOUND:
+        return _heard_inputs(part)
     return _text_inputs(part) if modality is Modality.TEXT else _media_inputs(part, modality)
 
 
@@ -94,6 +100,13 @@ def _media_inputs(table: pd.DataFrame, kind: Modality) -> Iterator[str]:
             yield f'{{"crop":"{crop}","end":{end},"sha256":"{sha256}","start":{start}}}'
         else:
             yield f'{{"end":{end},"sha256":"{sha256}","start":{start}}}'
+
+
+def _heard_inputs(table: pd.DataFrame) -> Iterator[str]:
+    sound = ("null" if text.startswith('{"missing"') else text for text in _media_inputs(table, Modality.AUDIO))
+    for pictures, heard in zip(_media_inputs(table, Modality.VISUAL), sound, strict=True):
+        # "audio" sorts before the pictures' own keys.
+        yield pictures if pictures.startswith('{"missing"') else f'{{"audio":{heard},{pictures[1:]}'
 
 
 def _missing(what: str, utterance: str) -> str:

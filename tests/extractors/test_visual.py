@@ -4,6 +4,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -219,6 +220,8 @@ def test_spec(tmp_path: Path) -> None:
     assert spec.weights["densenet"] == sha256_of(FACE_WEIGHTS)
     assert spec.notes == ()
     assert spec == VisualExtractor(VisualSettings()).spec
+    assert not spec.hears
+    assert VisualExtractor(VisualSettings(speaker="talking")).spec.hears
     save_file(seeded(1).state_dict(), tmp_path / "net.safetensors")
     trained = VisualExtractor(VisualSettings(weights=tmp_path / "net.safetensors")).spec
     assert not trained.notes
@@ -265,8 +268,15 @@ def speaking(picture: np.ndarray, left: float, top: float, width: float, opening
     return cv2.ellipse(picture.copy(), ((left, top), (width, 2.0 * opening), 0), (30, 10, 10), -1)
 
 
-def test_of_two_faces_the_one_that_talks(tmp_path: Path, extractor: VisualExtractor) -> None:
-    """Hopper's face is larger; Collins opens her mouth whenever there is sound."""
+class Talk(NamedTuple):
+    """Two people, of whom the left one opens her mouth whenever there is sound. Ten frames a second, 16 kHz."""
+
+    frames: list[np.ndarray]
+    sound: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def talk() -> Talk:
     still = two_people()
     mouth = CenterFace(CENTERFACE, 0.5).detect(still)
     (points,) = [points for points in mouth.landmarks if points[0, 0] < 320]
@@ -275,17 +285,47 @@ def test_of_two_faces_the_one_that_talks(tmp_path: Path, extractor: VisualExtrac
     openings = [round(4 * level) for level in loud]
     frames = [speaking(still, float(across), float(down), width, opening) for opening in openings for _ in range(2)]
     envelope = np.repeat(np.roll(loud, -1), 3200).astype(np.float32)  # loud up to the frame where the mouth is open
-    path = write_clip(tmp_path / "talk.mp4", frames, (sine(2, 16_000) * envelope)[None], fps=10)
-    talking = VisualExtractor(VisualSettings(threads=1, speaker="talking"))
-    left, right_half = (vector(extractor, seen(path, crop=side)) for side in ("left", "right"))
+    return Talk(frames, (sine(2, 16_000) * envelope)[None])
 
-    def nearer(found: np.ndarray) -> str:
-        return "left" if np.linalg.norm(found - left) < np.linalg.norm(found - right_half) else "right"
 
-    assert nearer(vector(extractor, seen(path))) == "right"
+def side_of(extractor: VisualExtractor, utterance: Utterance) -> str:
+    """Whose vector it is: the left or the right half's."""
+    assert utterance.visual is not None
+    found = vector(extractor, utterance)
+    left, right = (
+        vector(extractor, replace(utterance, visual=replace(utterance.visual, crop=side))) for side in ("left", "right")
+    )
+    return "left" if np.linalg.norm(found - left) < np.linalg.norm(found - right) else "right"
+
+
+TALKING = VisualSettings(threads=1, speaker="talking")
+
+
+def test_of_two_faces_the_one_that_talks(tmp_path: Path, extractor: VisualExtractor, talk: Talk) -> None:
+    """Hopper's face is larger; Collins opens her mouth whenever there is sound."""
+    path = write_clip(tmp_path / "talk.mp4", talk.frames, talk.sound, fps=10)
+    talking = VisualExtractor(TALKING)
     utterance = replace(seen(path), audio=span(path))
-    assert nearer(vector(talking, utterance)) == "left"
-    assert nearer(vector(talking, seen(path))) == "right"  # without sound: the prominent one
+    assert side_of(extractor, utterance) == "right"
+    assert side_of(talking, utterance) == "left"
+    assert side_of(talking, seen(path)) == "right"  # without sound: the prominent one
+
+
+def test_a_turn_talks_where_its_sound_has_a_file_of_its_own(tmp_path: Path, talk: Talk) -> None:
+    """As in IEMOCAP: the picture is a stretch of the dialogue's avi, the sound a wav file of the turn alone."""
+    before = [two_people()] * 23
+    dialogue = write_clip(tmp_path / "dialogue.avi", before + talk.frames, fps=10, video="mpeg4")
+    turn = write_clip(tmp_path / "turn.wav", sound=talk.sound, audio="pcm_s16le")
+    talking = VisualExtractor(TALKING)
+    assert side_of(talking, replace(seen(dialogue, 2.3, 4.3), audio=span(turn))) == "left"
+
+
+def test_a_turn_talks_where_both_are_a_stretch_of_one_file(tmp_path: Path, talk: Talk) -> None:
+    frames = [two_people()] * 13 + talk.frames
+    sound = np.concatenate([np.zeros((1, 20_800), np.float32), talk.sound], 1)
+    path = write_clip(tmp_path / "dialogue.mkv", frames, sound, fps=10)
+    talking = VisualExtractor(TALKING)
+    assert side_of(talking, replace(seen(path, 1.3, 3.3), audio=span(path, 1.3, 3.3))) == "left"
 
 
 @pytest.mark.skipif(not YUNET.is_file(), reason="YuNet's file is not here")

@@ -2,14 +2,18 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from extractors.base import ExtractorSpec, Failure, Fault, Feature
 from extractors.text import TextSettings
+from flows import cells
 from flows.cells import by_length, writing
+from pipeline.digest import FileDigests, file_sha256
 from pipeline.errors import StoreError
 from pipeline.plan import PlannedCell, State
-from pipeline.schema import Modality
+from pipeline.schema import MediaSpan, Modality, Status, Utterance
 
 TEXTS = {"a": "No.", "b": "I never said that.", "c": "", "d": "Why?", "e": "I never said that!"}
 
@@ -34,6 +38,30 @@ def test_clips_keep_their_order():
     assert ordered(Modality.AUDIO) == ordered(Modality.VISUAL) == list(TEXTS)
     project, manifest = SimpleNamespace(text=TextSettings()), SimpleNamespace(table=None)
     assert by_length(project, manifest, []) == []  # type: ignore[arg-type]
+
+
+def test_a_changed_sound_is_noticed_where_it_was_read_with_the_pictures(tmp_path, monkeypatch):
+    clip, sound = tmp_path / "a.avi", tmp_path / "a.wav"
+    clip.write_bytes(b"pictures")
+    sound.write_bytes(b"sound")
+    spans = [MediaSpan(path, file_sha256(path)) for path in (sound, clip)]
+    turns = [Utterance("a", "", *spans), Utterance("deaf", "", None, spans[1]), Utterance("blind", "", spans[0])]
+    monkeypatch.setattr(cells, "Workspace", lambda project: SimpleNamespace(digests=FileDigests))
+    outcomes = [
+        Feature(np.zeros(1, np.float32)),
+        Feature(np.ones(1, np.float32)),
+        Failure(Status.MISSING_MEDIA, "none"),
+    ]
+
+    def faults(**how: bool) -> list[bool]:
+        spec = ExtractorSpec(Modality.VISUAL, "extractors.visual", {}, **how)
+        found = cells._changed(None, spec, turns, outcomes)  # type: ignore[arg-type]
+        return [isinstance(outcome, Fault) for outcome in found]
+
+    assert faults(hears=True) == faults() == [False, False, False]
+    sound.write_bytes(b"another")
+    assert faults(hears=True) == [True, False, False]
+    assert faults() == [False, False, False]
 
 
 @pytest.mark.parametrize(("error", "why"), [(OSError(28, "No space left"), "No space left"), (OSError("gone"), "gone")])

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.differences import difference
-from pipeline.fingerprints import fingerprints
+from pipeline.digest import canonical
+from pipeline.fingerprints import WITH_SOUND, fingerprints, inputs
 from pipeline.manifest import Manifest
 from pipeline.plan import State, plan_cells
 from pipeline.schema import Modality, Status
@@ -75,6 +76,38 @@ def test_the_fingerprint_is_the_digest_of_the_documented_json():
     assert text == expected(TEXT, {"text": hashlib.sha256(b"Yes.").hexdigest()})
     assert audio == expected(AUDIO, {"sha256": SHA["one"], "start": None, "end": None})
     assert visual == expected(VISUAL, {"sha256": SHA["one"], "start": 1.5, "end": None, "crop": "left"})
+
+
+HEARING = {**VISUAL, "settings": {"rate": 5, "speaker": "talking"}, "reads": WITH_SOUND}
+
+
+def test_pictures_that_are_read_with_the_sound_depend_on_it():
+    over = {"audio_start": [0.5, np.nan, np.nan], "visual_start": [1.5, np.nan, np.nan], "crop": ["left", "", ""]}
+    table = manifest(**over, audio_sha256=[SHA["two"], "", SHA["three"]]).table
+    found = list(inputs(table, Modality.VISUAL, HEARING))
+    assert [canonical(json.loads(text)).decode() for text in found] == found
+    assert json.loads(found[0]) == {
+        "audio": {"sha256": SHA["two"], "start": 0.5, "end": None},
+        "sha256": SHA["one"], "start": 1.5, "end": None, "crop": "left",
+    }  # fmt: skip
+    assert json.loads(found[1])["audio"] is None
+    assert list(inputs(table, Modality.VISUAL, HEARING, [2, 0])) == [found[2], found[0]]
+    gone = manifest(media=("", "two", "three"), audio_sha256=[SHA["one"], "", ""]).table
+    assert json.loads(next(inputs(gone, Modality.VISUAL, HEARING))) == {
+        "missing": "visual", "utterance": "train/dia0_utt0"
+    }  # fmt: skip
+
+
+def test_another_sound_makes_the_pictures_stale_that_are_read_with_it(done):
+    talking = ALL | {Modality.VISUAL: HEARING}
+    plan = plan_cells(manifest(), talking, done)
+    assert plan.reasons() == ["visual: setting speaker None -> talking (3 cells)"]
+    run(done, plan, talking, "2026-01-02")
+    other = manifest(audio_sha256=[SHA["one"], SHA["one"], SHA["three"]])
+    assert plan_cells(other, ALL, done).pending_count == 0
+    plan = plan_cells(other, talking, done)
+    assert plan.reasons() == ["visual: 1 changed sound"]
+    assert [cell.utterance for cell in plan.pending(Modality.VISUAL)] == ["train/dia0_utt1"]
 
 
 def test_everything_is_new_then_nothing_is_pending(tmp_path):
