@@ -95,9 +95,8 @@ def _input_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         return "changed transcript" if old.get("text") != new["text"] else "changed context"
     if old.get("sha256") != new.get("sha256"):
         return "changed media file"
-    if old.get("audio") != new.get("audio"):
-        return "changed sound"
-    return "changed time span or crop"
+    same = all(old.get(key) == new.get(key) for key in _OWN)
+    return "changed sound" if same else "changed time span or crop"
 
 
 def _short(value: Any) -> str:

@@ -108,6 +108,11 @@ def test_another_sound_makes_the_pictures_stale_that_are_read_with_it(done):
     plan = plan_cells(other, talking, done)
     assert plan.reasons() == ["visual: 1 changed sound"]
     assert [cell.utterance for cell in plan.pending(Modality.VISUAL)] == ["train/dia0_utt1"]
+    later = manifest(visual_start=[1.5, np.nan, np.nan], audio_start=[1.5, np.nan, np.nan])
+    assert plan_cells(later, talking, done).reasons() == [
+        "audio: 1 changed time span or crop",
+        "visual: 1 changed time span or crop",
+    ]
 
 
 def test_everything_is_new_then_nothing_is_pending(tmp_path):
