@@ -153,11 +153,13 @@ def _one_seed(
         network = Classifier(encoder.train(), classes, text, settings.dropout, weight)
         longest = longest_sentence(encoder, tokenizer, text)
         train, valid = (rows_of(tokenizer, split, longest) for split in (corpus.train, corpus.valid))
+        checkpoint = _whole_checkpoint(folder)
+        over = checkpoint is not None and _evaluations_without_gain(checkpoint) >= settings.patience
         batch = max(1, round(settings.batch_size * len(train) / len(corpus.train)))  # passages
         arguments = TrainingArguments(
             output_dir=str(folder),
             seed=seed,
-            num_train_epochs=settings.epochs,
+            num_train_epochs=1 if over else settings.epochs,  # one is behind it: only the best checkpoint is loaded
             per_device_train_batch_size=batch,
             per_device_eval_batch_size=4 * batch,
             learning_rate=settings.learning_rate,
@@ -170,8 +172,9 @@ def _one_seed(
             dataloader_pin_memory=not cpu,
             eval_strategy="epoch",
             save_strategy="epoch",
-            save_total_limit=1,
+            save_total_limit=2,  # the best and the last, to the end: of one only the best would be left
             load_best_model_at_end=True,
+            restore_callback_states_from_checkpoint=True,  # how much patience was left
             metric_for_best_model="weighted_f1",
             logging_strategy="no",
             report_to="none",
@@ -192,7 +195,7 @@ def _one_seed(
             ],
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.train(resume_from_checkpoint=_whole_checkpoint(folder))
+        trainer.train(resume_from_checkpoint=checkpoint)
         _save(encoder, tokenizer, folder)
         return float(trainer.state.best_metric or 0.0)
     finally:
@@ -243,10 +246,21 @@ def _whole_checkpoint(folder: Path) -> str | None:
 def _complete(checkpoint: Path) -> bool:
     """Whether the file that the trainer writes last is there and whole."""
     try:
-        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        _state(checkpoint)
     except (OSError, ValueError):
         return False
     return True
+
+
+def _state(checkpoint: str | Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
+    return state
+
+
+def _evaluations_without_gain(checkpoint: str | Path) -> int:
+    """How many evaluations in a row were no better than the best before them, when a checkpoint was written."""
+    stopping = _state(checkpoint)["stateful_callbacks"][EarlyStoppingCallback.__name__]
+    return int(stopping["attributes"]["early_stopping_patience_counter"])
 
 
 class _Progress(TrainerCallback):

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_encoder import SENTENCES, save_roberta
 
+from extractors import text_finetuning
 from extractors.finetune_data import (
     NO_CLASS,
     Collator,
@@ -113,6 +114,30 @@ def test_a_kill_changes_nothing(tmp_path: Path, text: TextSettings, corpus: Labe
     one, other = (load_file(found.encoder / "model.safetensors") for found in (whole, again))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_kill_does_not_renew_the_patience(
+    tmp_path: Path, text: TextSettings, corpus: LabelledCorpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six steps an epoch; nothing is learnt after the first, so that the third is the last."""
+    still = SETTINGS.model_copy(update={"epochs": 6, "patience": 2, "learning_rate": 1e-9})
+    steps: list[int] = []
+    whole = finetune(text, still, corpus, tmp_path / "whole", progress=steps.append)
+    assert len(steps) == 18
+    killed = tmp_path / "killed"
+    with pytest.raises(Killed):
+        finetune(text, still, corpus, killed, progress=killer(14))
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    for learnt in (6, 0):  # killed again when the last epoch is over: no other is learnt from
+        steps.clear()
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(text_finetuning, "_save", kill)
+            finetune(text, still, corpus, killed, progress=steps.append)
+        assert len(steps) == learnt
+    assert finetune(text, still, corpus, killed).weighted_f1 == whole.weighted_f1
 
 
 def test_finished_work_is_not_done_again(tmp_path: Path, text: TextSettings, corpus: LabelledCorpus) -> None:
