@@ -16,28 +16,26 @@ log = logging.getLogger("bigfusion")
 
 
 @flow(name="evaluate", flow_run_name="evaluate {project.name}", **HOOKS)
+@alone
 def evaluate(project: Project) -> str:
     """Score the present run and write its report; a run that was scored is left as it is. Returns the run's id.
 
     Raises:
         TrainingError: there is no trained run under the present cells, labels, settings and code.
     """
-    with alone(project):
-        manifest, cells, run = learning.present(project)
-        training, evaluation = learning.stages(project, run, cells)
-        if training.pending:
-            raise TrainingError(
-                f"nothing to evaluate: {training.why}; run `bigfusion train`, or `bigfusion run` for all"
-            )
-        log.info("evaluate: %s: %s", "to do" if evaluation.pending else "up to date", evaluation.why)
-        if evaluation.pending:
-            from flows import reporting  # PyTorch Geometric alone takes seconds to import
-            from flows.assemble import assemble
-            from model.evaluate import evaluate as score
+    manifest, cells, run = learning.present(project)
+    training, evaluation = learning.stages(project, run, cells)
+    if training.pending:
+        raise TrainingError(f"nothing to evaluate: {training.why}; run `bigfusion train`, or `bigfusion run` for all")
+    log.info("evaluate: %s: %s", "to do" if evaluation.pending else "up to date", evaluation.why)
+    if evaluation.pending:
+        from flows import reporting  # PyTorch Geometric alone takes seconds to import
+        from flows.assemble import assemble
+        from model.evaluate import evaluate as score
 
-            metrics = score(run.folder, assemble(project, manifest, cells), project.train.seeds, project.train.device)
-            reporting.write(project, manifest, cells, run)
-            run.mark_evaluated()
-            log.info("evaluate: %s WF1 %.1f", metrics.scored, 100 * metrics.weighted_f1)
-        artifacts.results(project, run)
-        return run.id
+        metrics = score(run.folder, assemble(project, manifest, cells), project.train.seeds, project.train.device)
+        reporting.write(project, manifest, cells, run)
+        run.mark_evaluated()
+        log.info("evaluate: %s WF1 %.1f", metrics.scored, 100 * metrics.weighted_f1)
+    artifacts.results(project, run)
+    return run.id

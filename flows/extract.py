@@ -21,6 +21,7 @@ log = logging.getLogger("bigfusion")
 
 
 @flow(name="extract", flow_run_name="extract {project.name}", **HOOKS)
+@alone
 def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str, int]]:
     """Compute every new and changed cell of the kept manifest. Returns cells by modality and status.
 
@@ -29,29 +30,28 @@ def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str,
     Raises:
         ExtractionError: chunks or cells failed; the message names the first error.
     """
-    with alone(project):
-        manifest = kept(project)
-        plan = cells.plan(project, manifest, retry_failed)
-        artifacts.plan(project, plan)
-        for line in plan.reasons():
-            log.info("extract: %s", line)
-        if not plan.pending_count:
-            log.info("extract: 0 cells to extract: all fingerprints are in the store")
-            mention_reach(project, plan)
-            return {}
-        publish_reach(project, plan)  # first: gc elsewhere may be about to remove what is taken for done here
-        if project.runner.kind == "workers":
-            return fan_out(project, plan, retry_failed)
-        results: list[ChunkResult] = []
-        errors: list[BaseException] = []
-        for modality in plan.modalities:
-            pending = plan.pending(modality)
-            if pending:
-                found, failed = compute(project, manifest, modality, pending)
-                results += found
-                errors += failed
-        raise_first(errors, results)
-        return cells.summary(results)
+    manifest = kept(project)
+    plan = cells.plan(project, manifest, retry_failed)
+    artifacts.plan(project, plan)
+    for line in plan.reasons():
+        log.info("extract: %s", line)
+    if not plan.pending_count:
+        log.info("extract: 0 cells to extract: all fingerprints are in the store")
+        mention_reach(project, plan)
+        return {}
+    publish_reach(project, plan)  # first: gc elsewhere may be about to remove what is taken for done here
+    if project.runner.kind == "workers":
+        return fan_out(project, plan, retry_failed)
+    results: list[ChunkResult] = []
+    errors: list[BaseException] = []
+    for modality in plan.modalities:
+        pending = plan.pending(modality)
+        if pending:
+            found, failed = compute(project, manifest, modality, pending)
+            results += found
+            errors += failed
+    raise_first(errors, results)
+    return cells.summary(results)
 
 
 def extraction(project: Project) -> Flow[Any, Any]:

@@ -16,9 +16,10 @@ log = logging.getLogger("bigfusion")
 
 
 @flow(name="ingest", flow_run_name="ingest {project.name}", **HOOKS)
+@alone
 def ingest(project: Project) -> str:
     """Scan the corpus, keep its manifest, return the manifest's digest."""
-    with alone(project), counted("ingest", " files") as progress:
+    with counted("ingest", " files") as progress:
         found = corpus.ingest(project, progress)
     counts = found.manifest.counts()
     log.info(

@@ -10,14 +10,19 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from flows.home import end_orphaned_servers, served
 from flows.project import Project
 from flows.workspace import Workspace
-from pipeline.errors import SettingsError
+from pipeline.errors import HeldError, SettingsError
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
 
 log = logging.getLogger("bigfusion")
 
@@ -42,6 +47,12 @@ _DEFAULTS = {
 SLOT = "gpu"
 """The global concurrency limit that a training holds; it binds where a server has it (`bigfusion deploy` makes it)."""
 
+
+PATIENCE_SECONDS = 60.0
+"""How long a run among workers waits for the workspace before it leaves the work to who holds it."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FLOWS = ("retrain", "ingest", "extract", "partition", "train", "evaluate")
 
@@ -118,22 +129,38 @@ def prefect(workspace: Workspace) -> Iterator[None]:
             _own_homes.discard(home)
 
 
-@contextmanager
-def alone(project: Project, patience: float = math.inf) -> Iterator[None]:
-    """Hold the workspace within a flow, unless its parent run does, be it in another process or on another machine.
+def alone(work: Callable[Concatenate[Project, P], T]) -> Callable[Concatenate[Project, P], T | State[Any]]:
+    """A flow's function, made to hold the workspace, unless the run's parent does, in whatever process or machine.
 
-    Raises:
-        HeldError: another process holds it for longer than ``patience`` seconds.
+    On workers the run ends as "Skipped" where another is at work on the workspace for :data:`PATIENCE_SECONDS`:
+    waiting, it would fill the slot that the other's partitions need. Elsewhere it waits.
     """
+
+    @wraps(work)
+    def held(project: Project, /, *given: P.args, **named: P.kwargs) -> T | State[Any]:
+        if _has_parent():
+            return work(project, *given, **named)
+        with ExitStack() as hold:
+            try:
+                patience = PATIENCE_SECONDS if project.runner.kind == "workers" else math.inf
+                hold.enter_context(Workspace(project).exclusive(patience))
+            except HeldError as error:
+                from prefect.states import Completed
+
+                log.warning("%s: skipped: %s", work.__name__, error)
+                return Completed(name="Skipped", message=str(error))
+            return work(project, *given, **named)
+
+    return held
+
+
+def _has_parent() -> bool:
+    """Whether this flow run is another's: that one holds the workspace."""
     from prefect.context import FlowRunContext
 
     context = FlowRunContext.get()
     run = None if context is None else context.flow_run
-    if run is not None and run.parent_task_run_id is not None:
-        yield
-        return
-    with Workspace(project).exclusive(patience):
-        yield
+    return run is not None and run.parent_task_run_id is not None
 
 
 def end_abandoned_runs() -> int:

@@ -28,7 +28,7 @@ log = logging.getLogger("bigfusion")
 
 
 @task(
-    name="seed", task_run_name="seed {seed}", cache_policy=NO_CACHE, persist_result=False, retries=2,
+    name="seed", task_run_name="seed {seed}", cache_policy=NO_CACHE, persist_result=False, retries=len(BACKOFF),
     retry_delay_seconds=BACKOFF, retry_condition_fn=may_pass,
 )  # fmt: skip
 def train_seed(project: Project, data: Data, seed: int, folder: Path, progress: Callable[[Epoch], None]) -> float:
@@ -41,26 +41,26 @@ def train_seed(project: Project, data: Data, seed: int, folder: Path, progress: 
 
 
 @flow(name="train", flow_run_name="train {project.name}", **HOOKS)
+@alone
 def train(project: Project) -> str:
     """Train every seed under the present cells, labels, settings and code. Returns the run's id.
 
     Raises:
         TrainingError: cells are pending, or the data cannot be trained on.
     """
-    with alone(project):
-        manifest, cells, run = learning.present(project)
-        stage = learning.stages(project, run, cells)[0]
-        log.info("train: %s: %s", "to do" if stage.pending else "up to date", stage.why)
-        if stage.pending:
-            from flows.assemble import assemble
+    manifest, cells, run = learning.present(project)
+    stage = learning.stages(project, run, cells)[0]
+    log.info("train: %s: %s", "to do" if stage.pending else "up to date", stage.why)
+    if stage.pending:
+        from flows.assemble import assemble
 
-            run.begin(cells)
-            with exclusive(run.folder, REMEDY):  # a training that counts as dead may be at work on it still
-                data = assemble(project, manifest, cells)
-                # A lease that could not be renewed ends no training: hours of work against a card shared for a while.
-                with concurrency(SLOT, strict=False, raise_on_lease_renewal_failure=False):
-                    _train(project, data, run)
-        return run.id
+        run.begin(cells)
+        with exclusive(run.folder, REMEDY):  # a training that counts as dead may be at work on it still
+            data = assemble(project, manifest, cells)
+            # A lease that could not be renewed ends no training: hours of work against a card shared for a while.
+            with concurrency(SLOT, strict=False, raise_on_lease_renewal_failure=False):
+                _train(project, data, run)
+    return run.id
 
 
 def _train(project: Project, data: Data, run: Run) -> None:

@@ -1,5 +1,6 @@
 """Deployments, the gpu slot, cancellation, artifacts and the log, against the session's own Prefect server."""
 
+import importlib
 import json
 import logging
 import os
@@ -21,13 +22,14 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Running, Scheduled
 from small_project import Place
 
-from flows import artifacts, deploy, hooks, learning, logs
+from flows import artifacts, cli, deploy, hooks, learning, logs, runtime
 from flows.corpus import kept
 from flows.fanout import _jobs
 from flows.partition import part_of
 from flows.project import Project, load
 from flows.runtime import SLOT
 from flows.workspace import Workspace
+from pipeline.errors import CorpusError
 from pipeline.schema import Modality
 
 
@@ -209,25 +211,51 @@ def test_a_retrain_that_finds_nothing_to_do_need_not_load_the_network():
     assert ran.stdout.strip() == "[]"
 
 
-def test_a_retrain_on_workers_leaves_the_work_to_the_one_that_is_at_it(place: Place, monkeypatch):
-    """Waiting it would fill the slot that the other's partitions need: scheduled often enough, for ever."""
-    from flows import retrain as module
-
-    project = load(place.config, None, ["runner.kind=workers", "runner.deployment=lab"])
+@pytest.fixture
+def busy(tmp_path):
+    """A deployed project that another process is at work on, and that holds nothing yet."""
+    project = load(None, "demo", [f"workspace.path={tmp_path}", "runner.kind=workers", "runner.deployment=lab"])
     hold = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True)"
     holder = subprocess.Popen(
-        [sys.executable, "-c", f"{hold}; sys.stdin.read()", str(project.work / "lock")],
+        [sys.executable, "-c", f"{hold}; sys.stdin.read()", str(tmp_path / "lock")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    try:
-        assert holder.stdout.readline() == "held\n"
-        monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.5)
-        monkeypatch.setattr(Workspace, "holder", lambda self: None)  # both began at once: who looked saw nobody
-        state = module.retrain(project, return_state=True)
-    finally:
-        holder.communicate("")
+    assert holder.stdout.readline() == "held\n"
+    yield project
+    holder.communicate("")
+
+
+@pytest.mark.parametrize("name", ["retrain", "ingest", "extract", "train", "evaluate"])
+def test_a_run_on_workers_leaves_the_work_to_the_one_that_is_at_it(busy, monkeypatch, name):
+    """Waiting it would fill the slot that the other's partitions need: scheduled or typed often enough, for ever."""
+    monkeypatch.setattr(runtime, "PATIENCE_SECONDS", 0.5)
+    state = getattr(importlib.import_module(f"flows.{name}"), name)(busy, return_state=True)
     assert (state.type.value, state.name) == ("COMPLETED", "Skipped")
-    assert isinstance(module.retrain(project), str), "nothing is to do, and nobody is in the way"
+    assert "is at work on it" in state.message
+
+
+def test_a_run_with_a_parent_does_not_ask_for_the_workspace(busy, monkeypatch):
+    """The parent holds it, maybe on another machine."""
+    from flows.train import train
+
+    monkeypatch.setattr(runtime, "PATIENCE_SECONDS", 0.5)
+    with pytest.raises(CorpusError, match="no such manifest"):  # it went to work
+        flow(name="parent")(lambda: train(busy))()
+
+
+def test_prefect_yaml_lies_beside_its_settings(tmp_path, monkeypatch):
+    """Wherever the workspace is: two projects with workspaces on one disk had one file."""
+    monkeypatch.setattr(deploy, "register", lambda *given: ["retrain/of-nobody"])
+    for name in ("a", "b"):
+        config = tmp_path / name / "bigfusion.toml"
+        config.parent.mkdir()
+        config.write_text(f'preset = "demo"\n[workspace]\npath = "{tmp_path}/srv/{name}-work"\n')
+        assert cli.main(["deploy", "--config", str(config), "--seeds", "2"]) == 0
+    for name in ("a", "b"):
+        written = yaml.safe_load((tmp_path / name / "prefect.yaml").read_text())
+        settings = written["deployments"][0]["parameters"]["project"]
+        assert settings["workspace"]["path"] == f"{tmp_path}/srv/{name}-work"
+        assert settings["train"]["seeds"] == [0, 1]
 
 
 TRAINING = """

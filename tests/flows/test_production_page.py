@@ -14,7 +14,9 @@ from prefect.blocks.notifications import SlackWebhook
 from prefect.cli._app import _app as prefect_cli  # its argument parser is not public
 
 from flows import cli
-from flows.project import load
+from flows.chunks import chunk
+from flows.project import ExtractSettings, load
+from flows.train import train_seed
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/production.md").read_text()
@@ -44,6 +46,13 @@ def test_bigfusion_takes_the_arguments(arguments):
 def test_prefect_takes_the_arguments(arguments):
     command, *_ = prefect_cli.parse_args(arguments, exit_on_error=False, print_error=False)
     assert callable(command)
+
+
+def test_what_may_pass_is_tried_as_often_as_the_page_says():
+    (said,) = re.findall(r"tried again after ([\d, and]+) s where its error may pass", PAGE)
+    seconds = [float(number) for number in re.findall(r"\d+", said)]
+    assert seconds == train_seed.retry_delay_seconds == chunk.retry_delay_seconds
+    assert train_seed.retries == ExtractSettings().retries == len(seconds)
 
 
 def test_the_page_is_read_whole():
