@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flows import promotion
 from flows.options import Answer, Options
+from flows.project import settings_file
 from flows.show import columns
 from flows.workspace import Workspace, relative
 from pipeline.errors import SettingsError
@@ -68,7 +69,7 @@ def deploy(options: Options) -> Answer:
     from flows import deploy as deployment
 
     name = options.name or mine.name
-    path = mine.work.parent / "prefect.yaml"
+    path = settings_file(options.config, options.preset).resolve().with_name("prefect.yaml")
     table = deployment.definitions(mine, name, options.gpus, when)
     deployment.write(path, table)
     names = deployment.register(path, table, options.gpus, mine.runner.dead_after_seconds)

@@ -67,7 +67,7 @@ class ExtractSettings(Settings):
     """How extraction is cut up. Nothing here changes a number."""
 
     chunk_size: int = Field(default=64, ge=1, le=4096, description="utterances a task; one chunk is one shard")
-    retries: int = Field(default=2, ge=0, description="of a chunk, after an error that may pass (disk, memory)")
+    retries: int = Field(default=3, ge=0, description="of a chunk, after an error that may pass (disk, memory)")
 
 
 class Learning(Settings):
@@ -155,7 +155,9 @@ def load(config: Path | str | None = None, preset: str | None = None, assignment
         SettingsError: a file is missing or not TOML, a key is unknown, a value does not fit, or the file is one on
             another preset that would hide what ``preset`` says.
     """
-    path = Path(config) if config else _default_config(preset)
+    path = settings_file(config, preset)
+    if config is None and path != DEFAULT_CONFIG:
+        log.info("no %s here: the demo's settings (%s) are used", DEFAULT_CONFIG, path)
     own = {} if config is None and preset and not path.exists() else read_toml(path)
     preset = _preset(preset, own, path)
     table = merge(_below(read_preset(preset), own), own) if preset else own
@@ -207,13 +209,15 @@ def _differing(below: Mapping[str, Any], above: Mapping[str, Any], prefix: str =
             yield f"{prefix}{key}"
 
 
-def _default_config(preset: str | None) -> Path:
-    """``bigfusion.toml`` here; where there is none, the demo's, so that commands typed after the demo find it."""
+def settings_file(config: Path | str | None, preset: str | None) -> Path:
+    """The file that :func:`load` reads: ``config``, else ``bigfusion.toml`` here, which may be absent.
+
+    Where there is none here, the demo's, so that commands typed after the demo find it.
+    """
+    if config:
+        return Path(config)
     demo = Path("demo") / DEFAULT_CONFIG
-    if preset in (None, "demo") and not DEFAULT_CONFIG.exists() and demo.exists():
-        log.info("no %s here: the demo's settings (%s) are used", DEFAULT_CONFIG, demo)
-        return demo
-    return DEFAULT_CONFIG
+    return demo if preset in (None, "demo") and not DEFAULT_CONFIG.exists() and demo.exists() else DEFAULT_CONFIG
 
 
 def read_preset(name: str) -> dict[str, Any]:
@@ -237,7 +241,8 @@ def write_config(path: Path, preset: str, root: str | None, learning: str | None
     """Write a settings file that says everything that ``preset`` says, with its comments.
 
     The network and its training are those of ``learning``, where it is given, but for what the paper states corpus by
-    corpus (window, rho, the trained width of audio).
+    corpus (window, rho, the trained width of audio). A relative ``root`` is meant from the current folder, where it was
+    typed, and is written in full.
 
     Raises:
         SettingsError: there is no such preset, or the file exists already.
@@ -251,7 +256,8 @@ def write_config(path: Path, preset: str, root: str | None, learning: str | None
     if learning is not None:
         text = _LEARNING_TABLES.sub("", text) + for_corpus(preset_text(learning), preset_text(preset))
     if root is not None:
-        text = re.sub(r'^root = "[^"]*"', lambda _: f"root = {_toml(root)}", text, flags=re.MULTILINE)
+        written = f"root = {_toml(_placed(root, Path.cwd()))}"
+        text = re.sub(r'^root = "[^"]*"', lambda _: written, text, flags=re.MULTILINE)
     _write_new(path, text)
 
 
@@ -303,13 +309,18 @@ def _resolved(table: dict[str, Any], base: Path) -> dict[str, Any]:
             part = found.get(section)
             if not isinstance(part, dict) or not isinstance(part.get(key), str | Path):
                 continue
-            if part[key] and not _ADDRESS.match(str(part[key])):
-                part[key] = str(base / _expanded(part[key]))
+            if part[key]:
+                part[key] = _placed(part[key], base)
     text = found.get("text")
     if isinstance(text, dict) and isinstance(text.get("model"), str):
         folder = base / _expanded(text["model"])
         text["model"] = str(folder) if folder.is_dir() else text["model"]
     return found
+
+
+def _placed(path: str | Path, base: Path) -> str:
+    """A path as it is meant from the folder ``base``; an address as it is."""
+    return str(path) if _ADDRESS.match(str(path)) else str(base / _expanded(path))
 
 
 def _expanded(path: str | Path) -> Path:
