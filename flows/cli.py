@@ -181,12 +181,12 @@ def _parser() -> argparse.ArgumentParser:
 
     init = add("init", commands.init, "write a commented settings file for a preset into a folder")
     init.add_argument("folder", type=Path, metavar="DIR")
-    init.add_argument("--root", dest="target", metavar="PATH", help="the corpus's folder (or table)")
+    init.add_argument("--root", dest="target", metavar="PATH", help="the corpus's folder")
     init.add_argument("--learning", choices=LEARNING, help="the network and its training of this preset instead")
     listing = add("settings", settings, "list every setting: its default, what it may be, and what it means")
     listing.add_argument("target", metavar="TABLE", nargs="?", help="for instance `text`, or `model.graph`")
     add("ingest", commands.ingest, "scan the corpus into a manifest: counts by split and label, and what was skipped")
-    add("plan", commands.plan, "say what a run would do and why, and do nothing; exit code 2 if work is pending")
+    plan = add("plan", commands.plan, "say what a run would do and why, and do nothing; exit code 2 if work is pending")
     extract = add("extract", commands.extract, "compute the features that are missing or stale")
     train = add("train", commands.train, "train every seed; goes on where it was interrupted")
     train.add_argument("--out", dest="run", type=Path, metavar="RUN", help="with --features: the run's folder")
@@ -203,12 +203,12 @@ def _parser() -> argparse.ArgumentParser:
             "--features", type=Path, metavar="FILE", help="a feature file (Parquet, pickle) instead of a project"
         )
     run = add("run", commands.run, "ingest, extract, train, evaluate: only what changed")
-    for seeded in (train, run, reproduce):
-        seeded.add_argument("--seeds", type=_seeds, metavar="N", help="train the seeds 0 to N - 1")
+    report = add("report", commands.report, "print where the run's report lies")
+    for seeded in (plan, train, evaluate, run, report, reproduce):
+        _add_seeds(seeded)
     for retrying in (extract, run):
         retrying.add_argument("--retry-failed", action="store_true", help="try the cells again that failed before")
         retrying.add_argument("--runner", choices=["local", "ray"], help="who computes the chunks: here or Ray")
-    add("report", commands.report, "print where the run's report lies")
     comparing = add("compare", commands.compare, "compare two scored runs: differences, and how sure they are")
     comparing.add_argument("target", metavar="RUN")
     comparing.add_argument("folder", type=Path, metavar="RUN")
@@ -230,6 +230,10 @@ def _parser() -> argparse.ArgumentParser:
     add("status", commands.status, "show the store, the manifest, the runs and the failures")
     _add_store_commands(add)
     return parser
+
+
+def _add_seeds(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seeds", type=_seeds, metavar="N", help="the seeds 0 to N - 1 (default: train.seeds)")
 
 
 def _add_extractor_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
@@ -260,6 +264,7 @@ def _add_production_commands(add: Callable[[str, Command, str], argparse.Argumen
     serve = add("serve", commands_production.serve, "run the deployments on this machine, without workers")
     serve.add_argument("--port", type=int, default=4200, help="of the Prefect server, where none is configured")
     for scheduled in (deploy, serve):
+        _add_seeds(scheduled)
         scheduled.add_argument("--cron", metavar="CRON", help='when to retrain, for instance "0 3 * * *"')
         scheduled.add_argument("--timezone", default="UTC", metavar="ZONE", help="of --cron (default: UTC)")
         scheduled.add_argument("--name", metavar="NAME", help="of the deployments (default: the project folder's)")

@@ -115,6 +115,7 @@ def train(options: Options) -> Answer:
 def evaluate(options: Options) -> Answer:
     """Score the present run's test split, once; or the dialogues of a feature file with the run of a folder."""
     if options.features or options.run:
+        _without("evaluate --features", "every seed that the run has is scored", seeds=options.seeds)
         from flows import file_commands
 
         return file_commands.evaluate(options)

@@ -24,6 +24,8 @@ from pipeline.rows import content_digest
 
 MACHINE = {"device", "threads"}
 _RUN, _EVALUATED = "run.json", "evaluated.json"
+ABLATIONS = "table-4.json"
+"""What ``bigfusion reproduce --table 4`` writes."""
 CELLS = "cells.parquet"
 """The fingerprints that a run was trained on: gc keeps them."""
 
@@ -65,10 +67,28 @@ class Run:
 
     @property
     def evaluated(self) -> bool:
-        """Whether exactly these seeds were scored, by the code as it is now, and all that came of it is still there."""
+        """Whether exactly these seeds were scored by the code as it is now, and all that came of it is still there."""
+        return not self.why_evaluate
+
+    @property
+    def why_evaluate(self) -> str:
+        """Why the run is still to be scored, or its report to be written anew; empty where neither is."""
         there = (self.folder / PREDICTIONS).exists() and self.report.exists()
-        scored = sorted(self.scored) == sorted(self.seeds)
-        return there and scored and _read(self.folder / _EVALUATED).get("code") == _evaluation_code()
+        known, now = _read(self.folder / _EVALUATED), self._evaluation()
+        if not there or sorted(self.scored) != sorted(self.seeds) or known.get("code") != now["code"]:
+            return "not scored by the present code yet"
+        return "" if known == now else "scored, but its report does not show the ablations as they are now"
+
+    def _evaluation(self) -> dict[str, str | None]:
+        """What scores and report depend on beside the trained run."""
+        made = self.ablations
+        return {"code": _evaluation_code(), "ablations": None if made is None else digest(made.read_text())}
+
+    @property
+    def ablations(self) -> Path | None:
+        """Table 4 as ``bigfusion reproduce`` made it for this run, else for its workspace."""
+        made = [folder / "reproduction" / ABLATIONS for folder in (self.folder, self.folder.parents[1])]
+        return next((path for path in made if path.exists()), None)
 
     @property
     def scored(self) -> list[int]:
@@ -97,9 +117,9 @@ class Run:
             _write(self.folder / _RUN, known | {"seeds": list(self.seeds)})
 
     def mark_evaluated(self) -> None:
-        """Write down that the run's seeds were scored by the present code."""
+        """Write down that the run's seeds were scored, and by what."""
         self._record()
-        _write(self.folder / _EVALUATED, {"code": _evaluation_code()})
+        _write(self.folder / _EVALUATED, self._evaluation())
 
 
 def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
@@ -143,7 +163,7 @@ def stages(project: Project, run: Run, planned: CellPlan) -> list[Stage]:
             Stage("train", False, same),
             Stage("evaluate", False, f"run {run.id}: scored, model and code unchanged"),
         ]
-    return [Stage("train", False, same), Stage("evaluate", True, f"run {run.id}: not scored by the present code yet")]
+    return [Stage("train", False, same), Stage("evaluate", True, f"run {run.id}: {run.why_evaluate}")]
 
 
 def record(folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import cells
-from flows.learning import Run
+from flows.learning import ABLATIONS, Run
 from flows.project import Project
 from model.files import read_json
 from model.report.material import Line, ReportContext
@@ -20,7 +20,7 @@ from pipeline.schema import Status
 
 def ablations_in(folder: Path) -> dict[str, Any] | None:
     """What ``bigfusion reproduce --table 4`` left in a folder."""
-    path = folder / "table-4.json"
+    path = folder / ABLATIONS
     return read_json(path) if path.exists() else None
 
 
@@ -49,6 +49,6 @@ def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> 
         },
         versions=cells.versions(),
         lines=lines,
-        ablations=ablations_in(project.work / "reproduction"),
+        ablations=None if run.ablations is None else read_json(run.ablations),
     )
     return write_report(run.folder, context)

@@ -144,8 +144,12 @@ def test_a_run_takes_more_seeds_and_gives_fewer(place):
         answer(place, "plan", "--set", "train.seeds=[0, 1, 2]", code=2)["stages"]["train"]["why"]
         == f"run {run.name}: new seeds: 2"
     )
-    three = answer(place, "run", "--set", "train.seeds=[0, 1, 2]")
+    three = answer(place, "run", "--seeds", "3")
     assert [seed["seed"] for seed in three["seeds"]] == [0, 1, 2]
+    assert answer(place, "report", "--seeds", "3")["run"] == run.name
+    assert answer(place, "evaluate", "--seeds", "3")["seeds"] == three["seeds"]
+    assert answer(place, "plan", "--seeds", "3", code=0)["run"] == run.name
+    assert place.run("report") == 1, "the settings' own two seeds are what is wanted without it"
     assert three["seeds"][1]["weighted_f1"] == one["weighted_f1"]
     assert {path: path.stat().st_mtime_ns for path in trained} == trained
     assert list((place.folder / "work/runs").iterdir()) == [run]
@@ -384,3 +388,21 @@ def _processes(marker: str) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def test_the_report_shows_the_ablations_wherever_they_were_made(place):
+    """As README says: the next `evaluate` shows them, those of the run itself before those of its workspace."""
+    (run,) = (place.folder / "work/runs").iterdir()
+    score = {"mean": 0.5, "std": None, "values": [0.5]}
+    for folder, name in ((place.folder / "work/reproduction", "w/o GCL"), (run / "reproduction", "w/o SNN")):
+        assert place.run("evaluate") == 0
+        assert name not in (run / "report.html").read_text()
+        folder.mkdir()
+        row = {"name": name, "accuracy": score, "weighted_f1": score, "paper": None, "against_complete": None}
+        (folder / "table-4.json").write_text(json.dumps({"rows": [row], "seeds": [0], "scored": "test"}))
+        stage = answer(place, "plan", code=2)["stages"]["evaluate"]
+        assert stage["why"].endswith("scored, but its report does not show the ablations as they are now")
+        assert place.run("evaluate") == 0
+        assert name in (run / "report.html").read_text()
+    assert "w/o GCL" not in (run / "report.html").read_text()
+    assert answer(place, "plan", code=0)["pending"] == 0
