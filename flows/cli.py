@@ -54,16 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command: Command = given.command
         with _terminable():
             answer = command(options)
-        print(json.dumps(answer.data, indent=2, ensure_ascii=False) if given.json else answer.text)
-        sys.stdout.flush()
+        _show(answer, given.json)
     except KeyboardInterrupt as stopped:
         terminated = isinstance(stopped, _TerminatedError)
         what = "terminated" if terminated else "interrupted"
         print(f"{what}; what is finished is kept, the same command goes on from there", file=sys.stderr)
         return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
-    except BrokenPipeError:  # nobody reads on; what is still in the buffer must not be written at exit either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return answer.code
     except (BigFusionError, OSError) as error:
         if given.debug:
             raise
@@ -79,6 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bigfusion: {_one_line(error)}; {remedy}", file=sys.stderr)
         return 1
     return answer.code
+
+
+def _show(answer: Answer, as_json: bool) -> None:
+    try:
+        print(json.dumps(answer.data, indent=2, ensure_ascii=False) if as_json else answer.text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on; what is still in the buffer must not be written at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _TerminatedError(KeyboardInterrupt):

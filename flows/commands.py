@@ -14,7 +14,7 @@ from typing import Any
 
 from flows import cells, corpus, learning, project, show
 from flows.estimate import estimate
-from flows.options import Answer, Options
+from flows.options import Answer, Options, without
 from flows.outlook import outlook
 from flows.progress import counted
 from flows.project import Project
@@ -42,7 +42,7 @@ def init(options: Options) -> Answer:
     """Write a commented settings file; an existing one is never overwritten."""
     if options.folder is None or options.preset is None:
         raise SettingsError("init: expected a preset; for instance `bigfusion init my-meld --preset meld`")
-    _without("init", "edit the file that it writes", config=options.config, set=options.assignments)
+    without("init", "edit the file that it writes", config=options.config, set=options.assignments)
     path = options.folder / project.DEFAULT_CONFIG
     project.write_config(path, options.preset, options.target, options.learning)
     first = "" if options.target else "set corpus.root in it, then "
@@ -115,7 +115,7 @@ def train(options: Options) -> Answer:
 def evaluate(options: Options) -> Answer:
     """Score the present run's test split, once; or the dialogues of a feature file with the run of a folder."""
     if options.features or options.run:
-        _without("evaluate --features", "every seed that the run has is scored", seeds=options.seeds)
+        without("evaluate --features", "every seed that the run has is scored", seeds=options.seeds)
         from flows import file_commands
 
         return file_commands.evaluate(options)
@@ -181,7 +181,7 @@ def demo(options: Options) -> Answer:
 
     folder = options.folder or Path("demo")
     other = options.preset if options.preset != "demo" else None
-    _without("demo", f"edit {folder / project.DEFAULT_CONFIG}, or use --set", config=options.config, preset=other)
+    without("demo", f"edit {folder / project.DEFAULT_CONFIG}, or use --set", config=options.config, preset=other)
     with counted("demo corpus", " clips") as progress:
         built = build(folder / "MELD.Raw", progress)
     made = f"{built.made} files made" if built.made else "complete already"
@@ -194,7 +194,7 @@ def demo(options: Options) -> Answer:
 
 def import_features(options: Options) -> Answer:
     """Make a project of a feature file: settings, manifest, and its features in the store."""
-    _without("import", "name the project's folder after the file", config=options.config)
+    without("import", "name the project's folder after the file", config=options.config)
     source = Path(str(options.target)).resolve()
     folder = options.folder or Path(source.stem)
     config = folder / project.DEFAULT_CONFIG
@@ -245,13 +245,6 @@ def status(options: Options) -> Answer:
         "flow_runs": flow_runs(mine),
     }
     return Answer(show.status(data), data)
-
-
-def _without(command: str, remedy: str, **given: object) -> None:
-    """Refuse options that all commands are given but this one has no use for."""
-    for name, value in given.items():
-        if value:
-            raise SettingsError(f"{command}: --{name} has no effect here; {remedy}")
 
 
 def _failures(mine: Project) -> dict[str, int] | None:

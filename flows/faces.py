@@ -7,7 +7,7 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
-from flows.options import Answer, Options
+from flows.options import Answer, Options, without
 from flows.progress import bar
 from flows.workspace import relative
 from pipeline.atomic import write_whole
@@ -23,6 +23,8 @@ def train_faces(options: Options) -> Answer:
     from extractors import ferplus
     from extractors.face_training import Epoch, FaceTraining, FaceTrainingSettings
 
+    remedy = "the face network is no part of a project; --set KEY=VALUE sets its training"
+    without("train-faces", remedy, config=options.config, preset=options.preset)
     settings = validate(FaceTrainingSettings, assign({}, options.assignments), "--set")
     folder = options.out or Path("faces")
     training = FaceTraining(ferplus.read(options.data), folder, settings)
@@ -57,6 +59,8 @@ def evaluate_faces(options: Options) -> Answer:
     from extractors.face_scores import score
     from extractors.files import FACE_WEIGHTS
 
+    remedy = "the face network is no part of a project; --weights names another"
+    without("evaluate-faces", remedy, config=options.config, preset=options.preset, set=options.assignments)
     data = score(options.weights or FACE_WEIGHTS, ferplus.read(options.data))
     rows = [f"  {name:<10} {100 * data['f1'][name]:5.1f}  {data['supports'][name]:5d}" for name in data["classes"]]
     lines = [

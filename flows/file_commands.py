@@ -8,7 +8,7 @@ from typing import Any
 
 from flows import cells, file_runs, show
 from flows.file_runs import Scored
-from flows.options import Answer, Options
+from flows.options import Answer, Options, without
 from flows.project import load_learning
 from flows.reporting import ablations_in
 from flows.workspace import relative
@@ -37,7 +37,7 @@ def evaluate(options: Options) -> Answer:
     """Score a feature file, and write the report of it."""
     if options.features is None or options.run is None:
         raise SettingsError("evaluate: --features and --run go together: bigfusion evaluate --features FILE --run RUN")
-    scored = file_runs.evaluate(options.features, options.run)
+    scored = file_runs.evaluate(options.features, options.run, _device(options))
     seen = f"{scored.seen} of these dialogues were trained or validated on: their scores are no test."
     context = ReportContext(
         corpus={IEMOCAP: "iemocap", MELD: "meld"}.get(scored.metrics.labels, options.features.stem),
@@ -50,6 +50,14 @@ def evaluate(options: Options) -> Answer:
     report = write_report(options.run, context, scored.folder)
     text = f"{table(scored.folder)}\n\nscores    {relative(scored.folder)}\nreport    {relative(report)}"
     return Answer(text, as_json(scored, options.features, options.run, report))
+
+
+def _device(options: Options) -> str:
+    """Where a run is scored; all else about it was settled by its training."""
+    other = [setting for setting in options.settings if setting.partition("=")[0].strip() != "train.device"]
+    remedy = "a run keeps the settings that it was trained with, and train.device alone can be set"
+    without("evaluate --features", remedy, config=options.config, preset=options.preset, set=other)
+    return load_learning(None, None, options.settings).train.device
 
 
 def as_json(scored: Scored, features: Path, run: Path, report: Path) -> dict[str, Any]:
@@ -70,6 +78,8 @@ def as_json(scored: Scored, features: Path, run: Path, report: Path) -> dict[str
 
 def compare(options: Options) -> Answer:
     """Compare two scored runs, each a run folder or a folder of scores."""
+    remedy = "both runs are scored already"
+    without("compare", remedy, config=options.config, preset=options.preset, set=options.assignments)
     first, second = _scores(Path(str(options.target))), _scores(Path(str(options.folder)))
     found = comparing(first, second)
     rows = []

@@ -27,7 +27,7 @@ def finetune_text(options: Options) -> Answer:
         LabelledTexts.of(*_texts(manifest, dialogues, mine.text.window)) for dialogues in _dialogues(mine, manifest)
     )
     labelled = LabelledCorpus(manifest.labels, taught, judged)
-    folder = options.out or workspace.folder / "encoder"
+    folder = (options.out or workspace.folder / "encoder").absolute()  # for text.model, which may be read elsewhere
     log.info("finetune-text: %d utterances to train on, %d to validate", len(taught), len(judged))
     sha256 = workspace.digests().one
     with workspace.exclusive(), bar("finetune-text", total(mine.finetune, labelled), " utterances") as progress:

@@ -183,16 +183,16 @@ def runs(project: Project) -> list[dict[str, Any]]:
 
 
 def summaries(project: Project) -> list[dict[str, Any]]:
-    """Every run of the workspace in a few words, oldest first."""
+    """Every run of the workspace in a few words, oldest first. One whose ``run.json`` cannot be read is ``damaged``."""
     found = []
     for known in runs(project):
-        run = Run(Path(known["folder"]), known["inputs"], tuple(known.get("seeds", ())))
+        run = Run(Path(known["folder"]), known.get("inputs", {}), tuple(known.get("seeds", ())))
         state = "evaluated" if run.metrics() else "trained" if run.trained else "unfinished"
         found.append(
             {
                 "run": run.id,
-                "created": known["created"],
-                "state": state,
+                "created": known.get("created", ""),
+                "state": state if "inputs" in known else "damaged",
                 "weighted_f1": run.metrics().get("weighted_f1"),
                 "folder": known["folder"],
             }

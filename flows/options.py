@@ -9,6 +9,7 @@ from typing import Any
 
 from flows import project
 from flows.project import Project
+from pipeline.errors import SettingsError
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,13 @@ class Options:
         seeds = [] if self.seeds is None else [f"train.seeds={[*range(self.seeds)]}"]
         runner = [] if self.runner is None else [f"runner.kind={self.runner}"]
         return (*self.assignments, *seeds, *runner)
+
+
+def without(command: str, remedy: str, **given: object) -> None:
+    """Refuse options that all commands are given but this one has no use for."""
+    for name, value in given.items():
+        if value:
+            raise SettingsError(f"{command}: --{name} has no effect here; {remedy}")
 
 
 @dataclass(frozen=True)

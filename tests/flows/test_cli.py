@@ -28,6 +28,16 @@ def fails(capsys, *arguments) -> str:
     return lines[-1]
 
 
+def test_a_pipe_that_breaks_inside_a_command_is_one_line(monkeypatch, capsys):
+    """Not the one that the answer is written to: what the command itself talks to is gone."""
+
+    def broken(options):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(cli.commands, "report", broken)
+    assert "Broken pipe" in fails(capsys, "report")
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_init_writes_settings_that_load_and_are_the_presets(tmp_path, preset, capsys):
     assert cli.main(["init", str(tmp_path / "p"), "--preset", preset, "--root", "/data/corpus"]) == 0

@@ -44,14 +44,19 @@ def test_a_healthy_corpus_has_an_empty_quarantine(place):
     assert "0 failed cells" in place.capsys.readouterr().out
 
 
-def test_a_fine_tuned_encoder_takes_the_plain_ones_place(place):
+def test_a_fine_tuned_encoder_takes_the_plain_ones_place(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # not the settings file's folder
     arguments = ("--set", "finetune.epochs=1", "--set", "finetune.threads=1", "--set", "finetune.device=cpu")
+    arguments += ("--out", "tuned")
     assert place.run("finetune-text", "--json", *arguments) == 0
     answer = json.loads(place.capsys.readouterr().out)
     assert 0 <= answer["weighted_f1"]["0"] <= 1
     again = place.run("finetune-text", "--json", *arguments)
     assert (again, json.loads(place.capsys.readouterr().out)) == (0, answer)
+    assert place.run("finetune-text", *arguments) == 0
+    assert f'text.model = "{tmp_path}/tuned/encoder"' in place.capsys.readouterr().out
     tuned = load(place.config, assignments=[f"text.model={json.dumps(answer['encoder'])}"])
+    assert tuned.text.model == str(tmp_path / "tuned/encoder")
     plan = cells.plan(tuned, corpus.kept(tuned))
     assert len(plan.pending(Modality.TEXT)) == len(plan.manifest)  # the weights' digest is part of the fingerprint
     extractor = cells.extractor(tuned, Modality.TEXT)
@@ -75,6 +80,14 @@ def test_fine_tuning_never_reads_the_test_dialogues(place):
 def test_a_folder_that_is_not_ferplus_is_one_line(tmp_path, capsys):
     assert cli.main(["evaluate-faces", "--data", str(tmp_path)]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["train-faces", "evaluate-faces"])
+def test_options_that_the_face_network_has_no_use_for(tmp_path, capsys, command):
+    others = [("--set", "batch_size=3")] if command == "evaluate-faces" else []
+    for option in [("--config", "bigfusion.toml"), ("--preset", "meld"), *others]:
+        assert cli.main([command, "--data", str(tmp_path), *option]) == 1
+        assert f"{command}: {option[0]} has no effect here" in capsys.readouterr().err
 
 
 def test_an_unknown_setting_of_the_face_training(tmp_path, capsys):

@@ -113,6 +113,16 @@ def test_two_runs_are_compared_on_the_dialogues_they_scored(place, tmp_path, cap
     assert "paired bootstrap" in capsys.readouterr().out
 
 
+def test_a_run_is_scored_where_it_is_asked_for_and_by_its_own_settings(place, monkeypatch, capsys):
+    scoring = ("evaluate", "--features", str(place / "test.parquet"), "--run", str(place / "run"))
+    assert "nowhere" in fails(capsys, *scoring, "--set", "train.device=nowhere")
+    assert call(capsys, *scoring, "--set", "train.device=cpu")["dialogues"] == 8
+    for option in (("--set", "model.width=8"), ("--preset", "paper"), ("--config", str(place / "absent.toml"))):
+        for command in (scoring, ("compare", str(place / "run"), str(place / "run"))):
+            assert f"{option[0]} has no effect here" in fails(capsys, *command, *option)
+    assert "--set has no effect here" in fails(capsys, "compare", "a", "b", "--set", "train.device=cpu")
+
+
 def test_relative_paths_and_the_table_for_people(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     assert cli.main(["evaluate", "--features", "test.parquet", "--run", "run"]) == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import learning, promotion
+from flows import cli, learning, promotion
 from flows.project import load
 from pipeline.errors import TrainingError
 
@@ -27,6 +27,23 @@ def retrain(place, *settings: str) -> str:
     place.capsys.readouterr()
     assert place.run("run", "--json", *settings) == 0
     return json.loads(place.capsys.readouterr().out)["run"]
+
+
+def test_a_run_whose_record_is_damaged_is_listed_and_never_chosen(tmp_path, capsys):
+    project = load(None, "meld", ["corpus.root=/data", f"workspace.path={tmp_path}"])
+    whole = {"run": "a", "created": "2026-01-01", "inputs": {}, "seeds": [0]}
+    for name, text in {"a": json.dumps(whole), "b": "{", "c": json.dumps({"run": "c"})}.items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.json").write_text(text)
+        (tmp_path / "runs" / name / "metrics.json").write_text(json.dumps({"weighted_f1": 0.5, "seeds": []}))
+    states = {found["run"]: found["state"] for found in learning.summaries(project)}
+    assert states == {"a": "evaluated", "b": "damaged", "c": "damaged"}
+    assert {found["run"] for found in promotion.models(project)} == {"a", "b", "c"}
+    with pytest.raises(TrainingError, match="expected another evaluated run"):
+        promotion.rollback(project, "b")
+    settings = ("--preset", "meld", "--set", "corpus.root=/data", "--set", f"workspace.path={tmp_path}")
+    assert cli.main(["status", *settings]) == 0
+    assert "damaged" in capsys.readouterr().out
 
 
 def test_the_first_model_is_promoted(finished):
