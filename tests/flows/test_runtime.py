@@ -114,7 +114,11 @@ def test_a_server_that_still_starts_is_waited_for():
     starting.join()
 
 
-@pytest.mark.parametrize("url", [f"http://127.0.0.1:{free_port()}/api", "http://nobody.invalid:4200/api", "four"])
+@pytest.mark.parametrize(
+    "url",
+    [f"http://127.0.0.1:{free_port()}/api", "http://nobody.invalid:4200/api", "four"],
+    ids=["refused", "unknown", "malformed"],
+)
 def test_a_server_that_is_not_there_is_one_line(url):
     with pytest.raises(SettingsError, match="expected") as error:
         server.await_server(url, 0.5)
