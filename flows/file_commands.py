@@ -39,10 +39,14 @@ def evaluate(options: Options) -> Answer:
         raise SettingsError("evaluate: --features and --run go together: bigfusion evaluate --features FILE --run RUN")
     scored = file_runs.evaluate(options.features, options.run, _device(options))
     seen = f"{scored.seen} of these dialogues were trained or validated on: their scores are no test."
+    if scored.seen is None:
+        seen = (
+            "Whether these dialogues were trained or validated on cannot be told: the run does not say what they hold."
+        )
     context = ReportContext(
         corpus={IEMOCAP: "iemocap", MELD: "meld"}.get(scored.metrics.labels, options.features.stem),
         created=datetime.now(UTC),
-        notes=(seen,) if scored.seen else (),
+        notes=() if scored.seen == 0 else (seen,),
         fingerprints={"scored dialogues": scored.digest},
         versions=cells.versions(),
         ablations=ablations_in(options.run / "reproduction"),

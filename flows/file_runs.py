@@ -6,11 +6,14 @@ No store, no manifest and no Prefect: a file in, a folder out. The folder is a r
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from flows.assemble import dialogues
 from flows.learning import MACHINE, differences
@@ -38,11 +41,14 @@ RUN = "run.json"
 
 @dataclass(frozen=True)
 class Scored:
-    """What scoring a file gave: the scores, where they lie, and how many of its dialogues the run had seen before."""
+    """What scoring a file gave: the scores, where they lie, and how many of its dialogues the run had seen before.
+
+    ``seen`` is ``None`` where the run does not say what its dialogues hold (an older one, or a project's).
+    """
 
     metrics: Metrics
     folder: Path
-    seen: int
+    seen: int | None
     digest: str
 
 
@@ -118,8 +124,10 @@ def evaluate(features: Path, run: Path, device: str = "auto") -> Scored:
         )
     data = Data(facts.labels, [], [], scored)
     folder = run / "scores" / f"{features.stem}-{data.digest()[:8]}"
-    seen = len({dialogue.id for dialogue in scored} & _names(record.get("dialogues", {})))
-    if seen:
+    seen = _seen(scored, record.get("dialogues"))
+    if seen is None:
+        log.warning("evaluate: whether these dialogues were trained or validated on cannot be told from its record")
+    elif seen:
         log.warning("evaluate: %d of %d dialogues were trained or validated on: not a test", seen, len(scored))
     seeds = [int(one.name.removeprefix("seed-")) for one in folders]
     return Scored(score(run, data, seeds, device, out=folder), folder, seen, data.digest())
@@ -184,7 +192,7 @@ def _begin(out: Path, features: Path, data: Data, inputs: dict[str, Any], wanted
             "file": str(features.absolute()),
             "inputs": inputs,
             "seeds": [],
-            "dialogues": {split.value: _ids(data[split]) for split in (Split.TRAIN, Split.VALID)},
+            "dialogues": {split.value: _digests(data[split]) for split in (Split.TRAIN, Split.VALID)},
         }
     seeds = sorted({*record["seeds"], *wanted})
     if seeds != record["seeds"]:
@@ -192,9 +200,24 @@ def _begin(out: Path, features: Path, data: Data, inputs: dict[str, Any], wanted
     return seeds
 
 
-def _ids(several: list[Dialogue]) -> list[str]:
-    return [dialogue.id for dialogue in several]
+def _digests(several: list[Dialogue]) -> dict[str, str]:
+    """What each dialogue holds, by its name: two files may call different dialogues alike, or one differently."""
+    return {dialogue.id: _digest(dialogue) for dialogue in several}
 
 
-def _names(dialogues_by_split: dict[str, list[str]]) -> set[str]:
-    return {name for names in dialogues_by_split.values() for name in names}
+def _digest(dialogue: Dialogue) -> str:
+    """SHA-256 of a dialogue's features: who learnt from them has seen it, whatever its labels are now."""
+    sha256 = hashlib.sha256()
+    for name in sorted(dialogue.features):
+        present = dialogue.present[name]
+        values = np.where(present[:, None], dialogue.features[name], 0).astype(np.float32)
+        sha256.update(f"{name} {values.shape}".encode() + values.tobytes() + present.tobytes())
+    return sha256.hexdigest()
+
+
+def _seen(scored: list[Dialogue], learnt: Any) -> int | None:
+    """How many dialogues are among those that a run learnt from or was chosen on, as its record has them."""
+    if not isinstance(learnt, dict) or not all(isinstance(known, dict) for known in learnt.values()):
+        return None
+    digests = {value for known in learnt.values() for value in known.values()}
+    return sum(_digest(dialogue) in digests for dialogue in scored)

@@ -1,9 +1,11 @@
 """Training and scoring on feature files, from any folder, as somebody does who has nothing but the two files."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -184,6 +186,21 @@ def test_missing_numbers_take_the_training_mean_not_the_files(place, tmp_path, c
 def test_dialogues_that_were_trained_on_are_counted(place, capsys):
     data = call(capsys, "evaluate", "--features", place / "train.parquet", "--run", place / "run")
     assert data["seen_in_training"] == data["dialogues"] == 20
+    table = frame(20, 0)
+    renamed = write(place / "renamed.parquet", table.assign(dialogue="x" + table["dialogue"]))
+    assert call(capsys, "evaluate", "--features", renamed, "--run", place / "run")["seen_in_training"] == 20
+    fresh = write(place / "fresh.parquet", frame(20, 7))  # of the same names
+    assert call(capsys, "evaluate", "--features", fresh, "--run", place / "run")["seen_in_training"] == 0
+
+
+def test_of_a_run_that_kept_names_alone_it_cannot_be_told(place, tmp_path, capsys):
+    shutil.copytree(place / "run", tmp_path / "run")
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    record["dialogues"] = {split: list(names) for split, names in record["dialogues"].items()}
+    (tmp_path / "run/run.json").write_text(json.dumps(record))
+    data = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", tmp_path / "run")
+    assert data["seen_in_training"] is None
+    assert "cannot be told" in Path(data["paths"]["report"]).read_text()
 
 
 def test_what_is_wrong_is_one_line(place, tmp_path, capsys):
