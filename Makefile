@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/bigfusion demo
 
 test: $(READY)
-	$(BIN)/pytest -m "not gpu"
+	$(BIN)/pytest -m "not gpu" --numprocesses 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -74,5 +74,5 @@ def test_an_image_that_its_package_no_longer_holds_is_named() -> None:
 
 def test_a_missing_package_is_one_line_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "skimage", None)  # what an import finds where nothing is installed
-    with pytest.raises(CorpusError, match=r"skimage.*pip install 'bigfusion\[demo\]'"):
+    with pytest.raises(CorpusError, match=r"skimage.*pip install -e '\.\[demo\]'"):
         next(film(Look(replace(COLLINS, path="data/brick.png")), 1, seed=0))

@@ -102,6 +102,6 @@ def test_an_unknown_voice_is_named(voice: str) -> None:
 
 def test_a_missing_package_is_one_line_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)  # what an import finds where nothing is installed
-    with pytest.raises(CorpusError, match=r"espeakng_loader.*pip install 'bigfusion\[demo\]'") as caught:
+    with pytest.raises(CorpusError, match=r"espeakng_loader.*pip install -e '\.\[demo\]'") as caught:
         speak("Hello there.", "en-us+f1", "neutral")
     assert "\n" not in str(caught.value)
