@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ItemError, MediaError
-from pipeline.schema import ALONE, MediaSpan, Modality, Status, Utterance, Window
-from pipeline.settings import Settings
+from bigfusion.pipeline.errors import ItemError, MediaError
+from bigfusion.pipeline.schema import ALONE, MediaSpan, Modality, Status, Utterance, Window
+from bigfusion.pipeline.settings import Settings
 
 
 class ExtractorSettings(Settings):

@@ -16,7 +16,7 @@ from importlib import import_module
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from pipeline.errors import ExtractionError
+from bigfusion.pipeline.errors import ExtractionError
 
 if TYPE_CHECKING:
     import numpy as np

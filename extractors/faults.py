@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from typing import TypeVar
 
-from extractors.base import Fault, Outcome
-from pipeline.errors import EXHAUSTED, ExtractionError, ItemError
-from pipeline.schema import Utterance
+from bigfusion.extractors.base import Fault, Outcome
+from bigfusion.pipeline.errors import EXHAUSTED, ExtractionError, ItemError
+from bigfusion.pipeline.schema import Utterance
 
 log = logging.getLogger("bigfusion")
 

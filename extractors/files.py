@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
-from pipeline.errors import ExtractionError
+from bigfusion.pipeline.errors import ExtractionError
 
 FACE_WEIGHTS = Path(__file__).parent / "weights" / "ferplus.safetensors"
 """The DenseNet's weights that come with the project; their card lies beside them."""
@@ -17,7 +17,7 @@ Sha256 = Callable[[Path], str]
 
 
 def sha256_of(path: Path) -> str:
-    """A file's SHA-256 in hex. Not :mod:`pipeline.digest`'s: its changes must not make every feature stale."""
+    """A file's SHA-256 in hex. Not :mod:`digests.digest`'s: its changes must not make every feature stale."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

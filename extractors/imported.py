@@ -1,6 +1,6 @@
 """Features that came along in a file of the user's own (a pickle of the field, a Parquet), as an extractor like others.
 
-The file is read through :mod:`pipeline.importers`, never by running what a pickle can carry.
+The file is read through :mod:`feature_files.reader`, never by running what a pickle can carry.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from extractors.base import ExtractorSpec, Failure, Feature, Outcome
-from extractors.files import Sha256, sha256_of
-from pipeline.errors import ExtractionError
-from pipeline.importers import ImportedFeatures, read_features
-from pipeline.schema import Modality, Status, Utterance
+from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome
+from bigfusion.extractors.files import Sha256, sha256_of
+from bigfusion.pipeline.errors import ExtractionError
+from bigfusion.pipeline.feature_files.reader import ImportedFeatures, read_features
+from bigfusion.pipeline.schema import Modality, Status, Utterance
 
 _ABSENT = {
     Modality.TEXT: Status.MISSING_TRANSCRIPT,

@@ -20,16 +20,19 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from flows import commands, commands_production, logs, store_commands
-from flows import export as exporting
-from flows.faces import evaluate_faces, train_faces
-from flows.finetuning import finetune_text
-from flows.options import Answer, Options
-from flows.project import LEARNING
-from flows.quarantine import quarantine
-from flows.settings_list import settings
-from pipeline.digest import PACKAGES
-from pipeline.errors import BigFusionError
+from bigfusion.flows import logs
+from bigfusion.flows.commands import commands, production
+from bigfusion.flows.commands import export as exporting
+from bigfusion.flows.commands import store as store_commands
+from bigfusion.flows.commands.faces import evaluate_faces, train_faces
+from bigfusion.flows.commands.finetune_text import finetune_text
+from bigfusion.flows.commands.options import Answer, Options
+from bigfusion.flows.commands.quarantine import quarantine
+from bigfusion.flows.commands.settings import settings
+from bigfusion.flows.project.project import LEARNING
+from bigfusion.flows.version import version
+from bigfusion.pipeline.digests.code import PACKAGES
+from bigfusion.pipeline.errors import BigFusionError
 
 log = logging.getLogger("bigfusion")
 
@@ -175,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
         description="From raw conversations to an honestly scored BIG-FUSION model; reruns only what changed.",
         epilog="Begin with `bigfusion demo`, or with `bigfusion init DIR --preset meld`.",
     )
-    parser.add_argument("--version", action="version", version=f"bigfusion {commands.version()}")
+    parser.add_argument("--version", action="version", version=f"bigfusion {version()}")
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
 
     def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:
@@ -260,12 +263,12 @@ def _add_extractor_commands(add: Callable[[str, Command, str], argparse.Argument
 
 
 def _add_production_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
-    add("models", commands_production.models, "list the runs: scores, what was decided on each, and the current one")
-    back = add("rollback", commands_production.rollback, "make the model before the current one the current one again")
+    add("models", production.models, "list the runs: scores, what was decided on each, and the current one")
+    back = add("rollback", production.rollback, "make the model before the current one the current one again")
     back.add_argument("target", metavar="RUN", nargs="?", help="another evaluated run (`bigfusion models` lists them)")
-    deploy = add("deploy", commands_production.deploy, "write prefect.yaml and register the deployments for workers")
+    deploy = add("deploy", production.deploy, "write prefect.yaml and register the deployments for workers")
     deploy.add_argument("--gpus", type=int, default=0, metavar="N", help="cards that workers of the pool `gpu` have")
-    serve = add("serve", commands_production.serve, "run the deployments on this machine, without workers")
+    serve = add("serve", production.serve, "run the deployments on this machine, without workers")
     serve.add_argument("--port", type=int, default=4200, help="of the Prefect server, where none is configured")
     for scheduled in (deploy, serve):
         _add_seeds(scheduled)

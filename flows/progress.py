@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from model.run import Epoch, Trained
+from bigfusion.model.runs.folder import Epoch, Trained
 
 log = logging.getLogger("bigfusion")
 

@@ -49,7 +49,7 @@ class ItemError(ExtractionError):
 class MediaError(BigFusionError):
     """A media file cannot give what was asked of it; becomes a typed row, never a crash.
 
-    ``status`` is the :class:`pipeline.schema.Status` value to store, ``reason`` the sentence that goes with it.
+    ``status`` is the :class:`Status` value to store, ``reason`` the sentence that goes with it.
     """
 
     def __init__(self, status: str, reason: str) -> None:

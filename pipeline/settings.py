@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.errors import SettingsError
+from bigfusion.pipeline.errors import SettingsError
 
 S = TypeVar("S", bound="Settings")
 

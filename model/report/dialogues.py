@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from model.report.figures import dialogue_strip, ink_on
-from model.report.markup import Child, Html, join, section, table, tag
-from model.report.material import Material
-from model.report.wording import count
+from bigfusion.model.report.figures import dialogue_strip, ink_on
+from bigfusion.model.report.markup import Child, Html, join, section, table, tag
+from bigfusion.model.report.material import Material
+from bigfusion.model.report.wording import count
 
 SHOWN, LONG_ENOUGH, LINES = 3, 4, 10
 """Dialogues shown, the labelled turns that one needs to be shown, and the turns whose lines are printed."""

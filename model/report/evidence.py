@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.report.figures import reliability
-from model.report.markup import Child, Html, section, table
-from model.report.material import Material
-from model.report.wording import points
+from bigfusion.model.report.figures import reliability
+from bigfusion.model.report.markup import Child, Html, section, table
+from bigfusion.model.report.material import Material
+from bigfusion.model.report.wording import points
 
 
 def calibration(material: Material) -> Html:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from model.calibration import Calibration
-from model.report.markup import Html, tag
+from bigfusion.model.report.markup import Html, tag
+from bigfusion.model.scoring.calibration import Calibration
 
 SEED_COLOURS = ("#2b5c8a", "#c8643c", "#4f8a5b", "#8a5a9e", "#b58a1f", "#4a9aa8", "#a84a6a", "#6b7280")
 """A colour a seed, in order; they repeat after eight."""

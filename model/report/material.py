@@ -10,13 +10,22 @@ from typing import Any
 
 import pandas as pd
 
-from model.checkpoint import FACTS, CheckpointFacts
-from model.files import read_record
-from model.report.figures import label_colours
-from model.report.paper import PAPER, PaperFigures
-from model.results import Metrics
-from model.run import METRICS, PREDICTIONS, TRAINED, Epoch, Neurons, Trained, read_history, seed_folder
-from pipeline.errors import TrainingError
+from bigfusion.model.report.figures import label_colours
+from bigfusion.model.report.paper import PAPER, PaperFigures
+from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
+from bigfusion.model.runs.files import read_record
+from bigfusion.model.runs.folder import (
+    METRICS,
+    PREDICTIONS,
+    TRAINED,
+    Epoch,
+    Neurons,
+    Trained,
+    read_history,
+    seed_folder,
+)
+from bigfusion.model.scoring.results import Metrics
+from bigfusion.pipeline.errors import TrainingError
 
 TITLES = {"meld": "MELD", "iemocap": "IEMOCAP"}
 

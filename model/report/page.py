@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model.files import write_file
-from model.report import sections
-from model.report.dialogues import dialogues
-from model.report.evidence import ablations, calibration
-from model.report.markup import Html, tag
-from model.report.material import Material, ReportContext, gather
-from model.report.provenance import data, provenance
-from model.report.style import STYLE
-from model.run import REPORT
+from bigfusion.model.report import sections
+from bigfusion.model.report.dialogues import dialogues
+from bigfusion.model.report.evidence import ablations, calibration
+from bigfusion.model.report.markup import Html, tag
+from bigfusion.model.report.material import Material, ReportContext, gather
+from bigfusion.model.report.provenance import data, provenance
+from bigfusion.model.report.style import STYLE
+from bigfusion.model.runs.files import write_file
+from bigfusion.model.runs.folder import REPORT
 
 DEMO = "synthetic demo corpus: the score shows that the pipeline works, nothing about emotion recognition."
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from model.report.markup import Child, Html, section, table, tag
-from model.report.material import Material
-from model.report.wording import split_name
-from pipeline.schema import Split
+from bigfusion.model.report.markup import Child, Html, section, table, tag
+from bigfusion.model.report.material import Material
+from bigfusion.model.report.wording import split_name
+from bigfusion.pipeline.schema import Split
 
 
 def data(material: Material) -> Html:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from model.report.figures import SEED_COLOURS, Curve, Mark, curves, firing_rates, score_strip
-from model.report.markup import Child, Html, join, section, table, tag
-from model.report.material import Material
-from model.report.wording import count, points, split_name
-from model.results import ClassMean, Deviation
-from pipeline.schema import Split
+from bigfusion.model.report.figures import SEED_COLOURS, Curve, Mark, curves, firing_rates, score_strip
+from bigfusion.model.report.markup import Child, Html, join, section, table, tag
+from bigfusion.model.report.material import Material
+from bigfusion.model.report.wording import count, points, split_name
+from bigfusion.model.scoring.results import ClassMean, Deviation
+from bigfusion.pipeline.schema import Split
 
 _DEAD, _SATURATED = 0.01, 0.99
 

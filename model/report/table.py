@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.report.material import read_metrics
-from model.report.wording import count, points, split_name
-from model.results import Metrics
-from pipeline.schema import Split
+from bigfusion.model.report.material import read_metrics
+from bigfusion.model.report.wording import count, points, split_name
+from bigfusion.model.scoring.results import Metrics
+from bigfusion.pipeline.schema import Split
 
 
 def table(run: Path) -> str:

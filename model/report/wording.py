@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.schema import Split
+from bigfusion.pipeline.schema import Split
 
 _SPLITS = {Split.TRAIN: "training", Split.VALID: "validation", Split.TEST: "test"}
 

@@ -1,1 +1,1 @@
-"""The paper's ablation table and figures, remade from one's own data, each as a figure and as data."""
+"""The paper's tables and figures, remade from the user's own data."""

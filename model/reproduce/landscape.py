@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from model.batch import UNLABELLED, Dialogue, collate
-from model.data import true_labels
-from model.predict import predict
+from bigfusion.model.data.batch import UNLABELLED, Dialogue, collate
+from bigfusion.model.data.dialogues import true_labels
+from bigfusion.model.scoring.predict import predict
 
 
 @torch.no_grad()

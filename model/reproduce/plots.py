@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from model.report.figures import ink_on, label_colours
+from bigfusion.model.report.figures import ink_on, label_colours
 
 mpl.rcParams.update(
     {"svg.hashsalt": "bigfusion", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}

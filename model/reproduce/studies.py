@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from model import checkpoint
-from model.compare import compare
-from model.config import ModelSettings
-from model.files import read_json, write_json
-from model.predict import choose_device
-from model.reproduce.landscape import explained_variance, landscape
-from model.reproduce.trials import Progress, Study
-from model.reproduce.variants import CASE, COMPLETE, NO_SPIKING, TABLE_4, WEIGHTS, balance
-from model.results import Metrics
-from model.run import PREDICTIONS, seed_folder
+from bigfusion.model.reproduce.landscape import explained_variance, landscape
+from bigfusion.model.reproduce.trials import Progress, Study
+from bigfusion.model.reproduce.variants import CASE, COMPLETE, NO_SPIKING, TABLE_4, WEIGHTS, balance
+from bigfusion.model.runs import checkpoint
+from bigfusion.model.runs.files import read_json, write_json
+from bigfusion.model.runs.folder import PREDICTIONS, seed_folder
+from bigfusion.model.scoring.compare import compare
+from bigfusion.model.scoring.predict import choose_device
+from bigfusion.model.scoring.results import Metrics
+from bigfusion.model.settings import ModelSettings
 
 Data = dict[str, Any]
 Told = Callable[[str], None]

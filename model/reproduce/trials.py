@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.config import ModelSettings, TrainSettings
-from model.data import Data
-from model.evaluate import evaluate
-from model.files import read_record
-from model.results import Metrics
-from model.run import METRICS, Epoch, seed_folder
-from model.train import train
-from pipeline.digest import code_digests, digest
+from bigfusion.model.data.dialogues import Data
+from bigfusion.model.runs.files import read_record
+from bigfusion.model.runs.folder import METRICS, Epoch, seed_folder
+from bigfusion.model.scoring.evaluate import evaluate
+from bigfusion.model.scoring.results import Metrics
+from bigfusion.model.settings import ModelSettings, TrainSettings
+from bigfusion.model.training.train import train
+from bigfusion.pipeline.digests.code import code_digests
+from bigfusion.pipeline.digests.values import digest
 
 Progress = Callable[[Epoch], None]
 
@@ -38,7 +39,7 @@ class Study:
             "data": self.digest,
             "model": model.model_dump(mode="json"),
             "train": self.training.model_dump(mode="json", exclude={"seeds", "device", "threads"}),
-            "code": code_digests("model.train") | code_digests("model.evaluate"),
+            "code": code_digests("bigfusion.model.training.train") | code_digests("bigfusion.model.scoring.evaluate"),
         }
         return self.folder / "runs" / digest(inputs)[:16]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from model.config import ModelSettings
-from pipeline.settings import merge
+from bigfusion.model.settings import ModelSettings
+from bigfusion.pipeline.settings import merge
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from pipeline.schema import Split
+from bigfusion.pipeline.schema import Split
 
 SHARES = (0.8, 0.9)
 """A dialogue whose hash, in [0, 1), lies below the first is ``train``, below the second ``valid``, else ``test``."""

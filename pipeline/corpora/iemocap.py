@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline.corpora.assemble import Progress, assemble, columns_of, corpus_folder, silent
-from pipeline.corpora.iemocap_happy import BENCHMARK_HAPPY
-from pipeline.digest import FileDigests
-from pipeline.encoding import plain, read
-from pipeline.errors import CorpusError
-from pipeline.labels import IEMOCAP as LABELS
-from pipeline.manifest import Manifest
-from pipeline.schema import Skipped, Split
-from pipeline.settings import Settings
+from bigfusion.pipeline.corpora.base import Progress, assemble, columns_of, corpus_folder, silent
+from bigfusion.pipeline.corpora.iemocap_happy import BENCHMARK_HAPPY
+from bigfusion.pipeline.digests.files import FileDigests
+from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.schema import Skipped, Split
+from bigfusion.pipeline.settings import Settings
+from bigfusion.pipeline.tables.encoding import plain, read
+from bigfusion.pipeline.tables.labels import IEMOCAP as LABELS
 
 UNSCORED = ("xxx", "sur", "fea", "dis", "oth")
 """Labels that exist and that the six-way task leaves out; ``xxx``: the raters did not agree."""

@@ -20,14 +20,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.atomic import write_whole
-from pipeline.demo.clip import encoded
-from pipeline.demo.portrait import CUP, FPS, Look, film
-from pipeline.demo.script import CAST, EXPECTED, PLAY, Line, lines
-from pipeline.demo.speech import Samples, speak
-from pipeline.digest import code_digests, digest, file_sha256
-from pipeline.errors import CorpusError
-from pipeline.schema import Split, Status
+from bigfusion.pipeline.atomic import write_whole
+from bigfusion.pipeline.demo.clip import encoded
+from bigfusion.pipeline.demo.portrait import CUP, FPS, Look, film
+from bigfusion.pipeline.demo.script import CAST, EXPECTED, PLAY, Line, lines
+from bigfusion.pipeline.demo.speech import Samples, speak
+from bigfusion.pipeline.digests.code import code_digests
+from bigfusion.pipeline.digests.files import file_sha256
+from bigfusion.pipeline.digests.values import digest
+from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.schema import Split, Status
 
 STAMP = "demo.json"
 TABLES = {Split.TRAIN: "train_sent_emo.csv", Split.VALID: "dev_sent_emo.csv", Split.TEST: "test_sent_emo.csv"}

@@ -13,7 +13,7 @@ import numpy as np
 from av.codec.context import Flags
 from numpy.typing import NDArray
 
-from pipeline.atomic import write_whole
+from bigfusion.pipeline.atomic import write_whole
 
 Samples = NDArray[np.float32]
 Picture = NDArray[np.uint8]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from pipeline.errors import CorpusError
+from bigfusion.pipeline.errors import CorpusError
 
 
 def require(package: str) -> Any:

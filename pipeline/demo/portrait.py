@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.demo.extra import require
-from pipeline.errors import CorpusError
+from bigfusion.pipeline.demo.extra import require
+from bigfusion.pipeline.errors import CorpusError
 
 Picture = NDArray[np.uint8]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.demo.portrait import COLLINS, HOPPER, Look
-from pipeline.schema import Split, Status
+from bigfusion.pipeline.demo.portrait import COLLINS, HOPPER, Look
+from bigfusion.pipeline.schema import Split, Status
 
 PLAY = Path(__file__).with_name("script.txt")
 

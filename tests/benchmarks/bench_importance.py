@@ -1,6 +1,6 @@
 """Dual node importance: exact local changes against n whole graphs, and one dialogue of 10,000 nodes.
 
-Run from the project's root: PYTHONPATH=. python tests/benchmarks/bench_importance.py [threads]
+Run from the project's root: python -m tests.benchmarks.bench_importance [threads]
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from functools import partial
 
 import torch
 
-from model.graph import Graph, Relations, build_graph
-from model.importance import dual_importance, min_max
-from model.information import gaussian_information
-from model.rgcn import RelationalEncoder
+from bigfusion.model.contrast.importance import dual_importance, min_max
+from bigfusion.model.contrast.information import gaussian_information
+from bigfusion.model.layers.graph import Graph, Relations, build_graph
+from bigfusion.model.layers.rgcn import RelationalEncoder
 
 WIDTH, WINDOW, GAMMA, NOISE = 128, 6, 0.3, 1.0
 

@@ -1,6 +1,6 @@
 """Time of local attention (Eq. 5) against the number of utterances: linear; the global one (Eq. 4) beside it.
 
-Run from the project's root: PYTHONPATH=. python tests/benchmarks/bench_local_attention.py [threads]
+Run from the project's root: python -m tests.benchmarks.bench_local_attention [threads]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import partial
 
 import torch
 
-from model.attention import global_attention, local_attention
+from bigfusion.model.layers.attention import global_attention, local_attention
 
 WIDTH, HEADS, WINDOW = 128, 4, 5
 SIZES = (64, 128, 256, 512, 1024, 2048, 4096)

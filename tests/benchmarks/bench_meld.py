@@ -5,7 +5,7 @@ dev is the validation split, on which the epoch is chosen too, so that its score
 With ``--finetune`` the encoder is fine-tuned first, on the training dialogues, as `bigfusion finetune-text` does.
 Features that were made elsewhere (on a GPU) come in as two arrays with ``--arrays``.
 
-Run from the project's root: PYTHONPATH=. python tests/benchmarks/bench_meld.py ANNOTATIONS FOLDER [--help]
+Run from the project's root: python -m tests.benchmarks.bench_meld ANNOTATIONS FOLDER [--help]
 The recipe of DECISIONS.md, for a GPU:
 --text '{"model": "all-mpnet-base-v2", "context": 8, "max_tokens": 256}' --finetune
 '{"learning_rate": 6e-5, "layer_decay": 0.9, "classes_rate": 10, "epochs": 4, "precision": "bfloat16"}'
@@ -26,13 +26,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 
-from extractors.base import Feature
-from extractors.text import TextExtractor, TextSettings
-from flows import cli
-from flows.progress import bar
-from pipeline.corpora import MeldSettings, scan
-from pipeline.digest import FileDigests
-from pipeline.manifest import Manifest
+from bigfusion.extractors.base import Feature
+from bigfusion.extractors.text.encoder import TextExtractor, TextSettings
+from bigfusion.flows import cli
+from bigfusion.flows.progress import bar
+from bigfusion.pipeline.corpora.scan import MeldSettings, scan
+from bigfusion.pipeline.digests.files import FileDigests
+from bigfusion.pipeline.manifest.manifest import Manifest
 
 TEST = "test"
 
@@ -46,9 +46,9 @@ def official(annotations: Path) -> Manifest:
 
 def finetuned(manifest: Manifest, text: TextSettings, options: argparse.Namespace) -> TextSettings:
     """``text`` with its encoder fine-tuned on the training dialogues."""
-    from extractors.finetune_data import LabelledCorpus, LabelledTexts
-    from extractors.finetune_settings import FinetuneSettings
-    from extractors.text_finetuning import finetune, total
+    from bigfusion.extractors.text.finetuning.data import LabelledCorpus, LabelledTexts
+    from bigfusion.extractors.text.finetuning.settings import FinetuneSettings
+    from bigfusion.extractors.text.finetuning.training import finetune, total
 
     settings = FinetuneSettings.model_validate(json.loads(options.finetune))
     split = {

@@ -1,6 +1,6 @@
 """A plan in which nothing changed, for a million utterances, beside looking at every file again.
 
-Run from the project's root: PYTHONPATH=. python tests/benchmarks/bench_plan.py [utterances] [folder that is kept]
+Run from the project's root: python -m tests.benchmarks.bench_plan [utterances] [folder that is kept]
 
 What is in the number: a fresh process (its start and imports are shown apart) reads and verifies the kept manifest,
 describes the extractors (settings, weights, syntax trees of all code that they reach), brings the index up to date with
@@ -21,13 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from flows import cells
-from flows.project import Project, load
-from flows.workspace import Workspace
-from pipeline.fingerprints import fingerprints, inputs
-from pipeline.manifest import Manifest
-from pipeline.schema import Modality, Status
-from pipeline.shards import Cell, Origin
+from bigfusion.flows.project import cells
+from bigfusion.flows.project.project import Project, load
+from bigfusion.flows.project.workspace import Workspace
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.plan.fingerprints import fingerprints, inputs
+from bigfusion.pipeline.schema import Modality, Status
+from bigfusion.pipeline.store.shards import Cell, Origin
 
 SHARD, WIDTH, SAMPLE, MEDIA = 4096, 4, 4000, 64 * 1024
 
@@ -70,11 +70,11 @@ MEASURE = """
 import json, sys, time
 started = time.perf_counter()
 from pathlib import Path
-from flows import cells, learning
-from tests_bench import project
+from bigfusion.flows.project import cells, runs
+from tests.benchmarks.bench_plan import project
 imported = time.perf_counter()
 mine = project(Path(sys.argv[1]))
-manifest, planned, run = learning.present(mine)
+manifest, planned, run = runs.present(mine)
 seconds = time.perf_counter() - imported
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 peak = int(status["VmHWM"].split()[0]) / 1024  # ru_maxrss would count the process that started this one
@@ -85,8 +85,8 @@ print(json.dumps({"seconds": seconds, "cpu": time.process_time(), "imports": imp
 
 def measured(folder: Path) -> dict[str, float]:
     """One plan in a process of its own."""
-    code = MEASURE.replace("tests_bench", Path(__file__).stem)
-    environment = {"PYTHONPATH": f".:{Path(__file__).parent}", "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    code = MEASURE
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
     shown = subprocess.run(
         [sys.executable, "-c", code, str(folder)], check=True, capture_output=True, text=True, env=environment
     )

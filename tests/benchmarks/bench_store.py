@@ -1,6 +1,6 @@
 """Reading a run's features in one go, and one cell at random: 13,708 utterances in three modalities.
 
-Run from the project's root: PYTHONPATH=. python tests/benchmarks/bench_store.py [utterances] [cells a shard]
+Run from the project's root: python -m tests.benchmarks.bench_store [utterances] [cells a shard]
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.compact import compact
-from pipeline.garbage import find_garbage, remove
-from pipeline.schema import Modality, Status
-from pipeline.shards import Cell, Origin
-from pipeline.store import Store
+from bigfusion.pipeline.schema import Modality, Status
+from bigfusion.pipeline.store.compact import compact
+from bigfusion.pipeline.store.garbage import find_garbage, remove
+from bigfusion.pipeline.store.shards import Cell, Origin
+from bigfusion.pipeline.store.store import Store
 
 WIDTHS = {Modality.TEXT: 1024, Modality.AUDIO: 1582, Modality.VISUAL: 342}
 

@@ -4,7 +4,7 @@ The plain form is the same network on the same numbers, in the loops that public
 dialogue at a time, a softmax for each window, edges in Python, a whole graph for every perturbed node, the contrast
 node by node. Both give the same loss, which is printed.
 
-Run from the project's root: PYTHONPATH=. python tests/benchmarks/bench_training.py [threads] [--compile]
+Run from the project's root: python -m tests.benchmarks.bench_training [threads] [--compile]
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from unittest import mock
 
 import numpy as np
 import torch
-from bench_importance import slow_importance
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from model.batch import Dialogue, collate
-from model.bigfusion import BigFusion, loss
-from model.config import ModelSettings, TrainSettings
-from model.graph import Graph, Relations
-from model.optimise import Optimisation
+from bigfusion.model.data.batch import Dialogue, collate
+from bigfusion.model.layers.graph import Graph, Relations
+from bigfusion.model.networks.bigfusion import BigFusion, loss
+from bigfusion.model.settings import ModelSettings, TrainSettings
+from bigfusion.model.training.optimise import Optimisation
+from tests.benchmarks.bench_importance import slow_importance
 
 WIDTHS, CLASSES, BATCH = {"text": 768, "audio": 7}, 6, 8
 
@@ -106,10 +106,10 @@ def plain_importance(nodes: Tensor, graph: Graph, encoder: torch.nn.Module, **se
 def the_fields_way() -> Iterator[None]:
     """Inside, the network works in plain loops."""
     with (
-        mock.patch("model.attention.local_attention", plain_local_attention),
-        mock.patch("model.bigfusion.build_graph", plain_graph),
-        mock.patch("model.bigfusion.contrastive_loss", plain_contrast),
-        mock.patch("model.bigfusion.dual_importance", plain_importance),
+        mock.patch("bigfusion.model.layers.attention.local_attention", plain_local_attention),
+        mock.patch("bigfusion.model.networks.bigfusion.build_graph", plain_graph),
+        mock.patch("bigfusion.model.networks.bigfusion.contrastive_loss", plain_contrast),
+        mock.patch("bigfusion.model.networks.bigfusion.dual_importance", plain_importance),
     ):
         yield
 

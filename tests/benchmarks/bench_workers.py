@@ -4,7 +4,7 @@ Prints for each: cells a second by the clock and a CPU second of the workers' ru
 nothing to do, which is what a partition adds to its cells' own time (`RUN_CORE_S` in capacity.py). The server,
 PostgreSQL and Redis share the machine: the clock tells what its cores can, CPU seconds what more machines would.
 
-Run from the project's root: PYTHONPATH=.:tests/services python tests/benchmarks/bench_workers.py [dialogues]
+Run from the project's root: python -m tests.benchmarks.bench_workers [dialogues]
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services import Services, missing, wait
+from tests.helpers.services import Services, missing, wait
 
 PARTITIONS, WORKERS = 4, (1, 2, 4)
 SETTINGS = """
@@ -84,9 +84,9 @@ def measure(running: Services, client: Any, config: Path, name: str, count: int)
 
 
 def _keys(config: Path) -> list[str]:
-    from flows import cells, corpus
-    from flows.project import load
-    from pipeline.schema import Modality
+    from bigfusion.flows.project import cells, corpus
+    from bigfusion.flows.project.project import load
+    from bigfusion.pipeline.schema import Modality
 
     project = load(config)
     planned = cells.plan(project, corpus.kept(project))
@@ -98,7 +98,7 @@ def main() -> None:
     """Print the table."""
     if absent := missing():
         sys.exit(f"not installed here: {absent}")
-    from pipeline.demo.build import build
+    from bigfusion.pipeline.demo.build import build
 
     with tempfile.TemporaryDirectory() as folder, Services(Path(folder)) as running:
         build(Path(folder) / "MELD.Raw", dialogues=int(sys.argv[1]) if sys.argv[1:] else None)

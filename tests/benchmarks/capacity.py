@@ -1,6 +1,6 @@
 """What 13,708 clips, a million and a hundred million need, from measured rates; docs/capacity.md is this table.
 
-Run from the project's root: python tests/benchmarks/capacity.py [text=CORE_MS audio=... visual=... run=CORE_S], with
+Run from the project's root: python -m tests.benchmarks.capacity [text=CORE_MS audio=... visual=... run=CORE_S], with
 rates of your own: a shard's metadata says how many seconds its cells took.
 """
 

@@ -1,14 +1,10 @@
 """What the extractors' tests share. The makers of media in tests/corpora are imported by name."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from extractors.compute import torch_threads
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "corpora"))
+from bigfusion.extractors.compute import torch_threads
 
 
 @pytest.fixture(scope="module")

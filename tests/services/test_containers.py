@@ -14,7 +14,8 @@ from uuid import uuid4
 
 import pytest
 import yaml
-from services import ROOT, server_settings
+
+from tests.helpers.services import ROOT, server_settings
 
 COMPOSE = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())
 DOCKERFILE = (ROOT / "docker/Dockerfile").read_text()

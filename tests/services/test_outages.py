@@ -7,9 +7,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-import services
 from prefect.states import Cancelling
-from test_two_workers import in_the_middle, lab, prefect_api, runs, state_of
+
+from tests.helpers import services
+from tests.services.test_two_workers import in_the_middle, lab, prefect_api, runs, state_of
 
 pytestmark = [
     pytest.mark.services,

@@ -7,12 +7,12 @@ import signal
 from contextlib import contextmanager
 
 import pytest
-import services
-from small_project import CONFIG
 
-from flows import cells, corpus
-from flows.project import load
-from pipeline.demo.build import build
+from bigfusion.flows.project import cells, corpus
+from bigfusion.flows.project.project import load
+from bigfusion.pipeline.demo.build import build
+from tests.helpers import services
+from tests.helpers.small_project import CONFIG
 
 pytestmark = [
     pytest.mark.services,

@@ -1,0 +1,1 @@
+"""Fine-tuning a text encoder on a corpus's own training dialogues."""

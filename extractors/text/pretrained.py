@@ -1,0 +1,236 @@
+"""Pretrained encoders: where their files lie, what those files' digests are, and how they are loaded.
+
+An encoder is named in one of three ways: a folder; ``package:NAME/FOLDER``, a folder inside an installed package; or a
+hub's ``owner/name`` with a revision. Weights are safetensors only: loading anything else would run a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bigfusion.extractors.files import Sha256, in_package
+from bigfusion.pipeline.errors import ExtractionError
+
+if TYPE_CHECKING:
+    import torch
+
+PACKAGE = "package:"
+
+PARTS = (
+    "config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "dict.txt",
+    "bpe.codes",
+    "*.spm",
+    "*.model",
+)
+"""The files that an encoder's numbers depend on; a model card or a pickle beside them changes nothing."""
+
+COMMIT = re.compile("[0-9a-f]{40}")
+
+PROBE_SECONDS = 5.0
+"""How long the hub may take to answer a first question. Its client alone would retry for minutes."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An encoder by name. ``folder`` is where it lies, or ``None`` for one of the hub's.
+
+    ``revision`` is the hub's commit where it could be told, ``branch`` what the user named (``None``: main).
+    """
+
+    name: str
+    revision: str | None
+    folder: Path | None
+    branch: str | None = None
+
+    def digests(self, sha256: Sha256) -> dict[str, str]:
+        """What identifies the weights: a digest for each file, or the hub's id and revision."""
+        if self.folder is None:
+            return {"model": f"{self.name}@{self.revision or 'main'}"}
+        return {path.name: sha256(path) for path in _parts(self.folder)}
+
+
+def locate(name: str, revision: str | None) -> Reference:
+    """The encoder that ``name`` names. Reads no weights; asks the hub only which commit a branch stands for.
+
+    Raises:
+        ExtractionError: the folder or package is not there, or holds no encoder.
+    """
+    if name.startswith(PACKAGE):
+        package, _, inside = name.removeprefix(PACKAGE).partition("/")
+        folder = in_package(package, inside)
+    else:
+        folder = Path(name).expanduser()
+        if not folder.is_dir():
+            if name.startswith(("/", ".", "~")) or name.count("/") != 1:
+                raise ExtractionError(
+                    f"text.model {name!r}: expected a folder, package:NAME/FOLDER or a hub's owner/name, found no such "
+                    "folder; correct the path"
+                )
+            return Reference(name, _commit(name, revision), None, revision)
+    found = {path.name for path in _parts(folder)}
+    if "config.json" not in found or not any(part.endswith(".safetensors") for part in found):
+        raise ExtractionError(
+            f"text.model {name!r}: expected config.json and *.safetensors in the folder, found "
+            f"{', '.join(sorted(found)) or 'neither'}; save the model with save_pretrained()"
+        )
+    return Reference(name, revision, folder)
+
+
+def _commit(name: str, revision: str | None) -> str | None:
+    """The commit that a branch (none: main) stands for: in the hub's cache, else on the hub; unchanged if neither says.
+
+    Two machines whose caches hold two states of a branch must not share features.
+    """
+    if revision is not None and COMMIT.fullmatch(revision):
+        return revision
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
+
+    try:
+        cached = try_to_load_from_cache(name, "config.json", revision=revision)
+        if isinstance(cached, str):
+            return Path(cached).parent.name
+        return HfApi().model_info(name, revision=revision, timeout=PROBE_SECONDS).sha or revision
+    except (AnyHTTPError, HFValidationError, OSError):  # loading it will say what is wrong
+        return revision
+
+
+def _parts(folder: Path) -> list[Path]:
+    return sorted(
+        path for path in folder.iterdir() if path.is_file() and any(fnmatch(path.name, part) for part in PARTS)
+    )
+
+
+def load(reference: Reference, dtype: torch.dtype) -> tuple[Any, Any]:
+    """The encoder in evaluation mode, on the CPU, and its tokenizer.
+
+    Raises:
+        ExtractionError: it cannot be had or is not an encoder with all its weights; the message says what to do.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModel, AutoTokenizer
+
+    # By branch, so that the hub's cache knows next time, without a question, which commit it stands for.
+    folder = reference.folder or _fetch(reference.name, reference.branch)
+    if reference.folder is None and reference.revision not in (None, reference.branch, folder.name):
+        raise ExtractionError(
+            f"text.model {reference.name!r}: expected commit {reference.revision}, found {folder.name}: the branch has "
+            "moved; run the same command again, or name a commit in text.revision"
+        )
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            model, report = AutoModel.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        found = _first_line(error)
+        raise ExtractionError(
+            f"text.model {reference.name!r}: expected a transformers encoder, found: {found}; choose another model"
+        ) from None
+    absent = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
+    if absent or report["mismatched_keys"]:
+        first = absent[0] if absent else str(next(iter(report["mismatched_keys"])))
+        raise ExtractionError(
+            f"text.model {reference.name!r}: expected all of the encoder's weights, found {first} absent or of another "
+            "shape; fetch the model anew"
+        )
+    return model.eval(), tokenizer
+
+
+def _fetch(name: str, revision: str | None) -> Path:
+    """The hub's encoder as a local folder: from the hub's cache if it is whole there, else downloaded."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+    from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=list(PARTS)))
+        if _whole(folder):
+            return folder
+    except LocalEntryNotFoundError:
+        pass
+    except HFValidationError:
+        raise ExtractionError(
+            f"text.model {name!r}: expected a hub's owner/name, found another form; correct it"
+        ) from None
+    try:
+        info = HfApi().model_info(name, revision=revision, timeout=PROBE_SECONDS)
+        if not any(file.rfilename.endswith(".safetensors") for file in info.siblings or ()):
+            raise ExtractionError(
+                f"text.model {name!r}: expected safetensors weights on the hub, found none; convert the model and name "
+                "its folder"
+            )
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(PARTS)))
+    except GatedRepoError:
+        raise ExtractionError(
+            f"text.model {name!r}: expected a free model, found a gated one; log in to the hub"
+        ) from None
+    except RepositoryNotFoundError:
+        raise ExtractionError(
+            f"text.model {name!r}: expected a model of the hub, found none; correct the name"
+        ) from None
+    except RevisionNotFoundError:
+        raise ExtractionError(
+            f"text.model {name!r}: expected revision {revision}, found none; correct text.revision"
+        ) from None
+    except (AnyHTTPError, OSError) as error:  # no network, offline mode, a full disk
+        found = _first_line(error)
+        raise ExtractionError(
+            f"text.model {name!r}: expected to download it, found: {found}; download it on a connected machine and set "
+            "text.model to its folder"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _whole(folder: Path) -> bool:
+    """Whether a snapshot holds configuration, tokenizer and every file of the weights."""
+    index = folder / "model.safetensors.index.json"
+    weights = {"model.safetensors"}
+    if index.is_file():
+        weights = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json", "vocab.txt"))
+    return tokenizer and (folder / "config.json").is_file() and all((folder / name).is_file() for name in weights)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from printing bars and advice; our own check of the weights is stricter."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

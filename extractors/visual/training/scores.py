@@ -1,0 +1,57 @@
+"""How well the facial DenseNet tells FER+'s emotions apart, by the raters' majority, and what it mixes up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, f1_score
+
+from bigfusion.extractors.compute import device_named
+from bigfusion.extractors.files import sha256_of
+from bigfusion.extractors.visual.densenet import CLASSES, load
+from bigfusion.extractors.visual.training.ferplus import UNDECIDED, Faces
+from bigfusion.extractors.visual.training.training import predict
+
+
+def score(weights: Path, faces: dict[str, Faces], device: str = "auto") -> dict[str, Any]:
+    """Scores of a file of weights, as plain values.
+
+    ``test_accuracy`` counts faces on which more than half of the votes agree, single votes left out: the way of FER+'s
+    paper (VGG13: 84.99 %). ``test_accuracy_plurality`` counts every face that has a most frequent emotion.
+
+    Raises:
+        ExtractionError: the weights are not there or are another network's.
+    """
+    network = load(weights).to(device_named(device))
+    found: dict[str, Any] = {"weights": str(weights), "sha256": sha256_of(weights)}
+    for split in ("valid", "test"):
+        predicted = predict(network, faces[split]).argmax(1)
+        majority, plurality = faces[split].majority, faces[split].plurality
+        found[f"{split}_accuracy"] = _accuracy(predicted, majority)
+        found[f"{split}_faces"] = int((majority != UNDECIDED).sum())
+        found[f"{split}_accuracy_plurality"] = _accuracy(predicted, plurality)
+        found[f"{split}_faces_plurality"] = int((plurality != UNDECIDED).sum())
+        if split == "test":
+            found |= _by_class(predicted, majority)
+    return found
+
+
+def _accuracy(predicted: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
+    kept = truth != UNDECIDED
+    return float((predicted == truth)[kept].mean())
+
+
+def _by_class(predicted: NDArray[np.int64], truth: NDArray[np.int64]) -> dict[str, Any]:
+    kept = truth != UNDECIDED
+    codes = list(range(len(CLASSES)))
+    confusion = confusion_matrix(truth[kept], predicted[kept], labels=codes)
+    f1 = f1_score(truth[kept], predicted[kept], labels=codes, average=None, zero_division=0)
+    return {
+        "classes": list(CLASSES),
+        "f1": {name: float(value) for name, value in zip(CLASSES, f1, strict=True)},
+        "supports": {name: int(row.sum()) for name, row in zip(CLASSES, confusion, strict=True)},
+        "confusion": confusion.tolist(),
+    }

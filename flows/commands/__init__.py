@@ -1,0 +1,1 @@
+"""The commands of `bigfusion`, one file each."""

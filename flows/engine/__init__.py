@@ -1,0 +1,1 @@
+"""Prefect itself: its configuration, server, workers and pages."""

@@ -1,0 +1,1 @@
+"""A project without Prefect: settings, workspace, corpus, cells, runs, promotion."""

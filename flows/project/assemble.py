@@ -1,0 +1,79 @@
+"""From a manifest and the store to the arrays that the model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.workspace import Workspace
+from bigfusion.model.data.batch import UNLABELLED, Dialogue
+from bigfusion.model.data.dialogues import Data, hold_out
+from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.plan.plan import CellPlan
+from bigfusion.pipeline.schema import Split
+
+
+def assemble(project: Project, manifest: Manifest, cells: CellPlan) -> Data:
+    """The dialogues of every split with their features; failed cells are absent modalities.
+
+    A corpus without a valid split gives the last share (``train.holdout``) of its training dialogues for it.
+
+    Raises:
+        TrainingError: a modality has no feature at all.
+        StoreError: a cell is not stored, or a shard is damaged.
+    """
+    store = Workspace(project).store()
+    features: dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
+    try:
+        for modality in cells.modalities:
+            values, present = store.read(modality, cells.fingerprints(modality))
+            if not present.any():
+                others = ", ".join(repr(other.value) for other in cells.modalities if other is not modality)
+                raise TrainingError(
+                    f"{manifest.corpus}: expected {modality} features, found none in {len(manifest)} utterances"
+                    f" (`bigfusion status` counts why); train without it: --set 'model.modalities=[{others}]'"
+                )
+            features[modality.value] = (values, present)
+    finally:
+        store.close()
+    splits = dialogues(manifest, features)
+    train, valid = splits[Split.TRAIN], splits[Split.VALID]
+    if not valid:
+        train, valid = hold_out(train, project.train.holdout)
+    return Data(manifest.labels, train, valid, splits[Split.TEST])
+
+
+def dialogues(
+    manifest: Manifest, features: Mapping[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]
+) -> dict[Split, list[Dialogue]]:
+    """The manifest's dialogues, split by split; ``features`` maps a modality to its rows and which of them are there.
+
+    Shapes: (N, F_m) and (N,), row for row with the manifest.
+    """
+    codes = {label: code for code, label in enumerate(manifest.labels)}
+    labels: NDArray[np.int64] = np.array([codes.get(label, UNLABELLED) for label in manifest.table["label"]], np.int64)
+    splits: dict[Split, list[Dialogue]] = {split: [] for split in Split}
+    for rows in _blocks(manifest.table["dialogue"]):
+        table = manifest.table.iloc[rows]
+        dialogue = Dialogue(
+            id=str(table["dialogue"].iloc[0]),
+            utterances=tuple(table["utterance"]),
+            features={name: values[rows] for name, (values, _) in features.items()},
+            present={name: present[rows] for name, (_, present) in features.items()},
+            speakers=pd.factorize(table["speaker"])[0].astype(np.int64),
+            labels=labels[rows],
+        )
+        splits[Split(table["split"].iloc[0])].append(dialogue)
+    return splits
+
+
+def _blocks(dialogue: pd.Series[str]) -> list[slice]:
+    """A slice a dialogue; its rows lie side by side (the manifest sees to it)."""
+    codes: NDArray[np.int64] = pd.factorize(dialogue)[0]
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    return [slice(start, end) for start, end in zip(starts, [*starts[1:], len(codes)], strict=True)]

@@ -1,0 +1,286 @@
+"""Cells of a project: which extractor makes them, what they depend on, and one chunk of them computed and stored."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from bigfusion.extractors.audio.opensmile import AudioExtractor
+from bigfusion.extractors.base import Extractor, ExtractorSpec, Failure, Fault, Outcome
+from bigfusion.extractors.imported import ImportedExtractor
+from bigfusion.extractors.text.encoder import TextExtractor
+from bigfusion.extractors.visual.speaker_face import VisualExtractor
+from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.workspace import Workspace
+from bigfusion.pipeline.digests.code import code_digests
+from bigfusion.pipeline.errors import StoreError
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.plan.explain import explain_cell
+from bigfusion.pipeline.plan.fingerprints import BY_UTTERANCE, WITH_SOUND
+from bigfusion.pipeline.plan.plan import CellPlan, PlannedCell, plan_cells
+from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
+from bigfusion.pipeline.store.folder import Place, ShardFolder
+from bigfusion.pipeline.store.shards import Cell, Origin
+
+log = logging.getLogger("bigfusion")
+
+_PROVENANCE = ("numpy", "torch", "torchvision", "transformers", "opensmile", "opencv-python", "av")
+
+
+@dataclass(frozen=True)
+class ChunkResult:
+    """What one chunk came to. Small: it travels as a Prefect task's result.
+
+    ``left`` are the fingerprints that another run holds at this moment, ``faults`` a line for each cell that could not
+    be computed and is not stored.
+    """
+
+    modality: str
+    shard: str
+    statuses: dict[str, int]
+    seconds: float
+    left: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+def modalities(project: Project) -> tuple[Modality, ...]:
+    """The modalities that the project uses, in the schema's order."""
+    return tuple(modality for modality in Modality if modality in project.model.modalities)
+
+
+_kept: dict[tuple[str, Modality], Extractor] = {}
+
+
+def extractor(project: Project, modality: Modality) -> Extractor:
+    """The extractor of a modality under the project's settings: made once a process, and again where a plan found that
+    a file which it depends on has changed.
+
+    Raises:
+        ExtractionError: its weights or its engine are not there.
+    """
+    key = (project.model_dump_json(), modality)
+    if key not in _kept:
+        _kept[key] = _made(project, modality)
+    return _kept[key]
+
+
+def _renewed(project: Project, modality: Modality) -> Extractor:
+    made = _made(project, modality)
+    if extractor(project, modality).spec != made.spec:
+        _kept[project.model_dump_json(), modality] = made
+    return extractor(project, modality)
+
+
+def _made(project: Project, modality: Modality) -> Extractor:
+    sha256 = Workspace(project).digests().one
+    if project.corpus.kind == "features":
+        return ImportedExtractor(project.corpus.path, modality, sha256)
+    match modality:
+        case Modality.TEXT:
+            return TextExtractor(project.text, sha256)
+        case Modality.AUDIO:
+            return AudioExtractor(project.audio)
+        case Modality.VISUAL:
+            return VisualExtractor(project.visual, sha256)
+
+
+def description(maker: Extractor) -> dict[str, Any]:
+    """What of an extractor enters its cells' fingerprints: name, settings, weights, engine, and digests of its code."""
+    spec = maker.spec
+    return {
+        "name": spec.module,
+        "settings": spec.settings,
+        "weights": spec.weights,
+        "engine": spec.engine,
+        "code": code_digests(spec.module),
+        **({"reads": BY_UTTERANCE} if spec.by_utterance else {}),
+        **({"reads": spec.window._asdict()} if any(spec.window) else {}),
+        **({"reads": WITH_SOUND} if spec.hears else {}),
+    }
+
+
+def notes(project: Project) -> list[str]:
+    """What a reader of a score should know about the features, for instance untrained weights."""
+    return [note for modality in modalities(project) for note in extractor(project, modality).spec.notes]
+
+
+def plan(project: Project, manifest: Manifest, retry_failed: bool = False) -> CellPlan:
+    """Which cells of ``manifest`` are done, failed, new or changed under the project's extractors."""
+    descriptions = {modality: description(_renewed(project, modality)) for modality in modalities(project)}
+    store = Workspace(project).store()
+    try:
+        return plan_cells(manifest, descriptions, store, retry_failed)
+    finally:
+        store.close()
+
+
+def chunks(pending: Sequence[PlannedCell], size: int) -> Iterator[list[PlannedCell]]:
+    """``pending`` in chunks of about ``size``; cells with one fingerprint (equal transcripts) stay together."""
+    groups: dict[str, list[PlannedCell]] = {}
+    for cell in pending:
+        groups.setdefault(cell.fingerprint, []).append(cell)
+    together = list(groups.values())
+    for start in range(0, len(together), size):
+        yield [cell for group in together[start : start + size] for cell in group]
+
+
+def by_length(project: Project, manifest: Manifest, pending: Sequence[PlannedCell]) -> list[PlannedCell]:
+    """``pending`` cells of text from the longest transcript to the shortest, so that a chunk's batches need no padding.
+
+    Others keep their order: what is read of a dialogue (``text.context``) is best computed at once.
+    """
+    window = project.text.window
+    if not pending or pending[0].modality is not Modality.TEXT or any(window):
+        return list(pending)
+    lengths = dict(zip(manifest.table["utterance"], manifest.table["text"].str.len(), strict=True))
+    return sorted(pending, key=lambda cell: -lengths[cell.utterance])
+
+
+def extract_chunk(
+    project: Project,
+    manifest: Manifest,
+    cells: Sequence[PlannedCell],
+    run: str,
+    progress: Callable[[int], None] = lambda done: None,
+) -> ChunkResult:
+    """Compute ``cells`` (of one modality) and commit them as one shard. Equal fingerprints are computed once.
+
+    A cell that could not be computed by an error of its own is left out, and named in the result's ``faults``. Cells
+    that another run on the same shards computes at this moment are left to it, those that it has stored since the plan
+    was made count as done.
+
+    Raises:
+        ExtractionError: the extractor cannot run.
+        OSError: the machine or a media file fails the extractor.
+        StoreError: the shard cannot be written; nothing of it is visible.
+    """
+    with ExitStack() as hold:
+        with writing(project.store):
+            claims = hold.enter_context(closing(ShardFolder(project.store).claims()))
+            mine = hold.enter_context(claims.take(cell.fingerprint for cell in cells))
+            store = Workspace(project).store()  # its index knows all that was stored before the claims were ours
+            hold.callback(store.close, settle=False)  # the next chunk writes again; the next plan seals it
+            stored = store.statuses(mine)
+        todo = [cell for cell in cells if cell.fingerprint in mine and not _done(cell, stored)]
+        left = tuple(sorted({cell.fingerprint for cell in cells} - mine))
+        progress(sum(cell.fingerprint in mine for cell in cells) - len(todo))
+        if not todo:
+            return ChunkResult(cells[0].modality, "", {}, 0.0, left)
+        origin, made, faults = _compute(project, manifest, todo, run, progress)
+        with writing(project.store):
+            shard = store.commit(origin, made) if made else ""
+    statuses = dict(Counter(cell.status.value for cell in made)) | ({"error": len(faults)} if faults else {})
+    return ChunkResult(cells[0].modality, shard, statuses, origin.seconds, left, tuple(faults))
+
+
+@contextmanager
+def writing(store: Place) -> Iterator[None]:
+    """A block that claims cells of the store or writes to it: what fails there is a :class:`StoreError`."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{store}: the store cannot be written ({error.strerror or error})") from error
+
+
+def _done(cell: PlannedCell, stored: Mapping[str, Status]) -> bool:
+    status = stored.get(cell.fingerprint)
+    return status is Status.OK or (status is not None and not cell.why.startswith("retry"))
+
+
+def _compute(
+    project: Project, manifest: Manifest, cells: Sequence[PlannedCell], run: str, progress: Callable[[int], None]
+) -> tuple[Origin, list[Cell], list[str]]:
+    modality = cells[0].modality
+    maker = extractor(project, modality)
+    first = {cell.fingerprint: cell.utterance for cell in reversed(cells)}
+    started = time.perf_counter()
+    utterances = manifest.utterances(list(first.values()), maker.spec.window)
+    outcomes = dict(zip(first, maker.extract(utterances, progress), strict=True))
+    seconds = time.perf_counter() - started
+    outcomes |= dict(zip(first, _changed(project, maker.spec, utterances, list(outcomes.values())), strict=True))
+    progress(len(cells) - len(first))
+    stored, faults = [], []
+    for cell in cells:
+        outcome = outcomes[cell.fingerprint]
+        if isinstance(outcome, Fault):
+            faults.append(f"{modality} of {cell.utterance}: {outcome.reason}")
+            continue
+        if isinstance(outcome, Failure):
+            kept = Cell(cell.fingerprint, cell.utterance, outcome.status, cell.input, None, outcome.reason)
+        else:
+            kept = Cell(cell.fingerprint, cell.utterance, Status.OK, cell.input, outcome.vector)
+        stored.append(kept)
+    origin = Origin(
+        corpus=manifest.corpus,
+        modality=modality,
+        extractor=description(maker),
+        run=run,
+        created=datetime.now(UTC).isoformat(timespec="microseconds"),
+        seconds=round(seconds, 3),
+        versions=versions(),
+        columns=tuple(maker.columns or ()),
+    )
+    return origin, stored, faults
+
+
+def _changed(
+    project: Project, spec: ExtractorSpec, utterances: Sequence[Utterance], outcomes: Sequence[Outcome]
+) -> list[Outcome]:
+    """``outcomes``, but faults where a file is not the one that the fingerprint names: it may change during a run."""
+    read = [_spans(spec, utterance) for utterance in utterances]
+    found = Workspace(project).digests().of(span.path for spans in read for span in spans)
+    changed = [next((span.path for span in spans if found.get(span.path) != span.sha256), None) for spans in read]
+    return [
+        outcome
+        if path is None or isinstance(outcome, Fault)
+        else Fault(f"{path}: expected the file that ingest found, found it changed since; run the same command again")
+        for path, outcome in zip(changed, outcomes, strict=True)
+    ]
+
+
+def _spans(spec: ExtractorSpec, utterance: Utterance) -> list[MediaSpan]:
+    """The media that an extractor reads of an utterance."""
+    heard = spec.modality is Modality.AUDIO or (spec.hears and utterance.visual is not None)
+    seen = spec.modality is Modality.VISUAL
+    return [span for span in (utterance.audio if heard else None, utterance.visual if seen else None) if span]
+
+
+def explain(project: Project, manifest: Manifest, utterance: str) -> dict[str, Any]:
+    """Each cell of an utterance: its fingerprint, components, what differs from the stored cell, and its origin."""
+    (row,) = manifest.table[manifest.table["utterance"] == utterance].to_dict("records")
+    descriptions = {modality: description(_renewed(project, modality)) for modality in modalities(project)}
+    store = Workspace(project).store()
+    try:
+        found = {m.value: explain_cell(manifest, m, whole, store, utterance) for m, whole in descriptions.items()}
+    finally:
+        store.close()
+    return {key: row[key] for key in ("utterance", "split", "dialogue", "speaker", "label", "text")} | {"cells": found}
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that numbers come from: provenance, not part of a fingerprint."""
+    found = {"python": platform.python_version()}
+    for name in _PROVENANCE:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # an extra that is not installed here
+            continue
+    return found
+
+
+def summary(results: Sequence[ChunkResult]) -> dict[str, dict[str, int]]:
+    """Cells by modality and status over several chunks."""
+    total: dict[str, Counter[str]] = {}
+    for result in results:
+        total.setdefault(result.modality, Counter()).update(result.statuses)
+    return {modality: dict(counts) for modality, counts in total.items()}

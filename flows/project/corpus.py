@@ -1,0 +1,54 @@
+"""The manifest of a project: scanned from the corpus, kept in the workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.workspace import Workspace
+from bigfusion.pipeline.corpora.base import Progress, silent
+from bigfusion.pipeline.corpora.scan import scan
+from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.manifest.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """A scanned manifest and whether it differs from the one that was kept."""
+
+    manifest: Manifest
+    changed: bool
+
+
+def look(project: Project, progress: Progress = silent) -> Ingested:
+    """Scan the corpus as it lies on disk now, and compare it with the manifest that is kept. Writes nothing.
+
+    Raises:
+        CorpusError: the corpus is not laid out as its kind expects.
+    """
+    manifest = scan(project.corpus, Workspace(project).digests(), progress)
+    try:
+        changed = kept(project).digest != manifest.digest
+    except CorpusError:  # none yet, or damaged: it is written anew
+        changed = True
+    return Ingested(manifest, changed)
+
+
+def ingest(project: Project, progress: Progress = silent) -> Ingested:
+    """Scan the corpus and keep its manifest in the workspace.
+
+    Raises:
+        CorpusError: the corpus is not laid out as its kind expects.
+    """
+    found = look(project, progress)
+    found.manifest.write(Workspace(project).manifest)
+    return found
+
+
+def kept(project: Project) -> Manifest:
+    """The manifest of the last ingest.
+
+    Raises:
+        CorpusError: there is none yet, or it is damaged.
+    """
+    return Manifest.read(Workspace(project).manifest)

@@ -1,0 +1,49 @@
+"""How long pending work will take, from what was recorded when such work was done before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bigfusion.flows.project import runs
+from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.workspace import Workspace
+from bigfusion.model.runs.folder import HISTORY, Epoch, read_history
+from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.plan.plan import CellPlan
+
+
+def estimate(project: Project, planned: CellPlan, training: bool) -> dict[str, Any]:
+    """Seconds by stage: ``extract`` by modality, ``train``; ``None`` where nothing of the kind was ever recorded.
+
+    A modality's throughput is that of its extractor's latest chunks in the store, a training epoch's time the mean of
+    the workspace's latest run; early stopping may end a training sooner.
+    """
+    extract: dict[str, float | None] = {}
+    store = Workspace(project).store()
+    try:
+        for modality, part in planned.parts.items():
+            if part.pending:
+                each = store.throughput(modality, str(planned.extractors[modality]["name"]))
+                extract[modality.value] = None if each is None else each * len(part.pending)
+    finally:
+        store.close()
+    each = _epoch_seconds(project) if training else None
+    epochs = project.train.epochs * len(project.train.seeds)
+    return {"extract": extract, "train": {"seconds": None if each is None else each * epochs} if training else {}}
+
+
+def _epoch_seconds(project: Project) -> float | None:
+    for run in reversed(runs.runs(project)):
+        folders = [path.parent for path in Path(run["folder"]).glob(f"*/{HISTORY}")]
+        seconds = [epoch.seconds for folder in folders for epoch in _history(folder)]
+        if seconds:
+            return sum(seconds) / len(seconds)
+    return None
+
+
+def _history(folder: Path) -> list[Epoch]:
+    try:
+        return read_history(folder)
+    except TrainingError:  # an old or damaged history: no basis for an estimate
+        return []

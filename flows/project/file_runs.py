@@ -1,0 +1,224 @@
+"""Runs on a feature file, without a project: train into a folder, score the dialogues of any such file with it.
+
+No store, no manifest and no Prefect: a file in, a folder out. The folder is a run folder like a project's, with
+``run.json`` saying what it was trained on; scores lie in ``scores/FILE-DIGEST``, a folder for each file scored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigfusion.flows.progress import training, warn_of_neurons
+from bigfusion.flows.project.assemble import dialogues
+from bigfusion.flows.project.project import Learning
+from bigfusion.flows.project.runs import MACHINE, differences
+from bigfusion.flows.project.workspace import exclusive, relative
+from bigfusion.model.data.batch import UNLABELLED, Dialogue
+from bigfusion.model.data.dialogues import Data, hold_out, true_labels
+from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
+from bigfusion.model.runs.files import read_json, read_record, write_json
+from bigfusion.model.runs.folder import finished_seeds, seed_folder
+from bigfusion.model.scoring.evaluate import evaluate as score
+from bigfusion.model.scoring.results import Metrics
+from bigfusion.model.settings import ModelSettings
+from bigfusion.model.training.train import train as train_one_seed
+from bigfusion.pipeline.digests.code import code_digests
+from bigfusion.pipeline.digests.values import digest
+from bigfusion.pipeline.errors import CorpusError, TrainingError
+from bigfusion.pipeline.feature_files.reader import ImportedFeatures, read_features
+from bigfusion.pipeline.schema import Modality, Split
+
+log = logging.getLogger("bigfusion")
+
+RUN = "run.json"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What scoring a file gave: the scores, where they lie, and how many of its dialogues the run had seen before.
+
+    ``seen`` is ``None`` where the run does not say what its dialogues hold (an older one, or a project's).
+    """
+
+    metrics: Metrics
+    folder: Path
+    seen: int | None
+    digest: str
+
+
+def train(features: Path, out: Path, learning: Learning) -> list[int]:
+    """Train every seed on the dialogues of a feature file into the folder ``out``, or go on where it was interrupted.
+
+    A file without a split column gives the last share (``train.holdout``) of its dialogues for validation. Where the
+    settings do not choose modalities, the file's are used. Seeds can be added to a run later. Returns all its seeds.
+
+    Raises:
+        CorpusError: the file is not a feature file.
+        TrainingError: it cannot be trained on, or the folder holds another run or other files.
+    """
+    data, model = training_data(features, learning)
+    inputs = {
+        "data": data.digest(),
+        "model": model.model_dump(mode="json"),
+        "train": learning.train.model_dump(mode="json", exclude=MACHINE | {"seeds"}),
+        "code": code_digests("bigfusion.model.training.train"),
+    }
+    with exclusive(out, "name another folder with --out"):
+        seeds = _begin(out, features, data, inputs, learning.train.seeds)
+        with training(len(learning.train.seeds) * learning.train.epochs) as progress:
+            for seed in learning.train.seeds:
+                trained = train_one_seed(data, model, learning.train, seed, seed_folder(out, seed), progress)
+                warn_of_neurons(trained)
+                best = trained.best
+                log.info(
+                    "train: seed %d: validation WF1 %.1f (epoch %d of %d)",
+                    seed, 100 * best.valid_weighted_f1, best.epoch, trained.epochs,
+                )  # fmt: skip
+    return seeds
+
+
+def training_data(features: Path, learning: Learning) -> tuple[Data, ModelSettings]:
+    """A feature file's dialogues, and the network's settings on those modalities that it has.
+
+    Raises:
+        CorpusError: the file is not a feature file.
+        TrainingError: it has too few dialogues to hold some out.
+    """
+    found = read_features(features, fill=False)
+    model = _with_modalities_of(found, learning.model)
+    return _training_data(found, model, learning.train.holdout), model
+
+
+def evaluate(features: Path, run: Path, device: str = "auto") -> Scored:
+    """Score every seed of a run on the dialogues of a feature file: its test rows, or all where it has none.
+
+    Labels are the run's own, as codes or as names; a class that does not occur in the file is no error. A number that
+    is missing inside a row takes the training's mean.
+
+    Raises:
+        CorpusError: the file is not a feature file, or lacks a modality or a width that the run was trained on.
+        TrainingError: the folder holds no finished run, or nothing in the file has a label.
+    """
+    if not run.is_dir():
+        raise TrainingError(
+            f"{run}: expected the folder of a trained run, found none; "
+            "train one with `bigfusion train --features FILE --out RUN`"
+        )
+    record = read_json(run / RUN) if (run / RUN).exists() else {}
+    folders = finished_seeds(run, record.get("seeds"))
+    facts = read_record(folders[0] / FACTS, CheckpointFacts)
+    found = read_features(features, facts.labels, fill=False)
+    _check_fit(features, found, run, facts)
+    splits = dialogues(found.manifest, _chosen(found, facts.model))
+    scored = splits[Split.TEST] or [dialogue for split in Split for dialogue in splits[split]]
+    if not (true_labels(scored) != UNLABELLED).any():
+        raise TrainingError(
+            f"{features}: expected labelled utterances to score, found none among {len(true_labels(scored))}; "
+            "give them labels in the column label"
+        )
+    data = Data(facts.labels, [], [], scored)
+    folder = run / "scores" / f"{features.stem}-{data.digest()[:8]}"
+    seen = _seen(scored, record.get("dialogues"))
+    if seen is None:
+        log.warning("evaluate: whether these dialogues were trained or validated on cannot be told from its record")
+    elif seen:
+        log.warning("evaluate: %d of %d dialogues were trained or validated on: not a test", seen, len(scored))
+    seeds = [int(one.name.removeprefix("seed-")) for one in folders]
+    return Scored(score(run, data, seeds, device, out=folder), folder, seen, data.digest())
+
+
+def _with_modalities_of(found: ImportedFeatures, model: ModelSettings) -> ModelSettings:
+    """``model`` on those modalities that the file has, unless the settings chose some."""
+    if "modalities" in model.model_fields_set:
+        return model
+    return ModelSettings.model_validate(
+        model.model_dump(exclude_unset=True) | {"modalities": [name for name in Modality if name in found.features]}
+    )
+
+
+def _training_data(found: ImportedFeatures, model: ModelSettings, holdout: float) -> Data:
+    splits = dialogues(found.manifest, _chosen(found, model))
+    train, valid = splits[Split.TRAIN], splits[Split.VALID]
+    if not valid:
+        train, valid = hold_out(train, holdout)
+    return Data(found.manifest.labels, train, valid, splits[Split.TEST])
+
+
+def _chosen(found: ImportedFeatures, model: ModelSettings) -> dict[str, Any]:
+    """Rows and presence of the modalities in use, those that the file has."""
+    names = [name for name in model.modalities if name in found.features]
+    return {name.value: (found.features[name], found.present[name]) for name in names}
+
+
+def _check_fit(features: Path, found: ImportedFeatures, run: Path, facts: CheckpointFacts) -> None:
+    expected = {name.value: facts.widths[name] for name in facts.model.modalities}
+    there = {name.value: values.shape[1] for name, values in found.features.items()}
+    if any(there.get(name) != width for name, width in expected.items()):
+        raise CorpusError(
+            f"{features}: expected {_widths(expected)}, as {relative(run)} was trained on, found {_widths(there)}; "
+            "score features of the same kind, or train a run on these"
+        )
+
+
+def _widths(widths: dict[str, int]) -> str:
+    return ", ".join(f"{name} of width {width}" for name, width in widths.items())
+
+
+def _begin(out: Path, features: Path, data: Data, inputs: dict[str, Any], wanted: tuple[int, ...]) -> list[int]:
+    """See that ``out`` is empty or holds this very run, and write down what it is. Returns all seeds of the run."""
+    others = [path.name for path in out.iterdir() if path.name != "lock" and not path.name.startswith(".run.json")]
+    if (out / RUN).exists():
+        record = read_json(out / RUN)
+        if record.get("inputs") != inputs:
+            what = "; ".join(differences(record.get("inputs", {}), inputs)) or "files of a project"
+            raise TrainingError(
+                f"{out}: expected an empty folder or the same run, found a run with other {what}; "
+                "name another folder with --out, or delete this one"
+            )
+    elif others:
+        raise TrainingError(
+            f"{out}: expected an empty folder or a run, found {others[0]}; name another folder with --out"
+        )
+    else:
+        record = {
+            "run": digest(inputs)[:16],
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "file": str(features.absolute()),
+            "inputs": inputs,
+            "seeds": [],
+            "dialogues": {split.value: _digests(data[split]) for split in (Split.TRAIN, Split.VALID)},
+        }
+    seeds = sorted({*record["seeds"], *wanted})
+    if seeds != record["seeds"]:
+        write_json(out / RUN, record | {"seeds": seeds})
+    return seeds
+
+
+def _digests(several: list[Dialogue]) -> dict[str, str]:
+    """What each dialogue holds, by its name: two files may call different dialogues alike, or one differently."""
+    return {dialogue.id: _digest(dialogue) for dialogue in several}
+
+
+def _digest(dialogue: Dialogue) -> str:
+    """SHA-256 of a dialogue's features: who learnt from them has seen it, whatever its labels are now."""
+    sha256 = hashlib.sha256()
+    for name in sorted(dialogue.features):
+        present = dialogue.present[name]
+        values = np.where(present[:, None], dialogue.features[name], 0).astype(np.float32)
+        sha256.update(f"{name} {values.shape}".encode() + values.tobytes() + present.tobytes())
+    return sha256.hexdigest()
+
+
+def _seen(scored: list[Dialogue], learnt: Any) -> int | None:
+    """How many dialogues are among those that a run learnt from or was chosen on, as its record has them."""
+    if not isinstance(learnt, dict) or not all(isinstance(known, dict) for known in learnt.values()):
+        return None
+    digests = {value for known in learnt.values() for value in known.values()}
+    return sum(_digest(dialogue) in digests for dialogue in scored)

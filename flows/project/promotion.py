@@ -1,0 +1,273 @@
+"""Which model is the current one: an atomic pointer that a new run takes over unless validation speaks against it.
+
+``current.json`` in the workspace names the current run and holds every decision ever taken, oldest first. A run that
+was held back, or withdrawn by a rollback, stays so until a person says otherwise. One that was promoted, and that the
+inputs call for again after another has taken its place, is judged again against that one.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from bigfusion.flows.project import cells, runs
+from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.runs import Run, Stage
+from bigfusion.flows.project.workspace import Workspace
+from bigfusion.pipeline.atomic import write_whole
+from bigfusion.pipeline.digests.values import digest
+from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.plan.plan import CellPlan
+from bigfusion.pipeline.settings import Settings
+
+log = logging.getLogger("bigfusion")
+
+_SAME = ("model", "train", "code")  # of a run's inputs: where these agree, only the corpus has changed
+
+
+class Decision(Settings):
+    """What was decided on a run, when and why. Scores are mean validation WF1 (fractions)."""
+
+    run: str
+    decision: Literal["promoted", "held", "withdrawn", "restored"]
+    at: str
+    why: str
+    valid_weighted_f1: float | None = None
+    features: str = Field(default="", description="digest of the extractors that the run's features came from")
+
+
+class Register(Settings):
+    """The pointer and the decisions behind it."""
+
+    format: Literal[1] = 1
+    current: str | None = None
+    decisions: tuple[Decision, ...] = ()
+
+    def of(self, run: str) -> Decision | None:
+        """The latest decision on a run."""
+        return next((decision for decision in reversed(self.decisions) if decision.run == run), None)
+
+    def settled(self, run: str) -> Decision | None:
+        """The decision on a run that still holds: held back, withdrawn, or promoted and the current one."""
+        latest = self.of(run)
+        if latest is not None and latest.decision in ("promoted", "restored") and run != self.current:
+            return None
+        return latest
+
+
+def read(project: Project) -> Register:
+    """The workspace's register; empty before the first decision.
+
+    Raises:
+        TrainingError: the file is not one.
+    """
+    path = Workspace(project).current
+    try:
+        return Register.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return Register()
+    except ValidationError as error:
+        raise TrainingError(
+            f"{path}: expected the register of promoted models, found {error.errors()[0]['msg']};"
+            " restore it from a back-up, or delete it and the next run begins a new one"
+        ) from None
+
+
+def stage(project: Project, run: Run) -> Stage:
+    """Whether a run is still to be decided on."""
+    register = read(project)
+    if (holds := register.settled(run.id)) is not None:
+        return Stage("promote", False, f"run {run.id}: {holds.decision}, {holds.why}")
+    latest = register.of(run.id)
+    if latest is None:
+        return Stage("promote", True, f"run {run.id}: not decided on yet")
+    return Stage(
+        "promote", True,
+        f"run {run.id}: {latest.decision}, but run {register.current} is the current one: to be judged again",
+    )  # fmt: skip
+
+
+def settle(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> Decision:
+    """Decide on an evaluated run: it becomes the current one unless validation falls by more than the margin.
+
+    A decision that holds is left as it is.
+
+    Where only the corpus has changed since the current run, that one is scored anew on the present validation split,
+    so that both are compared on the same dialogues; elsewhere by the scores that they were chosen with.
+
+    Raises:
+        TrainingError: the run is not evaluated.
+    """
+    register = read(project)
+    if (holds := register.settled(run.id)) is not None:
+        return holds
+    if not run.evaluated:
+        raise TrainingError(f"run {run.id}: expected an evaluated run, found one that is not; run `bigfusion run`")
+    score, features = _score(run.folder), _features(project)
+    held, why = _judge(project, manifest, planned, run, register)
+    decision = Decision(
+        run=run.id, decision="held" if held else "promoted", at=_now(), why=why,
+        valid_weighted_f1=score, features=features,
+    )  # fmt: skip
+    _write(project, register, decision, current=register.current if held else run.id)
+    log.log(logging.WARNING if held else logging.INFO, "promote: run %s %s: %s", run.id, decision.decision, why)
+    return decision
+
+
+def rollback(project: Project, target: str | None = None) -> Decision:
+    """Make an earlier model the current one: ``target``, or the one before. The model that was current is withdrawn.
+
+    Raises:
+        TrainingError: there is none before, or ``target`` is not an evaluated run of this workspace.
+    """
+    register = read(project)
+    evaluated = {found["run"] for found in runs.summaries(project) if found["state"] == "evaluated"}
+    if target is None:
+        target = next(iter(_earlier(register, evaluated)), None)
+        if target is None:
+            raise TrainingError(
+                f"{Workspace(project).current}: expected an earlier promoted model to go back to, found none;"
+                " `bigfusion models` lists the runs, `bigfusion rollback RUN` takes any that is evaluated"
+            )
+    if target not in evaluated or target == register.current:
+        found = "the current one" if target == register.current else "none"
+        raise TrainingError(
+            f"run {target}: expected another evaluated run, found {found}; `bigfusion models` lists them"
+        )
+    before = register.of(target)
+    if register.current is not None:
+        gone = Decision(
+            run=register.current, decision="withdrawn", at=_now(), why=f"rolled back to {target}",
+            **_kept(register.of(register.current)),
+        )  # fmt: skip
+        register = _with(register, gone)
+    why = "rolled back to by hand" if register.current else "chosen by hand"
+    decision = Decision(run=target, decision="restored", at=_now(), why=why, **_kept(before))
+    _write(project, register, decision, current=target)
+    return decision
+
+
+def models(project: Project) -> list[dict[str, Any]]:
+    """Every run with its validation and test WF1 and what was decided on it, oldest first."""
+    register = read(project)
+    found = []
+    for summary in runs.summaries(project):
+        decided = register.of(summary["run"])
+        metrics = runs.metrics(Workspace(project).runs / summary["run"])
+        found.append(
+            {
+                "run": summary["run"],
+                "current": summary["run"] == register.current,
+                "created": summary["created"],
+                "state": decided.decision if decided else summary["state"],
+                "valid_weighted_f1": (metrics.get("valid") or {}).get("weighted_f1"),
+                "weighted_f1": metrics.get("weighted_f1"),
+                "why": decided.why if decided else "",
+            }
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Rival:
+    """The current run's validation WF1, and what it was measured on."""
+
+    score: float
+    on: str
+
+
+def _judge(project: Project, manifest: Manifest, planned: CellPlan, run: Run, register: Register) -> tuple[bool, str]:
+    """Whether to hold a run back, and why or why not."""
+    if register.current is None:
+        return False, "the first model"
+    score = _score(run.folder)
+    rival = _rival(project, manifest, planned, run, register.current, register.of(register.current))
+    if rival is None:
+        return False, f"run {register.current} is no longer there to compare with"
+    if score is None:
+        return True, f"no validation score to compare with {100 * rival.score:.2f} of {register.current}"
+    margin = project.promote.margin
+    compared = (
+        f"validation WF1 {100 * score:.2f} against {100 * rival.score:.2f} of {register.current}{rival.on},"
+        f" margin {100 * margin:g}"
+    )
+    return score < rival.score - margin, compared
+
+
+def _rival(
+    project: Project, manifest: Manifest, planned: CellPlan, run: Run, current: str, decision: Decision | None
+) -> _Rival | None:
+    folder = Workspace(project).runs / current
+    record = runs.record(folder)
+    recorded, seeds = _score(folder), [seed["seed"] for seed in runs.metrics(folder).get("seeds", [])]
+    if not record:
+        return None
+    inputs = record["inputs"]
+    grown = (
+        all(inputs[part] == run.inputs[part] for part in _SAME)
+        and decision is not None
+        and decision.features == _features(project)
+    )
+    if grown:
+        from bigfusion.flows.project.assemble import assemble  # torch comes with these two
+        from bigfusion.model.scoring.rescore import validation_score
+
+        try:
+            data = assemble(project, manifest, planned)
+            anew = validation_score(folder, data, seeds, project.train.device)
+            return _Rival(anew, " on the same validation dialogues")
+        except TrainingError as error:  # other labels, or its files have gone: the recorded score is what there is
+            log.warning("promote: run %s could not be scored anew: %s", current, error)
+    return None if recorded is None else _Rival(recorded, "")
+
+
+def _earlier(register: Register, evaluated: set[str]) -> list[str]:
+    """Runs that were current once and were not withdrawn since, latest first."""
+    found: list[str] = []
+    for decision in reversed(register.decisions):
+        run = decision.run
+        if decision.decision in ("promoted", "restored") and run != register.current and run not in found:
+            latest = register.of(run)
+            if run in evaluated and latest is not None and latest.decision != "withdrawn":
+                found.append(run)
+    return found
+
+
+def _score(folder: Path) -> float | None:
+    valid = runs.metrics(folder).get("valid") or {}
+    score = valid.get("weighted_f1")
+    return None if score is None else float(score)
+
+
+def _features(project: Project) -> str:
+    return digest(
+        {
+            modality.value: cells.description(cells.extractor(project, modality))
+            for modality in cells.modalities(project)
+        }
+    )
+
+
+def _kept(decision: Decision | None) -> dict[str, Any]:
+    """What stays true of a run whatever is decided on it."""
+    return {} if decision is None else decision.model_dump(include={"valid_weighted_f1", "features"})
+
+
+def _with(register: Register, decision: Decision) -> Register:
+    return register.model_copy(update={"decisions": (*register.decisions, decision)})
+
+
+def _write(project: Project, register: Register, decision: Decision, current: str | None) -> None:
+    """One rename moves pointer and history together."""
+    new = _with(register, decision).model_copy(update={"current": current})
+    write_whole(Workspace(project).current, (new.model_dump_json(indent=2) + "\n").encode())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

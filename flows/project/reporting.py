@@ -1,0 +1,54 @@
+"""What a run's report knows beside the run itself: corpus, cells, fingerprints, notes, who said what."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bigfusion.flows.project import cells
+from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.runs import ABLATIONS, Run
+from bigfusion.model.report.material import Line, ReportContext
+from bigfusion.model.report.page import write_report
+from bigfusion.model.runs.files import read_json
+from bigfusion.pipeline.digests.values import digest
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.plan.plan import CellPlan, State
+from bigfusion.pipeline.schema import Status
+
+
+def ablations_in(folder: Path) -> dict[str, Any] | None:
+    """What ``bigfusion reproduce --table 4`` left in a folder."""
+    path = folder / ABLATIONS
+    return read_json(path) if path.exists() else None
+
+
+def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> Path:
+    """Write the report of an evaluated run. Returns its path."""
+    counts = {
+        modality: {Status.OK.value: states[State.DONE], **planned.failures()[modality]}
+        for modality, states in planned.counts().items()
+    }
+    lines = {
+        utterance: Line(speaker, text)
+        for utterance, speaker, text in manifest.table[["utterance", "speaker", "text"]].itertuples(index=False)
+    }
+    demo = project.is_demo
+    context = ReportContext(
+        corpus="the demo corpus" if demo else manifest.corpus,
+        created=datetime.now(UTC),
+        demo=demo,
+        notes=tuple(cells.notes(project)),
+        cells=counts,
+        fingerprints={
+            "manifest": manifest.digest,
+            "settings": digest(project.model_dump(mode="json", exclude={"workspace", "extract", "promote", "runner"})),
+            "run": digest(run.inputs),
+            **{f"{modality} cells": value for modality, value in run.inputs["cells"].items()},
+        },
+        versions=cells.versions(),
+        lines=lines,
+        ablations=None if run.ablations is None else read_json(run.ablations),
+    )
+    return write_report(run.folder, context)

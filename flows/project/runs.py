@@ -1,0 +1,272 @@
+"""Runs of a project: what a training depends on, and whether one under the present inputs is up to date."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from bigfusion.flows.project import cells
+from bigfusion.flows.project.corpus import kept
+from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.workspace import Workspace
+from bigfusion.model.runs.folder import METRICS, PREDICTIONS, REPORT, is_finished, seed_folder
+from bigfusion.pipeline.atomic import write_whole
+from bigfusion.pipeline.digests.code import code_digests
+from bigfusion.pipeline.digests.values import digest
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.manifest.rows import content_digest
+from bigfusion.pipeline.plan.plan import CellPlan
+from bigfusion.pipeline.store.needs import write_reach
+
+MACHINE = {"device", "threads"}
+_RUN, _EVALUATED = "run.json", "evaluated.json"
+ABLATIONS = "table-4.json"
+"""What ``bigfusion reproduce --table 4`` writes."""
+CELLS = "cells.parquet"
+"""The fingerprints that a run was trained on: gc keeps them."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage downstream of the cells: whether it has to run, and why or why not."""
+
+    name: str
+    pending: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training and evaluation under exactly the present cells, labels, settings and code.
+
+    ``seeds`` are those that are wanted of it: a run takes more of them later and keeps those that it has.
+    """
+
+    folder: Path
+    inputs: dict[str, Any]
+    seeds: tuple[int, ...]
+
+    @property
+    def id(self) -> str:
+        """The run's name: the beginning of its inputs' digest."""
+        return self.folder.name
+
+    @property
+    def trained(self) -> bool:
+        """Whether every seed is trained."""
+        return not self.untrained
+
+    @property
+    def untrained(self) -> list[int]:
+        """The seeds that are still to be trained."""
+        return [seed for seed in self.seeds if not is_finished(seed_folder(self.folder, seed))]
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether exactly these seeds were scored by the code as it is now, and all that came of it is still there."""
+        return not self.why_evaluate
+
+    @property
+    def why_evaluate(self) -> str:
+        """Why the run is still to be scored, or its report to be written anew; empty where neither is."""
+        there = (self.folder / PREDICTIONS).exists() and self.report.exists()
+        known, now = _read(self.folder / _EVALUATED), self._evaluation()
+        if not there or sorted(self.scored) != sorted(self.seeds) or known.get("code") != now["code"]:
+            return "not scored by the present code yet"
+        return "" if known == now else "scored, but its report does not show the ablations as they are now"
+
+    def _evaluation(self) -> dict[str, str | None]:
+        """What scores and report depend on beside the trained run."""
+        made = self.ablations
+        return {"code": _evaluation_code(), "ablations": None if made is None else digest(made.read_text())}
+
+    @property
+    def ablations(self) -> Path | None:
+        """Table 4 as ``bigfusion reproduce`` made it for this run, else for its workspace."""
+        made = [folder / "reproduction" / ABLATIONS for folder in (self.folder, self.folder.parents[1])]
+        return next((path for path in made if path.exists()), None)
+
+    @property
+    def scored(self) -> list[int]:
+        """The seeds that the run's scores are of; none before it is evaluated."""
+        return [seed["seed"] for seed in self.metrics().get("seeds", [])]
+
+    @property
+    def report(self) -> Path:
+        """The run's report, once it is evaluated."""
+        return self.folder / REPORT
+
+    def metrics(self) -> dict[str, Any]:
+        """The run's scores, once it is evaluated."""
+        return metrics(self.folder)
+
+    def begin(self, planned: CellPlan) -> None:
+        """Make the folder and write down what the run depends on, and which seeds are wanted of it."""
+        if not (self.folder / _RUN).exists():
+            write_reach(self.folder / CELLS, reached(planned))
+        self._record()
+
+    def _record(self) -> None:
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        known = record(self.folder) or {"run": self.id, "created": created, "inputs": self.inputs}
+        if known.get("seeds") != list(self.seeds):
+            _write(self.folder / _RUN, known | {"seeds": list(self.seeds)})
+
+    def mark_evaluated(self) -> None:
+        """Write down that the run's seeds were scored, and by what."""
+        self._record()
+        _write(self.folder / _EVALUATED, self._evaluation())
+
+
+def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
+    """The run that the present inputs call for; its folder may not exist yet."""
+    inputs = {
+        "cells": {modality.value: part.digest for modality, part in planned.parts.items()},
+        "labels": content_digest(manifest.arrow, manifest.labels, _LABEL_COLUMNS),
+        "model": project.model.model_dump(mode="json"),
+        "train": project.train.model_dump(mode="json", exclude=MACHINE | {"seeds"}),
+        "code": code_digests("bigfusion.model.training.train")
+        | code_digests("bigfusion.pipeline.store.store")
+        | _own_code("bigfusion.flows.project.assemble"),
+    }
+    return Run(Workspace(project).runs / digest(inputs)[:16], inputs, project.train.seeds)
+
+
+_LABEL_COLUMNS = ("utterance", "split", "dialogue", "turn", "speaker", "label")
+
+
+def reached(planned: CellPlan) -> Iterator[str]:
+    """The fingerprints of every cell of a plan."""
+    return chain.from_iterable(planned.fingerprints(modality) for modality in planned.modalities)
+
+
+def present(project: Project) -> tuple[Manifest, CellPlan, Run]:
+    """The kept manifest, its cells, and the run that they and the settings call for."""
+    manifest = kept(project)
+    planned = cells.plan(project, manifest)
+    return manifest, planned, run_of(project, manifest, planned)
+
+
+def stages(project: Project, run: Run, planned: CellPlan) -> list[Stage]:
+    """What has to run after the cells, and why."""
+    if planned.pending_count:
+        why = f"{planned.pending_count} cells are pending"
+        return [Stage("train", True, why), Stage("evaluate", True, why)]
+    if not run.trained:
+        why = _why_train(project, run)
+        return [Stage("train", True, why), Stage("evaluate", True, "a model has to be trained first")]
+    same = f"run {run.id}: cells, labels, settings, seeds and code are unchanged"
+    if run.evaluated:
+        return [
+            Stage("train", False, same),
+            Stage("evaluate", False, f"run {run.id}: scored, model and code unchanged"),
+        ]
+    return [Stage("train", False, same), Stage("evaluate", True, f"run {run.id}: {run.why_evaluate}")]
+
+
+def record(folder: Path) -> dict[str, Any]:
+    """What a run's folder says that it depends on (``run.json``); empty where there is no run."""
+    return _read(folder / _RUN)
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    """The scores in a run's folder; empty where there are none."""
+    return _read(folder / METRICS)
+
+
+def runs(project: Project) -> list[dict[str, Any]]:
+    """Every run of the workspace, oldest first: its ``run.json`` with ``folder`` added."""
+    found = [_read(path) | {"folder": str(path.parent)} for path in Workspace(project).runs.glob(f"*/{_RUN}")]
+    return sorted(found, key=lambda run: str(run.get("created", "")))
+
+
+def summaries(project: Project) -> list[dict[str, Any]]:
+    """Every run of the workspace in a few words, oldest first. One whose ``run.json`` cannot be read is ``damaged``."""
+    found = []
+    for known in runs(project):
+        run = Run(Path(known["folder"]), known.get("inputs", {}), tuple(known.get("seeds", ())))
+        state = "evaluated" if run.metrics() else "trained" if run.trained else "unfinished"
+        found.append(
+            {
+                "run": run.id,
+                "created": known.get("created", ""),
+                "state": state if "inputs" in known else "damaged",
+                "weighted_f1": run.metrics().get("weighted_f1"),
+                "folder": known["folder"],
+            }
+        )
+    return found
+
+
+def _why_train(project: Project, run: Run) -> str:
+    if (run.folder / _RUN).exists():
+        added = [str(seed) for seed in run.untrained if seed not in record(run.folder).get("seeds", [])]
+        if added:
+            return f"run {run.id}: new seeds: {', '.join(added)}"
+        return f"run {run.id} was interrupted and goes on"
+    before = [other for other in runs(project) if "inputs" in other]
+    if not before:
+        return "no run yet"
+    return f"changed since run {before[-1]['run']}: {'; '.join(differences(before[-1]['inputs'], run.inputs))}"
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """In what the inputs of two runs differ, part by part, with the keys and, where they are short, their values."""
+    parts = []
+    for part in sorted(new, key=_PARTS.index):
+        if old.get(part) != new[part]:
+            names = _changed(old.get(part), new[part])
+            parts.append(
+                {"labels": "labels or dialogues", "code": f"code of {names}"}.get(part, f"{part} {names}".strip())
+            )
+    return parts
+
+
+_PARTS = ("cells", "data", "labels", "model", "train", "code")
+
+
+def _changed(old: Any, new: Any, prefix: str = "") -> str:
+    """The keys that differ, dotted, with their values where these are short."""
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return ""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            if before != after:
+                found.append(_changed(before, after, f"{prefix}{key}."))
+        elif before != after:
+            short = len(str(before)) < 20 and len(str(after)) < 20
+            found.append(f"{prefix}{key}" + (f" {before} -> {after}" if short else ""))
+    return ", ".join(found)
+
+
+def _evaluation_code() -> str:
+    return digest(
+        code_digests("bigfusion.model.scoring.evaluate")
+        | code_digests("bigfusion.model.report.page")
+        | _own_code("bigfusion.flows.project.reporting")
+    )
+
+
+def _own_code(module: str) -> dict[str, str]:
+    """A module's code without that of what it imports: of flows/ nearly everything is."""
+    path = f"{module.replace('.', '/')}.py"
+    return {path: code_digests(module)[path]}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):  # never begun, or damaged: as if it were not there
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _write(path: Path, value: Mapping[str, Any]) -> None:
+    write_whole(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())

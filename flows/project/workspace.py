@@ -1,0 +1,149 @@
+"""A project's working folder: manifest, store, runs, caches, and the lock that keeps two commands apart."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import math
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from bigfusion.flows.project.project import Project
+from bigfusion.pipeline.atomic import write_once
+from bigfusion.pipeline.digests.files import FileDigests
+from bigfusion.pipeline.digests.values import digest
+from bigfusion.pipeline.errors import HeldError, SettingsError, StoreError
+from bigfusion.pipeline.store.store import Store
+
+log = logging.getLogger("bigfusion")
+
+
+REMEDY = "set workspace.path to one that can"
+"""For a folder of a workspace that cannot be written."""
+_POLL_SECONDS = 0.5
+_held: set[Path] = set()
+
+
+class Workspace:
+    """Where a project's files lie. Nothing is made until it is needed."""
+
+    def __init__(self, project: Project) -> None:
+        self.folder = project.work
+        self.store_folder = project.store
+        self._cache_bytes = int(project.workspace.store_cache_gib * 2**30)
+        self.manifest = self.folder / "manifest.parquet"
+        self.runs = self.folder / "runs"
+        self.current = self.folder / "current.json"
+        self.prefect_home = self.folder / "prefect"
+        self.cache = self.folder  # the machine's own
+        if project.workspace.cache is not None:  # many workspaces may share it
+            self.cache = project.workspace.cache / digest(str(self.folder.absolute()))[:16]
+        self.index = self.cache / "index.sqlite"
+
+    def identity(self) -> str:
+        """What tells this workspace from others on the same shards, from whatever machine and path it is seen.
+
+        A copy of it is another workspace: its ``id`` is another file.
+
+        Raises:
+            StoreError: the workspace cannot be written.
+        """
+        path = self.folder / "id"
+        try:
+            if not path.exists():
+                write_once(path, uuid.uuid4().hex.encode())
+            return digest([path.read_text(), path.stat().st_ino])[:16]
+        except OSError as error:
+            raise StoreError(
+                f"{path}: the workspace's id cannot be read or written ({error.strerror}); correct the permissions"
+            ) from error
+
+    def store(self) -> Store:
+        """The feature store, its index brought up to date. The index lies here, also where the shards are elsewhere."""
+        return Store(self.store_folder, self.index, self._cache_bytes)
+
+    def digests(self) -> FileDigests:
+        """SHA-256 of files, remembered by their stat."""
+        return FileDigests(self.cache / "digests.sqlite")
+
+    def holder(self) -> str | None:
+        """The process that works on this workspace now, if one does."""
+        return holder(self.folder)
+
+    @contextmanager
+    def exclusive(self, patience: float = math.inf) -> Iterator[None]:
+        """Hold this workspace alone; waits for another command that works on it, as :func:`exclusive` does."""
+        with exclusive(self.folder, REMEDY, patience):
+            yield
+
+
+def holder(folder: Path) -> str | None:
+    """The process that holds a folder by :func:`exclusive` now, if one does."""
+    try:
+        with (folder / "lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return (folder / "lock").read_text().strip() or "?"
+    return None
+
+
+@contextmanager
+def exclusive(folder: Path, remedy: str, patience: float = math.inf) -> Iterator[None]:
+    """Hold a folder alone, making it where needed; waits for another process. A killed holder frees it at once.
+
+    Held again within the process, by a flow within a command for instance, it is simply held.
+
+    Raises:
+        SettingsError: the folder cannot be written; the message ends with ``remedy``.
+        HeldError: another process holds it for longer than ``patience`` seconds.
+    """
+    if folder in _held:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("a+")
+    except OSError as error:
+        raise SettingsError(f"{folder}: cannot be written ({error.strerror}); {remedy}") from error
+    with file:
+        _lock(file, folder, patience)
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+        _held.add(folder)
+        try:
+            yield
+        finally:
+            _held.discard(folder)
+
+
+def _lock(file: TextIO, folder: Path, patience: float) -> None:
+    deadline, said = time.monotonic() + patience, False
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "?"
+        if time.monotonic() > deadline:
+            raise HeldError(f"{folder}: process {holder} is at work on it; wait until it has ended")
+        if not said:
+            log.warning("waiting for process %s, which works on %s", holder, folder)
+            said = True
+        time.sleep(_POLL_SECONDS)
+
+
+def relative(path: Path) -> str:
+    """``path`` as a person in the current folder would type it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,1 @@
+"""The Prefect flows, named as in Prefect's UI."""

@@ -1,0 +1,168 @@
+"""Pending cells of one modality, chunk by chunk: one Prefect task a chunk, each committed as one shard."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import flow_run
+
+from bigfusion.flows.engine import artifacts
+from bigfusion.flows.progress import bar, void
+from bigfusion.flows.project import cells
+from bigfusion.flows.project.cells import ChunkResult
+from bigfusion.flows.project.project import Project
+from bigfusion.pipeline.errors import ExtractionError, StoreError
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.plan.plan import PlannedCell
+from bigfusion.pipeline.schema import Modality
+
+log = logging.getLogger("bigfusion")
+
+BACKOFF = [2.0, 10.0, 30.0]
+"""Seconds before each retry."""
+WAIT_SECONDS = 1.0
+"""Between two looks at cells that another run on the same shards computes."""
+NAMED = 20
+"""Failed cells of a modality that the log names one by one."""
+LIMITED = (OSError, MemoryError, StoreError)
+"""Errors of the machine, not of input or code: they cost one chunk, the others go on."""
+LASTING = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+"""Those of them that a person has to mend."""
+
+
+def passes(error: object) -> bool:
+    """Whether an error may be gone at the next try: disk, memory, a time-out, a mount that went away."""
+    if isinstance(error, StoreError) and error.__cause__ is not None:
+        return passes(error.__cause__)
+    return isinstance(error, LIMITED) and not isinstance(error, LASTING)
+
+
+def may_pass(task: Any, run: TaskRun, state: State[Any]) -> bool:
+    """Whether a task's error may pass: Prefect asks before it retries."""
+    return passes(state.result(raise_on_failure=False))
+
+
+@task(
+    name="chunk", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, retry_delay_seconds=BACKOFF,
+    retry_condition_fn=may_pass,
+)  # fmt: skip
+def chunk(
+    name: str, project: Project, manifest: Manifest, part: list[PlannedCell], run: str, progress: Callable[[int], None]
+) -> ChunkResult:
+    """Compute and commit one chunk."""
+    return cells.extract_chunk(project, manifest, part, run, progress)
+
+
+def compute(
+    project: Project, manifest: Manifest, modality: Modality, pending: list[PlannedCell], which: str = ""
+) -> tuple[list[ChunkResult], list[BaseException]]:
+    """All chunks of one modality, or of ``which`` part of it, within a flow run; stops where the extractor cannot run.
+
+    It cannot either where not one cell of a chunk could be computed, each by an error of its own: a disk that is gone,
+    a library that is broken. Going on would repeat it for every cell of the corpus.
+
+    Comes back to cells that another run on the same shards held, until they are stored or their holder is dead.
+    """
+    results: list[ChunkResult] = []
+    errors: list[BaseException] = []
+    done = 0
+    what = f"{modality} {which}".strip()
+    shown = artifacts.Progress(
+        f"{project.name}-{what.replace(' ', '-')}", f"{what}: {len(pending)} cells", len(pending)
+    )
+    todo = pending
+    with bar(str(modality), len(pending)) as progress:
+        while todo:
+            held: list[PlannedCell] = []
+            for part, outcome in _states(project, manifest, modality, todo, progress):
+                try:
+                    result = outcome()
+                except ExtractionError as error:
+                    errors.append(error)
+                    held = []
+                    break
+                except LIMITED as error:
+                    errors.append(error)
+                else:
+                    results.append(result)
+                    if len(result.faults) == len(part) > 1:
+                        errors.append(ExtractionError(f"not one cell of a chunk; {result.faults[0]}"))
+                        held = []
+                        break
+                    held += [cell for cell in part if cell.fingerprint in result.left]
+                done += len(part)
+                shown.update(done - len(held))
+            todo, done = held, done - len(held)
+            if todo:
+                log.info("extract: %s: another run computes %d of the cells; waiting for them", modality, len(todo))
+                time.sleep(WAIT_SECONDS)
+    log.info("extract: %s: %s", modality, cells.summary(results).get(modality, {}))
+    alone = faults(results)
+    for line in [*alone[:NAMED], *([f"and {len(alone) - NAMED} more"] if len(alone) > NAMED else [])]:
+        log.error("extract: %s", line)
+    return results, errors
+
+
+def faults(results: Sequence[ChunkResult]) -> list[str]:
+    """A line for each cell that could not be computed by an error of its own."""
+    return [line for result in results for line in result.faults]
+
+
+def raise_first(errors: list[BaseException], results: Sequence[ChunkResult]) -> None:
+    """End a flow of which chunks or cells failed.
+
+    Raises:
+        ExtractionError: there are errors; the message counts them and names the first.
+    """
+    alone = faults(results)
+    if errors:
+        stored = sum(bool(result.shard) for result in results)
+        more = f" and {len(alone)} single cells" if alone else ""
+        raise ExtractionError(
+            f"{len(errors)} chunks failed{more}, {stored} are stored; run the same command again to go on."
+            f" First error: {errors[0]}"
+        ) from errors[0]
+    if alone:
+        raise ExtractionError(
+            f"{len(alone)} cells failed, what was computed beside them is stored; run the same command again to try"
+            f" them again. First error: {alone[0]}"
+        )
+
+
+def _states(
+    project: Project,
+    manifest: Manifest,
+    modality: Modality,
+    pending: list[PlannedCell],
+    progress: Callable[[int], None],
+) -> Iterator[tuple[list[PlannedCell], Callable[[], ChunkResult]]]:
+    """Each chunk with what gives its result, or raises its error, once it is over."""
+    parts = list(cells.chunks(cells.by_length(project, manifest, pending), project.extract.chunk_size))
+    run = str(flow_run.id or "")
+    prepared = chunk.with_options(retries=project.extract.retries, timeout_seconds=project.runner.chunk_seconds)
+    named = [(f"{modality} {number}/{len(parts)}", part) for number, part in enumerate(parts, start=1)]
+    if project.runner.kind == "ray":
+        sent = [(part, prepared.submit(name, project, _only(manifest, part), part, run, void)) for name, part in named]
+        for part, future in sent:
+            future.wait()
+            progress(len(part))
+            yield part, future.state.result
+        return
+    for name, part in named:
+        yield part, prepared(name, project, manifest, part, run, progress, return_state=True).result
+
+
+def _only(manifest: Manifest, part: list[PlannedCell]) -> Manifest:
+    """The dialogues of ``manifest`` that ``part`` lies in: what travels to another machine."""
+    mine = manifest.table["utterance"].isin([cell.utterance for cell in part])
+    wanted = manifest.table["dialogue"].isin(manifest.table.loc[mine, "dialogue"].unique())
+    rows = manifest.arrow.filter(pa.array(wanted.to_numpy()))
+    table = manifest.table[wanted].reset_index(drop=True)
+    return Manifest(manifest.corpus, manifest.root, manifest.labels, table, (), rows)

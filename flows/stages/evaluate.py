@@ -1,0 +1,42 @@
+"""The flow ``evaluate``: a trained run's test split, scored once, and its report."""
+
+from __future__ import annotations
+
+import logging
+
+from prefect import flow
+
+from bigfusion.flows.engine import artifacts
+from bigfusion.flows.engine.hooks import HOOKS
+from bigfusion.flows.engine.session import alone
+from bigfusion.flows.project import runs
+from bigfusion.flows.project.project import Project
+from bigfusion.pipeline.errors import TrainingError
+
+log = logging.getLogger("bigfusion")
+
+
+@flow(name="evaluate", flow_run_name="evaluate {project.name}", **HOOKS)
+@alone
+def evaluate(project: Project) -> str:
+    """Score the present run and write its report; a run that was scored is left as it is. Returns the run's id.
+
+    Raises:
+        TrainingError: there is no trained run under the present cells, labels, settings and code.
+    """
+    manifest, cells, run = runs.present(project)
+    training, evaluation = runs.stages(project, run, cells)
+    if training.pending:
+        raise TrainingError(f"nothing to evaluate: {training.why}; run `bigfusion train`, or `bigfusion run` for all")
+    log.info("evaluate: %s: %s", "to do" if evaluation.pending else "up to date", evaluation.why)
+    if evaluation.pending:
+        from bigfusion.flows.project import reporting  # PyTorch Geometric alone takes seconds to import
+        from bigfusion.flows.project.assemble import assemble
+        from bigfusion.model.scoring.evaluate import evaluate as score
+
+        metrics = score(run.folder, assemble(project, manifest, cells), project.train.seeds, project.train.device)
+        reporting.write(project, manifest, cells, run)
+        run.mark_evaluated()
+        log.info("evaluate: %s WF1 %.1f", metrics.scored, 100 * metrics.weighted_f1)
+    artifacts.results(project, run)
+    return run.id

@@ -1,0 +1,68 @@
+"""The flow ``extract``: pending cells, here, on workers, or on a Ray cluster."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from prefect import Flow, flow
+
+from bigfusion.flows.engine import artifacts
+from bigfusion.flows.engine.hooks import HOOKS
+from bigfusion.flows.engine.session import alone
+from bigfusion.flows.project import cells
+from bigfusion.flows.project.cells import ChunkResult
+from bigfusion.flows.project.corpus import kept
+from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.upkeep import mention_reach, publish_reach
+from bigfusion.flows.stages.chunks import compute, raise_first
+from bigfusion.flows.stages.fan_out import fan_out
+
+log = logging.getLogger("bigfusion")
+
+
+@flow(name="extract", flow_run_name="extract {project.name}", **HOOKS)
+@alone
+def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str, int]]:
+    """Compute every new and changed cell of the kept manifest. Returns cells by modality and status.
+
+    A chunk that fails leaves the others' work in the store.
+
+    Raises:
+        ExtractionError: chunks or cells failed; the message names the first error.
+    """
+    manifest = kept(project)
+    plan = cells.plan(project, manifest, retry_failed)
+    artifacts.plan(project, plan)
+    for line in plan.reasons():
+        log.info("extract: %s", line)
+    if not plan.pending_count:
+        log.info("extract: 0 cells to extract: all fingerprints are in the store")
+        mention_reach(project, plan)
+        return {}
+    publish_reach(project, plan)  # first: gc elsewhere may be about to remove what is taken for done here
+    if project.runner.kind == "workers":
+        return fan_out(project, plan, retry_failed)
+    results: list[ChunkResult] = []
+    errors: list[BaseException] = []
+    for modality in plan.modalities:
+        pending = plan.pending(modality)
+        if pending:
+            found, failed = compute(project, manifest, modality, pending)
+            results += found
+            errors += failed
+    raise_first(errors, results)
+    return cells.summary(results)
+
+
+def extraction(project: Project) -> Flow[Any, Any]:
+    """The flow ``extract`` with its tasks where ``runner.kind`` wants them.
+
+    Raises:
+        SettingsError: on Ray, without prefect-ray.
+    """
+    if project.runner.kind != "ray":
+        return extract
+    from bigfusion.flows.engine.ray import on_ray
+
+    return on_ray(extract, project)

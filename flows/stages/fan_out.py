@@ -1,0 +1,89 @@
+"""A plan's pending cells as partitions for workers: text and visual to the pool ``gpu`` where there is one."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+
+from bigfusion.flows.engine import artifacts
+from bigfusion.flows.engine.handout import Job, parameters, wait_for
+from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.stages.partition import part_of
+from bigfusion.pipeline.errors import ExtractionError
+from bigfusion.pipeline.plan.plan import CellPlan
+from bigfusion.pipeline.schema import Modality
+
+log = logging.getLogger("bigfusion")
+
+_GPU = (Modality.TEXT, Modality.VISUAL)  # networks; audio is arithmetic for a CPU
+
+
+def fan_out(project: Project, plan: CellPlan, retry_failed: bool) -> dict[str, dict[str, int]]:
+    """Hand out every partition that has pending cells, wait for all. Returns the pending cells' statuses by modality.
+
+    Raises:
+        ExtractionError: a partition failed, or its workers died too often. The other partitions' work is stored.
+    """
+    jobs = _jobs(project, plan, retry_failed)
+    shown = artifacts.Progress(f"{project.name}-partitions", f"{len(jobs)} partitions", len(jobs))
+    errors = wait_for(jobs, project.runner.attempts, shown.update)
+    if errors:
+        raise ExtractionError(
+            f"{len(errors)} of {len(jobs)} partitions failed, what they finished is stored; run the same command again"
+            f" to go on. First error: {errors[0]}"
+        )
+    return _summary(project, plan)
+
+
+def _jobs(project: Project, plan: CellPlan, retry_failed: bool) -> list[Job]:
+    """A job for each partition that has pending cells; a modality has no more partitions than chunks."""
+    jobs = []
+    for modality in plan.modalities:
+        pending = plan.pending(modality)
+        parts = min(project.runner.partitions, -(-len(pending) // project.extract.chunk_size))
+        numbers = sorted({part_of(cell, parts) + 1 for cell in pending})
+        deployment = f"partition/{project.runner.deployment}-{_pool(project, modality)}" if pending else ""
+        for number in numbers:
+            more = {"modality": modality.value, "number": number, "parts": parts, "retry_failed": retry_failed}
+            jobs.append(Job(f"{modality} {number} of {parts}", deployment, parameters(project, **more)))
+    return jobs
+
+
+def _pool(project: Project, modality: Modality) -> str:
+    if modality not in _GPU:
+        return "cpu"
+    try:
+        with get_client(sync_client=True) as client:
+            client.read_deployment_by_name(f"partition/{project.runner.deployment}-gpu")
+    except ObjectNotFound:  # deployed without a GPU
+        return "cpu"
+    return "gpu"
+
+
+def _summary(project: Project, plan: CellPlan) -> dict[str, dict[str, int]]:
+    """Statuses of the cells that were pending, as the store has them now.
+
+    Raises:
+        ExtractionError: some are not there.
+    """
+    store = Workspace(project).store()
+    found = {}
+    try:
+        for modality in plan.modalities:
+            wanted = {cell.fingerprint for cell in plan.pending(modality)}
+            statuses = store.statuses(wanted)
+            if missing := len(wanted - statuses.keys()):
+                raise ExtractionError(
+                    f"{project.store}: expected {len(wanted)} {modality} cells from the workers, found {missing} fewer;"
+                    " see that every worker has the same store, manifest and version of bigfusion"
+                )
+            if wanted:
+                found[modality.value] = dict(Counter(status.value for status in statuses.values()))
+                log.info("extract: %s: %s", modality, found[modality.value])
+    finally:
+        store.close()
+    return found

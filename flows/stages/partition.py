@@ -1,0 +1,43 @@
+"""The flow ``partition``: one worker's part of a modality. Another goes on with what a dead one left."""
+
+from __future__ import annotations
+
+import logging
+
+from prefect import flow
+
+from bigfusion.flows.engine.hooks import HOOKS
+from bigfusion.flows.project import cells
+from bigfusion.flows.project.corpus import kept
+from bigfusion.flows.project.project import Project
+from bigfusion.flows.stages.chunks import compute, raise_first
+from bigfusion.pipeline.plan.plan import PlannedCell
+from bigfusion.pipeline.schema import Modality
+
+log = logging.getLogger("bigfusion")
+
+
+def part_of(cell: PlannedCell, parts: int) -> int:
+    """The part that a cell lies in, 0 to ``parts`` - 1: fixed by its fingerprint, whatever is done or pending."""
+    return int(cell.fingerprint[:8], 16) % parts
+
+
+@flow(name="partition", flow_run_name="{modality} {number} of {parts}", **HOOKS)
+def partition(
+    project: Project, modality: Modality, number: int, parts: int, retry_failed: bool = False
+) -> dict[str, dict[str, int]]:
+    """Compute what is pending of part ``number`` (1 to ``parts``) of a modality. Returns cells by status.
+
+    It plans anew against the shared store: what another worker has committed of this part is not computed again.
+
+    Raises:
+        ExtractionError: chunks or cells failed; the message names the first error.
+    """
+    manifest = kept(project)
+    only = project.model_copy(update={"model": project.model.model_copy(update={"modalities": (modality,)})})
+    planned = cells.plan(only, manifest, retry_failed)
+    mine = [cell for cell in planned.pending(modality) if part_of(cell, parts) == number - 1]
+    log.info("partition: %s %d of %d: %d cells", modality, number, parts, len(mine))
+    results, errors = compute(project, manifest, modality, mine, f"{number} of {parts}")
+    raise_first(errors, results)
+    return cells.summary(results)

@@ -1,0 +1,83 @@
+"""The flow ``train``: one Prefect task a seed; a run whose inputs are unchanged is skipped."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.concurrency.sync import concurrency
+
+from bigfusion.flows.engine import artifacts
+from bigfusion.flows.engine.hooks import HOOKS
+from bigfusion.flows.engine.session import SLOT, alone
+from bigfusion.flows.progress import training, warn_of_neurons
+from bigfusion.flows.project import runs
+from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.runs import Run
+from bigfusion.flows.project.workspace import REMEDY, exclusive
+from bigfusion.flows.stages.chunks import BACKOFF, may_pass
+from bigfusion.model.runs.folder import Epoch, seed_folder
+
+if TYPE_CHECKING:
+    from bigfusion.model.data.dialogues import Data
+
+log = logging.getLogger("bigfusion")
+
+
+@task(
+    name="seed", task_run_name="seed {seed}", cache_policy=NO_CACHE, persist_result=False, retries=len(BACKOFF),
+    retry_delay_seconds=BACKOFF, retry_condition_fn=may_pass,
+)  # fmt: skip
+def train_seed(project: Project, data: Data, seed: int, folder: Path, progress: Callable[[Epoch], None]) -> float:
+    """Train one seed, or go on with it where it was interrupted. Returns its best validation WF1."""
+    from bigfusion.model.training.train import (
+        train as train_one_seed,  # PyTorch Geometric alone takes seconds to import
+    )
+
+    trained = train_one_seed(data, project.model, project.train, seed, folder, progress)
+    warn_of_neurons(trained)
+    return trained.best.valid_weighted_f1
+
+
+@flow(name="train", flow_run_name="train {project.name}", **HOOKS)
+@alone
+def train(project: Project) -> str:
+    """Train every seed under the present cells, labels, settings and code. Returns the run's id.
+
+    Raises:
+        TrainingError: cells are pending, or the data cannot be trained on.
+    """
+    manifest, cells, run = runs.present(project)
+    stage = runs.stages(project, run, cells)[0]
+    log.info("train: %s: %s", "to do" if stage.pending else "up to date", stage.why)
+    if stage.pending:
+        from bigfusion.flows.project.assemble import assemble
+
+        run.begin(cells)
+        with exclusive(run.folder, REMEDY):  # a training that counts as dead may be at work on it still
+            data = assemble(project, manifest, cells)
+            # A lease that could not be renewed ends no training: hours of work against a card shared for a while.
+            with concurrency(SLOT, strict=False, raise_on_lease_renewal_failure=False):
+                _train(project, data, run)
+    return run.id
+
+
+def _train(project: Project, data: Data, run: Run) -> None:
+    settings = project.train
+    epochs = len(settings.seeds) * settings.epochs
+    shown = artifacts.Progress(f"{project.name}-training", f"{len(settings.seeds)} seeds", epochs)
+    with training(epochs) as progress:
+        for number, seed in enumerate(settings.seeds):
+
+            def epoch_done(epoch: Epoch, before: int = number * settings.epochs) -> None:
+                progress(epoch)
+                shown.update(before + epoch.epoch)
+
+            seed_task = train_seed.with_options(timeout_seconds=project.runner.seed_seconds)
+            best = seed_task(project, data, seed, seed_folder(run.folder, seed), epoch_done)
+            log.info("train: seed %d: validation WF1 %.1f", seed, 100 * best)
+    shown.update(epochs)  # early stopping leaves some undone

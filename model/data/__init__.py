@@ -1,0 +1,1 @@
+"""Dialogues as arrays, and dialogues as padded batches."""

@@ -1,0 +1,46 @@
+"""Fusion of the modalities: a linear map for each to D, side by side, a linear map to D (MODEL: inputs)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from bigfusion.pipeline.schema import Modality
+
+
+class Fusion(nn.Module):
+    """One vector for an utterance from its modalities' features.
+
+    ``widths`` maps each modality in use to its stored width F_m. ``audio_width`` is the paper's trained reduction of
+    the acoustic features by a fully connected layer (1,582 for IEMOCAP, 300 for MELD); it is left out where the stored
+    width is no larger. Where a modality is absent a learned vector stands in; what its row holds is not looked at.
+
+    Shapes: ``features[m]`` (B, N, F_m), ``present[m]`` (B, N) bool -> (B, N, D).
+    """
+
+    def __init__(self, widths: Mapping[str, int], width: int, audio_width: int | None = None) -> None:
+        super().__init__()
+        widths = dict(widths)
+        self.reduction: nn.Linear | None = None
+        audio = widths.get(Modality.AUDIO, 0)
+        if audio_width is not None and audio > audio_width:
+            self.reduction = nn.Linear(audio, audio_width)
+            widths[Modality.AUDIO] = audio_width
+        self.projections = nn.ModuleDict({name: nn.Linear(stored, width) for name, stored in widths.items()})
+        self.absent = nn.ParameterDict({name: nn.Parameter(torch.zeros(width)) for name in widths})
+        self.join = nn.Linear(len(widths) * width, width)
+
+    def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        """Fuse; modalities that this network does not use are ignored."""
+        projected = [self._project(name, features[name], present[name]) for name in self.projections]
+        joined: Tensor = self.join(torch.cat(projected, dim=-1))  # (B, N, M D) -> (B, N, D)
+        return joined
+
+    def _project(self, name: str, features: Tensor, present: Tensor) -> Tensor:
+        here = present.unsqueeze(-1)  # (B, N, 1)
+        features = torch.where(here, features, 0)  # an absent row may hold anything: NaN would poison the gradient
+        if name == Modality.AUDIO and self.reduction is not None:
+            features = self.reduction(features)
+        return torch.where(here, self.projections[name](features), self.absent[name])  # (B, N, D)

@@ -1,0 +1,126 @@
+"""What is said around an utterance, by whom and how far away, read by a linear classifier alone.
+
+Simplified graph convolution (Wu et al., 2019) with relations: a graph convolution without weights and nonlinearities of
+its own is a mean over neighbours, so that convolutions followed by one linear map are a linear classifier on means of
+the inputs. Here the means run over {same speaker, other speaker} x {earlier, later} in bands of distance, over the
+speaker's and over the whole dialogue. It learns from a hundred dialogues what a deep network does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from torch import Tensor, nn
+from torch.nn.functional import linear, one_hot
+
+from bigfusion.model.data.batch import UNLABELLED
+from bigfusion.model.layers.graph import Relations, build_graph
+from bigfusion.model.layers.relative import group_mean, speaker_groups
+
+Band = tuple[int, int]
+"""Nearest and farthest distance between two utterances."""
+
+FLOOR = 1e-4
+"""A mean that varies less than this is divided by 1."""
+
+
+def neighbourhood(values: Tensor, mask: Tensor, speakers: Tensor, bands: Sequence[Band]) -> Tensor:
+    """Each utterance's own values, the means around it, its speaker's mean and its dialogue's.
+
+    Where nobody is in a band the mean is 0. Shapes: values (V, F), the real utterances packed; mask, speakers (B, N)
+    -> (V, (1 + 4 * bands + 2) F): own; for each band same earlier, same later, other earlier, other later; speaker;
+    dialogue.
+    """
+    relations = Relations("order")
+    graph = build_graph(mask, speakers, max((far for _, far in bands), default=0), relations)
+    source, target = graph.edge_index
+    distance = (source - target).abs()  # (E,)
+    parts = [values]
+    for near, far in bands:
+        chosen = (near <= distance) & (distance <= far)
+        slot = target[chosen] * relations.count + graph.relation[chosen]
+        means = group_mean(values[source[chosen]], slot, len(values) * relations.count)  # (4 V, F)
+        parts.append(means.view(len(values), relations.count * values.shape[1]))  # (V, 4 F)
+    group = speaker_groups(graph.dialogue, graph.speaker)
+    parts += [group_mean(values, each)[each] for each in (group, graph.dialogue)]
+    return torch.cat(parts, dim=1)
+
+
+class NeighbourhoodClassifier(nn.Module):
+    """Class log-probabilities that are linear in :func:`neighbourhood`, whose columns are standardised.
+
+    Fitted once, before the network is trained: with a penalty on the weights the problem is convex, and its solution
+    depends on the training dialogues alone. Nothing of it is a parameter; it travels in the state dict. Before it is
+    fitted all classes are alike.
+
+    Shapes: values (V, F), mask and speakers (B, N) -> (V, C).
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, width: int, classes: int, bands: Sequence[Band]) -> None:
+        super().__init__()
+        self.bands = tuple(bands)
+        columns = (3 + 4 * len(self.bands)) * width
+        self.register_buffer("mean", torch.zeros(columns))
+        self.register_buffer("deviation", torch.ones(columns))
+        self.register_buffer("weight", torch.zeros(classes, columns))
+        self.register_buffer("bias", torch.zeros(classes))
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]], labels: Tensor, penalty: float) -> None:
+        """Fit on ``batches`` of (values, mask, speakers) and their utterances' ``labels``, UNLABELLED where unknown.
+
+        All columns are held at once: 4 (3 + 4 bands) F bytes an utterance, 0.2 GB for IEMOCAP's 768-wide text, 2.7 GB
+        for MELD's with 4,530 inputs.
+        """
+        columns = self.mean.new_empty(len(labels), len(self.mean))  # (U, K)
+        start = 0
+        for batch in batches:
+            rows = neighbourhood(*batch, self.bands)
+            columns[start : start + len(rows)] = rows
+            start += len(rows)
+        deviation, mean = torch.std_mean(columns, 0, correction=0)
+        self.mean.copy_(mean)
+        self.deviation.copy_(torch.where(deviation > FLOOR, deviation, 1))
+        columns.sub_(self.mean).div_(self.deviation)
+        labelled = labels != UNLABELLED
+        if not labelled.all():
+            columns, labels = columns[labelled], labels[labelled]
+        weight, bias = penalised_regression(columns, labels, len(self.bias), penalty)
+        self.weight.copy_(weight)
+        self.bias.copy_(bias)
+
+    def forward(self, values: Tensor, mask: Tensor, speakers: Tensor) -> Tensor:
+        """Classify."""
+        columns = (neighbourhood(values, mask, speakers, self.bands) - self.mean) / self.deviation
+        return linear(columns, self.weight, self.bias).log_softmax(-1)
+
+
+def penalised_regression(columns: Tensor, labels: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
+    """The multinomial logistic regression that minimises mean cross-entropy + ``penalty`` |W|^2, by L-BFGS.
+
+    Shapes: columns (U, K), labels (U,) -> weights (C, K), biases (C,), not penalised.
+    """
+    target = one_hot(labels, classes).to(columns.dtype)  # (U, C)
+    size = classes * columns.shape[1]
+
+    def objective(numbers: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        whole = torch.from_numpy(numbers)
+        weight, bias = whole[:size].view(classes, -1), whole[size:]
+        logs = linear(columns, weight.to(columns.dtype), bias.to(columns.dtype)).log_softmax(1)  # (U, C)
+        error = (logs.exp() - target) / len(labels)
+        value = -(target * logs).sum().double() / len(labels) + penalty * weight.square().sum()
+        slope = (error.T @ columns).double() + 2 * penalty * weight  # (C, K)
+        return value.item(), torch.cat([slope.flatten(), error.sum(0).double()]).numpy()
+
+    options = {"maxiter": 500, "ftol": 1e-9, "gtol": 1e-6}
+    found = minimize(objective, np.zeros(size + classes), jac=True, method="L-BFGS-B", options=options).x
+    return torch.from_numpy(found[:size]).view(classes, -1), torch.from_numpy(found[size:])

@@ -1,0 +1,118 @@
+"""A trained network as two files: its tensors (safetensors) and every fact that rebuilds it (JSON)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bigfusion.model.data.batch import UNLABELLED
+from bigfusion.model.data.dialogues import Data, true_labels
+from bigfusion.model.networks.bigfusion import BigFusion
+from bigfusion.model.runs.files import Record, read_record, write_record
+from bigfusion.model.runs.folder import CHECKPOINT
+from bigfusion.model.runs.tensors import read_tensors, write_tensors
+from bigfusion.model.settings import ModelSettings, TrainSettings
+from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.schema import Split
+
+FORMAT = 1
+TENSORS, FACTS = CHECKPOINT
+
+
+class SplitSize(Record):
+    """How much a split holds; ``labels`` counts the labelled utterances by label."""
+
+    dialogues: int
+    utterances: int
+    labels: dict[str, int]
+
+
+class DataFacts(Record):
+    """What a run was trained on, as far as scores and reports need it."""
+
+    digest: str
+    splits: dict[Split, SplitSize]
+
+
+class CheckpointFacts(Record):
+    """All that a checkpoint is, beside its tensors. ``tensors`` is their checksum, which ties the two files."""
+
+    format: int
+    seed: int
+    epoch: int
+    valid_weighted_f1: float
+    labels: tuple[str, ...]
+    widths: dict[str, int]
+    model: ModelSettings
+    train: TrainSettings
+    data: DataFacts
+    versions: dict[str, str]
+    tensors: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network as it was chosen, in evaluation mode, and its facts."""
+
+    network: BigFusion
+    facts: CheckpointFacts
+
+
+def data_facts(data: Data) -> DataFacts:
+    """Digest and sizes of ``data``."""
+    return DataFacts(digest=data.digest(), splits={split: split_size(data, split) for split in Split})
+
+
+def split_size(data: Data, split: Split) -> SplitSize:
+    """Dialogues, utterances and labels of one split."""
+    labels = true_labels(data[split])
+    counts = Counter(labels[labels != UNLABELLED].tolist())
+    return SplitSize(
+        dialogues=len(data[split]),
+        utterances=len(labels),
+        labels={name: counts[index] for index, name in enumerate(data.labels)},
+    )
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that a run's numbers may depend on."""
+    found = {}
+    for name in ("bigfusion", "torch", "torch-geometric", "numpy", "safetensors"):
+        with suppress(PackageNotFoundError):  # bigfusion itself, where it runs from a source tree
+            found[name] = version(name)
+    return found
+
+
+def save(folder: Path, network: nn.Module, facts: CheckpointFacts) -> None:
+    """Write ``checkpoint.safetensors`` and, tied to it by its checksum, ``checkpoint.json``."""
+    checksum = write_tensors(folder / TENSORS, network.state_dict(), {"format": FORMAT})
+    write_record(folder / FACTS, facts.model_copy(update={"tensors": checksum}))
+
+
+def load(folder: Path, device: torch.device) -> Checkpoint:
+    """Rebuild a network from its folder alone.
+
+    Raises:
+        TrainingError: a file is missing, damaged, or does not fit the other or this version of the network.
+    """
+    facts = read_record(folder / FACTS, CheckpointFacts)
+    if facts.format != FORMAT:
+        raise TrainingError(
+            f"{folder / FACTS}: expected format {FORMAT}, found {facts.format}; train again with this version"
+        )
+    tensors, _, checksum = read_tensors(folder / TENSORS)
+    if checksum != facts.tensors:
+        raise TrainingError(f"{folder}: {TENSORS} is not the one that {FACTS} was written for; train the run again")
+    network = BigFusion(facts.widths, len(facts.labels), facts.model)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise TrainingError(f"{folder / TENSORS}: does not fit the network of {FACTS}: {first} train again") from None
+    return Checkpoint(network.to(device).eval(), facts)

@@ -1,0 +1,112 @@
+"""The layout of a run folder, and which of its seeds are finished.
+
+::
+
+    RUN/seed-0/history.jsonl            a line an epoch
+    RUN/seed-0/checkpoint.safetensors   the chosen network, rebuilt with checkpoint.json
+    RUN/seed-0/test-epochs.safetensors  classes predicted for the test split after each epoch, unscored
+    RUN/seed-0/tensorboard/             the same lines as TensorBoard's events
+    RUN/seed-0/trained.json             there once the seed is finished; until then resume.safetensors
+    RUN/predictions.parquet  RUN/metrics.json  RUN/report.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bigfusion.model.runs.files import Record
+from bigfusion.pipeline.errors import TrainingError
+
+HISTORY, TEST_EPOCHS, TRAINED = "history.jsonl", "test-epochs.safetensors", "trained.json"
+CHECKPOINT = ("checkpoint.safetensors", "checkpoint.json")
+PREDICTIONS, METRICS, REPORT = "predictions.parquet", "metrics.json", "report.html"
+
+
+class Steps(Record):
+    """Means over one epoch's steps, weighted by labelled utterances; ``learning_rate`` is that of the last step.
+
+    ``loss`` = ``cross_entropy`` + lambda * ``contrast`` (Eq. 12); ``gradient_norm`` is that before clipping;
+    ``rates`` is the firing rate of each spiking layer.
+    """
+
+    loss: float
+    cross_entropy: float
+    contrast: float
+    gradient_norm: float
+    learning_rate: float
+    rates: dict[str, float]
+
+
+class Epoch(Steps):
+    """What one epoch showed; a line of ``history.jsonl``. ``seconds`` is all that two equal runs do not share."""
+
+    epoch: int
+    valid_loss: float
+    valid_weighted_f1: float
+    valid_accuracy: float
+    seconds: float
+
+
+class Neurons(Record):
+    """Of a layer's ``count`` neurons: those that fired for no utterance, and those that always fired."""
+
+    count: int
+    dead: int
+    saturated: int
+
+
+class Trained(Record):
+    """A finished seed. ``run`` is the digest of its data, settings and seed; ``best`` the epoch that was chosen.
+
+    ``neurons`` counts the dead and the saturated ones of each spiking layer of the chosen network, on validation.
+    """
+
+    run: str
+    seed: int
+    epochs: int
+    best: Epoch
+    neurons: dict[str, Neurons]
+
+
+def seed_folder(run: Path, seed: int) -> Path:
+    """Where one seed is trained."""
+    return run / f"seed-{seed}"
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a seed is trained, and what its training was for is still there."""
+    return all((folder / name).exists() for name in (TRAINED, HISTORY, *CHECKPOINT))
+
+
+def finished_seeds(run: Path, seeds: Sequence[int] | None = None) -> list[Path]:
+    """Folders of ``seeds`` (none: of all that the run holds), in the seeds' order, all finished.
+
+    Raises:
+        TrainingError: there is none, or one is missing or was interrupted.
+    """
+    if seeds is None:
+        names = (folder.name.removeprefix("seed-") for folder in run.glob("seed-*"))
+        seeds = sorted(int(name) for name in names if name.isdecimal())
+    if not seeds:
+        raise TrainingError(f"{run}: expected trained seeds (seed-0, ...), found none; train the run first")
+    folders = [seed_folder(run, seed) for seed in seeds]
+    for folder in folders:
+        if not is_finished(folder):
+            found = "one that was interrupted or lost a file" if folder.exists() else "none"
+            raise TrainingError(f"{folder}: expected a finished seed, found {found}; run the training again")
+    return folders
+
+
+def read_history(folder: Path) -> list[Epoch]:
+    """The epochs of one seed's folder.
+
+    Raises:
+        TrainingError: there is no history, or it is not one.
+    """
+    try:
+        lines = (folder / HISTORY).read_text(encoding="utf-8").splitlines()
+        return [Epoch.model_validate_json(line) for line in lines]
+    except (OSError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise TrainingError(f"{folder / HISTORY}: expected a line an epoch, found {first}; train again") from None

@@ -1,0 +1,1 @@
+"""Scores, calibration, paired comparison, and the evaluation of a finished run."""

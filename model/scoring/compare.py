@@ -1,0 +1,153 @@
+"""Two runs on the same dialogues: the difference of their scores, and how sure it is (paired bootstrap).
+
+What is drawn again are dialogues, not utterances: the turns of one dialogue share speakers, topic and mood, and to
+count them as independent makes every difference look surer than it is (Efron and Tibshirani's bootstrap on clusters).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bigfusion.model.runs.files import Record
+from bigfusion.model.runs.folder import PREDICTIONS
+from bigfusion.pipeline.errors import TrainingError
+
+NAMES = ("weighted_f1", "accuracy", "macro_f1")
+_CHUNK = 500
+
+
+class Difference(Record):
+    """``second`` - ``first`` of one score, as fractions; the interval holds 95 % of the resampled differences.
+
+    ``p`` is two-sided: how often a difference at least as far on the other side of 0 comes up among the resamples.
+    """
+
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+class Comparison(Record):
+    """Scores of two runs, each a mean over its seeds, on the same dialogues."""
+
+    weighted_f1: Difference
+    accuracy: Difference
+    macro_f1: Difference
+    dialogues: int
+    utterances: int
+    seeds: tuple[int, int]
+    resamples: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Confusion counts of each seed in each dialogue. Shape: ``matrices`` (S, D, C, C)."""
+
+    matrices: NDArray[np.int64]
+    truth: pd.Series[str]
+
+
+def compare(first: Path, second: Path, resamples: int = 10_000, seed: int = 0) -> Comparison:
+    """Compare the predictions in two folders, drawing dialogues ``resamples`` times.
+
+    Raises:
+        TrainingError: a folder holds no predictions, or the two did not score the same utterances.
+    """
+    tables = [_scored(folder) for folder in (first, second)]
+    labels = sorted({*tables[0]["true"], *tables[1]["true"], *tables[0]["predicted"], *tables[1]["predicted"]})
+    one, other = (_counts(table, labels) for table in tables)
+    if not one.truth.equals(other.truth):
+        raise TrainingError(
+            f"{first} and {second}: expected the same utterances with the same labels, found {len(one.truth)} and "
+            f"{len(other.truth)} that differ; evaluate both runs on the same dialogues"
+        )
+    drawn = bootstrap(one.matrices, other.matrices, resamples, seed)  # (resamples, 3)
+    values = [scores_of(counts.matrices.sum(1)).mean(0) for counts in (one, other)]  # each (3,)
+    found = {name: _difference(values[0][k], values[1][k], drawn[:, k]) for k, name in enumerate(NAMES)}
+    return Comparison(
+        **found,
+        dialogues=one.matrices.shape[1],
+        utterances=len(one.truth),
+        seeds=(len(one.matrices), len(other.matrices)),
+        resamples=resamples,
+    )
+
+
+def bootstrap(
+    first: NDArray[np.int64], second: NDArray[np.int64], resamples: int, seed: int = 0
+) -> NDArray[np.float64]:
+    """Differences second - first of the seeds' mean scores, under dialogues drawn with replacement.
+
+    Both runs meet the same draws. Shapes: (S1, D, C, C), (S2, D, C, C) -> (resamples, 3), in the order of ``NAMES``.
+    """
+    random = np.random.default_rng(seed)
+    dialogues = first.shape[1]
+    parts = []
+    for start in range(0, resamples, _CHUNK):
+        rows = min(_CHUNK, resamples - start)
+        drawn = random.multinomial(dialogues, np.full(dialogues, 1 / dialogues), size=rows)  # (R, D)
+        means = [
+            scores_of(np.einsum("rd,sdij->rsij", drawn, counts, optimize=True)).mean(1) for counts in (first, second)
+        ]
+        parts.append(means[1] - means[0])  # (R, 3)
+    return np.concatenate(parts)
+
+
+def scores_of(matrices: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weighted F1, accuracy and macro F1 of confusion matrices, as :func:`scores` has them.
+
+    Shapes: (..., C, C) -> (..., 3).
+    """
+    hits = np.diagonal(matrices, axis1=-2, axis2=-1).astype(np.float64)  # (..., C)
+    support, chosen = matrices.sum(-1), matrices.sum(-2)
+    f1 = 2 * hits / np.maximum(support + chosen, 1)
+    total = np.maximum(support.sum(-1), 1)
+    occurring = np.maximum(((support + chosen) > 0).sum(-1), 1)
+    return np.stack([(f1 * support).sum(-1) / total, hits.sum(-1) / total, f1.sum(-1) / occurring], axis=-1)
+
+
+def _difference(first: float, second: float, drawn: NDArray[np.float64]) -> Difference:
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    beyond = min((drawn <= 0).sum(), (drawn >= 0).sum())
+    return Difference(
+        first=first,
+        second=second,
+        difference=second - first,
+        low=float(low),
+        high=float(high),
+        p=min(1.0, 2 * (int(beyond) + 1) / (len(drawn) + 1)),
+    )
+
+
+def _scored(folder: Path) -> pd.DataFrame:
+    """The labelled rows of the split that was scored."""
+    path = folder / PREDICTIONS
+    try:
+        table = pd.read_parquet(path, columns=["seed", "split", "dialogue", "utterance", "true", "predicted"])
+    except FileNotFoundError:
+        raise TrainingError(f"{path}: expected a run's predictions, found none; evaluate the run first") from None
+    except (OSError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise TrainingError(f"{path}: expected a table of predictions, found {first}; evaluate again") from None
+    table = table[table["true"].notna()]
+    return table[table["split"] == ("test" if (table["split"] == "test").any() else "valid")]
+
+
+def _counts(table: pd.DataFrame, labels: list[str]) -> Counts:
+    """Rows as counts; dialogues by name, so that their order in the file does not matter."""
+    place = {label: code for code, label in enumerate(labels)}
+    seed, seeds = pd.factorize(table["seed"], sort=True)
+    dialogue, dialogues = pd.factorize(table["dialogue"], sort=True)
+    shape = (len(seeds), len(dialogues), len(labels), len(labels))
+    matrices = np.zeros(shape, dtype=np.int64)
+    np.add.at(matrices, (seed, dialogue, table["true"].map(place), table["predicted"].map(place)), 1)
+    truth = table[table["seed"] == seeds[0]].set_index(["dialogue", "utterance"])["true"].sort_index()
+    return Counts(matrices, truth)

@@ -1,0 +1,85 @@
+"""Scores of a classification, all from its confusion matrix; the same values as scikit-learn's, zero where 0 / 0.
+
+Everything is a fraction in [0, 1]; points are for people and are made where they are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigfusion.model.data.batch import UNLABELLED, Dialogue
+from bigfusion.model.runs.files import Record
+
+
+class ClassScore(Record):
+    """Precision, recall and F1 of one class; ``support`` = utterances that truly are of it."""
+
+    f1: float
+    precision: float
+    recall: float
+    support: int
+
+
+class Scores(Record):
+    """The scores of one set of predictions. ``confusion[i][j]`` = utterances of class i predicted as class j."""
+
+    weighted_f1: float
+    accuracy: float
+    macro_f1: float
+    utterances: int
+    classes: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+def scores(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> Scores:
+    """Score predictions against labels; utterances without a label are left out.
+
+    Weighted F1 weighs each class by its support. Macro F1 is the mean over the classes that occur, as true or as
+    predicted, which is scikit-learn's default. Without a single labelled utterance all scores are 0.
+
+    Shapes: ``true``, ``predicted`` (U,) int.
+    """
+    labelled = true != UNLABELLED
+    cells = true[labelled] * classes + predicted[labelled]
+    matrix = np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+    hits, support, chosen = np.diag(matrix), matrix.sum(1), matrix.sum(0)
+    total = int(support.sum())
+    precision, recall = _ratio(hits, chosen), _ratio(hits, support)
+    f1 = _ratio(2 * hits, support + chosen)
+    occurs = (support + chosen) > 0
+    return Scores(
+        weighted_f1=float(f1 @ support) / max(total, 1),
+        accuracy=float(hits.sum()) / max(total, 1),
+        macro_f1=float(f1[occurs].mean()) if occurs.any() else 0.0,
+        utterances=total,
+        classes=tuple(
+            ClassScore(f1=float(f1[c]), precision=float(precision[c]), recall=float(recall[c]), support=int(support[c]))
+            for c in range(classes)
+        ),
+        confusion=tuple(tuple(int(count) for count in row) for row in matrix),
+    )
+
+
+def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+
+
+def emotion_shifts(dialogues: Sequence[Dialogue]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where a speaker's label differs from that speaker's previous one in the dialogue, and where it is the same.
+
+    Turns without a label are passed over; a speaker's first labelled turn is neither. Shapes: two (U,) bool.
+    """
+    shifted, steady = [], []
+    for dialogue in dialogues:
+        previous: dict[int, int] = {}
+        for speaker, label in zip(dialogue.speakers.tolist(), dialogue.labels.tolist(), strict=True):
+            before = previous.get(speaker, UNLABELLED)
+            comparable = UNLABELLED not in (label, before)
+            shifted.append(comparable and label != before)
+            steady.append(comparable and label == before)
+            if label != UNLABELLED:
+                previous[speaker] = label
+    return np.array(shifted, dtype=np.bool_), np.array(steady, dtype=np.bool_)

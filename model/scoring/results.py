@@ -1,0 +1,208 @@
+"""What a run's evaluation says, as ``metrics.json`` holds it: means and deviations over seeds, and each seed.
+
+Scores are fractions in [0, 1]. Standard deviations are those of a sample (n - 1 in the denominator); a single seed has
+none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from bigfusion.model.data.dialogues import Data, true_labels
+from bigfusion.model.runs.checkpoint import SplitSize
+from bigfusion.model.runs.files import Record
+from bigfusion.model.scoring.calibration import Calibration, pooled
+from bigfusion.model.scoring.metrics import Scores, scores
+from bigfusion.pipeline.schema import Split
+
+FORMAT = 2
+
+
+class Picked(Record):
+    """The epoch with the best score on the test split itself."""
+
+    epoch: int
+    weighted_f1: float
+
+
+class SeedResult(Scores):
+    """One seed's chosen checkpoint: its scores, those on validation, and those where emotion shifts or stays."""
+
+    seed: int
+    epoch: int
+    epochs: int
+    valid: Scores | None
+    shift: Scores
+    steady: Scores
+    calibration: Calibration
+    picked_on_test: Picked | None
+
+
+class Deviation(Record):
+    """Standard deviation over seeds; ``ddof`` = 1: the sample's."""
+
+    weighted_f1: float
+    accuracy: float
+    macro_f1: float
+    ddof: int = 1
+
+
+class Mean(Record):
+    """Means over seeds, and their deviation where there are several."""
+
+    weighted_f1: float
+    accuracy: float
+    macro_f1: float
+    std: Deviation | None
+    utterances: int
+
+
+class ClassMean(Record):
+    """Means over seeds for one class; ``support`` = utterances that truly are of it."""
+
+    f1: float
+    precision: float
+    recall: float
+    support: int
+    f1_std: float | None
+
+
+class Confusion(Record):
+    """``counts[i][j]`` = utterances of ``labels[i]`` predicted as ``labels[j]``, a mean over seeds."""
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[float, ...], ...]
+
+
+class EmotionShift(Mean):
+    """Scores where a speaker's label differs from that speaker's previous one; ``steady`` where it is the same."""
+
+    steady: Mean
+
+
+class Majority(Record):
+    """What always answering the training split's most frequent label scores."""
+
+    label: str
+    weighted_f1: float
+    accuracy: float
+    macro_f1: float
+
+
+class TestPicking(Record):
+    """NOT a result: what picking each seed's best test epoch would have shown, and by how many points too much."""
+
+    __test__ = False  # its name is the field's, not pytest's
+
+    weighted_f1: float
+    inflation_points: float
+    note: str = "not a result: the epoch was picked on the test split itself"
+
+
+class Metrics(Record):
+    """``metrics.json``. ``scored`` is the split that every score is of, where nothing else is said.
+
+    ``ece`` is the mean over seeds of the expected calibration error; ``calibration`` pools their predictions.
+    """
+
+    format: int = FORMAT
+    scored: Split
+    labels: tuple[str, ...]
+    weighted_f1: float
+    accuracy: float
+    macro_f1: float
+    std: Deviation | None
+    ece: float
+    ece_std: float | None
+    per_class: dict[str, ClassMean]
+    confusion: Confusion
+    majority: Majority
+    emotion_shift: EmotionShift
+    calibration: Calibration
+    valid: Mean | None
+    test_picking: TestPicking | None
+    seeds: tuple[SeedResult, ...]
+    splits: dict[Split, SplitSize]
+
+
+def summarise(results: Sequence[SeedResult], data: Data, scored: Split, splits: dict[Split, SplitSize]) -> Metrics:
+    """All seeds' results as one. ``data`` gives the scored split's labels, ``splits`` the training labels' counts."""
+    mean = mean_of(results)
+    validated = [result.valid for result in results if result.valid is not None]
+    return Metrics(
+        scored=scored,
+        labels=data.labels,
+        weighted_f1=mean.weighted_f1,
+        accuracy=mean.accuracy,
+        macro_f1=mean.macro_f1,
+        std=mean.std,
+        ece=float(np.mean([result.calibration.ece for result in results])),
+        ece_std=_std(result.calibration.ece for result in results),
+        per_class={label: _class_mean(results, index) for index, label in enumerate(data.labels)},
+        confusion=Confusion(
+            labels=data.labels, counts=np.mean([result.confusion for result in results], axis=0).tolist()
+        ),
+        majority=_majority(data, scored, splits[Split.TRAIN]),
+        emotion_shift=EmotionShift(
+            **dict(mean_of([result.shift for result in results])),
+            steady=mean_of([result.steady for result in results]),
+        ),
+        calibration=pooled([result.calibration for result in results]),
+        valid=mean_of(validated) if validated else None,
+        test_picking=_test_picking(results),
+        seeds=tuple(results),
+        splits=splits,
+    )
+
+
+def mean_of(parts: Sequence[Scores]) -> Mean:
+    """Mean and sample deviation of the three headline scores."""
+    names = ("weighted_f1", "accuracy", "macro_f1")
+    columns = {name: [getattr(part, name) for part in parts] for name in names}
+    several = len(parts) > 1
+    return Mean(
+        **{name: float(np.mean(values)) for name, values in columns.items()},
+        std=Deviation.model_validate({name: _std(values) for name, values in columns.items()}) if several else None,
+        utterances=parts[0].utterances,
+    )
+
+
+def _std(values: Iterable[float]) -> float | None:
+    values = list(values)
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _class_mean(results: Sequence[SeedResult], index: int) -> ClassMean:
+    parts = [result.classes[index] for result in results]
+    return ClassMean(
+        f1=float(np.mean([part.f1 for part in parts])),
+        precision=float(np.mean([part.precision for part in parts])),
+        recall=float(np.mean([part.recall for part in parts])),
+        support=parts[0].support,
+        f1_std=_std(part.f1 for part in parts),
+    )
+
+
+def _majority(data: Data, scored: Split, train: SplitSize) -> Majority:
+    counts = [train.labels[label] for label in data.labels]
+    label = int(np.argmax(counts))
+    true = true_labels(data[scored])
+    always = scores(true, np.full_like(true, label), len(data.labels))
+    return Majority(
+        label=data.labels[label],
+        weighted_f1=always.weighted_f1,
+        accuracy=always.accuracy,
+        macro_f1=always.macro_f1,
+    )
+
+
+def _test_picking(results: Sequence[SeedResult]) -> TestPicking | None:
+    picked = [result.picked_on_test.weighted_f1 for result in results if result.picked_on_test is not None]
+    if len(picked) < len(results):
+        return None
+    mean = float(np.mean(picked))
+    return TestPicking(
+        weighted_f1=mean, inflation_points=100 * (mean - float(np.mean([result.weighted_f1 for result in results])))
+    )

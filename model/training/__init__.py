@@ -1,0 +1,1 @@
+"""Gradient steps, early stopping, exact continuation, several processes."""

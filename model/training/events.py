@@ -1,0 +1,46 @@
+"""TensorBoard's events of a seed: what ``history.jsonl`` says, for those who like to watch.
+
+``tensorboard --logdir RUN`` shows all seeds of a run side by side. The history is the record; nothing reads the events.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from torch.utils.tensorboard import SummaryWriter
+
+from bigfusion.model.runs.folder import Epoch
+
+FOLDER = "tensorboard"
+
+
+class Events:
+    """Writes epochs from ``first`` on; what a killed process wrote of these or later ones is taken back."""
+
+    def __init__(self, folder: Path, first: int) -> None:
+        self._writer = SummaryWriter(str(folder / FOLDER), purge_step=first)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._writer.close()
+
+    def write(self, epoch: Epoch) -> None:
+        """Add one epoch, and see that a reader finds it."""
+        scalars = {
+            "loss/train": epoch.loss,
+            "loss/cross-entropy": epoch.cross_entropy,
+            "loss/contrast": epoch.contrast,
+            "loss/valid": epoch.valid_loss,
+            "valid/weighted F1": epoch.valid_weighted_f1,
+            "valid/accuracy": epoch.valid_accuracy,
+            "optimiser/learning rate": epoch.learning_rate,
+            "optimiser/gradient norm": epoch.gradient_norm,
+            "optimiser/seconds": epoch.seconds,
+        }
+        for name, value in {**scalars, **{f"firing/{layer}": rate for layer, rate in epoch.rates.items()}}.items():
+            self._writer.add_scalar(name, value, epoch.epoch)
+        self._writer.flush()

@@ -1,0 +1,86 @@
+"""The state of a training run between two epochs: one file, written whole, from which it continues bit for bit."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from bigfusion.model.runs.folder import Epoch
+from bigfusion.model.runs.tensors import read_tensors, write_tensors
+from bigfusion.model.seed import random_states, restore_random_states
+from bigfusion.pipeline.errors import TrainingError
+
+STATE = "resume.safetensors"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The epochs done so far and the classes that each predicted for the test split (never its scores).
+
+    Shape: ``test_classes`` (epochs, U) int16.
+    """
+
+    history: tuple[Epoch, ...]
+    test_classes: Tensor
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch with the best validation WF1, the first on ties."""
+        return max(self.history, key=lambda epoch: epoch.valid_weighted_f1)
+
+    def over(self, epochs: int, patience: int) -> bool:
+        """Whether the run is at its last epoch, or ``patience`` epochs passed without a better validation WF1."""
+        done = len(self.history)
+        return done >= epochs or (done > 0 and done - self.best.epoch >= patience)
+
+
+def save_state(
+    folder: Path, run: str, progress: Progress, networks: Mapping[str, nn.Module], optimizer: Optimizer
+) -> None:
+    """Write everything that the next epoch depends on. ``run`` names what is trained, on what and how."""
+    generators, others = random_states()
+    tensors = {"test_classes": progress.test_classes}
+    for part, network in networks.items():
+        tensors |= {f"{part}/{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"random/{name}": tensor for name, tensor in generators.items()}
+    for index, slots in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{slot}": tensor for slot, tensor in slots.items()}
+    history = [epoch.model_dump(mode="json") for epoch in progress.history]
+    write_tensors(folder / STATE, tensors, {"run": run, "history": history, "random": others})
+
+
+def restore_state(folder: Path, run: str, networks: Mapping[str, nn.Module], optimizer: Optimizer) -> Progress:
+    """Bring the networks, the optimizer and all generators to where the file left them.
+
+    Raises:
+        TrainingError: the file is damaged, or belongs to a run with other settings or other data.
+    """
+    tensors, facts, _ = read_tensors(folder / STATE)
+    if facts["run"] != run:
+        raise TrainingError(
+            f"{folder}: holds a started run with other settings, data or labels; train into another folder or delete it"
+        )
+    try:
+        for part, network in networks.items():
+            network.load_state_dict(_under(part, tensors))
+    except RuntimeError:
+        raise TrainingError(
+            f"{folder / STATE}: was written by another version of the network; delete the folder and train again"
+        ) from None
+    state = copy.deepcopy(optimizer.state_dict())
+    for name, tensor in _under("optimizer", tensors).items():
+        index, slot = name.split("/")
+        state["state"].setdefault(int(index), {})[slot] = tensor
+    optimizer.load_state_dict(state)
+    restore_random_states(_under("random", tensors), facts["random"])
+    return Progress(tuple(Epoch.model_validate(epoch) for epoch in facts["history"]), tensors["test_classes"])
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    return {name.removeprefix(f"{prefix}/"): value for name, value in tensors.items() if name.startswith(f"{prefix}/")}

@@ -1,0 +1,211 @@
+"""Training of one seed: early stopping on validation WF1, and an exact continuation after a kill.
+
+The checkpoint is the epoch with the best validation WF1. The test split is never scored here: each epoch stores the
+classes that it predicts for it, so that the evaluator can state afterwards what picking on the test split would have
+shown.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from bigfusion.model.data.batch import UNLABELLED
+from bigfusion.model.data.dialogues import Data, check, true_labels, utterance_digest
+from bigfusion.model.networks.bigfusion import BigFusion
+from bigfusion.model.runs import checkpoint
+from bigfusion.model.runs.checkpoint import CheckpointFacts, DataFacts
+from bigfusion.model.runs.files import read_record, write_file, write_record
+from bigfusion.model.runs.folder import HISTORY, TEST_EPOCHS, TRAINED, Epoch, Trained, is_finished
+from bigfusion.model.runs.tensors import write_tensors
+from bigfusion.model.scoring.metrics import scores
+from bigfusion.model.scoring.predict import choose_device, predict
+from bigfusion.model.seed import deterministic, seed_everything
+from bigfusion.model.settings import ModelSettings, TrainSettings
+from bigfusion.model.training.distributed import Rank, device_of, processes
+from bigfusion.model.training.events import Events
+from bigfusion.model.training.neurons import examine
+from bigfusion.model.training.optimise import Optimisation
+from bigfusion.model.training.resume import STATE, Progress, restore_state, save_state
+from bigfusion.pipeline.digests.values import digest
+from bigfusion.pipeline.errors import TrainingError
+
+
+def train(
+    data: Data,
+    model_settings: ModelSettings,
+    train_settings: TrainSettings,
+    seed: int,
+    folder: Path,
+    progress: Callable[[Epoch], None] = lambda epoch: None,
+) -> Trained:
+    """Train one seed in ``folder`` (a run's ``seed-K``), or go on where an earlier call was interrupted.
+
+    A finished seed is returned as it is; one that has lost a file since is trained again. ``progress`` is called after
+    each epoch, once all of it is on disk.
+
+    Raises:
+        TrainingError: the data cannot be trained on, the folder holds another run, or the loss is no longer finite.
+    """
+    check(data, model_settings)
+    device = choose_device(train_settings.device)
+    _check_processes(train_settings, device)
+    facts = checkpoint.data_facts(data)
+    run = _run_digest(facts, model_settings, train_settings, seed)
+    if (folder / TRAINED).exists():
+        finished = _finished(folder, run)
+        if is_finished(folder):
+            return finished
+        (folder / TRAINED).unlink()
+    for leftover in folder.glob(".*.tmp"):  # of a kill in the middle of a write
+        leftover.unlink()
+    job = _Job(data, facts, model_settings, train_settings, seed, device, folder, run)
+    with processes(train_settings.processes, device, _train, job) as rank:
+        return _train(rank, job, progress)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One seed's training, as every process of it is told."""
+
+    data: Data
+    facts: DataFacts
+    model: ModelSettings
+    settings: TrainSettings
+    seed: int
+    device: torch.device
+    folder: Path
+    run: str
+
+
+def _train(rank: Rank, job: _Job, progress: Callable[[Epoch], None] = lambda epoch: None) -> Trained:
+    """One process of a seed's training. The first alone scores and writes; the others follow its history."""
+    data, folder, run = job.data, job.folder, job.run
+    with deterministic(job.settings.threads):
+        seed_everything(job.seed)
+        trainer = _Trainer(data, job.facts, job.model, job.settings, job.seed, device_of(rank, job.device), rank)
+        networks, optimizer = trainer.optimisation.networks, trainer.optimisation.optimizer
+        done = Progress((), torch.empty(0, len(true_labels(data.test)), dtype=torch.int16))
+        if rank.tell((folder / STATE).exists(), trainer.device):
+            done = restore_state(folder, run, networks, optimizer)
+            if rank.first:
+                trainer.publish(folder, done)  # the kill may have come between the state and the files made from it
+        with Events(folder, first=len(done.history) + 1) if rank.first else nullcontext() as events:
+            while not done.over(job.settings.epochs, job.settings.patience):
+                done = trainer.epoch(done)
+                if events is not None:
+                    save_state(folder, run, done, networks, optimizer)
+                    trainer.publish(folder, done)
+                    events.write(done.history[-1])
+                    progress(done.history[-1])
+        if not rank.first:
+            return Trained(run=run, seed=job.seed, epochs=len(done.history), best=done.best, neurons={})
+        neurons = examine(checkpoint.load(folder, trainer.device).network, data.valid, trainer.device)
+    trained = Trained(run=run, seed=job.seed, epochs=len(done.history), best=done.best, neurons=neurons)
+    write_record(folder / TRAINED, trained)
+    (folder / STATE).unlink()
+    return trained
+
+
+def _check_processes(train_settings: TrainSettings, device: torch.device) -> None:
+    count = train_settings.processes
+    if count > 1 and device.type == "cuda" and count > torch.cuda.device_count():
+        raise TrainingError(
+            f"train.processes {count}: expected at most one a GPU, found {torch.cuda.device_count()} GPUs; lower it"
+        )
+
+
+def _run_digest(data: DataFacts, model_settings: ModelSettings, train_settings: TrainSettings, seed: int) -> str:
+    """Digest of all that one seed's training depends on, the machine apart."""
+    machine = {"seeds", "device", "threads"}
+    settings = {"model": model_settings.model_dump(mode="json"), "train": train_settings.model_dump(exclude=machine)}
+    return digest({"data": data.digest, "seed": seed, **settings})
+
+
+def _finished(folder: Path, run: str) -> Trained:
+    finished = read_record(folder / TRAINED, Trained)
+    if finished.run != run:
+        raise TrainingError(
+            f"{folder}: holds a finished run with other settings or data; train into another folder or delete it"
+        )
+    (folder / STATE).unlink(missing_ok=True)
+    return finished
+
+
+class _Trainer:
+    """One seed's optimisation, and what is scored and stored after each of its epochs."""
+
+    def __init__(
+        self,
+        data: Data,
+        facts: DataFacts,
+        model_settings: ModelSettings,
+        train_settings: TrainSettings,
+        seed: int,
+        device: torch.device,
+        rank: Rank,
+    ) -> None:
+        self.data, self.batch_size, self.device, self.rank = data, train_settings.batch_size, device, rank
+        network = BigFusion(data.widths, len(data.labels), model_settings)
+        network.fit(data.train)
+        self.optimisation = Optimisation(network.to(device), data.train, train_settings, seed, rank)
+        self.facts = CheckpointFacts(
+            format=checkpoint.FORMAT,
+            seed=seed,
+            epoch=0,
+            valid_weighted_f1=0,
+            labels=data.labels,
+            widths=data.widths,
+            model=model_settings,
+            train=train_settings,
+            data=facts,
+            versions=checkpoint.library_versions(),
+            tensors="",
+        )
+
+    def epoch(self, done: Progress) -> Progress:
+        """Train one epoch, score it on the validation split and keep what it predicts for the test split."""
+        started = time.perf_counter()
+        number = len(done.history) + 1
+        steps = self.optimisation.epoch(number)
+        if not self.rank.first:
+            return Progress((*done.history, Epoch.model_validate(self.rank.tell(None, self.device))), done.test_classes)
+        logits = predict(self.optimisation.scored, self.data.valid, self.device, self.batch_size)
+        labels = true_labels(self.data.valid)
+        valid = scores(labels, logits.argmax(1).numpy(), len(self.data.labels))
+        test_classes = done.test_classes
+        if self.data.test:
+            test = predict(self.optimisation.scored, self.data.test, self.device, self.batch_size)
+            test_classes = torch.cat([test_classes, test.argmax(1)[None].to(torch.int16)])
+        record = Epoch(
+            epoch=number,
+            **steps.model_dump(),
+            valid_loss=cross_entropy(logits, torch.from_numpy(labels), ignore_index=UNLABELLED).item(),
+            valid_weighted_f1=valid.weighted_f1,
+            valid_accuracy=valid.accuracy,
+            seconds=time.perf_counter() - started,
+        )
+        self.rank.tell(record.model_dump(mode="json"), self.device)
+        return Progress((*done.history, record), test_classes)
+
+    def publish(self, folder: Path, done: Progress) -> None:
+        """Write the files that others read, all made from the state that was just stored.
+
+        A better epoch's checkpoint is written after its state and before the next one's: whenever a kill comes, the
+        state holds the best network itself or the checkpoint on disk is that network.
+        """
+        lines = [json.dumps(epoch.model_dump(mode="json"), allow_nan=False) for epoch in done.history]
+        write_file(folder / HISTORY, ("\n".join(lines) + "\n").encode())
+        if self.data.test:
+            facts = {"utterances": utterance_digest(self.data.test)}
+            write_tensors(folder / TEST_EPOCHS, {"classes": done.test_classes}, facts)
+        if done.best is done.history[-1]:
+            choice = {"epoch": done.best.epoch, "valid_weighted_f1": done.best.valid_weighted_f1}
+            checkpoint.save(folder, self.optimisation.scored, self.facts.model_copy(update=choice))

@@ -1,0 +1,52 @@
+"""A corpus on disk -> its manifest. One module a layout; which one it is stands in the settings' ``kind``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from bigfusion.pipeline.corpora import iemocap, meld, table
+from bigfusion.pipeline.corpora.base import Progress, silent
+from bigfusion.pipeline.corpora.iemocap import IemocapSettings
+from bigfusion.pipeline.corpora.meld import MeldSettings
+from bigfusion.pipeline.corpora.table import TableSettings
+from bigfusion.pipeline.digests.files import FileDigests
+from bigfusion.pipeline.feature_files import corpus
+from bigfusion.pipeline.feature_files.corpus import FeatureSettings
+from bigfusion.pipeline.manifest.manifest import Manifest
+
+__all__ = [
+    "CorpusSettings",
+    "FeatureSettings",
+    "IemocapSettings",
+    "MeldSettings",
+    "Progress",
+    "TableSettings",
+    "scan",
+]
+
+CorpusSettings = Annotated[
+    MeldSettings | IemocapSettings | TableSettings | FeatureSettings, Field(discriminator="kind")
+]
+"""The settings of any corpus: ``kind`` is ``meld``, ``iemocap``, ``table`` or ``features``."""
+
+
+def scan(settings: CorpusSettings, digests: FileDigests, progress: Progress = silent) -> Manifest:
+    """The manifest of a corpus.
+
+    ``digests`` remembers media that did not change; ``progress(done, total)`` is called as they are digested.
+
+    Raises:
+        CorpusError: the corpus is not laid out as its kind is; what single rows lack is listed in ``skipped`` instead.
+        UnsafePickleError: a feature pickle asks for more than it may.
+    """
+    match settings:
+        case MeldSettings():
+            return meld.scan(settings, digests, progress)
+        case IemocapSettings():
+            return iemocap.scan(settings, digests, progress)
+        case TableSettings():
+            return table.scan(settings, digests, progress)
+        case FeatureSettings():
+            return corpus.scan(settings)

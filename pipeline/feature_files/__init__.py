@@ -1,0 +1,1 @@
+"""Feature files that users already own: the field's pickles, Parquet."""

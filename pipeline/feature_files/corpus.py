@@ -1,0 +1,33 @@
+"""A feature file that a user already owns, as a corpus: utterances and labels, no media and perhaps no transcripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from bigfusion.pipeline.feature_files.reader import read_features
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.settings import Settings
+
+
+class FeatureSettings(Settings):
+    """``kind = "features"``: a file that :func:`read_features` reads.
+
+    ``labels`` names the classes in the order of the file's codes, ``name`` the corpus; see there for what they are
+    otherwise.
+    """
+
+    kind: Literal["features"]
+    path: Path
+    labels: tuple[str, ...] = ()
+    name: str = ""
+
+
+def scan(settings: FeatureSettings) -> Manifest:
+    """The manifest of a feature file.
+
+    Raises:
+        UnsafePickleError: a pickle asks for anything but plain containers, strings, numbers and NumPy arrays.
+        CorpusError: the file is missing, of another layout, or its parts do not fit together.
+    """
+    return read_features(settings.path, settings.labels, settings.name).manifest

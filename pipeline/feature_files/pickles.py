@@ -1,0 +1,258 @@
+"""The field's feature pickles, told apart by their structure.
+
+Each is a tuple whose fields map a dialogue to one entry an utterance, or list the dialogues of a split. Their order, as
+the public code that reads them has it:
+
+- MMGCN, MM-DFN, DialogueRNN: ids, speakers, labels, text, audio, visual, sentences, train, test (IEMOCAP);
+  for MELD the same and a field of sentiments, or, without visual features, the older order of DialogueRNN.
+- SDT: the same with the text in four layers.
+- COSMIC: speakers, labels, (sentiments,) text in four layers, sentences, train, test, valid.
+
+Text in four layers (the last four of RoBERTa) becomes their mean.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.schema import Modality, Split
+from bigfusion.pipeline.tables.encoding import plain, repair
+
+_FOUR_LAYERS = "text text text text"
+LAYOUTS = {
+    "MMGCN": "ids speakers labels text audio visual sentences train test",
+    "MMGCN, MELD": "ids speakers labels text audio visual sentences train test other",
+    "DialogueRNN, MELD": "ids speakers labels text audio sentences train test other",
+    "SDT": f"ids speakers labels {_FOUR_LAYERS} audio visual sentences train test",
+    "SDT, MELD": f"ids speakers labels {_FOUR_LAYERS} audio visual sentences train test other",
+    "COSMIC": f"speakers labels {_FOUR_LAYERS} sentences train test valid",
+    "COSMIC, MELD": f"speakers labels other {_FOUR_LAYERS} sentences train test valid",
+}
+"""Layout -> what its fields are, in order."""
+
+KINDS = {
+    "ids": {"texts", "numbers"},
+    "speakers": {"texts", "numbers", "vectors"},
+    "labels": {"numbers"},
+    "text": {"vectors"},
+    "audio": {"vectors"},
+    "visual": {"vectors"},
+    "sentences": {"texts"},
+    "train": {"dialogues"},
+    "test": {"dialogues"},
+    "valid": {"dialogues"},
+}
+"""What a field may look like; ``other`` may be anything."""
+
+_WHOLE_FILE = ("train", "valid", "test", "other")
+MOST_CLASSES = 1000
+
+MELD_DEV, MELD_TEST, MELD_END = 1039, 1153, 1433
+"""MELD's dialogues are numbered through in these files: dev from 1039 on, test from 1153 to 1432; 60 does not exist."""
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """What a feature file holds, utterance by utterance.
+
+    ``columns`` has the manifest's utterance, split, dialogue, turn, speaker and text; ``codes`` the label of each as a
+    number, -1 for none; ``features[m]`` is (N, F_m) float32, not finite where something is missing. ``labels`` names
+    the codes where the file does.
+    """
+
+    layout: str
+    columns: dict[str, list[Any]]
+    codes: list[int]
+    features: dict[Modality, NDArray[np.float32]]
+    labels: tuple[str, ...] = ()
+
+
+def recognise(content: Any) -> str:
+    """The layout of an unpickled object.
+
+    Raises:
+        CorpusError: it is none of :data:`LAYOUTS`; the message says what was found.
+    """
+    fields = [_kind(field) for field in content] if isinstance(content, tuple | list) else []
+    for layout, roles in LAYOUTS.items():
+        names = roles.split()
+        if len(names) == len(fields) and all(
+            role == "other" or kind in KINDS[role] for role, kind in zip(names, fields, strict=True)
+        ):
+            return layout
+    found = f"{len(fields)} fields ({', '.join(fields)})" if fields else f"a {type(content).__name__}"
+    raise CorpusError(f"expected features in the layout of MMGCN, DialogueRNN, SDT or COSMIC, found {found}")
+
+
+def _kind(field: Any) -> str:
+    """What a field looks like; a mapping by the first entry that is there."""
+    if isinstance(field, Mapping):
+        entries = (entry for entries in field.values() if _is_sequence(entries) for entry in entries)
+        entry = next((entry for entry in entries if entry is not None), None)
+        if isinstance(entry, str):
+            return "texts"
+        if _is_number(entry):
+            return "numbers"
+        return "vectors" if _is_sequence(entry) else "an empty mapping" if entry is None else "another mapping"
+    if isinstance(field, set | frozenset) or _is_sequence(field):
+        return "dialogues" if all(isinstance(name, str) or _is_number(name) for name in field) else "a list"
+    return type(field).__name__
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating)
+
+
+def conversations(content: Any) -> Conversations:
+    """The utterances of an unpickled object: train, valid, test, dialogues in the order of the file's lists.
+
+    Raises:
+        CorpusError: the layout is unknown, a dialogue lies in two splits, or its fields do not fit together.
+    """
+    layout = recognise(content)
+    fields: dict[str, list[Any]] = {}
+    for role, values in zip(LAYOUTS[layout].split(), content, strict=True):
+        fields.setdefault(role, []).append(values)
+    splits = _splits(fields)
+    names = _meld_names(splits) if layout.endswith("MELD") else {}
+    columns: dict[str, list[Any]] = {}
+    codes: list[int] = []
+    vectors: dict[Modality, list[Any]] = {modality: [] for modality in Modality if modality in fields}
+    for key, split in splits.items():
+        entries = _entries(fields, key)
+        for name, values in _columns(entries, *names.get(key, (str(key), split))).items():
+            columns.setdefault(name, []).extend(values)
+        codes += [_code(entry, key) for entry in entries["labels"][0]]
+        for modality in vectors:
+            vectors[modality] += _vectors(entries[modality], key, modality)
+    if not codes:
+        raise CorpusError("expected utterances in train, valid or test, found none")
+    return Conversations(
+        layout, columns, codes, {modality: _matrix(modality, rows) for modality, rows in vectors.items()}
+    )
+
+
+def _splits(fields: Mapping[str, list[Any]]) -> dict[Any, Split]:
+    """Each dialogue's split. A set has no order of its own: it takes that of the labels' mapping."""
+    splits: dict[Any, Split] = {}
+    for split in Split:
+        listed = fields.get(split.value, [[]])[0]
+        known = fields["labels"][0]
+        strangers = [key for key in listed if key not in known]
+        if strangers:
+            raise CorpusError(f"dialogue {strangers[0]}: expected labels for every {split} dialogue, found none")
+        ordered = [key for key in known if key in listed] if isinstance(listed, set | frozenset) else listed
+        for key in ordered:
+            if splits.setdefault(key, split) is not split:
+                raise CorpusError(f"dialogue {key}: expected in one split, found in {splits[key]} and {split}")
+    return splits
+
+
+def _meld_names(splits: Mapping[Any, Split]) -> dict[Any, tuple[str, Split]]:
+    """The corpus's own names and splits, if all of MELD's dialogues are there under their usual numbers; else none."""
+    if set(splits) != set(range(MELD_END)) - {60}:
+        return {}
+    starts = ((Split.TEST, MELD_TEST), (Split.VALID, MELD_DEV), (Split.TRAIN, 0))
+    found = {}
+    for key in splits:
+        split, start = next((split, start) for split, start in starts if key >= start)
+        found[key] = (f"{split}/dia{key - start}", split)
+    return found
+
+
+def _entries(fields: Mapping[str, list[Any]], key: Any) -> dict[str, list[Any]]:
+    """A dialogue's entries: role -> one list, four for the layers of a text."""
+    entries = {role: [values.get(key) for values in fields[role]] for role in fields if role not in _WHOLE_FILE}
+    for role, several in entries.items():
+        if not all(map(_is_sequence, several)):
+            raise CorpusError(f"dialogue {key}: expected a list of its {role}, found none")
+    lengths = {role: [len(values) for values in several] for role, several in entries.items()}
+    if len({length for several in lengths.values() for length in several}) != 1:
+        raise CorpusError(f"dialogue {key}: expected as many entries in every field, found {lengths}")
+    return entries
+
+
+def _columns(entries: Mapping[str, list[Any]], dialogue: str, split: Split) -> dict[str, list[Any]]:
+    number = len(entries["labels"][0])
+    ids = entries["ids"][0] if "ids" in entries else [None] * number
+    return {
+        "utterance": [_utterance_id(dialogue, turn, id_) for turn, id_ in enumerate(ids)],
+        "split": [split.value] * number,
+        "dialogue": [dialogue] * number,
+        "turn": list(range(number)),
+        "speaker": [_speaker(entry, dialogue) for entry in entries["speakers"][0]],
+        "text": [plain(repair(entry)) if isinstance(entry, str) else "" for entry in entries["sentences"][0]],
+    }
+
+
+def _utterance_id(dialogue: str, turn: int, id_: Any) -> str:
+    """The file's own id where it holds the dialogue's name; MELD's where it is a number there; else the turn's."""
+    if isinstance(id_, str) and id_.startswith(dialogue) and id_ != dialogue:
+        return str(id_)
+    if (
+        isinstance(id_, str | int | np.integer)
+        and str(id_).isdigit()
+        and re.fullmatch(r"(train|valid|test)/dia\d+", dialogue)
+    ):
+        return f"{dialogue}_utt{id_}"
+    return f"{dialogue}/{turn}"
+
+
+def _speaker(entry: Any, dialogue: str) -> str:
+    """A name, a number, or the place of the one in a one-hot vector."""
+    if isinstance(entry, str) or _is_number(entry):
+        return plain(str(entry))
+    vector = _vector(entry, dialogue, "speaker")
+    return str(int(np.argmax(vector))) if vector is not None and len(vector) else ""
+
+
+def _code(entry: Any, key: Any) -> int:
+    if not _is_number(entry) or entry not in range(-1, MOST_CLASSES):
+        found = entry if _is_number(entry) else type(entry).__name__
+        raise CorpusError(f"dialogue {key}: expected labels as whole numbers from 0 on, found {found}")
+    return int(entry)
+
+
+def _vectors(layers: Sequence[Any], key: Any, modality: Modality) -> list[NDArray[np.float32] | None]:
+    """A dialogue's features, the mean where there are several layers."""
+    found = [[_vector(entry, key, modality) for entry in layer] for layer in layers]
+    return found[0] if len(found) == 1 else [_mean(several, key) for several in zip(*found, strict=True)]
+
+
+def _vector(entry: Any, key: Any, what: str) -> NDArray[np.float32] | None:
+    if entry is None:
+        return None
+    try:
+        if isinstance(entry, np.ndarray) and entry.ndim == 1 and entry.dtype.kind in "biuf":
+            return np.asarray(entry).astype(np.float32)
+        # Not np.asarray: of a list of lists it would make a matrix, however deep and wide.
+        return np.fromiter(entry, dtype=np.float32, count=len(entry))
+    except (TypeError, ValueError, OverflowError):
+        raise CorpusError(f"dialogue {key}: expected {what} entries that are lists of numbers") from None
+
+
+def _mean(layers: Sequence[NDArray[np.float32] | None], key: Any) -> NDArray[np.float32] | None:
+    there = [layer for layer in layers if layer is not None]
+    if len({len(layer) for layer in there}) > 1:
+        raise CorpusError(f"dialogue {key}: expected layers of one width, found {[len(layer) for layer in there]}")
+    return np.mean(there, axis=0, dtype=np.float32) if len(there) == len(layers) else None
+
+
+def _matrix(modality: Modality, rows: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32]:
+    """Rows of one width as (N, F), NaN where there is none."""
+    widths = {len(row) for row in rows if row is not None}
+    if len(widths) != 1 or widths == {0}:
+        raise CorpusError(f"expected {modality} features of one width, found widths {sorted(widths)[:5]}")
+    nothing = np.full(widths.pop(), np.nan, dtype=np.float32)
+    return np.stack([nothing if row is None else row for row in rows])

@@ -1,0 +1,199 @@
+"""Feature files that users already own -> a manifest with its features: the field's pickles, and one Parquet layout.
+
+The Parquet layout: columns dialogue, utterance, speaker, label (a whole number or a name; none: unlabelled), and at
+least one of text, audio, visual (lists of numbers); optionally split, without which every row is ``train``. The order
+of its columns is free, that of its rows is the dialogues'.
+
+A modality is absent for an utterance whose row is null or holds no finite number. A number missing inside a row (a
+pitch that could not be measured) is filled with its column's mean over the training rows, and counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.feature_files.pickles import MOST_CLASSES, Conversations, conversations
+from bigfusion.pipeline.feature_files.unpickle import load
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.schema import Modality, Split
+from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
+from bigfusion.pipeline.tables.tables import PARQUET, as_text
+
+PICKLES = (".pkl", ".pickle", ".p")
+_COLUMNS = ("dialogue", "utterance", "speaker", "label")
+_CODE = re.compile(r"-1|\d{1,9}")
+_IEMOCAP_DIALOGUE = re.compile(r"Ses0[1-5][FM]_(impro|script)\w+")
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedFeatures:
+    """Utterances and their features, row for row.
+
+    Shapes: ``features[m]`` (N, F_m) float32, zeros where absent, finite unless read with its gaps; ``present[m]`` (N,)
+    bool. ``filled[m]`` counts the single numbers that were missing. ``layout`` says what was recognised.
+    """
+
+    manifest: Manifest
+    layout: str
+    features: dict[Modality, NDArray[np.float32]]
+    present: dict[Modality, NDArray[np.bool_]]
+    filled: dict[Modality, int]
+
+
+def read_features(path: Path, labels: Sequence[str] = (), name: str = "", *, fill: bool = True) -> ImportedFeatures:
+    """Read a feature file.
+
+    ``labels`` names the classes in the order of the file's codes; without it they are IEMOCAP's or MELD's where the
+    file is recognisably one of these, else the codes themselves, or the sorted names. ``name`` is the corpus's name
+    (else the file's). ``fill`` = False leaves a number that is missing inside a row NaN: the file's own mean is not
+    the training's where the file is only scored.
+
+    Raises:
+        UnsafePickleError: a pickle asks for anything but plain containers, strings, numbers and NumPy arrays.
+        CorpusError: the file is missing, of another layout, or its parts do not fit together.
+    """
+    path = path.expanduser().absolute()
+    suffix = path.suffix.lower()
+    if suffix not in (*PARQUET, *PICKLES):
+        raise CorpusError(f"{path}: expected features in a file whose name ends in {', '.join((*PARQUET, *PICKLES))}")
+    content = load(path) if suffix in PICKLES else _open(path)
+    try:
+        found = conversations(content) if suffix in PICKLES else _from_parquet(content, labels)
+        classes = _classes(found, labels)
+        columns = {**found.columns, "label": [classes[code] if code >= 0 else "" for code in found.codes]}
+        manifest = Manifest.of(name or path.stem, path.parent, classes, columns)
+    except CorpusError as error:
+        raise CorpusError(f"{path}: {error}") from None
+    training = np.array(columns["split"]) == Split.TRAIN.value
+    complete = {modality: _complete(values, training, fill) for modality, values in found.features.items()}
+    return ImportedFeatures(
+        manifest,
+        found.layout,
+        features={modality: values for modality, (values, _, _) in complete.items()},
+        present={modality: present for modality, (_, present, _) in complete.items()},
+        filled={modality: filled for modality, (_, _, filled) in complete.items()},
+    )
+
+
+def _classes(found: Conversations, labels: Sequence[str]) -> tuple[str, ...]:
+    """Names for the codes: those given, the benchmark's where the file is one of the two, else the codes themselves."""
+    number = max(found.codes, default=-1) + 1
+    if labels or found.labels:
+        names = tuple(labels or found.labels)
+    elif found.layout.endswith("MELD") and number <= len(MELD):
+        names = MELD
+    elif number <= len(IEMOCAP) and all(map(_IEMOCAP_DIALOGUE.fullmatch, set(found.columns["dialogue"]))):
+        names = IEMOCAP
+    else:
+        names = tuple(str(code) for code in range(number))
+    if number > len(names):
+        raise CorpusError(f"expected label codes below {len(names)} ({', '.join(names)}), found {number - 1}")
+    return names
+
+
+def _complete(
+    values: NDArray[np.float32], training: NDArray[np.bool_], fill: bool
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
+    """Features without a gap (NaN there if not ``fill``), which rows exist, and the number of gaps: (N, F), (N,)."""
+    real: NDArray[np.bool_] = np.asarray(np.isfinite(values))  # (N, F)
+    present: NDArray[np.bool_] = np.asarray(real.any(axis=1))  # (N,)
+    known = real & training[:, None]
+    total = np.where(known, values, 0).sum(axis=0, dtype=np.float64)  # (F,)
+    mean = (total / np.maximum(known.sum(axis=0), 1)).astype(np.float32) if fill else np.float32(np.nan)
+    complete = np.where(present[:, None], np.where(real, values, mean), np.float32(0))
+    return complete, present, int((~real[present]).sum())
+
+
+def _open(path: Path) -> pa.Table:
+    """The columns of the layout, those that are there."""
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(
+                columns=[name for name in file.schema_arrow.names if name in (*_COLUMNS, "split", *Modality)]
+            )
+    except FileNotFoundError:
+        raise CorpusError(f"{path}: no such file; set corpus.path to your feature file") from None
+    except (OSError, pa.ArrowException) as error:
+        raise CorpusError(f"{path}: expected a Parquet file, found {str(error).splitlines()[0]}") from None
+
+
+def _from_parquet(table: pa.Table, labels: Sequence[str]) -> Conversations:
+    """The utterances of a Parquet file: dialogues by their first rows, turns in the order of theirs."""
+    modalities = [modality for modality in Modality if modality in table.column_names]
+    if not {*_COLUMNS} <= {*table.column_names} or not modalities or not len(table):
+        raise CorpusError(
+            f"expected rows with {', '.join(_COLUMNS)} and at least one of {', '.join(Modality)}, "
+            f"found {len(table)} rows with {', '.join(table.column_names) or 'none of these'}"
+        )
+    if "split" not in table.column_names:
+        table = table.append_column("split", pa.array([Split.TRAIN.value] * len(table)))
+    dialogue = pd.factorize(np.array(as_text("dialogue", table["dialogue"]), dtype=object))[0]
+    order = np.argsort(dialogue, kind="stable")
+    table, dialogue = table.take(order), dialogue[order]
+    columns: dict[str, list[Any]] = {
+        name: as_text(name, table[name]) for name in ("utterance", "split", "dialogue", "speaker")
+    }
+    if len(set(columns["utterance"])) < len(table):  # numbered anew in each dialogue
+        pairs = zip(columns["dialogue"], columns["utterance"], strict=True)
+        columns["utterance"] = [f"{name}/{turn}" for name, turn in pairs]
+    columns["turn"] = pd.Series(dialogue).groupby(dialogue).cumcount().tolist()
+    columns["text"] = [""] * len(table)
+    codes, names = _labels(table["label"], labels)
+    return Conversations("parquet", columns, codes, {m: _matrix(m, table[m]) for m in modalities}, names)
+
+
+def _labels(column: pa.ChunkedArray, labels: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
+    """Class codes, -1 for none, and the classes' names where the file gives names instead of codes."""
+    texts = as_text("label", column)
+    if not pa.types.is_integer(column.type) and any(text and not _CODE.fullmatch(text) for text in texts):
+        names = _names(column, {*texts} - {""}, tuple(labels))
+        place = {"": -1} | {name: code for code, name in enumerate(names)}
+        return [place[text] for text in texts], names
+    codes = [int(text or -1) for text in texts]
+    if not -1 <= min(codes) <= max(codes) < MOST_CLASSES:
+        raise CorpusError(f"column label: expected class codes from 0 on, found {min(codes)} to {max(codes)}")
+    return codes, ()
+
+
+def _names(column: pa.ChunkedArray, found: set[str], labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes of a file that names them: those given, a benchmark's where it knows all of them, else sorted."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise CorpusError(f"column label: expected whole numbers (the class codes) or names, found {column.type}")
+    if labels:
+        strangers = sorted(found - {*labels})
+        if strangers:
+            raise CorpusError(f"column label: expected one of {', '.join(labels)}, found {', '.join(strangers[:5])}")
+        return labels
+    return next((names for names in (IEMOCAP, MELD) if found <= {*names}), tuple(sorted(found)))
+
+
+def _matrix(modality: Modality, column: pa.ChunkedArray) -> NDArray[np.float32]:
+    """A column of lists as (N, F) float32, a row of NaN for a null."""
+    kind = column.type
+    if not (pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        raise CorpusError(f"column {modality}: expected lists of numbers, found {kind}")
+    lists = column.combine_chunks()
+    there = pc.is_valid(lists).to_numpy(zero_copy_only=False)
+    widths = pc.unique(pc.list_value_length(lists.drop_null())).to_pylist()
+    if len(widths) != 1 or not widths[0]:
+        raise CorpusError(f"column {modality}: expected lists of one length, found lengths {sorted(widths)[:5]}")
+    try:
+        numbers = pc.cast(lists.drop_null().flatten(), pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+    except pa.ArrowException:
+        raise CorpusError(f"column {modality}: expected lists of numbers, found {kind}") from None
+    values = np.full((len(lists), widths[0]), np.nan, dtype=np.float32)
+    values[there] = numbers.reshape(-1, widths[0])
+    return values

@@ -1,0 +1,1 @@
+"""The utterance table: its columns, its rules, its digest."""

@@ -1,0 +1,219 @@
+"""The manifest: one row for each utterance of a corpus, checked when made and whenever read.
+
+One Parquet file holds it. Its digest covers what the rows say and what the media hold, not where they lie: moving a
+corpus changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import InitVar, asdict, dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from bigfusion.pipeline.atomic import write_whole
+from bigfusion.pipeline.digests.code import code_digests
+from bigfusion.pipeline.digests.values import canonical, digest
+from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.manifest.context import contexts
+from bigfusion.pipeline.manifest.rows import COLUMNS, CONTROL, SCHEMA, SECONDS, TEXT, arrow_table, check, content_digest
+from bigfusion.pipeline.schema import ALONE, MediaSpan, Skipped, Split, Utterance, Window
+
+__all__ = ["COLUMNS", "Manifest"]
+
+_HEADER, _HEADER_SHA256 = b"bigfusion.manifest", b"bigfusion.manifest.sha256"
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """The utterances of one corpus, in order: dialogue by dialogue, turn by turn.
+
+    ``labels`` gives the classes, position = class index. ``table`` has :data:`COLUMNS` and is not to be modified.
+    ``skipped`` lists what was found and not used as it should have been. ``verified`` are the same rows, known to keep
+    the rules (a file that was written under the present rules, and whose digest agrees).
+
+    Raises:
+        CorpusError: a row breaks a rule that the rest of the house relies on; the message names it.
+    """
+
+    corpus: str
+    root: Path
+    labels: tuple[str, ...]
+    table: pd.DataFrame
+    skipped: tuple[Skipped, ...] = ()
+    verified: InitVar[pa.Table | None] = None
+
+    def __post_init__(self, verified: pa.Table | None) -> None:
+        if verified is not None:
+            self.__dict__["arrow"] = verified
+            return
+        if not self.corpus or pc.match_substring_regex(pa.array([self.corpus]), rf"{CONTROL}|[/\\]|^\.").to_pylist()[0]:
+            raise CorpusError(
+                f"corpus name {self.corpus!r}: expected a word without slashes that does not start with ."
+            )
+        if len(set(self.labels)) != len(self.labels) or "" in self.labels:
+            raise CorpusError(f"{self.corpus}: labels {list(self.labels)}: expected each once, none empty")
+        check(self.corpus, self.arrow, self.labels)
+
+    @classmethod
+    def of(
+        cls, corpus: str, root: Path, labels: Sequence[str], columns: Mapping[str, Any], skipped: Iterable[Skipped] = ()
+    ) -> Manifest:
+        """A manifest from columns of plain values. Text columns left out are empty, seconds left out NaN."""
+        rows = len(columns["utterance"])
+        blank = {TEXT: "", SECONDS: math.nan}
+        whole = {f.name: columns[f.name] if f.name in columns else [blank.get(f.type)] * rows for f in SCHEMA}
+        return cls(corpus, root, tuple(labels), arrow_table(corpus, whole).to_pandas(), tuple(skipped))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @cached_property
+    def arrow(self) -> pa.Table:
+        """The rows as an Arrow table of :data:`SCHEMA`."""
+        return arrow_table(self.corpus, self.table)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the rows, their order, the labels and the media's digests; paths do not count."""
+        return content_digest(self.arrow, self.labels)
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.table["utterance"].tolist())}
+
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """``{"dialogues": {split: n}, "utterances": {split: n}, "labels": {split: {label: n}}}``, splits that exist."""
+        table = self.table
+        splits = [split.value for split in Split if (table["split"] == split.value).any()]
+        utterances = table["split"].value_counts()
+        dialogues = table.drop_duplicates("dialogue")["split"].value_counts()
+        labels = {split: table.loc[table["split"] == split, "label"].value_counts() for split in splits}
+        return {
+            "dialogues": {split: int(dialogues[split]) for split in splits},
+            "utterances": {split: int(utterances[split]) for split in splits},
+            "labels": {split: {name: int(labels[split].get(name, 0)) for name in self.labels} for split in splits},
+        }
+
+    def summary(self, path: Path | None = None) -> dict[str, Any]:
+        """What ``bigfusion ingest --json`` prints; ``path`` is where the manifest was written."""
+        return {
+            "corpus": self.corpus,
+            "digest": self.digest,
+            **self.counts(),
+            "skipped": [asdict(item) for item in self.skipped],
+            "skipped_counts": dict(Counter(item.status for item in self.skipped)),
+            **({"path": str(path)} if path is not None else {}),
+        }
+
+    def utterances(self, ids: Sequence[str] | None = None, window: Window = ALONE) -> list[Utterance]:
+        """What extractors read, with absolute paths, in the manifest's order or in that of ``ids``.
+
+        Each has as much context as ``window`` says; where that is nothing, none.
+
+        Raises:
+            CorpusError: one of ``ids`` is not in the manifest.
+        """
+        table, rows = self.table, list(range(len(self.table)))
+        if ids is not None:
+            unknown = next((name for name in ids if name not in self._rows), None)
+            if unknown is not None:
+                raise CorpusError(
+                    f"{self.corpus}: no utterance {unknown!r} in the manifest; `bigfusion ingest` lists them"
+                )
+            rows = [self._rows[name] for name in ids]
+            table = table.iloc[rows]
+        names, texts = table["utterance"].tolist(), table["text"].tolist()
+        audio = self._spans(table, "audio", [""] * len(table))
+        visual = self._spans(table, "visual", table["crop"].tolist())
+        around = contexts(self.table, rows, window) if any(window) else [None] * len(table)
+        return [Utterance(*parts) for parts in zip(names, texts, audio, visual, around, strict=True)]
+
+    def _spans(self, table: pd.DataFrame, kind: str, crops: list[str]) -> list[MediaSpan | None]:
+        parts = (table[f"{kind}_{part}"].tolist() for part in ("path", "sha256", "start", "end"))
+        return [
+            MediaSpan(self.root / path, sha256, _seconds(start), _seconds(end), crop) if sha256 else None
+            for path, sha256, start, end, crop in zip(*parts, crops, strict=True)
+        ]
+
+    def write(self, path: Path) -> None:
+        """Write one Parquet file, whole or not at all.
+
+        Raises:
+            CorpusError: the folder cannot be written.
+        """
+        header = canonical(
+            {
+                "corpus": self.corpus,
+                "root": str(self.root),
+                "labels": self.labels,
+                "digest": self.digest,
+                "rules": _rules(),
+                "skipped": [asdict(item) for item in self.skipped],
+            }
+        )
+        metadata = {_HEADER: header, _HEADER_SHA256: hashlib.sha256(header).hexdigest().encode()}
+        table = self.arrow.replace_schema_metadata(metadata)
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+        try:
+            write_whole(path, sink.getvalue().to_pybytes())
+        except OSError as error:
+            raise CorpusError(
+                f"{path}: cannot be written ({error.strerror}); make room or correct the rights"
+            ) from error
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read what :meth:`write` wrote, and verify it.
+
+        Raises:
+            CorpusError: there is no such file, it is something else, or its content is not what its digest says.
+        """
+        remedy = "run `bigfusion ingest`"
+        try:
+            arrow = pq.read_table(
+                pa.BufferReader(path.read_bytes()),
+                page_checksum_verification=True,
+                thrift_string_size_limit=2**31 - 1,  # a million missing files make a header of 100 MB
+            )
+        except FileNotFoundError:
+            raise CorpusError(f"{path}: no such manifest; {remedy}") from None
+        except (OSError, pa.ArrowException) as error:
+            found = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise CorpusError(f"{path}: expected a manifest, found {found}; {remedy}") from None
+        metadata = arrow.schema.metadata or {}
+        header = metadata.get(_HEADER)
+        if header is None or arrow.schema.remove_metadata() != SCHEMA:
+            raise CorpusError(f"{path}: expected a manifest, found a Parquet file of another kind; {remedy}")
+        if hashlib.sha256(header).hexdigest().encode() != metadata.get(_HEADER_SHA256):
+            raise CorpusError(f"{path}: the manifest's header is damaged; {remedy}")
+        meta = json.loads(header.decode("utf-8", "surrogatepass"))
+        skipped = tuple(Skipped(**item) for item in meta["skipped"])
+        arrow = arrow.replace_schema_metadata(None)
+        verified = arrow if meta.get("rules") == _rules() else None
+        frame = arrow.to_pandas()
+        manifest = cls(meta["corpus"], Path(meta["root"]), tuple(meta["labels"]), frame, skipped, verified)
+        if manifest.digest != meta["digest"]:
+            raise CorpusError(f"{path}: the manifest's rows differ from its digest; {remedy}")
+        return manifest
+
+
+def _seconds(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+@cache
+def _rules() -> str:
+    """Digest of the code that checks rows: rows that were written under it need not be checked by it again."""
+    return digest(code_digests("bigfusion.pipeline.manifest.rows"))

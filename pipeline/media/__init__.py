@@ -1,0 +1,1 @@
+"""Media files -> samples and frames, on the clock of their timestamps."""

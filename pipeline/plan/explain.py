@@ -1,0 +1,49 @@
+"""One cell in full: what its fingerprint is made of, what differs from the stored cell, and where that came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.plan.differences import difference, differences
+from bigfusion.pipeline.plan.fingerprints import fingerprints, inputs
+from bigfusion.pipeline.plan.plan import State
+from bigfusion.pipeline.schema import Modality, Status
+from bigfusion.pipeline.store.store import Store
+
+
+def explain_cell(
+    manifest: Manifest, modality: Modality, extractor: Mapping[str, Any], store: Store, utterance: str
+) -> dict[str, Any]:
+    """The cell of an utterance that the manifest holds.
+
+    Keys: ``state`` and ``why`` as in the plan; ``fingerprint`` and its components ``input`` and ``extractor``;
+    ``stored``, the cell with this fingerprint or else the latest one of this utterance (``None``: never computed); and
+    ``differences`` between the two, component by component.
+    """
+    (row,) = np.flatnonzero(manifest.table["utterance"] == utterance).tolist()
+    (text,) = inputs(manifest.table, modality, extractor, [row])
+    input_ = json.loads(text)
+    fingerprint = fingerprints(manifest.table, modality, extractor, [row]).hex()
+    record = store.record(fingerprint)
+    state, why = State.NEW, "new"
+    if record is not None:
+        done = record.status is Status.OK
+        state, why = (State.DONE, "") if done else (State.FAILED, record.status.value)
+    elif (record := store.records(manifest.corpus, [utterance], modality).get(utterance)) is not None:
+        state, why = State.CHANGED, difference(record.extractor, record.input, extractor, input_)
+    changed = [] if record is None else differences(record.extractor, record.input, extractor, input_)
+    return {
+        "state": state.value,
+        "why": why,
+        "fingerprint": fingerprint,
+        "input": input_,
+        "extractor": dict(extractor),
+        "stored": None if record is None else asdict(record),
+        "differences": [asdict(item) for item in changed],
+    }

@@ -1,0 +1,121 @@
+"""What each cell is computed from, and the digest of it.
+
+A cell's fingerprint is the SHA-256 of the canonical JSON ``{"extractor": {...}, "input": {...}}``: the extractor's
+name, settings, weights, declared engine versions and code digest, and what of the utterance it reads: the transcript,
+the media file, or (features that came along in a file) the utterance's id. A transcript that is read in its context
+depends on the speakers and transcripts around it as well: ``-1`` is the utterance before it, ``+1`` the one after it;
+pictures that are read with their sound depend on that as well: ``audio``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import pandas as pd
+
+from bigfusion.pipeline.digests.values import canonical, digest
+from bigfusion.pipeline.manifest.context import neighbours
+from bigfusion.pipeline.schema import Modality, Window
+
+BY_UTTERANCE = "utterance"
+"""Of an extractor's ``reads``: it looks an utterance up by its id, so equal transcripts are different inputs."""
+
+WITH_SOUND = "visual+audio"
+"""Of an extractor's ``reads``: the pictures, and the sound beside them (``null`` where an utterance has none)."""
+
+
+def inputs(
+    table: pd.DataFrame, modality: Modality, extractor: Mapping[str, Any], rows: Sequence[int] | None = None
+) -> Iterator[str]:
+    """What of each of the manifest's rows (or of ``rows``) enters its fingerprint, as canonical JSON.
+
+    ``table`` is the whole manifest's: an input may name the utterances around it.
+    """
+    reads = extractor.get("reads")
+    if isinstance(reads, Mapping):
+        return _context_inputs(table, Window(**reads), range(len(table)) if rows is None else rows)
+    part = table if rows is None else table.iloc[list(rows)]
+    if reads == BY_UTTERANCE:
+        return (canonical({"utterance": utterance}).decode() for utterance in part["utterance"].tolist())
+    if reads == WITH_SOUND:
+        return _heard_inputs(part)
+    return _text_inputs(part) if modality is Modality.TEXT else _media_inputs(part, modality)
+
+
+def fingerprints(
+    table: pd.DataFrame, modality: Modality, extractor: Mapping[str, Any], rows: Sequence[int] | None = None
+) -> bytes:
+    """The fingerprints of the manifest's rows (or of ``rows``), 32 bytes each, one after the other."""
+    return b"".join(_keys(inputs(table, modality, extractor, rows), extractor))
+
+
+def _keys(texts: Iterable[str], extractor: Mapping[str, Any]) -> Iterator[bytes]:
+    # The keys sort as "extractor" < "input": hash the part that all cells share once.
+    shared = hashlib.sha256(b'{"extractor":' + canonical(extractor) + b',"input":')
+    for text in texts:
+        whole = shared.copy()
+        whole.update(text.encode() + b"}")
+        yield whole.digest()
+
+
+def _text_inputs(table: pd.DataFrame) -> Iterator[str]:
+    for text, utterance in zip(table["text"].tolist(), table["utterance"].tolist(), strict=True):
+        yield f'{{"text":"{_sha256(text)}"}}' if text else _missing("text", utterance)
+
+
+def _context_inputs(table: pd.DataFrame, window: Window, rows: Iterable[int]) -> Iterator[str]:
+    speakers, texts, turns = (table[name].tolist() for name in ("speaker", "text", "turn"))
+    line, speaker = (cache(one) for one in (lambda row: digest([speakers[row], texts[row]]), _sha256))
+    order = sorted(
+        (f"{distance:+d}", distance) for distance in (*range(-window.before, 0), *range(1, window.after + 1))
+    )
+    for row in rows:
+        if not texts[row]:
+            yield _missing("text", table["utterance"].iloc[row])
+            continue
+        before, after = neighbours(turns, row, window)
+        # Written out as canonical JSON would: keys sorted, digests need no escapes.
+        around = (f'"{key}":"{line(row + at)}",' for key, at in order if before.start <= row + at < after.stop)
+        yield f'{{{"".join(around)}"speaker":"{speaker(speakers[row])}","text":"{_sha256(texts[row])}"}}'
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _media_inputs(table: pd.DataFrame, kind: Modality) -> Iterator[str]:
+    columns = [table[name].tolist() for name in ("utterance", f"{kind}_sha256", "crop")]
+    times = [_seconds(table[f"{kind}_{name}"]) for name in ("end", "start")]
+    visual = kind is Modality.VISUAL
+    # Written out as canonical JSON would: keys sorted, a digest and the two crops need no escapes.
+    for utterance, sha256, crop, end, start in zip(*columns, *times, strict=True):
+        if not sha256:
+            yield _missing(kind.value, utterance)
+        elif visual:
+            yield f'{{"crop":"{crop}","end":{end},"sha256":"{sha256}","start":{start}}}'
+        else:
+            yield f'{{"end":{end},"sha256":"{sha256}","start":{start}}}'
+
+
+def _heard_inputs(table: pd.DataFrame) -> Iterator[str]:
+    sound = ("null" if text.startswith('{"missing"') else text for text in _media_inputs(table, Modality.AUDIO))
+    for pictures, heard in zip(_media_inputs(table, Modality.VISUAL), sound, strict=True):
+        # "audio" sorts before the pictures' own keys.
+        yield pictures if pictures.startswith('{"missing"') else f'{{"audio":{heard},{pictures[1:]}'
+
+
+def _missing(what: str, utterance: str) -> str:
+    """The input of a cell that has none. It names its utterance: a failure's reason is that utterance's own."""
+    return canonical({"missing": what, "utterance": utterance}).decode()
+
+
+def _seconds(column: pd.Series[float]) -> list[str]:
+    """Seconds to a tenth of a millisecond as JSON, ``null`` where there are none."""
+    if column.isna().all():
+        return ["null"] * len(column)
+    return ["null" if math.isnan(value) else json.dumps(round(value, 4)) for value in column.tolist()]

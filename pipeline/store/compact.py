@@ -1,0 +1,80 @@
+"""Many small shards become few: cells of one corpus and extractor are copied into shards of about a megabyte.
+
+Compaction only ever adds: the merged shard is whole before anything else changes, and the small ones stay until
+``bigfusion gc`` finds that nothing but copies is in them. So a crash, at whatever point, leaves every cell readable,
+and machines that do not know of it yet go on reading what they know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from bigfusion.pipeline.digests.values import digest
+from bigfusion.pipeline.store.shards import Cell, Origin, Shard
+from bigfusion.pipeline.store.store import Store, rank
+
+TARGET = 2**20
+"""Bytes: a shard is verified as a whole, and one cell of it has to be there within five milliseconds."""
+
+
+@dataclass
+class _Merged:
+    """What becomes one shard: of several copies of a cell the one that counts."""
+
+    names: list[str] = field(default_factory=list)
+    bytes: int = 0
+    origins: list[Origin] = field(default_factory=list)
+    cells: dict[tuple[str, str], tuple[tuple[object, ...], Cell, int]] = field(default_factory=dict)
+
+    def take(self, shard: Shard, size: int) -> None:
+        self.names.append(shard.name)
+        self.bytes += size
+        first = len(self.origins)
+        self.origins += shard.origins
+        for cell, place in zip(shard.cells(), shard.column("origin"), strict=True):
+            order = rank(cell.status, shard.origins[place].created, 0, shard.name)
+            key = (cell.fingerprint, cell.utterance)
+            if key not in self.cells or order < self.cells[key][0]:
+                self.cells[key] = (order, cell, first + place)
+
+
+def compact(store: Store, target: int = TARGET, progress: Callable[[int], None] = lambda done: None) -> list[str]:
+    """Merge shards of less than half of ``target`` bytes. Returns the names of those that were written.
+
+    Shards whose cells lie in a larger one already are left for gc. The same shards give the same merged one on every
+    machine.
+
+    Raises:
+        DamagedShardError: one of them is damaged; ``bigfusion fsck`` finds all that are.
+        StoreError: a shard cannot be written.
+    """
+    small = store.small(target // 2)
+    groups: dict[str, _Merged] = {}
+    written: list[str] = []
+    for name, size in small:
+        shard = store.shard(name)
+        progress(1)
+        origin = shard.origins[0]
+        kind = digest([origin.modality, origin.corpus, origin.extractor, origin.columns, shard.values.shape[1]])
+        group = groups.setdefault(kind, _Merged())
+        if group.bytes + size > target and group.names:
+            written += _write(store, group)
+            group = groups[kind] = _Merged()
+        group.take(shard, size)
+    for group in groups.values():
+        written += _write(store, group)
+    return written
+
+
+def _write(store: Store, group: _Merged) -> Iterator[str]:
+    if len(group.names) < 2:
+        return
+    kept = list(group.cells.values())
+    used = sorted({place for _, _, place in kept})
+    places = {place: at for at, place in enumerate(used)}
+    yield store.add(
+        [group.origins[place] for place in used],
+        [cell for _, cell, _ in kept],
+        [places[place] for _, _, place in kept],
+    )

@@ -1,0 +1,156 @@
+"""The shard folder: which objects a store consists of, and every operation on them.
+
+Layout: ``<folder>/<modality>/<shard>.parquet``; what fsck sets aside lies in ``<folder>/damaged/``, what each workspace
+needs in ``<folder>/reach/``. The folder itself is local, a network mount, or a bucket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from bigfusion.pipeline.atomic import PARTIAL
+from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.store.bucket import Bucket
+from bigfusion.pipeline.store.cache import ShardCache
+from bigfusion.pipeline.store.claims import Claims
+from bigfusion.pipeline.store.leases import Leases
+from bigfusion.pipeline.store.objects import Entry, LocalFolder, Objects
+from bigfusion.pipeline.store.shards import is_shard, is_sound, modality_of
+
+Place = Path | str
+"""A folder's path, or a bucket's address as :func:`address` reads it."""
+R = TypeVar("R")
+_AHEAD = 16
+DAMAGED, REACH = "damaged", "reach"
+
+
+class ShardFolder:
+    """Shards by name in one folder. What fails is an :class:`OSError`."""
+
+    def __init__(self, place: Place, cache: ShardCache | None = None) -> None:
+        self.place = place
+        self.objects: Objects = Bucket(place) if isinstance(place, str) else LocalFolder(place)
+        self._cache = cache if isinstance(place, str) else None
+
+    def there(self) -> bool:
+        """Whether the folder itself is there."""
+        return self.objects.there()
+
+    def __str__(self) -> str:
+        return self.objects.shown("").rstrip("/") or "/"
+
+    def shown(self, name: str) -> str:
+        """Where a shard lies, as a person would look for it."""
+        return self.objects.shown(_key(name))
+
+    def names(self) -> set[str]:
+        """Every shard that is there."""
+        return {name for modality in Modality for name in self.objects.names(modality.value) if is_shard(name)}
+
+    def read(self, name: str) -> bytes:
+        """A shard's bytes, unverified; those of a bucket from this machine's copy, if it has one.
+
+        Raises:
+            OSError: it cannot be read, or is not there.
+        """
+        if self._cache is None:
+            return self.objects.read(_key(name))
+        payload = self._cache.read(name)
+        if payload is None:
+            payload = self.objects.read(_key(name))
+            if is_sound(name, payload):
+                self._cache.keep(name, payload)
+        return payload
+
+    def ahead(self, names: Sequence[str], work: Callable[[str], R]) -> Iterator[tuple[str, R]]:
+        """``work`` on each shard, in order, a few ahead: reading and hashing leave the interpreter to others."""
+        if len(names) == 1:
+            yield names[0], work(names[0])
+            return
+        with ThreadPoolExecutor(self.objects.readers) as pool:
+            for start in range(0, len(names), _AHEAD):
+                part = names[start : start + _AHEAD]
+                yield from zip(part, pool.map(work, part), strict=True)
+
+    def write(self, name: str, payload: bytes) -> None:
+        """Write a shard whole. One that is there under the same name with the same bytes is left as it is.
+
+        Raises:
+            OSError: it cannot be written; nothing of it is visible.
+        """
+        if isinstance(self.objects, LocalFolder):
+            with contextlib.suppress(OSError):  # not there, or not to be read: then writing tells
+                if self.objects.read(_key(name)) == payload:
+                    return
+        self.objects.write(_key(name), payload)
+        if self._cache is not None:
+            self._cache.keep(name, payload)
+
+    def entries(self, names: Iterable[str]) -> list[Entry]:
+        """Those of the named shards that are there, with size and time."""
+        wanted = {_key(name) for name in names}
+        return [entry for modality in Modality for entry in self.objects.entries(modality) if entry.key in wanted]
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Remove objects of this folder, by key, for good."""
+        self.objects.remove(keys)
+
+    def set_aside(self, name: str) -> str:
+        """Take a damaged shard out of the store; its bytes stay in ``damaged/`` until gc removes them.
+
+        Returns where it lies then. gc's grace begins now.
+        """
+        target = f"{DAMAGED}/{name}"
+        self.objects.move(_key(name), target)
+        return self.objects.shown(target)
+
+    def claims(self) -> Claims | Leases:
+        """Claims on cells of this folder, to be closed after use."""
+        if isinstance(self.place, str):
+            return Leases(self.objects)
+        return Claims(self.place / "claims")
+
+    def published(self, workspace: str) -> bytes:
+        """The list that a workspace has published; empty where it has none."""
+        try:
+            return self.objects.read(f"{REACH}/{workspace}.cells")
+        except FileNotFoundError:
+            return b""
+
+    def publish(self, workspace: str, needs: bytes) -> None:
+        """Keep the list of the cells that a workspace needs; its earlier one is replaced."""
+        self.objects.write(f"{REACH}/{workspace}.cells", needs)
+
+    def needs(self, but: str = "") -> Iterator[tuple[str, bytes]]:
+        """The lists of every workspace on this folder, or every other: where one lies, and its bytes."""
+        for name in sorted(self.objects.names(REACH)):
+            if name.endswith(".cells") and name != f"{but}.cells":
+                key = f"{REACH}/{name}"
+                yield self.objects.shown(key), self.objects.read(key)
+
+    def leftovers(self) -> list[Entry]:
+        """Temporary files of writers that were killed (or are at work now)."""
+        entries = (entry for folder in (*Modality, REACH) for entry in self.objects.entries(folder))
+        return [entry for entry in entries if _name(entry.key).startswith(".") and entry.key.endswith(PARTIAL)]
+
+    def damaged(self) -> list[Entry]:
+        """What fsck has set aside."""
+        return self.objects.entries(DAMAGED)
+
+
+def age(entry: Entry) -> float:
+    """Seconds since an object was written."""
+    return time.time() - entry.modified
+
+
+def _key(name: str) -> str:
+    return f"{modality_of(name)}/{name}"
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]

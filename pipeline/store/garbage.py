@@ -1,0 +1,171 @@
+"""What of a store nothing needs: copies of cells that lie elsewhere, and shards that no manifest and no run reaches.
+
+The index proposes, the shards decide: nothing goes that was not read and verified, and compared with what is needed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from bigfusion.pipeline.errors import DamagedShardError, StoreError
+from bigfusion.pipeline.store.folder import age
+from bigfusion.pipeline.store.objects import Entry
+from bigfusion.pipeline.store.shards import Shard
+from bigfusion.pipeline.store.store import Rank, Store, rank
+
+log = logging.getLogger("bigfusion.store")
+
+_KEPT_OPEN = 8
+
+
+@dataclass(frozen=True)
+class Item:
+    """An object of the shard folder that can go: ``why`` is ``copies``, ``unreached``, ``damaged`` or ``leftover``."""
+
+    key: str
+    why: str
+    bytes: int
+    cells: int = 0
+
+    @property
+    def name(self) -> str:
+        """The object's name in its folder."""
+        return self.key.rpartition("/")[2]
+
+    @property
+    def is_shard(self) -> bool:
+        """Whether it holds cells that the index knows."""
+        return self.why in ("copies", "unreached")
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What can go, and how many objects that nothing needs are too young to."""
+
+    items: list[Item]
+    young: int
+
+
+def find_garbage(store: Store, reached: Iterable[bytes], grace: float) -> Garbage:
+    """What can go from ``store``, given the fingerprints that are reached; nothing younger than ``grace`` seconds.
+
+    A shard goes whole or stays whole: one reached cell keeps it. Of several copies of a cell the one that
+    :func:`rank` puts first is kept; the order is the same on every machine, so no two of them can each
+    remove what the other keeps. An index that takes a shard for unneeded that is not is built again.
+
+    Raises:
+        DamagedShardError: a shard that would be the only holder of a cell is damaged.
+        StoreError: a shard cannot be read, or the folder cannot be listed.
+    """
+    wanted = frozenset(reached)
+    try:
+        garbage = _found(store, wanted, grace)
+        if isinstance(garbage, str):
+            store.rebuild(garbage)
+            garbage = _found(store, wanted, grace)
+    except OSError as error:
+        raise StoreError(f"{store.folder}: the store cannot be read ({error.strerror})") from error
+    if isinstance(garbage, str):
+        raise StoreError(f"{store.folder}: {garbage}, and so does the index that was just built; nothing was removed")
+    return garbage
+
+
+def remove(store: Store, garbage: Garbage) -> None:
+    """Remove what was found.
+
+    Raises:
+        StoreError: something could not be removed; the rest is found again.
+    """
+    store.index.drop(item.name for item in garbage.items if item.is_shard)  # first: what the index knows is there
+    try:
+        store.folder.remove([item.key for item in garbage.items])
+    except OSError as error:
+        raise StoreError(
+            f"{store.folder}: files could not be removed ({error.strerror}); correct the permissions and run the"
+            " same command again"
+        ) from error
+    store.refresh()
+
+
+def _found(store: Store, wanted: frozenset[bytes], grace: float) -> Garbage | str:
+    """The garbage, or what the index says wrongly."""
+    why = {name: (kind, cells) for name, _, cells, kind in store.unneeded(wanted)}
+    entries = store.folder.entries(why)
+    spare = [("damaged", entry) for entry in store.folder.damaged()]
+    spare += [("leftover", entry) for entry in store.folder.leftovers()]
+    doomed = [Item(entry.key, *_kind(why, entry)) for entry in entries if age(entry) >= grace]
+    others = [Item(entry.key, kind, entry.bytes) for kind, entry in spare if age(entry) >= grace]
+    wrong = _wrong(store, doomed, wanted)
+    if isinstance(wrong, str):
+        return wrong
+    young = len(entries) + len(spare) - len(doomed) - len(others)
+    return Garbage([item for item in doomed if item.name not in wrong] + others, young)
+
+
+def _kind(why: dict[str, tuple[str, int]], entry: Entry) -> tuple[str, int, int]:
+    kind, cells = why[entry.key.rpartition("/")[2]]
+    return kind, entry.bytes, cells
+
+
+def _wrong(store: Store, doomed: Sequence[Item], wanted: frozenset[bytes]) -> set[str] | str:
+    """Of shards that the index takes for unneeded those that cannot be told; a sentence if one of them is needed."""
+    copies = {item.name for item in doomed if item.why == "copies"}
+    holders = {name: [other for other in store.sharing(name) if other not in copies] for name in sorted(copies)}
+    ranks = lru_cache(_KEPT_OPEN)(lambda name: _ranks(store.shard(name)))
+    untold = set()
+    order = sorted(doomed, key=lambda item: holders.get(item.name, []))  # those of one holder side by side
+    read = store.folder.ahead([item.name for item in order], lambda name: _shard(store, name))
+    for item, (_, shard) in zip(order, read, strict=True):
+        if shard is None:
+            untold.add(item.name)
+            continue
+        if item.why == "unreached":
+            if any(bytes.fromhex(key) in wanted for key in shard.fingerprints):
+                return f"it takes {item.name} for unneeded, which holds cells that are needed"
+            continue
+        if _left(shard, holders[item.name], ranks):
+            return f"it takes {item.name} for copies, which holds cells that no other shard has"
+    return untold
+
+
+def _shard(store: Store, name: str) -> Shard | None:
+    """A shard that may go; ``None`` where it is gone already, or fsck has to see to it."""
+    try:
+        return store.shard(name)
+    except FileNotFoundError:
+        pass
+    except DamagedShardError as error:
+        log.warning("left where it is: %s", error)
+    return None
+
+
+def _left(
+    shard: Shard, holders: Sequence[str], ranks: Callable[[str], dict[tuple[str, str], Rank]]
+) -> dict[tuple[str, str], Rank]:
+    """The cells of a shard of which none of the ``holders`` has a copy that counts before it."""
+    left, damaged = _ranks(shard), None
+    for holder in holders:
+        try:
+            held = ranks(holder)
+        except FileNotFoundError:
+            continue
+        except DamagedShardError as error:
+            damaged = error
+            continue
+        left = {cell: mine for cell, mine in left.items() if cell not in held or mine < held[cell]}
+    if left and damaged is not None:
+        raise damaged
+    return left
+
+
+def _ranks(shard: Shard) -> dict[tuple[str, str], Rank]:
+    """The order of each of a shard's cells among its copies, by fingerprint and utterance."""
+    found: dict[tuple[str, str], Rank] = {}
+    columns = (shard.column(name) for name in ("utterance", "status", "origin"))
+    for key, utterance, status, origin in zip(shard.fingerprints, *columns, strict=True):
+        mine = rank(status, shard.origins[origin].created, len(shard), shard.name)
+        found[key, utterance] = min(found.get((key, utterance), mine), mine)
+    return found

@@ -1,0 +1,334 @@
+"""The store's index: one SQLite file that says what every shard holds. A cache: a function of the set of shards.
+
+Every copy of a cell is a row; which copy is used is decided when one is looked up, so that the order in which shards
+were met never matters. The rows of one shard have consecutive ids: ``first`` and its ``cells``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigfusion.pipeline.errors import StoreError
+from bigfusion.pipeline.store import seal
+from bigfusion.pipeline.store.shards import Origin, Shard, modality_of
+
+log = logging.getLogger("bigfusion.store")
+
+VERSION = 2
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS texts (id INTEGER PRIMARY KEY, text TEXT UNIQUE);
+CREATE TABLE IF NOT EXISTS shards (
+    id INTEGER PRIMARY KEY, name TEXT UNIQUE, modality TEXT, bytes INTEGER, width INTEGER, first INTEGER, cells INTEGER
+);
+CREATE TABLE IF NOT EXISTS origins (
+    id INTEGER PRIMARY KEY, shard INTEGER, corpus TEXT, extractor INTEGER, run TEXT, created TEXT, seconds REAL,
+    versions INTEGER, cells INTEGER
+);
+CREATE TABLE IF NOT EXISTS cells (
+    id INTEGER PRIMARY KEY, fingerprint BLOB, utterance TEXT, status TEXT, reason TEXT, input TEXT, origin INTEGER,
+    shard INTEGER
+);
+CREATE INDEX IF NOT EXISTS cells_by_fingerprint ON cells (fingerprint);
+CREATE INDEX IF NOT EXISTS cells_by_utterance ON cells (utterance);
+CREATE INDEX IF NOT EXISTS origins_by_shard ON origins (shard);
+CREATE TABLE IF NOT EXISTS plans (key TEXT PRIMARY KEY, content TEXT, sha256 TEXT);
+"""
+_BATCH = 500
+_PLANS_KEPT = 64
+KNOWN = np.dtype([("fingerprint", "S32"), ("status", "S20"), ("corpus", "?")])
+
+
+class DamagedIndexError(Exception):
+    """The index cannot be what was written; the store builds it again from the shards."""
+
+
+class Index:
+    """The SQLite file at ``path``, made where it is missing.
+
+    Raises:
+        DamagedIndexError: it is there and is not an index of this version.
+        StoreError: it cannot be opened or written (permissions, full disk, locked for a minute).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path.parent}: the store's index cannot be made there ({error.strerror})") from error
+        with self._errors():
+            self._database = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+            version = self._database.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, VERSION):
+                self._database.close()
+                raise DamagedIndexError(f"written by another version of bigfusion ({version})")
+            if version == 0:
+                self._unseal()  # that of an index that is gone
+                self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")  # a power failure may cost the last commits: a cache
+            if version == 0:
+                with self.writing():
+                    for statement in _SCHEMA.split(";"):
+                        self._database.execute(statement)
+                    self._database.execute(f"PRAGMA user_version = {VERSION}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def settle(self) -> None:
+        """Bring all that was written into the file itself and seal it; does nothing where another process is at it."""
+        execute = self._database.execute
+        try:
+            if seal.seal_of(self.path).exists():
+                return
+            execute("PRAGMA busy_timeout = 0")
+            execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            execute("BEGIN IMMEDIATE")
+            try:
+                if not _bytes(self._log):  # or else another wrote in between
+                    seal.seal(self.path)
+            finally:
+                execute("ROLLBACK")
+        except (sqlite3.Error, OSError) as error:  # without one it can still be used, and be compared with the shards
+            log.debug("%s: not sealed (%s)", self.path, error)
+
+    @staticmethod
+    def forget(path: Path) -> None:
+        """Delete an index, its seal, and what SQLite keeps beside it."""
+        for suffix in (seal.SUFFIX, "", "-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+    @property
+    def _log(self) -> Path:
+        return Path(f"{self.path}-wal")
+
+    def _unseal(self) -> None:
+        try:
+            seal.unseal(self.path)
+        except OSError as error:
+            raise StoreError(
+                f"{seal.seal_of(self.path)}: cannot be removed ({error.strerror}); correct the permissions and run the"
+                " same command again"
+            ) from error
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction, alone among all processes; everything in it happens or nothing does."""
+        with self._errors():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                self._unseal()
+                yield
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """One state of the index for several queries."""
+        with self._errors():
+            self._database.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with self._errors():
+                self._database.execute("COMMIT")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            text = str(error)
+            if "locked" in text or "busy" in text:
+                raise StoreError(
+                    f"{self.path}: locked by another process for a minute; wait for it or end it"
+                ) from error
+            if any(word in text for word in ("full", "disk I/O", "unable to open", "readonly")):
+                raise StoreError(
+                    f"{self.path}: the index cannot be used ({text}); make room or correct the permissions and run the"
+                    " same command again"
+                ) from error
+            raise DamagedIndexError(text) from error
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise DamagedIndexError(str(error)) from error
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Every row of a query."""
+        with self._errors():
+            return self._database.execute(sql, parameters).fetchall()
+
+    # What is there
+
+    def names(self) -> set[str]:
+        """The shards that are indexed."""
+        return {name for (name,) in self.query("SELECT name FROM shards")}
+
+    def add(self, shard: Shard, size: int) -> None:
+        """Index a shard; one that is indexed already is left as it is."""
+        with self.writing():
+            execute = self._database.execute
+            if execute("SELECT 1 FROM shards WHERE name = ?", (shard.name,)).fetchone():
+                return
+            (first,) = execute("SELECT coalesce(max(first + cells), 0) FROM shards").fetchone()
+            row = (shard.name, modality_of(shard.name), size, shard.values.shape[1], first, len(shard))
+            number = execute("INSERT INTO shards VALUES (NULL,?,?,?,?,?,?)", row).lastrowid
+            places = shard.column("origin")
+            origins = [self._add_origin(number, origin, places.count(at)) for at, origin in enumerate(shard.origins)]
+            columns = (shard.column(name) for name in ("utterance", "status", "reason", "input"))
+            keys = (bytes.fromhex(name) for name in shard.fingerprints)
+            cells = zip(keys, *columns, (origins[at] for at in places), strict=True)
+            self._database.executemany(
+                "INSERT INTO cells VALUES (?,?,?,?,?,?,?,?)",
+                ((first + at, *cell, number) for at, cell in enumerate(cells)),
+            )
+
+    def _add_origin(self, shard: int | None, origin: Origin, cells: int) -> int | None:
+        extractor, versions = self._text(origin.extractor), self._text(origin.versions)
+        row = (shard, origin.corpus, extractor, origin.run, origin.created, origin.seconds, versions, cells)
+        return self._database.execute("INSERT INTO origins VALUES (NULL,?,?,?,?,?,?,?,?)", row).lastrowid
+
+    def _text(self, value: Any) -> int:
+        text = json.dumps(value, sort_keys=True)
+        self._database.execute("INSERT OR IGNORE INTO texts (text) VALUES (?)", (text,))
+        number: int = self._database.execute("SELECT id FROM texts WHERE text = ?", (text,)).fetchone()[0]
+        return number
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Forget shards."""
+        with self.writing():
+            for name in names:
+                for number, first, cells in self.query("SELECT id, first, cells FROM shards WHERE name = ?", (name,)):
+                    self._database.execute("DELETE FROM cells WHERE id >= ? AND id < ?", (first, first + cells))
+                    self._database.execute("DELETE FROM origins WHERE shard = ?", (number,))
+                    self._database.execute("DELETE FROM shards WHERE id = ?", (number,))
+
+    def set_reached(self, keys: Iterable[bytes]) -> None:
+        """Fill the temporary table ``reached``."""
+        with self._errors():
+            self._database.execute(
+                "CREATE TEMP TABLE IF NOT EXISTS reached (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID"
+            )
+            self._database.execute("DELETE FROM reached")
+            self._database.executemany("INSERT OR IGNORE INTO reached VALUES (?)", ((key,) for key in keys))
+
+    # Look-ups
+
+    def lookup(self, columns: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        """``columns`` of cells ``c``, their origins ``o`` and shards ``s`` with these fingerprints, every copy."""
+        joined = "cells c JOIN shards s ON s.id = c.shard JOIN origins o ON o.id = c.origin"
+        query = f"SELECT {columns} FROM {joined} WHERE c.fingerprint IN"
+        for batch in _batches(bytes.fromhex(key) for key in keys):
+            yield from self.query(f"{query} ({','.join('?' * len(batch))})", batch)
+
+    def records(self, where: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Cells with all that is known of them, in :class:`Record`'s order."""
+        return self.query(
+            f"""
+            SELECT c.fingerprint, c.utterance, c.status, c.reason, c.input, e.text, o.run, o.created, v.text, s.name
+            FROM cells c JOIN shards s ON s.id = c.shard JOIN origins o ON o.id = c.origin
+            JOIN texts e ON e.id = o.extractor JOIN texts v ON v.id = o.versions WHERE {where}
+            """,
+            parameters,
+        )
+
+    def known(self, modality: str, corpus: str) -> NDArray[np.void]:
+        """Every copy of a modality's cells as an array of :data:`KNOWN`; ``corpus``: whether it came from this one."""
+        (count,) = self.query("SELECT total(cells) FROM shards WHERE modality = ?", (modality,))[0]
+        query = """
+            SELECT c.fingerprint, c.status, o.corpus = ? FROM shards s
+            CROSS JOIN cells c ON c.id >= s.first AND c.id < s.first + s.cells
+            CROSS JOIN origins o ON o.id = c.origin WHERE s.modality = ?
+        """
+        with self._errors():
+            try:
+                return np.fromiter(self._database.execute(query, (corpus, modality)), KNOWN, int(count))
+            except (ValueError, TypeError) as error:  # fewer rows than its shards say, or a column of another type
+                raise DamagedIndexError(str(error)) from error
+
+    def content(self, name: str) -> list[tuple[Any, ...]]:
+        """All that is indexed of a shard, as it was at one moment, for comparison; nothing where it is not indexed."""
+        with self._reading():
+            return self._content(name)
+
+    def _content(self, name: str) -> list[tuple[Any, ...]]:
+        shard = self.query("SELECT modality, bytes, width, cells FROM shards WHERE name = ?", (name,))
+        return shard + self.query(
+            """
+            SELECT c.id - s.first, c.fingerprint, c.utterance, c.status, c.reason, c.input, c.shard = s.id,
+                o.shard = s.id, o.corpus, o.run, o.created, o.seconds, o.cells, e.text, v.text
+            FROM shards s CROSS JOIN cells c ON c.id >= s.first AND c.id < s.first + s.cells
+            CROSS JOIN origins o ON o.id = c.origin JOIN texts e ON e.id = o.extractor JOIN texts v ON v.id = o.versions
+            WHERE s.name = ? ORDER BY c.id
+            """,
+            (name,),
+        )
+
+    def problems(self) -> list[str]:
+        """What SQLite finds wrong with the file, rows that belong to no shard, and plans that are not what was kept."""
+        found = [str(row) for (row,) in self.query("PRAGMA integrity_check(5)") if row != "ok"]
+        counts = (
+            "SELECT (SELECT count(*) FROM cells), (SELECT total(cells) FROM shards), (SELECT total(cells) FROM origins)"
+        )
+        cells, shards, origins = self.query(counts)[0]
+        if not cells == shards == origins:
+            found.append(f"{cells} cells, {shards:.0f} in its shards, {origins:.0f} in their origins")
+        (strangers,) = self.query("SELECT count(*) FROM origins WHERE shard NOT IN (SELECT id FROM shards)")[0]
+        if strangers:
+            found.append(f"{strangers} origins of no shard")
+        for key, content, sha256 in self.query("SELECT * FROM plans"):
+            if _plan_sha256(key, content) != sha256:
+                found.append(f"plan {key} is not what was kept")
+        return found
+
+    # Plans that are known to hold for a set of shards
+
+    def state(self, modality: str) -> str:
+        """Digest of the set of a modality's shards: what a plan depends on beside manifest and extractors."""
+        names = sorted(name for (name,) in self.query("SELECT name FROM shards WHERE modality = ?", (modality,)))
+        return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+    def plan(self, key: str) -> Any:
+        """What was kept under ``key``, or ``None``."""
+        for content, sha256 in self.query("SELECT content, sha256 FROM plans WHERE key = ?", (key,)):
+            if _plan_sha256(key, content) == sha256:
+                return json.loads(content)
+        return None
+
+    def keep_plan(self, key: str, value: Any) -> None:
+        """Keep a plan, and forget all but the latest few."""
+        content = json.dumps(value, sort_keys=True)
+        sha256 = _plan_sha256(key, content)
+        with self.writing():
+            self._database.execute("INSERT OR REPLACE INTO plans VALUES (?,?,?)", (key, content, sha256))
+            self._database.execute(
+                "DELETE FROM plans WHERE rowid <= (SELECT max(rowid) FROM plans) - ?", (_PLANS_KEPT,)
+            )
+
+
+def _bytes(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _plan_sha256(key: str, content: str) -> str:
+    return hashlib.sha256(f"{key}{content}".encode()).hexdigest()
+
+
+def _batches(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
+    waiting = iter(keys)
+    while batch := list(islice(waiting, _BATCH)):
+        yield batch

@@ -1,0 +1,138 @@
+"""Claims on cells where there are no locks, in a bucket: small objects that their holders keep writing anew.
+
+Each holder has one object under ``claims/`` that lists its cells. Two rules keep them apart on any store that shows
+what was written to whoever lists it next. Say what you want before you look; and having looked, leave what another
+*holds*, leave what another with a smaller name *wants*, and wait until one with a larger name has made up its mind. Age
+is told by the store's own clock, so no two machines' clocks are compared: a claim that was not written for
+``lease`` seconds is a dead holder's. As with :mod:`store.claims` a claim saves work and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from bigfusion.pipeline.store.objects import Entry, Objects
+
+log = logging.getLogger("bigfusion.store")
+
+FOLDER = "claims"
+LEASE, PULSE = 20.0, 4.0
+"""Seconds: after how many without a sign a holder counts as dead, and how often it gives one."""
+_POLL = 0.2
+
+
+class Leases:
+    """Claims on cells of one shard folder."""
+
+    def __init__(self, objects: Objects, lease: float = LEASE, pulse: float = PULSE) -> None:
+        self._objects, self._lease, self._pulse = objects, lease, pulse
+
+    def close(self) -> None:
+        """Nothing is held outside of :meth:`take`."""
+
+    @contextmanager
+    def take(self, fingerprints: Iterable[str]) -> Iterator[set[str]]:
+        """Claim those of ``fingerprints`` that nobody else holds, for the duration of the block.
+
+        Waits for a holder that is making up its mind, which takes a few requests.
+
+        Raises:
+            OSError: the bucket does not answer.
+        """
+        claim = _Claim(self._objects, set(fingerprints))
+        claim.write()
+        over = threading.Event()
+        keeping = threading.Thread(target=self._keep, args=(claim, over), daemon=True)
+        keeping.start()
+        try:
+            self._settle(claim)
+            yield set(claim.cells)
+        finally:
+            over.set()
+            keeping.join()
+            with contextlib.suppress(OSError):  # or it ends by itself
+                self._objects.remove([claim.key])
+
+    def _settle(self, claim: _Claim) -> None:
+        while True:
+            undecided = False
+            taken: set[str] = set()
+            for name, holds, cells in self._others(claim):
+                if holds or name < claim.key:
+                    taken |= cells & claim.cells
+                elif cells & claim.cells:
+                    undecided = True
+            if not undecided:
+                claim.settle(claim.cells - taken)
+                return
+            if taken:
+                claim.narrow(claim.cells - taken)
+            time.sleep(_POLL)
+
+    def _others(self, claim: _Claim) -> Iterator[tuple[str, bool, set[str]]]:
+        entries = self._objects.entries(FOLDER)
+        while not (mine := [entry for entry in entries if entry.key == claim.key]):
+            claim.write()  # somebody took this process for dead, and may hold its cells by now
+            time.sleep(_POLL)
+            entries = self._objects.entries(FOLDER)
+        now = mine[0].modified
+        for entry in entries:
+            if entry.key == claim.key:
+                continue
+            if now - entry.modified > self._lease:
+                self._bury(entry)
+                continue
+            try:
+                content = json.loads(self._objects.read(entry.key))
+                yield entry.key, bool(content["holds"]), set(content["cells"])
+            except FileNotFoundError:  # it has ended
+                continue
+            except (ValueError, KeyError, TypeError):
+                log.debug("%s: not a claim; left alone", self._objects.shown(entry.key))
+
+    def _bury(self, entry: Entry) -> None:
+        log.info("a run that held cells has been silent for %.0f s: they are free", self._lease)
+        with contextlib.suppress(OSError):
+            self._objects.remove([entry.key])
+
+    def _keep(self, claim: _Claim, over: threading.Event) -> None:
+        while not over.wait(self._pulse):
+            try:
+                claim.write()
+            except OSError as error:
+                log.debug("a claim could not be kept up (%s)", error.strerror)
+
+
+class _Claim:
+    """One holder's object. Written by the thread that settles it and by the one that keeps it up."""
+
+    def __init__(self, objects: Objects, cells: set[str]) -> None:
+        self.key = f"{FOLDER}/{uuid.uuid4().hex}"
+        self.cells = cells
+        self._bytes = 0  # of the first version: a reader asks for the size, then for so many bytes
+        self._holds = False
+        self._objects = objects
+        self._lock = threading.Lock()
+
+    def write(self) -> None:
+        with self._lock:
+            content = json.dumps({"holds": self._holds, "cells": sorted(self.cells)}).encode()
+            self._bytes = self._bytes or len(content)
+            self._objects.write(self.key, content.ljust(self._bytes))
+
+    def narrow(self, cells: set[str]) -> None:
+        with self._lock:
+            self.cells = cells
+        self.write()
+
+    def settle(self, cells: set[str]) -> None:
+        with self._lock:
+            self.cells, self._holds = cells, True
+        self.write()

@@ -1,0 +1,204 @@
+"""One shard: an immutable Parquet file of many cells of one modality, named by what it holds.
+
+The name is ``<modality>-<digest of its cells' fingerprints>-<SHA-256 of its bytes>.parquet``: a shard can be verified
+wherever it lies, with no index beside it. It is read whole (a megabyte or two), checked against its name, and only then
+parsed from the very bytes that were checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from bigfusion.pipeline.digests.values import canonical, digest
+from bigfusion.pipeline.errors import DamagedShardError, StoreError
+from bigfusion.pipeline.schema import Modality, Status
+
+FORMAT = 2
+_NAME = re.compile(r"(text|audio|visual)-[0-9a-f]{16}-[0-9a-f]{64}\.parquet")
+_METADATA = b"bigfusion"
+_REMEDY = "`bigfusion fsck --repair` takes it out, and `bigfusion plan` then shows its cells as new"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One utterance under one extractor.
+
+    ``input`` is what of the utterance entered the fingerprint (canonical JSON); ``vector`` (F,) float32, ``None``
+    unless ``status`` is ``ok``; ``reason`` says why it is not.
+    """
+
+    fingerprint: str
+    utterance: str
+    status: Status
+    input: str
+    vector: NDArray[np.float32] | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where cells come from: ``extractor`` entered their fingerprints, the rest is provenance.
+
+    ``seconds`` is the computing time of all cells that came into being together.
+    """
+
+    corpus: str
+    modality: Modality
+    extractor: dict[str, Any]
+    run: str
+    created: str
+    seconds: float
+    versions: dict[str, str] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard's content, verified. Shapes: ``values`` (cells, F) float32, zeros where not ``present`` (cells,)."""
+
+    name: str
+    origins: tuple[Origin, ...]
+    table: pa.Table
+    values: NDArray[np.float32]
+    present: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def column(self, name: str) -> list[Any]:
+        """``fingerprint``, ``utterance``, ``status``, ``reason``, ``input`` or ``origin`` (an index), cell by cell."""
+        values: list[Any] = self.table.column(name).to_pylist()
+        return values
+
+    @cached_property
+    def fingerprints(self) -> list[str]:
+        """The cells' fingerprints, in their order."""
+        return self.column("fingerprint")
+
+    def cells(self) -> list[Cell]:
+        """The cells as they were written."""
+        columns = (self.column(name) for name in ("utterance", "status", "input", "reason"))
+        return [
+            Cell(key, utterance, Status(status), input_, self.values[at] if self.present[at] else None, reason)
+            for at, (key, utterance, status, input_, reason) in enumerate(zip(self.fingerprints, *columns, strict=True))
+        ]
+
+
+def is_shard(name: str) -> bool:
+    """Whether a file's name is a shard's. Anything else in the folder is left alone."""
+    return _NAME.fullmatch(name) is not None
+
+
+def is_sound(name: str, payload: bytes) -> bool:
+    """Whether the bytes are those that a shard's name says."""
+    return name.removesuffix(".parquet").rsplit("-", 1)[-1] == hashlib.sha256(payload).hexdigest()
+
+
+def modality_of(name: str) -> str:
+    """The modality in a shard's name."""
+    return name.split("-", 1)[0]
+
+
+def encode(
+    origins: Sequence[Origin], cells: Sequence[Cell], origin_of: Sequence[int] | None = None
+) -> tuple[str, bytes]:
+    """Cells as one shard: its name and its bytes. ``origin_of`` says which of ``origins`` each cell has (the first).
+
+    Raises:
+        StoreError: the cells do not fit each other.
+    """
+    payload = _payload(origins, cells, origin_of or [0] * len(cells))
+    held = digest(sorted(cell.fingerprint for cell in cells))[:16]
+    return f"{origins[0].modality}-{held}-{hashlib.sha256(payload).hexdigest()}.parquet", payload
+
+
+def decode(name: str, payload: bytes) -> Shard:
+    """A shard of this name from its bytes, verified.
+
+    Raises:
+        DamagedShardError: the bytes are not those that the name says, or not a shard's.
+    """
+    expected, found = name.removesuffix(".parquet").rsplit("-", 1)[-1], hashlib.sha256(payload).hexdigest()
+    if expected != found:
+        raise DamagedShardError(f"{name}: expected SHA-256 {expected[:12]}..., found {found[:12]}...; {_REMEDY}")
+    try:
+        with pq.ParquetFile(pa.BufferReader(payload), page_checksum_verification=True) as file:
+            table = file.read(use_threads=False)
+        metadata = json.loads(table.schema.metadata[_METADATA])
+        if metadata["format"] != FORMAT:
+            raise DamagedShardError(
+                f"{name}: expected shard format {FORMAT}, found {metadata['format']}: another version of bigfusion"
+                " wrote it; remove it, or use that version"
+            )
+        origins = tuple(_origin(Modality(metadata["modality"]), plain) for plain in metadata["origins"])
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedShardError(
+            f"{name}: its bytes are those it was named by, but no shard ({error}); {_REMEDY}"
+        ) from None
+    feature = table.column("feature").combine_chunks()
+    width = feature.type.list_size
+    values = feature.values.slice(feature.offset * width, len(feature) * width)
+    present = np.asarray(feature.is_valid())
+    return Shard(name, origins, table, np.asarray(values, np.float32).reshape(len(feature), width), present)
+
+
+def _payload(origins: Sequence[Origin], cells: Sequence[Cell], origin_of: Sequence[int]) -> bytes:
+    modality = origins[0].modality
+    vectors = [cell.vector for cell in cells if cell.vector is not None]
+    widths = {vector.shape for vector in vectors}
+    if len(widths) > 1:
+        raise StoreError(f"{modality} cells of one shard: expected one width, found {sorted(widths)}")
+    if any((cell.vector is None) != (cell.status is not Status.OK) for cell in cells):
+        raise StoreError(f"{modality} cells: a vector belongs to every cell that is ok and to no other")
+    width = vectors[0].shape[0] if vectors else 1  # failures alone: Parquet has no lists of width 0
+    values = np.zeros((len(cells), width), np.float32)
+    present = np.zeros(len(cells), bool)
+    for row, cell in enumerate(cells):
+        if cell.vector is not None:
+            values[row], present[row] = cell.vector, True
+    feature = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), width, mask=pa.array(~present))
+    table = pa.table(
+        {
+            "fingerprint": pa.array([cell.fingerprint for cell in cells], pa.string()),
+            "utterance": pa.array([cell.utterance for cell in cells], pa.string()),
+            "status": pa.array([cell.status.value for cell in cells], pa.string()),
+            "reason": pa.array([cell.reason for cell in cells], pa.string()),
+            "input": pa.array([cell.input for cell in cells], pa.string()),
+            "origin": pa.array(origin_of, pa.int32()),
+            "feature": feature,
+        }
+    )
+    metadata = {"format": FORMAT, "modality": modality.value, "origins": [_plain(origin) for origin in origins]}
+    table = table.replace_schema_metadata({_METADATA: canonical(metadata)})
+    sink = pa.BufferOutputStream()
+    # Float features do not compress; page checksums let a single page be verified by any Parquet reader.
+    pq.write_table(table, sink, compression="none", use_dictionary=False, write_page_checksum=True)
+    payload: bytes = sink.getvalue().to_pybytes()
+    return payload
+
+
+def _plain(origin: Origin) -> dict[str, Any]:
+    return {
+        "corpus": origin.corpus,
+        "extractor": origin.extractor,
+        "run": origin.run,
+        "created": origin.created,
+        "seconds": origin.seconds,
+        "versions": origin.versions,
+        "columns": list(origin.columns),
+    }
+
+
+def _origin(modality: Modality, plain: dict[str, Any]) -> Origin:
+    return Origin(**{**plain, "modality": modality, "columns": tuple(plain["columns"])})

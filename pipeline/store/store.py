@@ -1,0 +1,428 @@
+"""The feature store: immutable shards are the truth, an SQLite index beside each machine is a cache of them.
+
+A cell is found by its fingerprint; equal transcripts share one. :meth:`Store.refresh` brings the index up to date from
+the shards' own content, so it may be deleted at any time, and many processes on many machines may write into one shard
+folder: shards are named by what they hold, and of several copies of a cell any that is not a failure will do.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigfusion.pipeline.errors import DamagedShardError, StoreError
+from bigfusion.pipeline.schema import Modality, Status
+from bigfusion.pipeline.store import shards
+from bigfusion.pipeline.store.cache import ShardCache
+from bigfusion.pipeline.store.folder import Place, ShardFolder
+from bigfusion.pipeline.store.index import DamagedIndexError, Index
+from bigfusion.pipeline.store.shards import Cell, Origin, Shard
+
+log = logging.getLogger("bigfusion.store")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Rank = tuple[bool, str, int, str]
+_COUNTING = """
+SELECT shard FROM (
+    SELECT c.shard, row_number() OVER (
+        PARTITION BY c.fingerprint, c.utterance ORDER BY c.status <> 'ok', o.created, -s.cells, s.name) AS place
+    FROM cells c JOIN shards s ON s.id = c.shard JOIN origins o ON o.id = c.origin)
+WHERE place = 1
+"""  # the shards that hold a copy that counts, by the order of `rank`
+CACHE = 20 * 2**30
+"""Bytes of a bucket's shards that a machine keeps."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A stored cell without its vector, and the shard that it came in."""
+
+    fingerprint: str
+    utterance: str
+    status: Status
+    reason: str
+    input: dict[str, Any]
+    extractor: dict[str, Any]
+    run: str
+    created: str
+    versions: dict[str, str]
+    shard: str
+
+
+class Features(NamedTuple):
+    """Features in the order that was asked for.
+
+    Shapes: ``values`` (n, F) float32, zeros where absent; ``present`` (n,) bool.
+    """
+
+    values: NDArray[np.float32]
+    present: NDArray[np.bool_]
+
+
+def _mending(method: Callable[Concatenate[Store, P], R]) -> Callable[Concatenate[Store, P], R]:
+    """Run a method of the store; where the index turns out to be damaged, build it again and run it once more."""
+
+    @wraps(method)
+    def mended(self: Store, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except DamagedIndexError as error:
+            self.rebuild(str(error))
+            return method(self, *args, **kwargs)
+
+    return mended
+
+
+class Store:
+    """Shards under ``folder/<modality>/`` and their index at ``index`` (by default ``folder/index.sqlite``).
+
+    Where the folder is shared between machines, or a bucket, give each machine an ``index`` of its own: SQLite's locks
+    do not hold over a network file system. A bucket's shards are kept beside it, ``cache`` bytes of them.
+    """
+
+    def __init__(self, folder: Place, index: Path | None = None, cache: int = CACHE) -> None:
+        if index is None:
+            if isinstance(folder, str):
+                raise StoreError(f"{folder}: expected a place for the index of a bucket on this machine, found none")
+            index = folder / "index.sqlite"
+        self.folder = ShardFolder(folder, ShardCache(index.parent / "shards", cache))
+        self._path = index
+        try:
+            self.index = Index(self._path)
+        except DamagedIndexError as error:
+            self.rebuild(str(error))
+        self.refresh()
+
+    def close(self, settle: bool = True) -> None:
+        """Close the index, sealed (:mod:`store.seal`) unless another process is at it, or more is to come soon."""
+        if settle:
+            self.index.settle()
+        self.index.close()
+
+    def rebuild(self, reason: str) -> None:
+        """Throw the index away and build it from the shards."""
+        log.warning("%s is not what the shards say (%s): built again from the shards", self._path, reason)
+        if hasattr(self, "index"):
+            self.index.close()
+        Index.forget(self._path)
+        self.index = Index(self._path)
+        self.refresh()
+
+    # Writing
+
+    def commit(self, origin: Origin, cells: Sequence[Cell]) -> str:
+        """Store ``cells`` as one shard, then index them. Returns the shard's name.
+
+        Raises:
+            StoreError: the shard could not be written; nothing of it is visible.
+        """
+        return self.add([origin], cells)
+
+    @_mending
+    def add(self, origins: Sequence[Origin], cells: Sequence[Cell], origin_of: Sequence[int] | None = None) -> str:
+        """Store cells of one or several origins as one shard, as :meth:`commit` does."""
+        name, payload = shards.encode(origins, cells, origin_of)
+        try:
+            self.folder.write(name, payload)
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder.shown(name)}: the shard could not be written ({error.strerror or error}); nothing of"
+                " it is visible: make room or correct the permissions and run the same command again"
+            ) from error
+        self.index.add(shards.decode(name, payload), len(payload))
+        return name
+
+    @_mending
+    def refresh(self) -> None:
+        """Bring the index up to date: read what other writers have added, drop what has gone from the folder.
+
+        A damaged shard is named in a warning and left out, so that its cells count as new.
+        """
+        try:
+            present, indexed = self.folder.names(), self.index.names()
+            if indexed and not present and not self.folder.there():
+                raise StoreError(
+                    f"{self.folder}: expected the store, found nothing there, while {self._path} knows"
+                    f" {len(indexed)} shards of it: mount it, correct workspace.store, or delete that index to begin"
+                    " anew"
+                )
+        except OSError as error:
+            raise StoreError(f"{self.folder}: the store cannot be read ({error.strerror})") from error
+        if gone := indexed - present:
+            self.index.drop(sorted(gone))
+        for _, fetched in self.folder.ahead(sorted(present - indexed), self._fetched):
+            if isinstance(fetched, DamagedShardError):
+                _warn_once(str(fetched))
+            elif fetched is not None:
+                self.index.add(*fetched)
+
+    def _fetched(self, name: str) -> tuple[Shard, int] | DamagedShardError | None:
+        """A shard and its bytes; ``None`` where another process has removed it meanwhile."""
+        try:
+            payload = self._payload(name)
+            return shards.decode(name, payload), len(payload)
+        except FileNotFoundError:
+            return None
+        except DamagedShardError as error:
+            return error
+
+    # Reading
+
+    def shard(self, name: str) -> Shard:
+        """A shard, read and verified.
+
+        Raises:
+            DamagedShardError: its bytes are not those that its name says.
+            FileNotFoundError: it is not there.
+            StoreError: it cannot be read.
+        """
+        return shards.decode(name, self._payload(name))
+
+    def _payload(self, name: str) -> bytes:
+        try:
+            return self.folder.read(name)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StoreError(f"{self.folder.shown(name)}: the shard cannot be read ({error.strerror})") from error
+
+    @_mending
+    def statuses(self, fingerprints: Iterable[str]) -> dict[str, Status]:
+        """Status by fingerprint, for those that are stored."""
+        return {key: status for key, (status, _) in self._outcomes(fingerprints).items()}
+
+    @_mending
+    def failures(self, fingerprints: Iterable[str]) -> dict[str, tuple[Status, str]]:
+        """Status and reason by fingerprint, for those that are stored as failures."""
+        return {key: found for key, found in self._outcomes(fingerprints).items() if found[0] is not Status.OK}
+
+    def _outcomes(self, fingerprints: Iterable[str]) -> dict[str, tuple[Status, str]]:
+        found: dict[str, tuple[Status, str]] = {}
+        columns = "c.fingerprint, c.status, c.reason, o.created, s.cells, s.name"
+        ranks: dict[str, Rank] = {}
+        for key, status, reason, created, cells, name in self.index.lookup(columns, fingerprints):
+            mine = rank(status, created, cells, name)
+            if key.hex() not in ranks or mine < ranks[key.hex()]:
+                ranks[key.hex()], found[key.hex()] = mine, (_status(status), reason)
+        return found
+
+    @_mending
+    def records(self, corpus: str, utterances: Sequence[str], modality: Modality) -> dict[str, Record]:
+        """By utterance, the latest cell that was made for it, for those that have one."""
+        found: dict[str, Record] = {}
+        for start in range(0, len(utterances), 500):
+            batch = utterances[start : start + 500]
+            where = f"c.utterance IN ({','.join('?' * len(batch))}) AND s.modality = ? AND o.corpus = ?"
+            for row in self.index.records(where, [*batch, modality.value, corpus]):
+                record, before = _record(row), found.get(row[1])
+                if before is None or (before.created, before.shard) < (record.created, record.shard):
+                    found[record.utterance] = record
+        return found
+
+    @_mending
+    def record(self, fingerprint: str) -> Record | None:
+        """The stored cell with this fingerprint, whichever utterance it was made for."""
+        rows = [_record(row) for row in self.index.records("c.fingerprint = ?", [bytes.fromhex(fingerprint)])]
+        return min(rows, key=lambda row: (row.status is not Status.OK, row.created, row.shard), default=None)
+
+    @_mending
+    def known(self, modality: Modality, corpus: str) -> NDArray[np.void]:
+        """Every copy of a modality's cells, an array of :data:`KNOWN`."""
+        return self.index.known(modality, corpus)
+
+    @_mending
+    def state(self, modality: Modality) -> str:
+        """Digest of the set of a modality's shards: all of the store that a plan depends on."""
+        return self.index.state(modality)
+
+    @_mending
+    def kept_plan(self, key: str) -> Any:
+        """The plan that was kept under a key, or ``None``."""
+        return self.index.plan(key)
+
+    @_mending
+    def keep_plan(self, key: str, value: Mapping[str, Any]) -> None:
+        """Keep a plan under the digest of all that it depends on."""
+        self.index.keep_plan(key, value)
+
+    def read(self, modality: Modality, fingerprints: Sequence[str]) -> Features:
+        """The features with these fingerprints, in this order; every shard that is read is verified.
+
+        Raises:
+            StoreError: one of them is not stored.
+            DamagedShardError: a shard's bytes differ from their checksum.
+        """
+        reason = "it names shards that are not there"
+        try:
+            try:
+                return self._read(modality, fingerprints)
+            except FileNotFoundError:  # removed, its cells being elsewhere, since the index was brought up to date
+                self.refresh()
+                return self._read(modality, fingerprints)
+        except FileNotFoundError:
+            pass
+        except (DamagedIndexError, _MisplacedError) as error:
+            reason = str(error)
+        self.rebuild(reason)
+        return self._read(modality, fingerprints)
+
+    def _read(self, modality: Modality, fingerprints: Sequence[str]) -> Features:
+        wanted: dict[str, list[tuple[int, int]]] = {}
+        places = self._places(modality, fingerprints)
+        for row, fingerprint in enumerate(fingerprints):
+            if fingerprint not in places:
+                raise StoreError(f"{modality} cell {fingerprint[:12]}... is not in the store; run `bigfusion extract`")
+            name, position = places[fingerprint]
+            wanted.setdefault(name, []).append((row, position))
+        values = np.zeros((len(fingerprints), 0), np.float32)
+        present = np.zeros(len(fingerprints), bool)
+        for name, shard in self.folder.ahead(list(wanted), self.shard):
+            rows, positions = np.array(wanted[name]).T
+            for row, position in wanted[name]:  # the index may be damaged, the shard is verified
+                if position >= len(shard) or shard.fingerprints[position] != fingerprints[row]:
+                    raise _MisplacedError(f"it looks for a cell of {name} in a wrong place")
+            kept = shard.present[positions]
+            if kept.any():
+                width = shard.values.shape[1]
+                if values.shape[1] == 0:
+                    values = np.zeros((len(fingerprints), width), np.float32)
+                if values.shape[1] != width:
+                    raise StoreError(
+                        f"{modality} features: expected width {values.shape[1]}, found {width} in {name}; the cells do"
+                        " not belong to one extractor"
+                    )
+                values[rows[kept]], present[rows[kept]] = shard.values[positions[kept]], True
+        return Features(values, present)
+
+    def _places(self, modality: Modality, fingerprints: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Of each stored fingerprint the copy to read: its shard, and where in it."""
+        best: dict[str, tuple[Rank, int]] = {}
+        columns = "c.fingerprint, s.modality, c.status, o.created, s.cells, s.name, c.id - s.first"
+        for key, kind, status, created, cells, name, position in self.index.lookup(columns, fingerprints):
+            if kind == modality:
+                place, found = (rank(status, created, cells, name), position), best.get(key.hex())
+                best[key.hex()] = place if found is None else min(place, found)
+        return {key: (place[-1], position) for key, (place, position) in best.items()}
+
+    # Upkeep
+
+    @_mending
+    def small(self, below: int) -> list[tuple[str, int]]:
+        """Name and bytes of the shards below a size that hold more than copies, oldest first."""
+        query = f"""
+            SELECT s.name, s.bytes FROM shards s JOIN origins o ON o.shard = s.id
+            WHERE s.bytes < ? AND s.id IN ({_COUNTING}) GROUP BY s.id ORDER BY min(o.created), s.name
+        """
+        return self.index.query(query, (below,))
+
+    @_mending
+    def unneeded(self, reached: Collection[bytes]) -> list[tuple[str, int, int, str]]:
+        """Name, bytes, cells and why (``copies`` or ``unreached``) of the shards that hold nothing that is needed.
+
+        That is what the index says; :func:`find_garbage` asks the shards.
+        """
+        self.index.set_reached(reached)
+        query = f"""
+            SELECT name, bytes, cells, 'copies' FROM shards WHERE id NOT IN ({_COUNTING})
+            UNION ALL SELECT name, bytes, cells, 'unreached' FROM shards WHERE id IN ({_COUNTING}) AND id NOT IN
+                (SELECT shard FROM cells WHERE fingerprint IN (SELECT fingerprint FROM reached))
+            ORDER BY name
+        """
+        return self.index.query(query)
+
+    @_mending
+    def sharing(self, name: str) -> list[str]:
+        """The other shards that hold cells with the fingerprints of this one's."""
+        query = """
+            SELECT DISTINCT other.name FROM shards s CROSS JOIN cells c ON c.id >= s.first AND c.id < s.first + s.cells
+            JOIN cells twin ON twin.fingerprint = c.fingerprint JOIN shards other ON other.id = twin.shard
+            WHERE s.name = ? AND other.id <> s.id ORDER BY other.name
+        """
+        return [other for (other,) in self.index.query(query, (name,))]
+
+    @_mending
+    def throughput(self, modality: Modality, extractor: str) -> float | None:
+        """Seconds a cell took under this extractor (by name) in its latest chunks; ``None``: it never ran here."""
+        query = """
+            SELECT sum(seconds), sum(cells) FROM (
+                SELECT o.seconds, o.cells
+                FROM origins o JOIN shards s ON s.id = o.shard JOIN texts t ON t.id = o.extractor
+                WHERE s.modality = ? AND json_extract(t.text, '$.name') = ? ORDER BY o.created DESC LIMIT 20)
+        """
+        seconds, cells = self.index.query(query, (modality.value, extractor))[0]
+        return seconds / cells if cells else None
+
+    @_mending
+    def extractors(self) -> list[dict[str, Any]]:
+        """By extractor (name), modality and corpus: cells, seconds they took, when the last was made."""
+        query = """
+            SELECT json_extract(t.text, '$.name'), s.modality, o.corpus, sum(o.cells), total(o.seconds), max(o.created)
+            FROM origins o JOIN shards s ON s.id = o.shard JOIN texts t ON t.id = o.extractor GROUP BY 1, 2, 3
+        """
+        names = ("name", "modality", "corpus", "cells", "seconds", "last")
+        return [dict(zip(names, row, strict=True)) for row in self.index.query(query)]
+
+    @_mending
+    def info(self) -> dict[str, Any]:
+        """What the store holds: shards, cells, bytes, duplicates, and cells by modality and status."""
+        count, cells, size = self.index.query("SELECT count(*), total(cells), total(bytes) FROM shards")[0]
+        (distinct,) = self.index.query("SELECT count(*) FROM (SELECT DISTINCT fingerprint, utterance FROM cells)")[0]
+        by_status: dict[str, dict[str, int]] = {}
+        query = "SELECT s.modality, c.status, count(*) FROM cells c JOIN shards s ON s.id = c.shard GROUP BY 1, 2"
+        for modality, status, number in self.index.query(query):
+            by_status.setdefault(modality, {})[status] = number
+        return {
+            "path": str(self.folder),
+            "index": str(self._path),
+            "shards": count,
+            "cells": int(cells),
+            "bytes": int(size),
+            "duplicates": int(cells) - distinct,
+            "statuses": by_status,
+        }
+
+
+class _MisplacedError(Exception):
+    """The index says that a cell is where it is not."""
+
+
+def rank(status: str, created: str, cells: int, name: str) -> Rank:
+    """The order among copies of one cell; the least is the one that counts, and the one that gc keeps.
+
+    A success before a failure, then the first that was made (a later one is a duplicate), then the larger shard (the
+    others were merged into it). It depends on the copies alone: every machine puts them into the same order.
+    """
+    return (status != Status.OK, created, -cells, name)
+
+
+@cache
+def _warn_once(message: str) -> None:
+    log.warning("%s", message)
+
+
+def _status(text: str) -> Status:
+    try:
+        return Status(text)
+    except ValueError as error:
+        raise DamagedIndexError(str(error)) from None
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    fingerprint, utterance, status, reason, input_, extractor, run, created, versions, shard = row
+    try:
+        texts = (json.loads(text) for text in (input_, extractor, versions))
+        given, maker, libraries = texts
+        return Record(
+            fingerprint.hex(), utterance, _status(status), reason, given, maker, run, created, libraries, shard
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DamagedIndexError(str(error)) from None

@@ -1,0 +1,136 @@
+"""A table on disk (CSV, TSV, Parquet) as columns of text, and errors that name its rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.tables.encoding import read
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+PARQUET = (".parquet", ".pq")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of text, ``""`` where a cell is empty.
+
+    ``header`` names all columns of the file, those not read among them; ``lines`` are the rows' lines in the file,
+    where it has lines.
+    """
+
+    path: Path
+    header: Sequence[str]
+    columns: Mapping[str, list[str]]
+    lines: Sequence[int] = ()
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), []))
+
+    def where(self, row: int) -> str:
+        """``row 3 (line 4)``: rows count from 1, the header not counted."""
+        return f"row {row + 1} (line {self.lines[row]})" if self.lines else f"row {row + 1}"
+
+    def refuse(self, row: int, column: str, expected: str) -> NoReturn:
+        """Stop at a cell.
+
+        Raises:
+            CorpusError: always; it names the file, row and column, what was expected and what was found.
+        """
+        found = self.columns[column][row]
+        found = found if len(found) <= 80 else f"{found[:77]}..."
+        raise CorpusError(f"{self.path}: {self.where(row)}, column {column}: expected {expected}, found {found!r}")
+
+    def require(self, column: str, good: Iterable[bool], expected: str) -> None:
+        """Refuse the first cell of ``column`` that is not ``good``."""
+        for row, fine in enumerate(good):
+            if not fine:
+                self.refuse(row, column, expected)
+
+
+def read_table(path: Path, wanted: Iterable[str]) -> Table:
+    """Those columns of a file that are ``wanted`` and there.
+
+    Raises:
+        CorpusError: the file is missing, is not the kind that its name says, or has a wanted column twice.
+    """
+    suffix = path.suffix.lower()
+    if suffix in PARQUET:
+        return _read_parquet(path, list(wanted))
+    if suffix not in DELIMITERS:
+        kinds = ", ".join((*DELIMITERS, *PARQUET))
+        raise CorpusError(f"{path}: expected a table whose name ends in one of {kinds}")
+    return _read_text(path, list(wanted), DELIMITERS[suffix])
+
+
+def _read_text(path: Path, wanted: list[str], delimiter: str) -> Table:
+    reader = csv.reader(io.StringIO(read(path), newline=""), delimiter=delimiter, strict=True)
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        line = reader.line_num + 1
+        for row in reader:
+            line, start = reader.line_num + 1, line
+            if not row:
+                continue
+            if len(row) != len(header):
+                found = f"{len(row)}: quote a cell that holds the separator"
+                raise CorpusError(
+                    f"{path}: row {len(rows) + 1} (line {start}): expected {len(header)} cells, found {found}"
+                )
+            rows.append(row)
+            lines.append(start)
+    except csv.Error as error:
+        raise CorpusError(f"{path}: near line {reader.line_num}: expected closed quotes, found {error}") from None
+    places = _places(path, header, wanted)
+    return Table(path, header, {name: [row[place] for row in rows] for name, place in places.items()}, lines)
+
+
+def _read_parquet(path: Path, wanted: list[str]) -> Table:
+    try:
+        with pq.ParquetFile(path) as file:
+            header = file.schema_arrow.names
+            places = _places(path, header, wanted)
+            table = file.read(columns=list(places))
+    except FileNotFoundError:
+        raise CorpusError(f"{path}: no such file; set corpus.path to your table") from None
+    except (OSError, pa.ArrowException) as error:
+        raise CorpusError(f"{path}: expected a Parquet file, found {str(error).splitlines()[0]}") from None
+    try:
+        return Table(path, header, {name: as_text(name, table[name]) for name in places})
+    except CorpusError as error:
+        raise CorpusError(f"{path}: {error}") from None
+
+
+def _places(path: Path, header: Sequence[str], wanted: Iterable[str]) -> dict[str, int]:
+    for name in wanted:
+        if header.count(name) > 1:
+            raise CorpusError(f"{path}: expected one column {name!r}, found {header.count(name)}")
+    if not header:
+        raise CorpusError(f"{path}: expected a header and rows, found an empty file")
+    return {name: header.index(name) for name in wanted if name in header}
+
+
+def as_text(name: str, column: Any) -> list[str]:
+    """An Arrow column as text; nulls and NaN are ``""``, whole floats lose their ``.0``.
+
+    Raises:
+        CorpusError: it holds lists, bytes or other things that are no text.
+    """
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    try:
+        texts: list[str] = pc.fill_null(pc.cast(column, pa.large_string()), "").to_pylist()
+    except pa.ArrowException:
+        raise CorpusError(f"column {name}: expected text or numbers, found {column.type}") from None
+    return texts

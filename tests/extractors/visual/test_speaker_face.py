@@ -1,0 +1,336 @@
+"""Clips of real faces -> one vector: whose face, which frames, which half; and every bad clip a typed row."""
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import constants
+from safetensors.torch import save_file
+
+from bigfusion.extractors.base import Failure, Fault, Feature
+from bigfusion.extractors.files import FACE_WEIGHTS, sha256_of
+from bigfusion.extractors.visual import yunet
+from bigfusion.extractors.visual.alignment import aligned
+from bigfusion.extractors.visual.densenet import load, seeded
+from bigfusion.extractors.visual.detectors import CenterFace
+from bigfusion.extractors.visual.speaker_face import VisualExtractor, VisualSettings
+from bigfusion.pipeline.errors import ExtractionError
+from bigfusion.pipeline.media.media import read_frames
+from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
+from tests.helpers.clip_maker import sine, span, write_clip
+from tests.helpers.pictures import CENTERFACE, blank, collins, hopper, pasted, two_people
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+YUNET = Path(__file__).resolve().parents[4] / "shared" / "data" / "face" / "yunet_n_640_640.onnx"
+
+
+def seen(path: Path, start: float | None = None, end: float | None = None, crop: str = "") -> Utterance:
+    return Utterance(path.stem, "", visual=span(path, start, end, crop))
+
+
+def moving(picture: np.ndarray, count: int, width: int = 200) -> list[np.ndarray]:
+    """A portrait that drifts through 320 x 240, ten frames a second."""
+    square = picture[:512, :512]
+    return [pasted(blank(240, 320), square, 20 + 2 * number, 10 + number, width) for number in range(count)]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("clips")
+    both = [two_people()] * 6
+    return {
+        "collins": write_clip(folder / "collins.mp4", moving(collins(), 12), sine(1, 16000)[None], fps=10),
+        "hopper": write_clip(folder / "hopper.mp4", moving(hopper(), 12), fps=10),
+        "both": write_clip(folder / "both.mp4", both, fps=10),
+        "nobody": write_clip(folder / "nobody.mp4", [blank(240, 320)] * 6, fps=10),
+    }
+
+
+@pytest.fixture(scope="module")
+def extractor() -> VisualExtractor:
+    return VisualExtractor(VisualSettings(threads=1))
+
+
+def vector(extractor: VisualExtractor, utterance: Utterance) -> np.ndarray:
+    (outcome,) = extractor.extract([utterance])
+    assert isinstance(outcome, Feature), outcome
+    return outcome.vector
+
+
+def by_hand(utterance: Utterance) -> np.ndarray:
+    """Each sampled frame's best face through the network on its own, (T, 342)."""
+    assert utterance.visual is not None
+    detector, network, rows = CenterFace(CENTERFACE, 0.5), load(FACE_WEIGHTS), []
+    for frame in read_frames(utterance.visual):
+        faces = detector.detect(frame.small)
+        scale = [frame.grey.shape[1] / frame.small.shape[1], frame.grey.shape[0] / frame.small.shape[0]]
+        face = aligned(frame.grey, faces.landmarks[0] * scale)
+        with torch.inference_mode():
+            rows.append(network.embed(torch.from_numpy(face)[None, None].float() / 255)[0].numpy())
+    return np.stack(rows)
+
+
+def test_the_mean_over_the_frames_of_the_only_face(clips: dict[str, Path], extractor: VisualExtractor) -> None:
+    rows = by_hand(seen(clips["collins"]))
+    assert len(rows) == 6  # 12 frames at 10 a second, 5 a second sampled
+    found = vector(extractor, seen(clips["collins"]))
+    assert found.shape == (342,)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, rows.mean(0), rtol=1e-3, atol=1e-5)
+
+
+def test_mean_and_deviation(clips: dict[str, Path]) -> None:
+    rows = by_hand(seen(clips["collins"]))
+    found = vector(VisualExtractor(VisualSettings(pool="mean+std")), seen(clips["collins"]))
+    np.testing.assert_allclose(found, np.concatenate([rows.mean(0), rows.std(0)]), rtol=5e-3, atol=1e-4)
+
+
+def test_a_span_is_its_own_frames(clips: dict[str, Path], extractor: VisualExtractor) -> None:
+    part = seen(clips["collins"], 0.4, 1.0)
+    np.testing.assert_allclose(vector(extractor, part), by_hand(part).mean(0), rtol=1e-3, atol=1e-5)
+    assert len(by_hand(part)) == 3
+
+
+def test_halves_are_two_people(clips: dict[str, Path], extractor: VisualExtractor) -> None:
+    """IEMOCAP's frames hold both actors; each half is its own picture."""
+    left, right = (vector(extractor, seen(clips["both"], crop=crop)) for crop in ("left", "right"))
+    ann, grace = (vector(extractor, seen(clips[name])) for name in ("collins", "hopper"))
+    assert np.corrcoef(left, ann)[0, 1] > np.corrcoef(left, grace)[0, 1]
+    assert np.corrcoef(right, grace)[0, 1] > np.corrcoef(right, ann)[0, 1]
+
+
+@pytest.mark.parametrize("large", ["left", "right"])
+def test_of_two_people_the_larger_speaks(tmp_path: Path, extractor: VisualExtractor, large: str) -> None:
+    canvas = blank(320, 640)
+    for side, left in (("left", 20), ("right", 340)):
+        canvas = pasted(canvas, collins(), left, 20, 280 if side == large else 180)
+    path = write_clip(tmp_path / "a.mp4", [canvas] * 4, fps=10)
+    source = span(path)
+    tracker, moments = extractor._follow(source, threading.Event())
+    assert moments == pytest.approx([0.0, 0.2])
+    assert len(tracker.tracks) == 2
+    speaker = tracker.prominent()
+    assert speaker is not None
+    assert speaker.frames == [0, 1]
+    assert all((box[0] < 320) == (large == "left") for box in speaker.boxes)
+    faces = torch.from_numpy(np.stack(speaker.crops)).float()[:, None] / 255
+    with torch.inference_mode():
+        expected = load(FACE_WEIGHTS).embed(faces).mean(0).numpy()
+    np.testing.assert_allclose(vector(extractor, seen(path)), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_threads_and_batches_change_nothing_that_matters(clips: dict[str, Path], extractor: VisualExtractor) -> None:
+    utterances = [seen(clips[name]) for name in ("collins", "hopper", "both", "nobody")] * 2
+    done: list[int] = []
+    one = extractor.extract(utterances, done.append)
+    assert sum(done) == len(utterances)
+    many = VisualExtractor(VisualSettings(threads=3)).extract(utterances)
+    small = VisualExtractor(VisualSettings(batch_size=1)).extract(utterances)
+    for left, right, single in zip(one, many, small, strict=True):
+        if isinstance(left, Failure):
+            assert left == right == single
+            continue
+        assert isinstance(right, Feature)
+        assert isinstance(single, Feature)
+        np.testing.assert_array_equal(left.vector, right.vector)
+        np.testing.assert_allclose(left.vector, single.vector, rtol=1e-3, atol=1e-5)
+
+
+def test_what_cannot_be_seen_is_a_typed_row_in_its_place(tmp_path: Path, clips: dict[str, Path]) -> None:
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(clips["collins"].read_bytes()[:3000])
+    utterances = [
+        seen(clips["nobody"]),
+        seen(cut),
+        seen(clips["collins"]),
+        seen(write_clip(tmp_path / "mute.wav", sound=sine(1, 16000)[None], audio="pcm_s16le")),
+        seen(write_clip(tmp_path / "long.mp4", [blank(64, 64)] * 30, fps=10)),
+        Utterance("none", ""),
+        seen(clips["collins"], 7.0, 8.0),
+    ]
+    (slow,) = VisualExtractor(VisualSettings(timeout_seconds=1e-5)).extract(utterances[:1])
+    assert isinstance(slow, Failure)
+    assert "raise visual.timeout_seconds" in slow.reason
+    outcomes = VisualExtractor(VisualSettings(limit_seconds=2.9)).extract(utterances)
+    statuses = [outcome.status if isinstance(outcome, Failure) else Status.OK for outcome in outcomes]
+    assert statuses == [
+        Status.NO_FACE,
+        Status.CORRUPT_MEDIA,
+        Status.OK,
+        Status.NO_VIDEO,
+        Status.OVERLONG,
+        Status.MISSING_MEDIA,
+        Status.TOO_SHORT,
+    ]
+    assert all("expected" in outcome.reason for outcome in outcomes if isinstance(outcome, Failure))
+
+
+def test_small_faces_are_nobody(clips: dict[str, Path]) -> None:
+    (outcome,) = VisualExtractor(VisualSettings(min_face=150)).extract([seen(clips["collins"])])
+    assert isinstance(outcome, Failure)
+    assert outcome.status == Status.NO_FACE
+    assert "6 sampled frames" in outcome.reason
+
+
+def test_a_file_that_vanished_after_ingest_is_not_stored(tmp_path: Path) -> None:
+    gone = Utterance("gone", "", visual=MediaSpan(tmp_path / "gone.mp4", "0" * 64))
+    (fault,) = VisualExtractor(VisualSettings()).extract([gone])
+    assert isinstance(fault, Fault)
+    assert "gone.mp4" in fault.reason
+
+
+def test_ctrl_c_stops_in_the_middle_of_a_clip(tmp_path: Path, clips: dict[str, Path]) -> None:
+    long = write_clip(tmp_path / "long.mp4", moving(collins(), 20) * 6, fps=10)  # seconds of work
+
+    def interrupted(done: int) -> None:
+        raise KeyboardInterrupt
+
+    extractor = VisualExtractor(VisualSettings(threads=2, frames_per_second=10))
+    before = time.monotonic()
+    extractor._outcome(seen(long), threading.Event())
+    alone = time.monotonic() - before
+    before = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        extractor.extract([seen(long), seen(clips["nobody"]), seen(long)], interrupted)
+    assert time.monotonic() - before < alone
+
+
+def test_spec(tmp_path: Path) -> None:
+    settings = VisualSettings(batch_size=3, device="cpu", threads=2, timeout_seconds=600)
+    spec = VisualExtractor(settings).spec
+    assert spec.modality is Modality.VISUAL
+    assert spec.module == "extractors.visual"
+    assert set(spec.settings) == {
+        "frames_per_second",
+        "detector",
+        "detection_size",
+        "score_threshold",
+        "min_face",
+        "speaker",
+        "pool",
+        "limit_seconds",
+    }
+    assert spec.weights["densenet"] == sha256_of(FACE_WEIGHTS)
+    assert spec.notes == ()
+    assert spec == VisualExtractor(VisualSettings()).spec
+    assert not spec.hears
+    assert VisualExtractor(VisualSettings(speaker="talking")).spec.hears
+    save_file(seeded(1).state_dict(), tmp_path / "net.safetensors")
+    trained = VisualExtractor(VisualSettings(weights=tmp_path / "net.safetensors")).spec
+    assert not trained.notes
+    assert len(trained.weights["densenet"]) == 64
+    (tmp_path / "copy.safetensors").write_bytes((tmp_path / "net.safetensors").read_bytes())
+    assert VisualExtractor(VisualSettings(weights=tmp_path / "copy.safetensors")).spec == trained
+
+
+def test_weights_are_used(tmp_path: Path, clips: dict[str, Path], extractor: VisualExtractor) -> None:
+    save_file(seeded(1).state_dict(), tmp_path / "net.safetensors")
+    other = VisualExtractor(VisualSettings(weights=tmp_path / "net.safetensors"))
+    assert not np.allclose(vector(other, seen(clips["collins"])), vector(extractor, seen(clips["collins"])))
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        (VisualSettings(weights=Path("nowhere.safetensors")), "nowhere"),
+        (VisualSettings(detector="yunet"), "detector_path"),  # the hub's, out of reach
+        (VisualSettings(detector="yunet", detector_path=Path("nowhere.onnx")), "nowhere"),
+    ],
+)
+def test_files_that_are_not_there(monkeypatch: pytest.MonkeyPatch, settings: VisualSettings, word: str) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ExtractionError, match=word):
+        _ = VisualExtractor(settings).spec
+
+
+def test_the_hubs_yunet_is_held_to_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub's cache with another file under YuNet's name."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    cache = tmp_path / "models--opencv--face_detection_yunet"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text("a" * 40)
+    (cache / "snapshots" / ("a" * 40)).mkdir(parents=True)
+    (cache / "snapshots" / ("a" * 40) / yunet.FILE).write_bytes(b"another")
+    with pytest.raises(ExtractionError, match="another"):
+        yunet.fetch_yunet(sha256_of)
+    assert yunet.fetch_yunet(lambda path: yunet.SHA256).name == yunet.FILE
+
+
+def speaking(picture: np.ndarray, left: float, top: float, width: float, opening: int) -> np.ndarray:
+    """``picture`` with an open mouth painted on: ``left``, ``top`` its middle."""
+    return cv2.ellipse(picture.copy(), ((left, top), (width, 2.0 * opening), 0), (30, 10, 10), -1)
+
+
+class Talk(NamedTuple):
+    """Two people, of whom the left one opens her mouth whenever there is sound. Ten frames a second, 16 kHz."""
+
+    frames: list[np.ndarray]
+    sound: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def talk() -> Talk:
+    still = two_people()
+    mouth = CenterFace(CENTERFACE, 0.5).detect(still)
+    (points,) = [points for points in mouth.landmarks if points[0, 0] < 320]
+    (across, down), width = points[3:].mean(0), float(points[4, 0] - points[3, 0])
+    loud = [0.0, 1, 1, 0, 1, 0, 0, 1, 0, 1]
+    openings = [round(4 * level) for level in loud]
+    frames = [speaking(still, float(across), float(down), width, opening) for opening in openings for _ in range(2)]
+    envelope = np.repeat(np.roll(loud, -1), 3200).astype(np.float32)  # loud up to the frame where the mouth is open
+    return Talk(frames, (sine(2, 16_000) * envelope)[None])
+
+
+def side_of(extractor: VisualExtractor, utterance: Utterance) -> str:
+    """Whose vector it is: the left or the right half's."""
+    assert utterance.visual is not None
+    found = vector(extractor, utterance)
+    left, right = (
+        vector(extractor, replace(utterance, visual=replace(utterance.visual, crop=side))) for side in ("left", "right")
+    )
+    return "left" if np.linalg.norm(found - left) < np.linalg.norm(found - right) else "right"
+
+
+TALKING = VisualSettings(threads=1, speaker="talking")
+
+
+def test_of_two_faces_the_one_that_talks(tmp_path: Path, extractor: VisualExtractor, talk: Talk) -> None:
+    """Hopper's face is larger; Collins opens her mouth whenever there is sound."""
+    path = write_clip(tmp_path / "talk.mp4", talk.frames, talk.sound, fps=10)
+    talking = VisualExtractor(TALKING)
+    utterance = replace(seen(path), audio=span(path))
+    assert side_of(extractor, utterance) == "right"
+    assert side_of(talking, utterance) == "left"
+    assert side_of(talking, seen(path)) == "right"  # without sound: the prominent one
+
+
+def test_a_turn_talks_where_its_sound_has_a_file_of_its_own(tmp_path: Path, talk: Talk) -> None:
+    """As in IEMOCAP: the picture is a stretch of the dialogue's avi, the sound a wav file of the turn alone."""
+    before = [two_people()] * 23
+    dialogue = write_clip(tmp_path / "dialogue.avi", before + talk.frames, fps=10, video="mpeg4")
+    turn = write_clip(tmp_path / "turn.wav", sound=talk.sound, audio="pcm_s16le")
+    talking = VisualExtractor(TALKING)
+    assert side_of(talking, replace(seen(dialogue, 2.3, 4.3), audio=span(turn))) == "left"
+
+
+def test_a_turn_talks_where_both_are_a_stretch_of_one_file(tmp_path: Path, talk: Talk) -> None:
+    frames = [two_people()] * 13 + talk.frames
+    sound = np.concatenate([np.zeros((1, 20_800), np.float32), talk.sound], 1)
+    path = write_clip(tmp_path / "dialogue.mkv", frames, sound, fps=10)
+    talking = VisualExtractor(TALKING)
+    assert side_of(talking, replace(seen(path, 1.3, 3.3), audio=span(path, 1.3, 3.3))) == "left"
+
+
+@pytest.mark.skipif(not YUNET.is_file(), reason="YuNet's file is not here")
+def test_yunet_instead(clips: dict[str, Path], extractor: VisualExtractor) -> None:
+    other = VisualExtractor(VisualSettings(detector="yunet", detector_path=YUNET))
+    left, right = vector(extractor, seen(clips["collins"])), vector(other, seen(clips["collins"]))
+    assert np.corrcoef(left, right)[0, 1] > 0.95
+    assert other.spec.weights["detector"] != extractor.spec.weights["detector"]

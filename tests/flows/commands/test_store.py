@@ -1,0 +1,315 @@
+"""fsck, gc, store, export and the estimate on the command line, on a project of imported features: no model runs."""
+
+import json
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bigfusion.flows import cli
+from bigfusion.flows.project import cells, corpus, runs, upkeep
+from bigfusion.flows.project.project import load
+from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.stages.extract import extract
+from bigfusion.pipeline.digests.values import digest
+from bigfusion.pipeline.errors import StoreError
+from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.store.folder import ShardFolder
+from bigfusion.pipeline.store.needs import decode_reach, encode_reach
+
+SETTINGS = ["--set", "model.modalities=['text', 'audio']", "--set", "extract.chunk_size=10"]
+
+
+def features(path: Path, shift: float = 0.0) -> None:
+    """72 utterances in twelve dialogues; one has no audio."""
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "dialogue": [f"d{k // 6}" for k in range(72)],
+            "utterance": [f"u{k}" for k in range(72)],
+            "speaker": ["A", "B"] * 36,
+            "label": [k % 2 for k in range(72)],
+            "text": [(random.normal(size=8) + shift).astype(np.float32) for _ in range(72)],
+            "audio": [np.full(3, np.nan if k == 5 else k, np.float32) for k in range(72)],
+            "split": ["train"] * 48 + ["valid"] * 12 + ["test"] * 12,
+        }
+    )
+    frame.to_parquet(path)
+
+
+class Place:
+    """A project on imported features, and the command line on it."""
+
+    def __init__(self, folder: Path, capsys) -> None:
+        self.folder, self.capsys = folder, capsys
+        self.config = folder / "mine/bigfusion.toml"
+
+    def answer(self, *command: str, code: int = 0, settings=()):
+        self.capsys.readouterr()
+        assert cli.main([*command, "--config", str(self.config), "--json", *SETTINGS, *settings]) == code
+        return json.loads(self.capsys.readouterr().out)
+
+    def shards(self) -> list[Path]:
+        return sorted(path for path in (self.folder / "mine/work/store").glob("[atv]*/*.parquet"))
+
+    def project(self, *assignments: str):
+        return load(self.config, None, [SETTINGS[1], SETTINGS[3], *assignments])
+
+
+@pytest.fixture
+def place(tmp_path, capsys, monkeypatch) -> Place:
+    monkeypatch.chdir(tmp_path)
+    features(tmp_path / "mine.parquet")
+    assert cli.main(["import", "mine.parquet", *SETTINGS]) == 0
+    return Place(tmp_path, capsys)
+
+
+def test_fsck_finds_repairs_and_the_plan_shows_exactly_those_cells(place):
+    assert place.answer("fsck")["findings"] == []
+    victim = place.shards()[3]
+    held = pd.read_parquet(victim, columns=["fingerprint"])["fingerprint"].nunique()
+    payload = bytearray(victim.read_bytes())
+    payload[len(payload) // 2] ^= 1
+    victim.write_bytes(payload)
+    found = place.answer("fsck", code=3)
+    assert [finding["item"] for finding in found["findings"]] == [victim.name]
+    assert place.answer("plan", code=2)["pending"] == 0  # its index still knows what it held
+    assert place.answer("fsck", "--repair", code=3)["repaired"]
+    plan = place.answer("plan", code=2)
+    assert plan["cells"][victim.name.split("-")[0]]["new"] == plan["pending"] == held
+    sampled = place.answer("fsck", "--sample", "50%")
+    assert (sampled["shards"], sampled["checked"], sampled["findings"]) == (15, 8, [])
+
+
+def test_compaction_and_gc_leave_the_same_features(place):
+    before = exported(place, "before")
+    assert place.answer("store", "info")["shards"] == 16
+    compacted = place.answer("store", "compact")
+    assert (compacted["small"], len(compacted["written"])) == (16, 2)
+    assert place.answer("gc")["items"] == []
+    dry = place.answer("gc", "--grace", "0")
+    assert (len(dry["items"]), dry["applied"], len(place.shards())) == (16, False, 18)
+    assert place.answer("gc", "--grace", "0", "--apply")["applied"]
+    assert sorted(path.name for path in place.shards()) == sorted(compacted["written"])
+    assert place.answer("store", "info")["duplicates"] == 0
+    pd.testing.assert_frame_equal(exported(place, "after"), before)
+
+
+def exported(place: Place, name: str) -> pd.DataFrame:
+    place.answer("export", name)
+    return pd.concat(
+        [pd.read_parquet(place.folder / name / f"data/{split}.parquet") for split in ("train", "validation", "test")]
+    )
+
+
+def test_export_is_what_was_imported_with_a_card(place):
+    frame, source = exported(place, "out"), pd.read_parquet(place.folder / "mine.parquet")
+    assert frame["utterance"].tolist() == source["utterance"].tolist()
+    np.testing.assert_array_equal(np.stack(frame["text"]), np.stack(source["text"]))
+    assert frame["audio"].isna().tolist() == [k == 5 for k in range(72)]
+    np.testing.assert_array_equal(np.stack(frame["audio"].dropna()), np.stack(source["audio"].drop(5)))
+    assert frame["audio_status"].value_counts().to_dict() == {"ok": 71, "missing_media": 1}
+    card = (place.folder / "out/README.md").read_text()
+    for part in ("license: other", "path: data/validation.parquet", "| `audio` | 3 | 71 | 1 missing_media |", "owner"):
+        assert part in card
+    assert "extractors/imported.py" in card
+    place.capsys.readouterr()
+    assert cli.main(["export", "out", "--config", str(place.config), *SETTINGS]) == 1
+    assert "expected a folder that is empty" in place.capsys.readouterr().err
+
+
+def test_gc_keeps_what_runs_and_other_workspaces_need(place):
+    """The features change: the old cells stay while a run, or another workspace on the same shards, needs them."""
+    project = place.project()
+    planned = cells.plan(project, corpus.kept(project))
+    run = runs.run_of(project, corpus.kept(project), planned)
+    run.begin(planned)
+    before = place.shards()
+    features(place.folder / "mine.parquet", shift=1.0)
+    assert cli.main(["import", "mine.parquet", *SETTINGS]) == 0
+    assert len(place.shards()) == 2 * len(before)
+    assert place.answer("gc", "--grace", "0")["items"] == []
+    (run.folder / runs.CELLS).write_bytes(b"PAR1")
+    place.capsys.readouterr()
+    assert cli.main(["gc", "--grace", "0", "--apply", "--config", str(place.config), *SETTINGS]) == 1
+    assert "nothing was removed" in place.capsys.readouterr().err
+    for path in run.folder.iterdir():
+        path.unlink()
+    other = ["workspace.path=other", f"workspace.store={place.folder / 'mine/work/store'}"]
+    elsewhere = place.project(*other)
+    corpus.ingest(elsewhere)
+    upkeep.publish_reach(elsewhere)
+    assert len(list(ShardFolder(project.store).needs())) == 2
+    assert {Path(item["path"]) for item in place.answer("gc", "--grace", "0")["items"]} == set(before)
+    assert place.answer("gc", "--grace", "0", "--apply")["applied"]
+    assert not set(before) & set(place.shards())
+    assert place.answer("plan", code=2)["pending"] == 0
+
+
+def test_a_second_machine_leaves_to_the_first_what_it_is_at(place):
+    """Cells that another run holds are not computed twice; once it is dead or done they are seen to."""
+    project = place.project("workspace.path=other", f"workspace.store={place.folder / 'shared'}")
+    manifest = corpus.ingest(project).manifest
+    part = cells.plan(project, manifest).pending(Modality.TEXT)[:10]
+    claims = ShardFolder(project.store).claims()
+    with claims.take(cell.fingerprint for cell in part[:4]):
+        first = cells.extract_chunk(project, manifest, part, "second")
+        assert set(first.left) == {cell.fingerprint for cell in part[:4]}
+        assert first.statuses == {"ok": 6}
+    assert cells.extract_chunk(project, manifest, part, "second").statuses == {"ok": 4}
+    assert cells.extract_chunk(project, manifest, part, "second").statuses == {}
+    extract(project)
+    assert Workspace(project).store().info()["duplicates"] == 0
+
+
+def test_the_estimate_goes_by_what_was_recorded(place):
+    project = place.project()
+    store = Workspace(project).store()
+    store.index.query("UPDATE origins SET seconds = 5.0")  # ten cells a chunk, the last two of them two
+    store.close()
+    features(place.folder / "mine.parquet", shift=2.0)
+    estimate = place.answer("plan", code=2)["estimate"]
+    assert estimate["extract"] == {"text": pytest.approx(5.0 * 8), "audio": pytest.approx(5.0 * 8)}
+    assert estimate["train"] == {"seconds": None}
+
+
+def test_an_explanation_shows_what_differs(place):
+    assert place.answer("explain", "u3")["cells"]["text"]["differences"] == []
+    features(place.folder / "mine.parquet", shift=3.0)
+    found = place.answer("explain", "u3")["cells"]["text"]
+    assert found["state"] == "changed"
+    assert [part["component"] for part in found["differences"]] == ["weights.file"]
+    assert found["stored"]["run"] == "import"
+    assert found["stored"]["versions"]["numpy"]
+
+
+def test_an_unreadable_store_is_one_line(place):
+    with pytest.raises(StoreError, match="expected the list"):
+        upkeep.read_reach(place.folder / "none.parquet")
+    for arguments in (["fsck", "--sample", "0"], ["gc", "--grace", "-1"], ["store", "dance"]):
+        with pytest.raises(SystemExit):
+            cli.main(arguments)
+
+
+def test_an_import_says_at_once_what_it_needs(place):
+    """Or gc of another workspace on the same shards would remove it."""
+    project = place.project()
+    other = load(place.config, None, [SETTINGS[1], "workspace.path=other", f"workspace.store={project.store}"])
+    corpus.ingest(other)
+    ((_, mine),) = ShardFolder(project.store).needs()
+    planned = cells.plan(project, corpus.kept(project))
+    assert {key.hex() for key in decode_reach(mine, "")} == set(runs.reached(planned))
+    features(place.folder / "mine.parquet", shift=1.0)
+    corpus.ingest(other)
+    upkeep.publish_reach(other)  # and what it found done already, it needs too
+    assert upkeep.collect_garbage(other, grace=0, apply=True).items == []
+    assert len(list(ShardFolder(project.store).needs())) == 2
+
+
+def needs(place: Place) -> dict[str, set[str]]:
+    """The published lists by name: fingerprints, hexadecimal."""
+    lists = ShardFolder(place.project().store).needs()
+    return {Path(name).name: {key.hex() for key in decode_reach(payload, name)} for name, payload in lists}
+
+
+def test_what_somebody_comes_to_need_while_gc_looks_stays(place, monkeypatch):
+    store = place.project().store
+    before = place.shards()
+    features(place.folder / "mine.parquet", shift=1.0)
+    assert cli.main(["import", "mine.parquet", *SETTINGS]) == 0
+    find, kept = upkeep.find_garbage, before[0]
+    (wanted, *_) = pd.read_parquet(kept, columns=["fingerprint"])["fingerprint"]
+
+    def slowly(*arguments):
+        found = find(*arguments)
+        ShardFolder(store).publish("another", encode_reach([wanted if isinstance(wanted, str) else wanted.hex()]))
+        return found
+
+    monkeypatch.setattr(upkeep, "find_garbage", slowly)
+    removed = {Path(item["path"]) for item in place.answer("gc", "--grace", "0", "--apply")["items"]}
+    assert removed == set(before[1:])
+    assert kept.exists()
+    assert not removed & set(place.shards())
+
+
+def test_a_workspace_is_told_from_others_by_what_lies_in_it(place, monkeypatch):
+    """Its list keeps its name on a machine of another name; a copied workspace has a list of its own."""
+    (name,) = needs(place)
+    project, work = place.project(), place.folder / "mine/work"
+    monkeypatch.setattr(socket, "gethostname", lambda: "another pod")
+    upkeep.publish_reach(project, anew=True)
+    assert needs(place).keys() == {name}
+    shutil.copytree(work, place.folder / "copy")
+    upkeep.publish_reach(place.project(f"workspace.path={place.folder / 'copy'}", f"workspace.store={project.store}"))
+    assert len(needs(place)) == 2
+    work.rename(place.folder / "moved")
+    os.symlink(place.folder / "moved", work)  # noqa: PTH211
+    upkeep.publish_reach(project, anew=True)
+    assert len(needs(place)) == 2
+
+
+def test_a_list_of_the_former_name_is_left(place):
+    project = place.project()
+    (name,) = needs(place)
+    former = digest([socket.gethostname(), str(project.work.resolve())])[:16] + ".cells"
+    lists = project.store / "reach"
+    (lists / name).rename(lists / former)
+    (project.work / "id").unlink()
+    before = needs(place)[former]
+    features(place.folder / "mine.parquet", shift=1.0)
+    assert cli.main(["import", "mine.parquet", *SETTINGS]) == 0
+    assert needs(place).keys() > {former}
+    assert needs(place)[former] == before
+    assert place.answer("gc", "--grace", "0")["items"] == []
+
+
+def test_a_variant_leaves_the_plain_settings_what_they_need(place):
+    """Until gc, which goes by the settings that it is called with."""
+    ((name, plain),) = needs(place).items()
+    text = set(cells.plan(place.project(), corpus.kept(place.project())).fingerprints(Modality.TEXT))
+    assert text < plain
+    variant = ["--set", "model.modalities=['text']"]
+    place.answer("extract", settings=variant)
+    assert needs(place) == {name: plain}
+    assert len(place.answer("gc", "--grace", "0", settings=variant)["items"]) == 8
+    assert needs(place) == {name: plain}  # it has only looked
+    place.answer("gc", "--apply", settings=variant)
+    assert needs(place) == {name: text}
+    place.answer("extract")
+    assert needs(place) == {name: plain}
+
+
+def test_cells_of_a_former_manifest_are_not_kept_for_ever(place):
+    (first,) = needs(place).values()
+    frame = pd.read_parquet(place.folder / "mine.parquet")
+    frame["label"] = 1 - frame["label"]
+    frame.to_parquet(place.folder / "mine.parquet")
+    assert cli.main(["import", "mine.parquet", *SETTINGS]) == 0
+    (second,) = needs(place).values()
+    assert second == set(runs.reached(cells.plan(place.project(), corpus.kept(place.project()))))
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["fsck"], ["fsck", "--repair"], ["gc"], ["gc", "--apply"], ["store", "info"], ["store", "compact"],
+     ["plan"], ["explain", "u3"], ["export", "out"], ["status"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_store_that_is_gone_is_one_line(place, command):
+    store = place.project().store
+    for replace in (lambda: None, lambda: store.write_text("a file")):
+        store.rename(store.with_name("elsewhere"))
+        replace()
+        place.capsys.readouterr()
+        assert cli.main([*command, "--config", str(place.config), *SETTINGS]) == 1
+        error = place.capsys.readouterr().err.strip()
+        assert len(error.splitlines()) == 1
+        assert "mount it" in error or "Not a directory" in error
+        store.unlink(missing_ok=True)
+        store.with_name("elsewhere").rename(store)
+    assert place.answer("fsck")["findings"] == []

@@ -1,0 +1,327 @@
+"""Deployments, the gpu slot, cancellation, artifacts and the log, against the session's own Prefect server."""
+
+import importlib
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.concurrency.sync import concurrency
+from prefect.settings import get_current_settings
+from prefect.states import Cancelled, Running, Scheduled
+
+from bigfusion.flows import cli, logs
+from bigfusion.flows.engine import artifacts, deployments, hooks, session
+from bigfusion.flows.engine.session import SLOT
+from bigfusion.flows.project import runs
+from bigfusion.flows.project.corpus import kept
+from bigfusion.flows.project.project import Project, load
+from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.stages.fan_out import _jobs
+from bigfusion.flows.stages.partition import part_of
+from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.schema import Modality
+from tests.helpers.small_project import Place
+
+
+def test_prefect_yaml_says_the_projects_settings(place: Place, tmp_path):
+    project = load(place.config)
+    table = deployments.definitions(project, "lab", 1, None)
+    deployments.write(tmp_path / "prefect.yaml", table)
+    read = yaml.safe_load((tmp_path / "prefect.yaml").read_text())
+    assert read == table
+    pools = {
+        f"{item['entrypoint'].split('.')[1]}/{item['name']}": item["work_pool"]["name"] for item in read["deployments"]
+    }
+    assert pools == {
+        "retrain/lab": "cpu", "ingest/lab": "cpu", "extract/lab": "cpu", "partition/lab-cpu": "cpu",
+        "partition/lab-gpu": "gpu", "train/lab": "gpu", "evaluate/lab": "cpu",
+    }  # fmt: skip
+    back = Project.model_validate(read["deployments"][0]["parameters"]["project"])
+    assert back.model_dump(exclude={"runner"}) == project.model_dump(exclude={"runner"})
+    assert (back.runner.kind, back.runner.deployment) == ("workers", "lab")
+
+
+@pytest.mark.parametrize("arguments", [("--cron", "nonsense"), ("--cron", "0 3 * * *", "--timezone", "Mars/Olympus")])
+def test_a_wrong_schedule_is_refused_in_one_line(place: Place, arguments, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # nobody is asked
+    assert place.run("deploy", *arguments) == 1
+    assert "expected five fields as in crontab" in place.capsys.readouterr().err
+
+
+def test_deploy_needs_a_server(place: Place, monkeypatch):
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        assert place.run("deploy") == 1
+    assert "expected PREFECT_API_URL" in place.capsys.readouterr().err
+
+
+def test_partitions_hold_every_pending_cell_once(place: Place):
+    project = load(place.config, None, ["text.layers=last4", "runner.partitions=3", "runner.deployment=lab"])
+    _, planned, _ = runs.present(project)
+    pending = planned.pending(Modality.TEXT)
+    jobs = _jobs(project, planned, False)
+    assert {job.deployment for job in jobs} == {"partition/lab-cpu"}  # no deployment for a GPU exists
+    held = []
+    for given in (job.parameters for job in jobs):
+        held += [cell.utterance for cell in pending if part_of(cell, given["parts"]) + 1 == given["number"]]
+    assert sorted(held) == sorted(cell.utterance for cell in pending)
+    assert {job.parameters["project"]["runner"]["kind"] for job in jobs} == {"local"}
+
+
+def test_a_training_waits_for_the_slot(place: Place):
+    """While another holds the slot no epoch is trained; once it is free the training runs."""
+    from bigfusion.flows.stages.train import train
+
+    with get_client(sync_client=True) as client:
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=SLOT, limit=1))
+        try:
+            project = load(place.config, None, ["train.epochs=1", "train.seeds=[0]"])
+            run = runs.present(project)[2]
+            with concurrency(SLOT):
+                training = threading.Thread(target=train, args=(project,))
+                training.start()
+                deadline = time.monotonic() + 60
+                while not _waits(client) and time.monotonic() < deadline:
+                    time.sleep(0.2)
+                time.sleep(2)
+                assert not list(run.folder.glob("seed-*"))
+            training.join(120)
+            assert run.trained
+        finally:
+            client.delete_global_concurrency_limit_by_name(SLOT)
+
+
+def _waits(client) -> bool:
+    return client.read_global_concurrency_limit_by_name(SLOT).active_slots == 1
+
+
+def test_a_cancelled_run_leaves_none_of_its_runs_behind():
+    @flow(name="left")
+    def inner():
+        return None
+
+    @flow(name="outer")
+    def outer():
+        inner()
+
+    outer()
+    with get_client(sync_client=True) as client:
+        runs = {client.read_flow(run.flow_id).name: run for run in client.read_flow_runs(limit=200)}
+        client.set_flow_run_state(runs["left"].id, Running(), force=True)  # as a killed process leaves it
+        hooks.cancel_children(outer, runs["outer"], Cancelled())
+        assert client.read_flow_run(runs["left"].id).state.is_cancelled()
+
+
+def test_every_run_leaves_its_artifacts(finished: Place):
+    project = load(finished.config)
+    with get_client(sync_client=True) as client:
+        kept = {artifact.key: artifact for artifact in client.read_artifacts() if artifact.key}
+    names = {
+        key.removeprefix(f"{project.name}-"): artifact for key, artifact in kept.items() if key.startswith(project.name)
+    }
+    assert {"plan", "scores", "confusion", "report", "text", "audio", "visual", "training"} <= names.keys()
+    plan = json.loads(names["plan"].data)
+    assert {row["modality"] for row in plan} == {"text", "audio", "visual"}
+    assert json.loads(names["scores"].data)[0]["score"] == "weighted F1"  # a column without a name is shown empty
+    assert "report.html" in names["report"].data
+
+
+def test_the_confusion_picture_shows_the_counts():
+    svg = artifacts.confusion_svg({"labels": ["a<b", "joy"], "counts": [[3, 1], [0, 2.5]]})
+    texts = [element.text for element in ElementTree.fromstring(svg).iter() if element.text]
+    assert texts == ["a<b", "a<b", "3", "1", "joy", "joy", "0", "2.5"]
+
+
+class Records(logging.Handler):
+    """Keeps every message at INFO or above."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record):
+        self.lines.append(record.getMessage())
+
+
+def test_the_log_holds_no_transcripts_and_no_media_paths(place: Place):
+    from bigfusion.flows.stages.retrain import retrain
+
+    shutil.rmtree(place.folder / "work/store/text")
+    shutil.rmtree(place.folder / "work/store/audio")
+    seen, log, project = Records(), logging.getLogger("bigfusion"), load(place.config)
+    log.addHandler(seen)
+    try:
+        retrain(project)
+    finally:
+        log.removeHandler(seen)
+    lines = "\n".join(seen.lines)
+    assert "extract: audio: {'ok': " in lines
+    assert ".mp4" not in lines
+    assert not [text for text in kept(project).table["text"] if len(text) > 12 and text in lines]
+
+
+def test_json_logs_are_one_object_a_line():
+    record = logging.LogRecord("bigfusion", logging.INFO, "", 0, "two\nlines of %s", ("text",), None)
+    line = logs.OneJson().format(record)
+    assert "\n" not in line
+    assert json.loads(line)["event"] == "two\nlines of text"
+    assert json.loads(line)["level"] == "info"
+    assert logs.OneLine().format(record) == "two lines of text"
+
+
+def test_the_workspace_can_be_held_again_within_a_process(tmp_path):
+    workspace = Workspace(load(None, "demo", [f"workspace.path={tmp_path}"]))
+    assert workspace.holder() is None
+    with workspace.exclusive(), workspace.exclusive():
+        assert workspace.holder() is not None
+    assert workspace.holder() is None
+
+
+def test_a_workers_process_logs_what_it_does():
+    """Prefect hangs its handlers on our logger, but sets no level: the root's would let warnings alone through."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {"PREFECT_LOGGING_EXTRA_LOGGERS": "bigfusion", "PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER": "json"}
+    code = "import bigfusion.flows.stages.partition as p; p.log.info('partition: %s', 'text'); p.log.debug('not this')"
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{code}; print([type(h).__name__ for h in p.log.handlers])"],
+        env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ran.stdout.strip() == "['APILogHandler']"
+    (line,) = [json.loads(line) for line in ran.stderr.splitlines() if line.startswith("{")]
+    assert line["msg"] % tuple(line["args"]) == "partition: text"
+
+
+def test_a_retrain_that_finds_nothing_to_do_need_not_load_the_network():
+    """The heavy libraries take 10 s of a processor to import; a nightly run that trains nothing does without them."""
+    heavy = ("torch", "torch_geometric", "transformers", "sklearn", "cv2", "opensmile", "accelerate")
+    code = f"import sys, bigfusion.flows.stages.retrain as _; print([name for name in {heavy} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def busy(tmp_path):
+    """A deployed project that another process is at work on, and that holds nothing yet."""
+    project = load(None, "demo", [f"workspace.path={tmp_path}", "runner.kind=workers", "runner.deployment=lab"])
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True)"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", f"{hold}; sys.stdin.read()", str(tmp_path / "lock")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert holder.stdout.readline() == "held\n"
+    yield project
+    holder.communicate("")
+
+
+@pytest.mark.parametrize("name", ["retrain", "ingest", "extract", "train", "evaluate"])
+def test_a_run_on_workers_leaves_the_work_to_the_one_that_is_at_it(busy, monkeypatch, name):
+    """Waiting it would fill the slot that the other's partitions need: scheduled or typed often enough, for ever."""
+    monkeypatch.setattr(session, "PATIENCE_SECONDS", 0.5)
+    state = getattr(importlib.import_module(f"bigfusion.flows.stages.{name}"), name)(busy, return_state=True)
+    assert (state.type.value, state.name) == ("COMPLETED", "Skipped")
+    assert "is at work on it" in state.message
+
+
+def test_a_run_with_a_parent_does_not_ask_for_the_workspace(busy, monkeypatch):
+    """The parent holds it, maybe on another machine."""
+    from bigfusion.flows.stages.train import train
+
+    monkeypatch.setattr(session, "PATIENCE_SECONDS", 0.5)
+    with pytest.raises(CorpusError, match="no such manifest"):  # it went to work
+        flow(name="parent")(lambda: train(busy))()
+
+
+def test_prefect_yaml_lies_beside_its_settings(tmp_path, monkeypatch):
+    """Wherever the workspace is: two projects with workspaces on one disk had one file."""
+    monkeypatch.setattr(deployments, "register", lambda *given: ["retrain/of-nobody"])
+    for name in ("a", "b"):
+        config = tmp_path / name / "bigfusion.toml"
+        config.parent.mkdir()
+        config.write_text(f'preset = "demo"\n[workspace]\npath = "{tmp_path}/srv/{name}-work"\n')
+        assert cli.main(["deploy", "--config", str(config), "--seeds", "2"]) == 0
+    for name in ("a", "b"):
+        written = yaml.safe_load((tmp_path / name / "prefect.yaml").read_text())
+        settings = written["deployments"][0]["parameters"]["project"]
+        assert settings["workspace"]["path"] == f"{tmp_path}/srv/{name}-work"
+        assert settings["train"]["seeds"] == [0, 1]
+
+
+TRAINING = """
+import sys
+from prefect import flow
+import bigfusion.flows.project.assemble, bigfusion.model.training.train  # what takes seconds to import
+from bigfusion.flows.project import runs
+from bigfusion.flows.project.project import load
+from bigfusion.flows.stages.train import train
+
+look = runs.stages
+
+def stages(*given):
+    found = look(*given)
+    print("looked", flush=True)
+    sys.stdin.readline()
+    return found
+
+@flow
+def retrain():
+    train(load(sys.argv[1], None, ["train.epochs=6"]))
+
+runs.stages = stages
+retrain()
+"""
+
+
+def test_a_training_that_is_handed_out_again_while_the_first_goes_on_waits_for_it(place: Place):
+    """A server that was away marks live runs as crashed; each seed is trained by one process all the same."""
+    environment = {**os.environ, "PREFECT_API_URL": get_current_settings().api.url, "OMP_NUM_THREADS": "1"}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", TRAINING, str(place.config)], env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    assert [one.stdout.readline() for one in both] == ["looked\n"] * 2, "both find the training to be done"
+    for one in both:
+        one.stdin.write("\n")
+        one.stdin.flush()
+    errors = [one.communicate(timeout=180)[1] for one in both]
+    assert [one.returncode for one in both] == [0, 0], errors
+    (run,) = [run for run in runs.runs(load(place.config)) if run["inputs"]["train"]["epochs"] == 6]
+    seeds = sorted(place.folder.joinpath("work/runs", run["run"]).glob("seed-*"))
+    assert len(seeds) == 2
+    assert [len(list(seed.glob("tensorboard/*"))) for seed in seeds] == [1, 1], "a training each: nobody else wrote"
+
+
+def test_status_shows_what_is_to_come_and_no_finished_parts(place: Place):
+    from bigfusion.flows.stages.retrain import retrain
+
+    project = load(place.config)
+    parameters = {"project": project.model_dump(mode="json")}
+    with get_client(sync_client=True) as client:
+        for hours in (48, 24):
+            state = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=hours))
+            client.create_flow_run(retrain, parameters=parameters, name=f"in {hours} hours", state=state)
+    retrain(project)
+    place.capsys.readouterr()
+    assert place.run("status", "--json") == 0
+    shown = json.loads(place.capsys.readouterr().out)["flow_runs"]
+    assert [(run["run"], run["state"]) for run in shown] == [
+        ("in 24 hours", "Scheduled"),
+        (f"retrain {project.name}", "Completed"),
+    ]
+    assert all(run["start"] for run in shown)

@@ -1,0 +1,329 @@
+"""Training and scoring on feature files, from any folder, as somebody does who has nothing but the two files."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bigfusion.flows import cli
+from bigfusion.flows.project.project import load_learning
+from bigfusion.pipeline.errors import SettingsError
+from tests.flows.test_cli import fails
+
+CLASSES = ("hap", "sad", "neu", "ang", "exc", "fru")
+SMALL = ["--set", "model.width=16", "--set", "train.epochs=6", "--set", "train.learning_rate=0.01"]
+
+
+def frame(dialogues: int, seed: int, first: int = 1) -> pd.DataFrame:
+    """Dialogues of two speakers whose text carries the label; a pitch is now and then missing, a row wholly absent."""
+    random = np.random.default_rng(seed)
+    centres = 2 * np.random.default_rng(99).normal(size=(6, 8))
+    rows = []
+    for number in range(first, first + dialogues):
+        name = f"Ses0{1 + number % 4}F_impro{number:02}"
+        for turn in range(int(random.integers(4, 9))):
+            label = int(random.choice(6, p=[0.3, 0.2, 0.2, 0.1, 0.1, 0.1]))
+            audio = random.normal(size=3).astype(np.float32)
+            audio[2] = np.nan if random.random() < 0.2 else audio[2]
+            rows.append(
+                {
+                    "dialogue": name,
+                    "utterance": f"{name}_{'FM'[turn % 2]}{turn:03}",
+                    "speaker": "FM"[turn % 2],
+                    "label": label,
+                    "text": (centres[label] + random.normal(size=8)).astype(np.float16),
+                    "audio": np.full(3, np.nan, np.float32) if random.random() < 0.1 else audio,
+                }
+            )
+    table = pd.DataFrame(rows)
+    table["label"] = table["label"].astype("int8")
+    return table
+
+
+def write(path, table: pd.DataFrame):
+    columns = {}
+    for name in table:
+        if name in ("text", "audio", "visual"):
+            kind = pa.float16() if name == "text" else pa.float32()
+            flat = pa.array(np.concatenate(table[name].to_numpy()), kind)
+            columns[name] = pa.FixedSizeListArray.from_arrays(flat, len(table[name].iloc[0]))
+        else:
+            columns[name] = pa.array(table[name].tolist())
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def call(capsys, *arguments) -> dict:
+    """What a command prints as JSON."""
+    capsys.readouterr()
+    assert cli.main([*map(str, arguments), "--json"]) == 0, capsys.readouterr().err
+    return json.loads(capsys.readouterr().out)
+
+
+def train(*arguments) -> int:
+    return cli.main(["train", *map(str, arguments), *SMALL])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Two seeds trained on a file, and another file of other dialogues. Not to be changed."""
+    folder = tmp_path_factory.mktemp("files")
+    write(folder / "train.parquet", frame(20, 0))
+    write(folder / "test.parquet", frame(8, 1, first=50))
+    assert (
+        train("--features", folder / "train.parquet", "--preset", "tuned", "--seeds", 2, "--out", folder / "run") == 0
+    )
+    return folder
+
+
+def test_scores_are_means_deviations_and_values(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    data = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", place / "run")
+    for name in ("weighted_f1", "accuracy", "macro_f1", "ece"):
+        score = data[name]
+        assert len(score["values"]) == 2
+        assert score["mean"] == pytest.approx(np.mean(score["values"]))
+        assert score["std"] == pytest.approx(np.std(score["values"], ddof=1))
+    assert 0.3 < data["weighted_f1"]["mean"] <= 1
+    test = frame(8, 1, first=50)
+    assert {name: row["support"] for name, row in data["per_class"].items()} == {
+        name: int((test["label"] == code).sum()) for code, name in enumerate(CLASSES)
+    }
+    assert np.sum(data["confusion"]["counts"]) == pytest.approx(len(test))
+    assert [seed["seed"] for seed in data["seeds"]] == [0, 1]
+    assert (data["dialogues"], data["seen_in_training"]) == (8, 0)
+    assert not list(tmp_path.iterdir())
+    predictions = pd.read_parquet(f"{data['paths']['scores']}/predictions.parquet")
+    assert predictions["utterance"].tolist() == 2 * test["utterance"].tolist()
+
+
+def test_two_runs_are_compared_on_the_dialogues_they_scored(place, tmp_path, capsys):
+    assert "expected a scored run, found none" in fails(capsys, "compare", str(tmp_path), str(tmp_path))
+    data = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", place / "run")
+    found = call(capsys, "compare", data["paths"]["scores"], data["paths"]["scores"])
+    assert found["weighted_f1"]["first"] == pytest.approx(data["weighted_f1"]["mean"])
+    assert (found["weighted_f1"]["difference"], found["weighted_f1"]["p"], found["dialogues"]) == (0, 1, 8)
+    assert cli.main(["compare", data["paths"]["scores"], data["paths"]["scores"]]) == 0
+    assert "paired bootstrap" in capsys.readouterr().out
+
+
+def test_a_run_is_scored_where_it_is_asked_for_and_by_its_own_settings(place, monkeypatch, capsys):
+    scoring = ("evaluate", "--features", str(place / "test.parquet"), "--run", str(place / "run"))
+    assert "nowhere" in fails(capsys, *scoring, "--set", "train.device=nowhere")
+    assert call(capsys, *scoring, "--set", "train.device=cpu")["dialogues"] == 8
+    for option in (("--set", "model.width=8"), ("--preset", "paper"), ("--config", str(place / "absent.toml"))):
+        for command in (scoring, ("compare", str(place / "run"), str(place / "run"))):
+            assert f"{option[0]} has no effect here" in fails(capsys, *command, *option)
+    assert "--set has no effect here" in fails(capsys, "compare", "a", "b", "--set", "train.device=cpu")
+
+
+def test_relative_paths_and_the_table_for_people(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    assert cli.main(["evaluate", "--features", "test.parquet", "--run", "run"]) == 0
+    shown = capsys.readouterr().out
+    assert "test split: 8 dialogues" in shown
+    assert "weighted F1" in shown
+    assert "report.html" in shown
+
+
+def variants() -> dict[str, pd.DataFrame]:
+    """The same dialogues, said in other ways."""
+    plain = frame(8, 1, first=50)
+    return {
+        "columns turned round": plain[plain.columns[::-1]],
+        "names as labels": plain.assign(label=[CLASSES[code] for code in plain["label"]]),
+        "codes as text": plain.assign(label=plain["label"].astype(str)),
+        "codes as floats": plain.assign(label=plain["label"].astype(float)),
+        "more columns": plain.assign(note="x", visual=[np.zeros(4, np.float32)] * len(plain)),
+        "numbers as utterances": plain.assign(utterance=range(len(plain))),
+        "utterances numbered anew": plain.assign(utterance=plain.groupby("dialogue").cumcount()),
+        "dialogues interleaved": plain.assign(turn=plain.groupby("dialogue").cumcount())
+        .sort_values("turn", kind="stable")
+        .drop(columns="turn"),
+    }
+
+
+@pytest.mark.parametrize("variant", variants())
+def test_the_same_dialogues_said_in_another_way_score_the_same(place, tmp_path, capsys, variant):
+    expected = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", place / "run")
+    path = write(tmp_path / "other.parquet", variants()[variant])
+    found = call(capsys, "evaluate", "--features", path, "--run", place / "run")
+    for name in ("weighted_f1", "accuracy", "per_class", "confusion", "emotion_shift"):
+        assert found[name] == expected[name], name
+
+
+def test_a_class_that_does_not_occur_and_turns_without_a_label(place, tmp_path, capsys):
+    table = frame(8, 1, first=50)
+    kept = table[table["label"] < 5].reset_index(drop=True)
+    kept = kept.assign(label=[None if row == 3 else int(code) for row, code in enumerate(kept["label"])])
+    data = call(capsys, "evaluate", "--features", write(tmp_path / "t.parquet", kept), "--run", place / "run")
+    assert data["per_class"]["fru"]["support"] == 0
+    assert sum(row["support"] for row in data["per_class"].values()) == len(kept) - 1
+    assert data["labels"] == list(CLASSES)
+
+
+def test_missing_numbers_take_the_training_mean_not_the_files(place, tmp_path, capsys):
+    """A turn is predicted the same whatever stands in the file's other dialogues."""
+    table = frame(8, 1, first=50)
+    alone = table[table["dialogue"] == table["dialogue"].iloc[-1]]
+    assert any(np.isnan(row).any() and not np.isnan(row).all() for row in alone["audio"])
+    rows = []
+    for name, part in (("all", table), ("alone", alone)):
+        data = call(capsys, "evaluate", "--features", write(tmp_path / f"{name}.parquet", part), "--run", place / "run")
+        found = pd.read_parquet(f"{data['paths']['scores']}/predictions.parquet").set_index(["seed", "utterance"])
+        rows.append(found.loc[[(0, utterance) for utterance in alone["utterance"]], "p_hap"].to_numpy())
+    np.testing.assert_allclose(rows[0], rows[1], atol=1e-6)
+
+
+def test_dialogues_that_were_trained_on_are_counted(place, capsys):
+    data = call(capsys, "evaluate", "--features", place / "train.parquet", "--run", place / "run")
+    assert data["seen_in_training"] == data["dialogues"] == 20
+    table = frame(20, 0)
+    renamed = write(place / "renamed.parquet", table.assign(dialogue="x" + table["dialogue"]))
+    assert call(capsys, "evaluate", "--features", renamed, "--run", place / "run")["seen_in_training"] == 20
+    fresh = write(place / "fresh.parquet", frame(20, 7))  # of the same names
+    assert call(capsys, "evaluate", "--features", fresh, "--run", place / "run")["seen_in_training"] == 0
+
+
+def test_of_a_run_that_kept_names_alone_it_cannot_be_told(place, tmp_path, capsys):
+    shutil.copytree(place / "run", tmp_path / "run")
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    record["dialogues"] = {split: list(names) for split, names in record["dialogues"].items()}
+    (tmp_path / "run/run.json").write_text(json.dumps(record))
+    data = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", tmp_path / "run")
+    assert data["seen_in_training"] is None
+    assert "cannot be told" in Path(data["paths"]["report"]).read_text()
+
+
+def test_what_is_wrong_is_one_line(place, tmp_path, capsys):
+    table = frame(4, 2, first=80)
+
+    def refused(part: pd.DataFrame, run="run") -> str:
+        write(tmp_path / "x.parquet", part)
+        return fails(capsys, "evaluate", "--features", str(tmp_path / "x.parquet"), "--run", str(place / run))
+
+    assert "x.parquet: expected text of width 8, audio of width 3" in refused(table.drop(columns="audio"))
+    assert "found text of width 8, audio of width 2" in refused(table.assign(audio=[row[:2] for row in table["audio"]]))
+    assert "expected rows with dialogue, utterance, speaker, label" in refused(table.drop(columns="label"))
+    assert "expected labelled utterances to score" in refused(table.assign(label=-1))
+    assert "expected label codes below 6" in refused(table.assign(label=7))
+    assert "expected one of hap, sad, neu, ang, exc, fru, found joy" in refused(table.assign(label="joy"))
+    assert "expected the folder of a trained run, found none" in refused(table, run="nowhere")
+    assert "no such file" in fails(capsys, "evaluate", "--features", "absent.parquet", "--run", str(place / "run"))
+    assert "--features and --run go together" in fails(capsys, "evaluate", "--run", str(place / "run"))
+    assert "--features and --out go together" in fails(capsys, "train", "--features", str(place / "train.parquet"))
+    (tmp_path / "empty").mkdir()
+    assert "expected trained seeds" in refused(table, run=tmp_path / "empty")
+
+
+@pytest.mark.parametrize("seeds", ["0", "-1", "five"])
+def test_seeds_are_a_number(seeds, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["train", "--seeds", seeds])
+    assert stopped.value.code == 1
+    assert "expected how many seeds" in capsys.readouterr().err
+
+
+def test_a_folder_holds_one_run_and_takes_more_seeds(place, tmp_path, capsys):
+    arguments = ["--features", place / "train.parquet", "--out", tmp_path / "run"]
+    assert train(*arguments, "--seeds", 1) == 0
+    weights = (tmp_path / "run/seed-0/checkpoint.safetensors").read_bytes()
+    line = fails(capsys, "train", *map(str, arguments), *SMALL, "--set", "train.learning_rate=0.5")
+    assert "a run with other train learning_rate 0.01 -> 0.5; name another folder with --out" in line
+    other = write(tmp_path / "other.parquet", frame(9, 3))
+    assert "a run with other data" in fails(capsys, "train", "--features", str(other), *map(str, arguments[2:]), *SMALL)
+    assert train(*arguments, "--seeds", 2) == 0
+    assert (tmp_path / "run/seed-0/checkpoint.safetensors").read_bytes() == weights
+    assert json.loads((tmp_path / "run/run.json").read_text())["seeds"] == [0, 1]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.tex").touch()
+    line = fails(capsys, "train", *map(str, arguments[:2]), "--out", str(tmp_path / "mine"))
+    assert "found thesis.tex; name another folder" in line
+    line = fails(capsys, "train", *map(str, arguments[:2]), "--out", str(other))
+    assert "cannot be written" in line
+
+
+def test_a_killed_training_goes_on_to_the_same_networks(place, tmp_path):
+    """A real SIGKILL in the second seed, then the same command again."""
+    command = [
+        sys.executable, "-m", "bigfusion.flows.cli", "train", "--features", str(place / "train.parquet"),
+        "--preset", "tuned", "--seeds", "2", "--out", str(tmp_path / "run"), *SMALL,
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    limit = time.monotonic() + 120
+    while not (tmp_path / "run/seed-1/history.jsonl").exists():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    subprocess.run(command, check=True, capture_output=True)
+    for seed in (0, 1):
+        name = f"seed-{seed}/checkpoint.safetensors"
+        assert (tmp_path / "run" / name).read_bytes() == (place / "run" / name).read_bytes()
+
+
+def test_an_interrupted_run_is_not_scored_in_part(place, tmp_path, capsys):
+    arguments = ["--features", place / "train.parquet", "--out", tmp_path / "run"]
+    assert train(*arguments, "--seeds", 2) == 0
+    (tmp_path / "run/seed-1/trained.json").unlink()
+    line = fails(capsys, "evaluate", "--features", str(place / "test.parquet"), "--run", str(tmp_path / "run"))
+    assert "seed-1: expected a finished seed" in line
+
+
+def test_a_file_with_splits_keeps_them(tmp_path, capsys):
+    table = frame(12, 0)
+    split = {
+        name: "test" if place > 8 else "valid" if place > 6 else "train"
+        for place, name in enumerate(table["dialogue"].unique())
+    }
+    path = write(tmp_path / "f.parquet", table.assign(split=table["dialogue"].map(split)))
+    assert train("--features", path, "--out", tmp_path / "run", "--seeds", 1) == 0
+    data = call(capsys, "evaluate", "--features", path, "--run", tmp_path / "run")
+    assert (data["dialogues"], data["seen_in_training"]) == (3, 0)
+    assert data["test_picking"] is not None, "the run saw these test dialogues, unscored, at every epoch"
+    assert data["weighted_f1"]["std"] is None
+
+
+def test_the_presets_of_the_network_say_nothing_of_a_corpus(tmp_path, capsys):
+    paper = load_learning(None, "paper")
+    assert (paper.train.learning_rate, paper.train.weight_decay, paper.train.batch_size) == (3e-5, 1e-8, 32)
+    assert (paper.model.attention.window, paper.model.graph.window) == (5, 6)
+    assert (paper.model.contrast.weight, paper.model.contrast.temperature) == (0.5, 1.0)
+    assert paper.model.contrast.rho == (0.4, 0.2)
+    assert load_learning(None, None) == load_learning(None, "tuned")
+    assert load_learning(None, "meld").model.graph.window == 4
+    with pytest.raises(SettingsError, match="unknown key text"):
+        load_learning(None, "tuned", ["text.model=x"])
+    assert "says nothing of a corpus" in fails(capsys, "init", str(tmp_path / "p"), "--preset", "tuned")
+
+
+def test_reproduce_says_what_it_can_make(place, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = str(place / "train.parquet")
+    assert "expected one of --table 4, --figure 3" in fails(capsys, "reproduce", "--features", file)
+    assert "expected one of" in fails(capsys, "reproduce", "--features", file, "--table", "4", "--figure", "3")
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["reproduce", "--features", file, "--table", "3"])
+    assert stopped.value.code == 1
+
+
+def test_reproduce_writes_pictures_and_data(place, tmp_path, capsys):
+    folder = tmp_path / "reproduction"
+    small = [*SMALL[:2], "--set", "train.epochs=1", "--seeds", "1"]
+    data = call(capsys, "reproduce", "--figure", 4, "--features", place / "train.parquet", "--out", folder, *small)
+    assert {path.name for path in folder.glob("figure-4.*")} == {
+        f"figure-4.{end}" for end in ("json", "csv", "svg", "png")
+    }
+    assert data["scored"] == "valid", "the file has no test split"
+    table = pd.read_csv(folder / "figure-4.csv")
+    assert table["utterance"].tolist() == [turn["utterance"] for turn in data["turns"]]
+    assert table["complete"].tolist() == [turn["predicted"]["complete"] for turn in data["turns"]]

@@ -1,0 +1,172 @@
+"""Which model is current: promoted, held back, rolled back; decided once."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from bigfusion.flows import cli
+from bigfusion.flows.project import promotion, runs
+from bigfusion.flows.project.project import load
+from bigfusion.pipeline.errors import TrainingError
+
+
+def register(place) -> dict:
+    return json.loads((place.folder / "work/current.json").read_text())
+
+
+def spoil(place, run: str, score: float) -> None:
+    """Write another validation score into a run's metrics."""
+    path = place.folder / f"work/runs/{run}/metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["valid"]["weighted_f1"] = score
+    path.write_text(json.dumps(metrics))
+
+
+def retrain(place, *settings: str) -> str:
+    place.capsys.readouterr()
+    assert place.run("run", "--json", *settings) == 0
+    return json.loads(place.capsys.readouterr().out)["run"]
+
+
+def test_a_run_whose_record_is_damaged_is_listed_and_never_chosen(tmp_path, capsys):
+    project = load(None, "meld", ["corpus.root=/data", f"workspace.path={tmp_path}"])
+    whole = {"run": "a", "created": "2026-01-01", "inputs": {}, "seeds": [0]}
+    for name, text in {"a": json.dumps(whole), "b": "{", "c": json.dumps({"run": "c"})}.items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.json").write_text(text)
+        (tmp_path / "runs" / name / "metrics.json").write_text(json.dumps({"weighted_f1": 0.5, "seeds": []}))
+    states = {found["run"]: found["state"] for found in runs.summaries(project)}
+    assert states == {"a": "evaluated", "b": "damaged", "c": "damaged"}
+    assert {found["run"] for found in promotion.models(project)} == {"a", "b", "c"}
+    with pytest.raises(TrainingError, match="expected another evaluated run"):
+        promotion.rollback(project, "b")
+    settings = ("--preset", "meld", "--set", "corpus.root=/data", "--set", f"workspace.path={tmp_path}")
+    assert cli.main(["status", *settings]) == 0
+    assert "damaged" in capsys.readouterr().out
+
+
+def test_the_first_model_is_promoted(finished):
+    (run,) = [path.name for path in (finished.folder / "work/runs").iterdir()]
+    kept = register(finished)
+    assert kept["current"] == run
+    assert [decision["decision"] for decision in kept["decisions"]] == ["promoted"]
+
+
+def test_a_worse_model_is_held_back_and_stays_so(place):
+    first = register(place)["current"]
+    spoil(place, first, 1.01)  # nothing reaches it
+    second = retrain(place, "--set", "train.epochs=1")
+    assert second != first
+    assert register(place)["current"] == first
+    assert register(place)["decisions"][-1]["decision"] == "held"
+    decided = register(place)
+    spoil(place, first, 0.0)
+    assert retrain(place, "--set", "train.epochs=1") == second
+    assert register(place) == decided
+    assert place.run("models") == 0
+    shown = place.capsys.readouterr().out
+    assert f"{first}  ->" in shown
+    assert f"{second}: validation WF1" in shown
+    assert "against 101.00" in shown
+
+
+def test_the_margin_is_the_settings(place):
+    first = register(place)["current"]
+    second = retrain(place, "--set", "train.epochs=1", "--set", "promote.margin=2")  # 200 points: all is promoted
+    assert register(place)["current"] == second
+    promoted = promotion.read(load(place.config))
+    undecided = promoted.model_copy(update={"current": first, "decisions": promoted.decisions[:1]})
+    spoil(place, first, 0.5)
+    project = load(place.config, None, ["train.epochs=1"])
+    for fall, decision in ((0.0099, "promoted"), (0.0101, "held")):
+        spoil(place, second, 0.5 - fall)
+        (place.folder / "work/current.json").write_text(undecided.model_dump_json())
+        assert promotion.settle(project, *runs.present(project)).decision == decision
+
+
+def test_rollback_goes_back_and_the_nightly_run_does_not_undo_it(place):
+    first = register(place)["current"]
+    second = retrain(place, "--set", "train.epochs=1", "--set", "promote.margin=2")
+    assert place.run("rollback") == 0
+    assert register(place)["current"] == first
+    assert retrain(place, "--set", "train.epochs=1", "--set", "promote.margin=2") == second
+    assert register(place)["current"] == first
+    assert place.run("rollback") == 1  # nothing before the first; the second is withdrawn
+    assert "found none" in place.capsys.readouterr().err
+    assert place.run("rollback", second) == 0
+    assert register(place)["current"] == second
+    assert [decision["decision"] for decision in register(place)["decisions"]] == [
+        "promoted", "promoted", "withdrawn", "restored", "withdrawn", "restored",
+    ]  # fmt: skip
+
+
+def test_a_run_that_the_inputs_call_for_again_is_judged_again(place):
+    """Settings that were changed and changed back: the other settings' model does not stay the current one unasked."""
+    first = register(place)["current"]
+    second = retrain(place, "--set", "train.epochs=1", "--set", "promote.margin=2")
+    spoil(place, second, 1.01)
+    before = register(place)
+    assert before["current"] == second
+    assert place.run("plan", "--json") == 2
+    stage = json.loads(place.capsys.readouterr().out)["stages"]["promote"]
+    assert stage["why"] == f"run {first}: promoted, but run {second} is the current one: to be judged again"
+    for settings, decision, current in (([], "held", second), (["promote.margin=2"], "promoted", first)):
+        (place.folder / "work/current.json").write_text(json.dumps(before))
+        project = load(place.config, None, settings)
+        present = runs.present(project)
+        assert promotion.settle(project, *present).decision == decision
+        decided = register(place)
+        assert decided["current"] == current
+        assert f"of {second}" in decided["decisions"][-1]["why"]
+        assert not promotion.stage(project, present[2]).pending
+        promotion.settle(project, *present)
+        assert register(place) == decided, "held, or promoted and current: decided"
+
+
+@pytest.mark.parametrize("target", ["nonsense", "../..", None])
+def test_rollback_refuses_what_is_not_another_run(place, target):
+    before = register(place)
+    project = load(place.config)
+    with pytest.raises(TrainingError):
+        promotion.rollback(project, target or before["current"])
+    assert register(place) == before
+
+
+def test_a_grown_corpus_compares_on_the_same_dialogues(place):
+    """One more validation line: the current model is scored anew on it, not by the score it was chosen with."""
+    first = register(place)["current"]
+    spoil(place, first, 1.01)  # the recorded score would hold back anything
+    table = place.corpus / "dev_sent_emo.csv"
+    with table.open(newline="") as file:
+        rows = list(csv.reader(file))
+    rows[-1][1] = "Something else entirely."
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    second = retrain(place, "--set", "promote.margin=2")
+    assert second != first
+    assert "on the same validation dialogues" in register(place)["decisions"][-1]["why"]
+    assert "101.00" not in register(place)["decisions"][-1]["why"]
+
+
+def test_a_kill_leaves_the_old_pointer_or_the_new(place, monkeypatch):
+    before = register(place)
+    project = load(place.config)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    run = before["current"]
+    kept = promotion.read(project)
+    with pytest.raises(KeyboardInterrupt):
+        promotion._write(project, kept, kept.decisions[0], run)
+    assert register(place) == before
+
+
+def test_a_damaged_register_says_so(place):
+    (place.folder / "work/current.json").write_text('{"format": 2}')
+    place.capsys.readouterr()
+    assert place.run("models") == 1
+    assert "expected the register of promoted models" in place.capsys.readouterr().err

@@ -1,0 +1,408 @@
+"""From raw media to a score, and again after each kind of change: only what changed is done."""
+
+import json
+import os
+import re
+import shutil
+
+import pandas as pd
+import pytest
+
+from bigfusion.extractors.audio import opensmile
+from bigfusion.flows import cli
+from bigfusion.flows.project import cells, corpus
+from bigfusion.flows.project.project import load
+from bigfusion.pipeline.demo.build import build
+from bigfusion.pipeline.demo.script import EXPECTED
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.schema import Modality
+from tests.flows.test_cli import features
+from tests.helpers.small_project import CONFIG
+
+
+def answer(place, command, *arguments, code=0):
+    place.capsys.readouterr()
+    assert place.run(command, *arguments, "--json") == code
+    return json.loads(place.capsys.readouterr().out)
+
+
+def rewrite(place, old: str, new: str) -> None:
+    table = place.corpus / "train_sent_emo.csv"
+    text = table.read_text()
+    assert old in text
+    table.write_text(text.replace(old, new, 1))
+
+
+def test_the_whole_road_leaves_what_it_says(place):
+    metrics = answer(place, "evaluate")
+    assert set(metrics) >= {"weighted_f1", "accuracy", "per_class", "confusion", "majority", "test_picking", "seeds"}
+    assert 0 <= metrics["weighted_f1"] <= 1
+    assert metrics["demo"] is True
+    assert len(metrics["seeds"]) == 2
+    run = place.folder / "work/runs" / metrics["run"]
+    report = (run / "report.html").read_text()
+    assert re.search("demo", report, re.IGNORECASE)
+    predictions = pd.read_parquet(run / "predictions.parquet")
+    assert set(predictions["split"]) == {"valid", "test"}
+
+
+def test_bad_media_are_the_typed_rows_that_were_meant(place):
+    project = load(place.config)
+    manifest = corpus.kept(project)
+    store = cells.Workspace(project).store()
+    failed = {}
+    plan = cells.plan(project, manifest)
+    for modality in plan.modalities:
+        keys = plan.fingerprints(modality)
+        found = store.failures(keys)
+        named = zip(manifest.table["utterance"], keys, strict=True)
+        failed |= {utterance: found[key][0] for utterance, key in named if key in found}
+    assert failed == dict(EXPECTED)
+
+
+def test_a_second_run_does_nothing(place):
+    before = place.shards()
+    stamps = {path: path.stat().st_mtime_ns for path in (place.folder / "work/runs").rglob("*") if path.is_file()}
+    assert answer(place, "plan")["pending"] == 0
+    place.run("run")
+    shown = place.capsys.readouterr()
+    assert "nothing to do: 0 cells to extract, model up to date" in shown.err
+    assert "cells, labels, settings, seeds and code are unchanged" in shown.err
+    assert place.shards() == before
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+
+
+def test_the_flow_itself_skips_what_is_done(place):
+    from bigfusion.flows.stages.retrain import retrain
+
+    before = place.shards()
+    assert place.run("status") == 0  # sets the log up
+    retrain(load(place.config))
+    err = place.capsys.readouterr().err
+    assert "nothing to do: 0 cells to extract, model up to date" in err
+    assert place.shards() == before
+
+
+def test_a_changed_transcript_reruns_one_text_cell_and_the_training(place):
+    rewrite(place, "We got the flat!", "We lost the flat.")
+    plan = answer(place, "plan", code=2)
+    assert plan["pending"] == 1
+    assert plan["cells"]["text"]["changed"] == 1
+    assert plan["reasons"] == ["text: 1 changed transcript"]
+    assert plan["stages"]["train"]["pending"]
+    before = place.shards()
+    assert place.run("run") == 0
+    (new,) = place.shards().keys() - before.keys()
+    assert new.startswith("text-")
+    assert "changed since run" in place.capsys.readouterr().err
+    assert len(list((place.folder / "work/runs").iterdir())) == 2
+    assert answer(place, "plan")["pending"] == 0
+
+
+def test_a_changed_line_reruns_the_cells_that_read_it(place):
+    """The first line of a dialogue, which the two after it read as well."""
+    settings = ("--set", "text.context=2", "--set", 'model.modalities=["text"]')
+    assert place.run("extract", *settings) == 0
+    assert answer(place, "plan", *settings, code=2)["pending"] == 0
+    rewrite(place, "We got the flat!", "We lost the flat.")
+    plan = answer(place, "plan", *settings, code=2)
+    assert set(plan["reasons"]) == {"text: 1 changed transcript", "text: 2 changed context"}
+    found = [answer(place, "explain", f"train/dia0_utt{turn}", *settings)["cells"]["text"] for turn in range(4)]
+    assert [cell["why"] for cell in found] == ["changed transcript", "changed context", "changed context", ""]
+    assert [item["component"] for item in found[2]["differences"]] == ["input.-2"]
+    assert place.run("extract", *settings) == 0
+    assert answer(place, "plan", *settings, code=2)["pending"] == 0
+
+
+def test_a_changed_clip_reruns_two_cells(place):
+    clip = place.corpus / "train_splits/dia0_utt0.mp4"
+    clip.write_bytes(clip.read_bytes() + b"\x00\x00\x00\x08free")  # an empty box: other bytes, the same pictures
+    plan = answer(place, "plan", code=2)
+    assert plan["reasons"] == ["audio: 1 changed media file", "visual: 1 changed media file"]
+    before = place.shards()
+    assert place.run("extract") == 0
+    assert {name.split("-")[0] for name in place.shards().keys() - before.keys()} == {"audio", "visual"}
+
+
+def test_a_changed_setting_reruns_that_modality_alone(place):
+    plan = answer(place, "plan", "--set", "text.layers=last4", code=2)
+    total = sum(plan["cells"]["text"].values()) - plan["cells"]["text"]["orphaned"]
+    assert plan["reasons"] == [f"text: setting layers last -> last4 ({total} cells)"]
+    assert plan["cells"]["audio"]["changed"] == plan["cells"]["visual"]["changed"] == 0
+
+
+def test_a_changed_training_setting_reruns_the_training_alone(place):
+    plan = answer(place, "plan", "--set", "train.epochs=3", code=2)
+    assert plan["pending"] == 0
+    assert plan["stages"]["train"]["why"].endswith("train epochs 2 -> 3")
+
+
+def test_a_run_takes_more_seeds_and_gives_fewer(place):
+    (run,) = (place.folder / "work/runs").iterdir()
+    trained = {path: path.stat().st_mtime_ns for path in run.glob("seed-*/trained.json")}
+    one = answer(place, "run", "--set", "train.seeds=[1]")
+    assert [seed["seed"] for seed in one["seeds"]] == [1]
+    assert (
+        answer(place, "plan", "--set", "train.seeds=[0, 1, 2]", code=2)["stages"]["train"]["why"]
+        == f"run {run.name}: new seeds: 2"
+    )
+    three = answer(place, "run", "--seeds", "3")
+    assert [seed["seed"] for seed in three["seeds"]] == [0, 1, 2]
+    assert answer(place, "report", "--seeds", "3")["run"] == run.name
+    assert answer(place, "evaluate", "--seeds", "3")["seeds"] == three["seeds"]
+    assert answer(place, "plan", "--seeds", "3", code=0)["run"] == run.name
+    assert place.run("report") == 1, "the settings' own two seeds are what is wanted without it"
+    assert three["seeds"][1]["weighted_f1"] == one["weighted_f1"]
+    assert {path: path.stat().st_mtime_ns for path in trained} == trained
+    assert list((place.folder / "work/runs").iterdir()) == [run]
+    assert answer(place, "plan", "--set", "train.seeds=[0, 1, 2]")["pending"] == 0
+
+
+def test_touch_and_a_moved_corpus_rerun_nothing(place):
+    for path in place.corpus.rglob("*.mp4"):
+        os.utime(path)
+    moved = place.folder / "elsewhere"
+    place.corpus.rename(moved)
+    assert answer(place, "plan", "--set", f"corpus.root={moved}")["pending"] == 0
+
+
+def test_a_corpus_checked_out_again_reruns_nothing(place):
+    """Other inodes, other times, the same bytes."""
+    away = place.folder / "away"
+    place.corpus.rename(away)
+    shutil.copytree(away, place.corpus, copy_function=shutil.copyfile)
+    assert answer(place, "plan")["pending"] == 0
+
+
+def test_a_clip_that_appears_is_computed(place):
+    there = (place.corpus / "train_splits/dia0_utt0.mp4").read_bytes()
+    (place.corpus / "train_splits/dia0_utt5.mp4").write_bytes(there + b"\x00\x00\x00\x08free")
+    plan = answer(place, "plan", code=2)
+    assert plan["reasons"] == ["audio: 1 media file added", "visual: 1 media file added"]
+
+
+def test_a_failed_chunk_leaves_the_others_work(place, monkeypatch):
+    from bigfusion.extractors.text.encoder import TextExtractor
+
+    real, calls = TextExtractor.extract, []
+
+    def failing(self, utterances, progress=lambda done: None):
+        calls.append(len(utterances))
+        if len(calls) == 2:
+            raise OSError(5, "Input/output error")
+        return real(self, utterances, progress)
+
+    monkeypatch.setattr(TextExtractor, "extract", failing)
+    settings = ("--set", "text.layers=last4", "--set", "extract.retries=0")
+    assert place.run("extract", *settings) == 1
+    shown = place.capsys.readouterr().err
+    assert "1 chunks failed, 2 are stored; run the same command again to go on" in shown
+    assert "First error: [Errno 5] Input/output error" in shown, "the extractor's, not the store's"
+    left = answer(place, "plan", *settings, code=2)["pending"]
+    assert left == calls[1]
+    assert place.run("extract", *settings) == 0
+    assert sum(calls) == calls[1] + answer(place, "plan", *settings, code=2)["cells"]["text"]["done"]
+
+
+def test_a_clip_that_changes_under_the_run_is_not_stored_under_the_old_fingerprint(place):
+    project = load(place.config, None, ["audio.silence_rms=2e-4"])
+    manifest = corpus.ingest(project).manifest
+    clip = place.corpus / "train_splits/dia0_utt0.mp4"
+    clip.write_bytes(clip.read_bytes() + b"\x00\x00\x00\x08free")
+    (part,) = [c for c in cells.plan(project, manifest).pending(Modality.AUDIO) if c.utterance == "train/dia0_utt0"]
+    before = place.shards()
+    result = cells.extract_chunk(project, manifest, [part], "run")
+    assert result.statuses == {"error": 1}
+    assert "audio of train/dia0_utt0" in result.faults[0]
+    assert "found it changed since" in result.faults[0]
+    assert place.shards() == before
+
+
+def test_a_cell_that_fails_leaves_its_chunk_and_its_modality(place, monkeypatch):
+    """One clip goes while the run is under way, another breaks a library: all other cells are there, and it is said."""
+
+    project = load(place.config, None, ["audio.silence_rms=2e-4"])
+    pending = cells.plan(project, corpus.kept(project)).pending(Modality.AUDIO)
+    real, away = opensmile.read_audio, []
+
+    def broken(span, *more):
+        if not away:
+            away.append(place.corpus / "train_splits/dia0_utt0.mp4")
+            away[0].rename(place.folder / "away.mp4")
+        if span.path.name == "dia0_utt1.mp4" and "train" in span.path.parent.name:
+            raise ZeroDivisionError("a sample rate of 0")
+        return real(span, *more)
+
+    monkeypatch.setattr(opensmile, "read_audio", broken)
+    settings = ("--set", "audio.silence_rms=2e-4")
+    assert place.run("extract", *settings) == 1
+    shown = place.capsys.readouterr().err
+    assert "audio of train/dia0_utt1: an error that nobody foresaw: ZeroDivisionError: a sample rate of 0" in shown
+    assert "audio of train/dia0_utt0: " in shown
+    assert "2 cells failed, what was computed beside them is stored; run the same command again" in shown
+    (place.folder / "away.mp4").rename(away[0])
+    plan = answer(place, "plan", *settings, code=2)
+    assert plan["pending"] == 2
+    assert plan["cells"]["audio"]["done"] + plan["cells"]["audio"]["failed"] == len(pending) - 2
+    monkeypatch.setattr(opensmile, "read_audio", real)
+    assert place.run("extract", *settings) == 0
+
+
+def test_a_chunk_without_one_cell_ends_its_modality(place, monkeypatch):
+    """A library that is broken fails every clip: that is said once, not once a clip."""
+
+    calls = []
+
+    def broken(span, *more):
+        calls.append(span)
+        raise ZeroDivisionError("a sample rate of 0")
+
+    monkeypatch.setattr(opensmile, "read_audio", broken)
+    assert place.run("extract", "--set", "audio.silence_rms=2e-4", "--set", "extract.chunk_size=4") == 1
+    assert len(calls) == 4
+    assert "not one cell of a chunk" in place.capsys.readouterr().err
+
+
+def test_an_error_that_passes_is_retried(place, monkeypatch):
+    from bigfusion.extractors.text.encoder import TextExtractor
+
+    real, calls = TextExtractor.extract, []
+
+    def failing(self, utterances, progress=lambda done: None):
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError(5, "Input/output error")
+        return real(self, utterances, progress)
+
+    monkeypatch.setattr(TextExtractor, "extract", failing)
+    assert place.run("extract", "--set", "text.layers=last4", "--set", "extract.chunk_size=64") == 0
+    assert len(calls) == 2
+
+
+def test_failures_are_tried_again_on_request_only(place):
+    assert place.run("extract") == 0
+    assert "0 cells to extract" in place.capsys.readouterr().err
+    before = place.shards()
+    assert place.run("extract", "--retry-failed") == 0
+    assert "retry of corrupt_media" in place.capsys.readouterr().err
+    assert len(place.shards()) > len(before)
+
+
+def test_what_was_lost_of_a_run_is_made_again(place):
+    (run,) = (place.folder / "work/runs").iterdir()
+    for lost in ("metrics.json", "predictions.parquet", "report.html"):
+        (run / lost).rename(place.folder / lost)
+        assert answer(place, "plan", code=2)["stages"]["evaluate"]["pending"], lost
+        (place.folder / lost).rename(run / lost)
+    assert answer(place, "plan")["pending"] == 0
+    (run / "seed-1/checkpoint.safetensors").unlink()
+    (run / "metrics.json").unlink()
+    assert answer(place, "plan", code=2)["stages"]["train"]["pending"]
+    assert len(answer(place, "run")["seeds"]) == 2
+    assert answer(place, "plan")["pending"] == 0
+
+
+def test_the_manifest_of_the_workspace_is_a_manifest(place):
+    manifest = Manifest.read(place.folder / "work/manifest.parquet")
+    assert manifest.corpus == "meld"
+    assert set(manifest.counts()["dialogues"]) == {"train", "valid", "test"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        ("work/prefect/prefect.db", "extract: text: "),
+        ("work/store/text/*.parquet", "evaluate: test WF1"),
+        ("work/runs/*/seed-0/resume.safetensors", "was interrupted and goes on"),
+    ],
+)
+def test_a_killed_command_leaves_nothing_behind_and_the_next_one_goes_on(tmp_path, moment, said):
+    """SIGKILL once a file is there, with Prefect's own server: the next command ends the server and goes on."""
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    build(tmp_path / "MELD.Raw", dialogues=1)
+    (tmp_path / "bigfusion.toml").write_text(
+        CONFIG.replace('"audio", "visual"', '"audio"').replace("epochs = 2", "epochs = 40\npatience = 40")
+    )
+    bigfusion, config = [sys.executable, "-m", "bigfusion.flows.cli"], ["--config", str(tmp_path / "bigfusion.toml")]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    first = subprocess.Popen([*bigfusion, "run", *config], env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 240
+    while not list(tmp_path.glob(moment)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    home = f"PREFECT_HOME={(tmp_path / 'work/prefect').resolve()}"
+    assert _processes(home), "the killed command's server is expected to live on"
+    second = subprocess.run(
+        [*bigfusion, "run", *config], check=False, env=environment, capture_output=True, text=True, timeout=400
+    )
+    assert second.returncode == 0, second.stderr
+    assert said in second.stderr
+    assert not _processes(home)
+    status = subprocess.run([*bigfusion, "status", "--json", *config], check=True, env=environment, capture_output=True)
+    assert not [
+        run for run in json.loads(status.stdout)["flow_runs"] if run["state"].startswith(("Running", "Pending"))
+    ]
+
+
+@pytest.mark.slow
+def test_a_terminated_command_ends_its_server(tmp_path):
+    """SIGTERM in the middle of training, as Slurm and docker send it: no process is left, and nothing was lost."""
+    import subprocess
+    import sys
+    import time
+
+    features(tmp_path)
+    assert cli.main(["import", str(tmp_path / "mine.parquet"), str(tmp_path / "mine")]) == 0
+    settings = ["train.epochs=100000", "train.patience=100000", "model.modalities=['text']", "model.width=16"]
+    command = [sys.executable, "-m", "bigfusion.flows.cli", "run", "--config", str(tmp_path / "mine/bigfusion.toml")]
+    command += [part for setting in settings for part in ("--set", setting)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob("mine/work/runs/*/seed-0/resume.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    home = f"PREFECT_HOME={(tmp_path / 'mine/work/prefect').resolve()}"
+    assert _processes(home)
+    process.terminate()
+    _, shown = process.communicate(timeout=120)
+    assert process.returncode == 143, shown
+    assert "Traceback" not in shown
+    assert shown.strip().endswith("the same command goes on from there")
+    assert not _processes(home)
+
+
+def _processes(marker: str) -> list[str]:
+    from pathlib import Path
+
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if marker.encode() in (process / "environ").read_bytes() and (process / "cmdline").read_bytes():
+                found.append(process.name)
+        except OSError:
+            continue
+    return found
+
+
+def test_the_report_shows_the_ablations_wherever_they_were_made(place):
+    """As README says: the next `evaluate` shows them, those of the run itself before those of its workspace."""
+    (run,) = (place.folder / "work/runs").iterdir()
+    score = {"mean": 0.5, "std": None, "values": [0.5]}
+    for folder, name in ((place.folder / "work/reproduction", "w/o GCL"), (run / "reproduction", "w/o SNN")):
+        assert place.run("evaluate") == 0
+        assert name not in (run / "report.html").read_text()
+        folder.mkdir()
+        row = {"name": name, "accuracy": score, "weighted_f1": score, "paper": None, "against_complete": None}
+        (folder / "table-4.json").write_text(json.dumps({"rows": [row], "seeds": [0], "scored": "test"}))
+        stage = answer(place, "plan", code=2)["stages"]["evaluate"]
+        assert stage["why"].endswith("scored, but its report does not show the ablations as they are now")
+        assert place.run("evaluate") == 0
+        assert name in (run / "report.html").read_text()
+    assert "w/o GCL" not in (run / "report.html").read_text()
+    assert answer(place, "plan", code=0)["pending"] == 0

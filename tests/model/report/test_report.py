@@ -1,0 +1,277 @@
+"""The page: complete, self-contained, escaped; and its pictures' arithmetic. The table as plain text."""
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bigfusion.model.data.dialogues import Data
+from bigfusion.model.report.figures import ink_on, label_colours, nice_ticks, stacked
+from bigfusion.model.report.markup import Html, tag
+from bigfusion.model.report.material import Line, ReportContext
+from bigfusion.model.report.page import write_report
+from bigfusion.model.report.table import table
+from bigfusion.model.runs.files import read_record
+from bigfusion.model.runs.folder import METRICS, seed_folder
+from bigfusion.model.scoring.evaluate import evaluate
+from bigfusion.model.scoring.results import Metrics
+from bigfusion.model.training.train import train
+from bigfusion.pipeline.errors import TrainingError
+from tests.helpers.small_runs import dialogue, small_data, small_model, small_run, small_training
+
+HOSTILE = "<script>alert(\"1\")</script> & 'co'"
+
+
+class Page(HTMLParser):
+    """Text, elements and attributes of a page; fails where an element is closed that is not open."""
+
+    VOID = frozenset({"meta", "br"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text: list[str] = []
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        self.attributes += attrs
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = small_run(tmp_path_factory.mktemp("runs") / "run-7", small_data())
+    evaluate(folder, small_data())
+    return folder
+
+
+def context(**changes: object) -> ReportContext:
+    known = ReportContext(
+        corpus="meld",
+        created=datetime(2026, 11, 3, 14, 5, tzinfo=UTC),
+        notes=("visual features come from seeded, untrained DenseNet weights",),
+        cells={"text": {"ok": 120, "missing_transcript": 2}, "audio": {"ok": 100, "silent": 22}},
+        fingerprints={"manifest": "ab" * 32},
+        versions={"python": "3.11.2"},
+        lines={"test/dia3_utt0": Line("Ross", "Hi.")},
+    )
+    return replace(known, **changes)
+
+
+def page_of(run: Path, context: ReportContext) -> tuple[Page, str]:
+    html = write_report(run, context).read_text(encoding="utf-8")
+    page = Page(html)
+    return page, re.sub(r"\s+", " ", " ".join(page.text))
+
+
+def test_the_page_says_everything(run: Path) -> None:
+    metrics = evaluate(run, small_data())
+    _, text = page_of(run, context())
+    assert metrics.std is not None
+    assert metrics.test_picking is not None
+    for expected in (
+        "BIG-FUSION on MELD",
+        "3 November 2026, 14:05 UTC · run run-7 · text, audio",
+        f"{100 * metrics.weighted_f1:.2f} ± {100 * metrics.std.weighted_f1:.2f}",
+        f"majority class ({metrics.majority.label})",
+        "67.17",  # the paper's Table 2
+        "68.24",  # the paper's Table 4
+        f"would have shown {100 * metrics.test_picking.weighted_f1:.2f}",
+        "Classes",
+        "Confusion",
+        "Emotion shifts",
+        "Learning",
+        "Firing rates",
+        "layer1.query",
+        "Dialogues along time",
+        "missing transcript",
+        "untrained DenseNet weights",
+        "ab" * 32,
+        "train.learning_rate",
+        "python 3.11.2",
+        "no label: read, not scored",
+    ):
+        assert expected in text, expected
+    assert "Demo" not in text
+
+
+def test_the_page_needs_nothing_from_elsewhere(run: Path) -> None:
+    page, _ = page_of(run, context())
+    html = (run / "report.html").read_text(encoding="utf-8")
+    assert not {"script", "link", "img", "iframe", "object", "embed", "base", "form"} & set(page.elements)
+    assert not {"src", "href", "srcset", "data"} & {name for name, _ in page.attributes}
+    assert not any(name.startswith("on") for name, _ in page.attributes)
+    assert "://" not in html
+    assert "url(" not in html
+    assert "@import" not in html
+    assert page.elements.count("svg") >= 5
+
+
+def test_a_demo_says_so_and_is_not_set_beside_the_paper(run: Path) -> None:
+    page, text = page_of(run, context(demo=True))
+    assert "nothing about emotion recognition" in text
+    assert ("class", "demo") in page.attributes
+    assert "67.17" not in text
+    assert "paper" not in text.lower()
+
+
+def test_a_users_corpus_has_no_paper(run: Path) -> None:
+    _, text = page_of(run, context(corpus="our calls"))
+    assert "BIG-FUSION on our calls" in text
+    assert "paper" not in text.lower()
+
+
+def test_nothing_from_the_corpus_becomes_markup(tmp_path: Path) -> None:
+    labels = ("neutral", "<b>joy</b>", "a&b")
+    data = replace(small_data(), labels=labels, test=[dialogue(HOSTILE, 6, 1)])
+    run = small_run(tmp_path / "<i>run", data, epochs=1)
+    evaluate(run, data)
+    hostile = context(
+        corpus=HOSTILE,
+        notes=(HOSTILE,),
+        cells={HOSTILE: {HOSTILE: 1}},
+        fingerprints={HOSTILE: HOSTILE},
+        versions={HOSTILE: HOSTILE},
+        lines={f"{HOSTILE}_utt{turn}": Line(HOSTILE, HOSTILE) for turn in range(6)},
+    )
+    page, text = page_of(run, hostile)
+    assert not {"script", "b"} & set(page.elements)
+    assert text.count("<script>") > 10  # shown, as text
+    assert "<b>joy</b>" in text
+
+
+def test_lines_stand_beside_the_labels(run: Path) -> None:
+    names = [name for one in small_data().test for name in one.utterances]
+    lines = {name: Line("Ross", f"line of {name}") for name in names[:-1]}
+    _, text = page_of(run, context(lines=lines))
+    assert "Ross" in text
+    assert text.count("line of ") > 10
+
+
+def test_one_seed_without_spikes_or_test_split(tmp_path: Path) -> None:
+    data: Data = small_data(test=0)
+    settings = small_model(spiking={"enabled": False})
+    train(data, settings, small_training(epochs=1), 0, seed_folder(tmp_path, 0))
+    evaluate(tmp_path, data)
+    _, text = page_of(tmp_path, context(lines={}, cells={}))
+    assert "no labelled test split" in text
+    assert "±" not in text
+    assert "Firing rates" not in text
+    assert "validation split (there is no labelled test split): 3 dialogues" in table(tmp_path)
+
+
+def test_a_layer_that_never_fires_is_pointed_at(tmp_path: Path) -> None:
+    data = small_data()
+    settings = small_model(spiking={"threshold": 1000.0})
+    train(data, settings, small_training(epochs=1), 0, seed_folder(tmp_path, 0))
+    evaluate(tmp_path, data)
+    _, text = page_of(tmp_path, context())
+    assert "layer1.query hardly ever fires (0.0 %)" in text
+
+
+def test_an_unscored_run_is_named(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "seed-0", tmp_path / "seed-0")
+    with pytest.raises(TrainingError, match=r"metrics\.json: expected the run's scores, found none; evaluate"):
+        write_report(tmp_path, context())
+    with pytest.raises(TrainingError, match="evaluate the run first"):
+        table(tmp_path)
+
+
+def test_the_table_is_aligned_and_complete(run: Path) -> None:
+    metrics = evaluate(run, small_data())
+    lines = table(run).splitlines()
+    assert lines[0] == "test split: 4 dialogues, 27 labelled utterances; 2 seeds; points"
+    weighted = next(line for line in lines if line.startswith("weighted F1 "))
+    assert metrics.std is not None
+    assert weighted.split()[2:] == [
+        f"{100 * value:.2f}" for value in (metrics.weighted_f1, metrics.std.weighted_f1, metrics.majority.weighted_f1)
+    ]
+    rows = [line for line in lines if line.split()[:1] in ([label] for label in ("class", *metrics.labels))]
+    assert len(rows) == 4
+    assert len({len(row) for row in rows}) == 1
+    assert lines[-1].endswith("not a result")
+
+
+@given(st.floats(-1e4, 1e4), st.floats(1e-3, 1e4))
+def test_ticks_are_few_and_span_the_values(low: float, span: float) -> None:
+    ticks = nice_ticks(low, low + span)
+    assert ticks[0] <= low + 1e-6 * span
+    assert ticks[-1] >= low + span - 1e-6 * span
+    assert 2 <= len(ticks) <= 9
+    steps = [after - before for before, after in pairwise(ticks)]
+    assert steps == pytest.approx([steps[0]] * len(steps))
+
+
+def test_ticks_of_one_value() -> None:
+    assert nice_ticks(3, 3, whole=True) == [3, 4]
+    assert len(nice_ticks(0.5, 0.5)) >= 2
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=20))
+def test_no_dot_hides_another(places: list[float]) -> None:
+    levels = stacked(places, 7)
+    for level in set(levels):
+        row = sorted(place for place, own in zip(places, levels, strict=True) if own == level)
+        assert all(after - before >= 7 for before, after in pairwise(row))
+
+
+def test_labels_can_be_read_on_their_colours() -> None:
+    def luminance(colour: str) -> float:
+        channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    labels = ["neutral", "joy", "hap", "sad", "exc", "fru", "ang", "fear", "disgust", "surprise", "bored", "Calm"]
+    colours = label_colours(labels)
+    assert colours["hap"] == colours["joy"]
+    assert colours["bored"] != colours["Calm"]
+    for colour in colours.values():
+        paper, ink = sorted([luminance(colour), luminance(ink_on(colour))], reverse=True)
+        assert (paper + 0.05) / (ink + 0.05) >= 4.5
+
+
+def test_markup_is_escaped_unless_it_is_markup() -> None:
+    assert tag("p", "a < b", Html("<b>c</b>"), class_='"x"') == '<p class="&quot;x&quot;">a &lt; b<b>c</b></p>'
+    assert tag("rect", stroke_width=1.0, x=2.345, y=None) == '<rect stroke-width="1" x="2.35"></rect>'
+    assert tag("meta", charset="utf-8") == '<meta charset="utf-8">'
+
+
+def test_calibration_and_neurons_are_shown(run: Path) -> None:
+    metrics = read_record(run / METRICS, Metrics)
+    _, text = page_of(run, context())
+    assert f"Expected calibration error {100 * metrics.ece:.2f}" in text
+    filled = [one for one in metrics.calibration.bins if one.count]
+    assert all(f"{one.count} predictions at {100 * one.confidence:.0f} %" in text for one in filled)
+    assert "layer1.query" in text
+    assert "Saturated" in text
+
+
+def test_ablations_stand_in_the_page_where_they_were_made(run: Path) -> None:
+    score = {"mean": 0.5, "std": 0.01, "values": [0.49, 0.51]}
+    complete = {"name": "complete", "accuracy": score, "weighted_f1": score, "paper": {"weighted_f1": 72.91}}
+    other = complete | {"name": "w/o GCL", "paper": {"weighted_f1": 68.5}}
+    against = {"difference": -0.0123, "low": -0.02, "high": 0.004, "p": 0.2}
+    rows = [complete | {"against_complete": None}, other | {"against_complete": against}]
+    _, text = page_of(run, context(ablations={"rows": rows, "seeds": [0, 1], "scored": "test"}))
+    for told in ("Ablations", "w/o GCL", "-1.23", "-2.00 to +0.40", "68.50", "-4.41"):
+        assert told in text
+    assert "Ablations" not in page_of(run, context())[1]

@@ -1,0 +1,99 @@
+"""Two processes over gloo: the gradients of one on the whole batch, and a training that goes on after a kill."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bigfusion.model.networks.bigfusion import BigFusion
+from bigfusion.model.runs import checkpoint
+from bigfusion.model.runs.folder import TRAINED, Epoch, read_history
+from bigfusion.model.runs.tensors import read_tensors, write_tensors
+from bigfusion.model.seed import deterministic, seed_everything
+from bigfusion.model.settings import ModelSettings
+from bigfusion.model.training.distributed import Rank, processes
+from bigfusion.model.training.optimise import Optimisation
+from bigfusion.model.training.train import train
+from tests.helpers.small_runs import LABELS, WIDTHS, small_data, small_model, small_training
+
+CPU = torch.device("cpu")
+BATCHES = (7, 1)
+"""Twelve dialogues shared out unevenly, and one for two processes: one of them has nothing to do."""
+
+
+CONTRASTS = (
+    {"negatives": "dialogue"},
+    {"negatives": "batch"},
+    {"negatives": "batch", "positives": "label", "classify": 0.5},
+)
+"""The last is of the kind that ``tuned`` has: nodes are sent from process to process."""
+
+
+def without_chance(contrast: dict[str, Any]) -> ModelSettings:
+    """Views that lower no edge and no dropout: nothing that is drawn matters, and gradients can be compared."""
+    return small_model(dropout=0, contrast={"rho": (0, 0), **contrast})
+
+
+def epoch(rank: Rank, size: int, contrast: dict[str, Any], folder: Path) -> None:
+    """One epoch with batches of ``size``; the first process writes gradients of the last step, weights and numbers."""
+    with deterministic(1):
+        seed_everything(0)
+        data = small_data()
+        network = BigFusion(WIDTHS, len(LABELS), without_chance(contrast))
+        network.fit(data.train)
+        settings = small_training(batch_size=size)
+        optimisation = Optimisation(network, data.train, settings, 0, rank)
+        steps = optimisation.epoch(1)
+        if rank.first:
+            tensors = {f"weight/{name}": value.detach() for name, value in network.named_parameters()}
+            tensors |= {
+                f"gradient/{name}": value.grad for name, value in network.named_parameters() if value.grad is not None
+            }
+            write_tensors(folder / f"{rank.count}.safetensors", tensors, steps.model_dump())
+
+
+@pytest.mark.parametrize("size", BATCHES)
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_gradients_and_weights_are_those_of_one_process(tmp_path: Path, contrast: dict[str, Any], size: int) -> None:
+    for count in (1, 2):
+        with processes(count, CPU, epoch, size, contrast, tmp_path) as rank:
+            epoch(rank, size, contrast, tmp_path)
+    (one, alone, _), (two, shared, _) = (read_tensors(tmp_path / f"{count}.safetensors") for count in (1, 2))
+    assert any(name.startswith("gradient/") for name in one)
+    for name, value in one.items():
+        torch.testing.assert_close(
+            two[name], value, rtol=1e-3, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )
+    for name in ("loss", "cross_entropy", "contrast", "gradient_norm"):
+        assert shared[name] == pytest.approx(alone[name], rel=1e-4), name
+    assert alone["contrast"] > 0
+    assert shared["rates"] == pytest.approx(alone["rates"], rel=1e-3)
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.slow
+def test_two_processes_train_score_and_go_on_after_a_kill(tmp_path: Path) -> None:
+    settings = small_training(processes=2, epochs=4)
+
+    def kill(done: Epoch) -> None:
+        if done.epoch == 2:
+            raise KilledError
+
+    whole = train(small_data(), small_model(), settings, 0, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(small_data(), small_model(), settings, 0, tmp_path / "killed", kill)
+    assert not (tmp_path / "killed" / TRAINED).exists()
+    train(small_data(), small_model(), settings, 0, tmp_path / "killed")
+    histories = [
+        [one.model_dump(exclude={"seconds"}) for one in read_history(tmp_path / name)] for name in ("whole", "killed")
+    ]
+    assert histories[0] == histories[1]
+    assert len(histories[0]) == whole.epochs == 4
+    weights = [read_tensors(tmp_path / name / checkpoint.TENSORS)[0] for name in ("whole", "killed")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert np.isfinite(histories[0][-1]["loss"])
