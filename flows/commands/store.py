@@ -1,96 +1,48 @@
-"""What the commands on the store do: fsck, gc, store info, store compact."""
+"""``bigfusion store info`` and ``bigfusion store compact``: what the store holds, and small shards merged."""
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
-from dataclasses import asdict
-from typing import Any
+import argparse
+from typing import TYPE_CHECKING, Any
 
-from bigfusion.flows.commands.options import Answer, Options
+from bigfusion.flows.commands.common import Answer, Common
 from bigfusion.flows.commands.show import columns, size
-from bigfusion.flows.progress import bar, counted
-from bigfusion.flows.project import upkeep
-from bigfusion.flows.project.workspace import Workspace
-from bigfusion.pipeline.store import compact as compacting
-from bigfusion.pipeline.store import fsck as checking
-from bigfusion.pipeline.store.folder import ShardFolder
 
-log = logging.getLogger("bigfusion")
+if TYPE_CHECKING:
+    from bigfusion.flows.project.project import Project
 
-DAMAGED = 3
-"""Exit code of fsck where it found damage, repaired or not."""
-_SHOWN = 10
+HELP = "store info: what the store holds; store compact: merge small shards"
 
 
-def fsck(options: Options) -> Answer:
-    """Check every shard, or a sample, and the index against them."""
-    mine = options.project()
-    workspace = Workspace(mine)
-    with workspace.exclusive(), counted("fsck", " shards") as progress:
-        report = checking.fsck(mine.store, workspace.index, options.sample, options.repair, progress)
-    lines = [f"{report.checked} of {report.shards} shards and {report.cells} cells are as they were written"]
-    lines += [f"{found.kind}: {_named(found)}" for found in report.findings[:_SHOWN]]
-    if len(report.findings) > _SHOWN:
-        lines.append(f"... and {len(report.findings) - _SHOWN} more (--json lists all)")
-    if report.leftovers:
-        lines.append(f"{len(report.leftovers)} temporary files of killed writers (no damage)")
-    if report.repaired:
-        lines.append(
-            f"repaired: {len(report.set_aside)} shards set aside, index built anew; `bigfusion plan` shows their cells"
-        )
-    elif report.findings:
-        lines.append("`bigfusion fsck --repair` sets damaged shards aside and builds the index anew")
-    data = {
-        "shards": report.shards,
-        "checked": report.checked,
-        "cells": report.cells,
-        "findings": [asdict(found) for found in report.findings],
-        "leftovers": report.leftovers,
-        "set_aside": report.set_aside,
-        "repaired": report.repaired,
-    }
-    return Answer("\n".join(lines), data, code=DAMAGED if report.findings else 0)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `store` takes."""
+    parser.add_argument("action", choices=["info", "compact"], metavar="info|compact")
 
 
-def _named(found: checking.Finding) -> str:
-    return found.problem if found.item in found.problem else f"{found.item}: {found.problem}"
-
-
-def gc(options: Options) -> Answer:
-    """Find what no manifest and no run needs; remove it with ``--apply``."""
-    mine = options.project()
-    shelf = ShardFolder(mine.store)
-    with Workspace(mine).exclusive():
-        found = upkeep.collect_garbage(mine, options.grace * 3600, options.apply)
-    counts = Counter(item.why for item in found.items)
-    total = sum(item.bytes for item in found.items)
-    lines = [f"{item.why:<9}  {size(item.bytes):>10}  {item.name}" for item in found.items[:_SHOWN]]
-    if len(found.items) > _SHOWN:
-        lines.append(f"... and {len(found.items) - _SHOWN} more (--json lists all)")
-    what = ", ".join(f"{number} {why}" for why, number in sorted(counts.items())) or "nothing"
-    done = "removed" if options.apply else "would be removed; nothing was, `--apply` does it"
-    lines.append(f"{what}, {size(total)}: {done}" if found.items else "nothing to remove")
-    if found.young:
-        lines.append(f"{found.young} more are younger than {options.grace:g} hours (--grace)")
-    items = [
-        {"path": shelf.objects.shown(i.key), "why": i.why, "bytes": i.bytes, "cells": i.cells} for i in found.items
-    ]
-    return Answer("\n".join(lines), {"items": items, "bytes": total, "young": found.young, "applied": options.apply})
-
-
-def store(options: Options) -> Answer:
+def run(common: Common, action: str) -> Answer:
     """``store info`` or ``store compact``."""
-    return info(options) if options.target == "info" else compact(options)
+    return _info(common.project()) if action == "info" else _compact(common.project())
 
 
-def info(options: Options) -> Answer:
-    """What the store holds."""
-    workspace = Workspace(options.project())
-    opened = workspace.store()
+def store_info(project: Project) -> dict[str, Any]:
+    """What the store holds, in numbers."""
+    from bigfusion.flows.project.workspace import Workspace
+
+    store = Workspace(project).store()
+    try:
+        return store.info()
+    finally:
+        store.close()
+
+
+def _info(project: Project) -> Answer:
+    from bigfusion.flows.project.workspace import Workspace
+    from bigfusion.pipeline.store.compact import TARGET
+
+    opened = Workspace(project).store()
     try:
         data = opened.info()
-        data["small"] = len(opened.small(compacting.TARGET // 2))
+        data["small"] = len(opened.small(TARGET // 2))
         data["extractors"] = opened.extractors()
     finally:
         opened.close()
@@ -127,17 +79,20 @@ def _extractors(rows: list[dict[str, Any]]) -> str:
     return columns(shown, header)
 
 
-def compact(options: Options) -> Answer:
+def _compact(project: Project) -> Answer:
     """Merge small shards into larger ones; the small ones stay until gc."""
-    mine = options.project()
-    workspace = Workspace(mine)
+    from bigfusion.flows.progress import bar
+    from bigfusion.flows.project.workspace import Workspace
+    from bigfusion.pipeline.store.compact import TARGET, compact
+
+    workspace = Workspace(project)
     with workspace.exclusive():
         opened = workspace.store()
         try:
-            small = len(opened.small(compacting.TARGET // 2))
+            small = len(opened.small(TARGET // 2))
             with bar("compact", small, " shards") as progress:
-                written = compacting.compact(opened, progress=progress)
-            left = len(opened.small(compacting.TARGET // 2))
+                written = compact(opened, progress=progress)
+            left = len(opened.small(TARGET // 2))
         finally:
             opened.close()
     text = f"{small} small shards, {len(written)} written, {left} small ones left"

@@ -17,6 +17,7 @@ from bigfusion.extractors.text.encoder import TextSettings
 from bigfusion.extractors.text.finetuning.settings import FinetuneSettings
 from bigfusion.extractors.visual.speaker_face import VisualSettings
 from bigfusion.flows.project.learning_preset import for_corpus
+from bigfusion.flows.project.preset_names import LEARNING, PRESETS
 from bigfusion.model.settings import ModelSettings, TrainSettings
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.corpora.scan import CorpusSettings, MeldSettings
@@ -28,9 +29,6 @@ from bigfusion.pipeline.store.folder import Place
 log = logging.getLogger("bigfusion")
 
 DEFAULT_CONFIG = Path("bigfusion.toml")
-PRESETS = ("meld", "iemocap", "demo")
-LEARNING = ("tuned", "paper")
-"""Presets of the network and its training alone: they go with any corpus."""
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:/|s3:", re.IGNORECASE)
 _LEARNING_TABLES = re.compile(r"^\[(?:model|train)[.\]].*?(?=^\[(?!(?:model|train)[.\]])|\Z)", re.MULTILINE | re.DOTALL)
 _FOLDERS = {

@@ -9,8 +9,9 @@ import pytest
 
 from bigfusion.extractors.files import FACE_WEIGHTS
 from bigfusion.flows import cli
-from bigfusion.flows.commands.quarantine import REMEDIES, failed_cells
 from bigfusion.flows.project import cells, corpus
+from bigfusion.flows.project.failed_cells import REMEDIES, failed_cells
+from bigfusion.flows.project.labelled_texts import dialogues, texts
 from bigfusion.flows.project.project import load
 from bigfusion.pipeline.demo.build import EXPECTED
 from bigfusion.pipeline.schema import Modality, Status, Utterance, Window
@@ -66,14 +67,12 @@ def test_a_fine_tuned_encoder_takes_the_plain_ones_place(place, tmp_path, monkey
 
 
 def test_fine_tuning_never_reads_the_test_dialogues(place):
-    from bigfusion.flows.commands.finetune_text import _dialogues, _texts
-
     project = load(place.config)
     manifest = corpus.kept(project)
-    used = [one for part in _dialogues(project, manifest) for one in _texts(manifest, part, Window(2, 2))[0]]
+    used = [one for part in dialogues(project, manifest) for one in texts(manifest, part, Window(2, 2))[0]]
     read = {line for one in used for line in (*one.context.before, *one.context.after)}
     test = manifest.table.loc[manifest.table["split"] == "test", "dialogue"]
-    assert not set(test) & set.union(*_dialogues(project, manifest))
+    assert not set(test) & set.union(*dialogues(project, manifest))
     assert len(used) == len(manifest) - len(test)
     assert {line.text for line in read} <= {one.text for one in used}
 

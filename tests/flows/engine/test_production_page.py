@@ -13,7 +13,7 @@ from prefect.automations import Automation
 from prefect.blocks.notifications import SlackWebhook
 from prefect.cli._app import _app as prefect_cli  # its argument parser is not public
 
-from bigfusion.flows import cli
+from bigfusion.flows.commands.parser import parse
 from bigfusion.flows.project.project import ExtractSettings, load
 from bigfusion.flows.stages.chunks import chunk
 from bigfusion.flows.stages.train import train_seed
@@ -39,7 +39,7 @@ def test_a_shell_takes_the_block(text):
 
 @pytest.mark.parametrize("arguments", typed("bigfusion"), ids=" ".join)
 def test_bigfusion_takes_the_arguments(arguments):
-    assert cli._parser().parse_args(arguments).command
+    assert parse(arguments).command
 
 
 @pytest.mark.parametrize("arguments", typed("prefect"), ids=" ".join)

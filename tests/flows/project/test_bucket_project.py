@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bigfusion.flows import cli
-from bigfusion.flows.commands import commands
+from bigfusion.flows.commands import extract
 from bigfusion.flows.project.project import load
 from bigfusion.pipeline.errors import SettingsError
 from tests.flows.commands.test_store import features
@@ -48,7 +48,7 @@ def test_a_whole_project_on_a_bucket(url, tmp_path, capsys, monkeypatch):
     assert answer(capsys, "plan", code=2)["pending"] == 144
     assert answer(capsys, "extract")["pending"] == 0
     with monkeypatch.context() as second:
-        second.setattr(commands, "_flow", lambda *_: pytest.fail("something was left to do"))
+        second.setattr(extract, "run_flow", lambda *_: pytest.fail("something was left to do"))
         assert answer(capsys, "extract")["pending"] == 0
 
     shutil.rmtree(tmp_path / "mine/work/shards")

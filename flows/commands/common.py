@@ -1,0 +1,109 @@
+"""What every command takes and gives: the common options, and an answer.
+
+Nothing heavy is imported here or at the top of any command's file: `bigfusion COMMAND --help` reads that file.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bigfusion.pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    from bigfusion.flows.project.project import Project
+
+
+@dataclass(frozen=True)
+class Common:
+    """The options that every command takes."""
+
+    config: Path | None = None
+    preset: str | None = None
+    assignments: Sequence[str] = ()
+    json: bool = False
+    log_json: bool = False
+    debug: bool = False
+
+    def project(self, *, seeds: int | None = None, runner: str | None = None) -> Project:
+        """The project that they name, under ``--seeds`` and ``--runner`` where a command takes these."""
+        from bigfusion.flows.project.project import load
+
+        return load(self.config, self.preset, self.settings(seeds, runner))
+
+    def settings(self, seeds: int | None = None, runner: str | None = None) -> tuple[str, ...]:
+        """The assignments to settings; ``--seeds`` and ``--runner`` are short for two more."""
+        short = [] if seeds is None else [f"train.seeds={[*range(seeds)]}"]
+        short += [] if runner is None else [f"runner.kind={runner}"]
+        return (*self.assignments, *short)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A command's result: text for a person, data for ``--json``, and the exit code."""
+
+    text: str
+    data: dict[str, Any] = field(default_factory=dict)
+    code: int = 0
+
+
+def without(command: str, remedy: str, **given: object) -> None:
+    """Refuse options that all commands take but this one has no use for."""
+    for name, value in given.items():
+        if value:
+            raise SettingsError(f"{command}: --{name} has no effect here; {remedy}")
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add the options of :class:`Common`."""
+    group = parser.add_argument_group("settings")
+    group.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: bigfusion.toml)")
+    group.add_argument(
+        "--preset", metavar="NAME", help="shipped settings below the file's: meld, iemocap, demo, tuned, paper"
+    )
+    group.add_argument(
+        "--set",
+        action="append",
+        dest="assignments",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one setting, for instance train.epochs=20",
+    )
+    group.add_argument("--json", action="store_true", help="print the result as JSON")
+    group.add_argument("--log-json", action="store_true", help="log a JSON object an event")
+    group.add_argument("--debug", action="store_true", help="show tracebacks and Prefect's own log")
+
+
+def add_seeds(parser: argparse.ArgumentParser) -> None:
+    """Add ``--seeds``."""
+    parser.add_argument("--seeds", type=_seeds, metavar="N", help="the seeds 0 to N - 1 (default: train.seeds)")
+
+
+def add_features(parser: argparse.ArgumentParser) -> None:
+    """Add ``--features``."""
+    parser.add_argument(
+        "--features", type=Path, metavar="FILE", help="a feature file (Parquet, pickle) instead of a project"
+    )
+
+
+def add_extraction(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that extract."""
+    parser.add_argument("--retry-failed", action="store_true", help="try the cells again that failed before")
+    parser.add_argument("--runner", choices=["local", "ray"], help="who computes the chunks: here or Ray")
+
+
+def add_schedule(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that make deployments."""
+    add_seeds(parser)
+    parser.add_argument("--cron", metavar="CRON", help='when to retrain, for instance "0 3 * * *"')
+    parser.add_argument("--timezone", default="UTC", metavar="ZONE", help="of --cron (default: UTC)")
+    parser.add_argument("--name", metavar="NAME", help="of the deployments (default: the project folder's)")
+
+
+def _seeds(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"expected how many seeds to train, 1 to 1000, found {text!r}")
+    return int(text)

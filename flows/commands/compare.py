@@ -1,0 +1,61 @@
+"""``bigfusion compare``: two scored runs on the same dialogues."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bigfusion.flows.commands import show
+from bigfusion.flows.commands.common import Answer, Common, without
+from bigfusion.pipeline.errors import TrainingError
+
+if TYPE_CHECKING:
+    from bigfusion.model.scoring.compare import Difference
+
+HELP = "compare two scored runs: differences, and how sure they are"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `compare` takes."""
+    parser.add_argument("first", type=Path, metavar="RUN")
+    parser.add_argument("second", type=Path, metavar="RUN")
+
+
+def run(common: Common, first: Path, second: Path) -> Answer:
+    """Compare two scored runs by paired bootstrap, each a run folder or a folder of scores."""
+    from bigfusion.model.scoring.compare import compare
+
+    remedy = "both runs are scored already"
+    without("compare", remedy, config=common.config, preset=common.preset, set=common.assignments)
+    first, second = _scores(first), _scores(second)
+    found = compare(first, second)
+    rows = []
+    for name, title in (("weighted_f1", "weighted F1"), ("accuracy", "accuracy"), ("macro_f1", "macro F1")):
+        one: Difference = getattr(found, name)
+        points = [f"{100 * value:.2f}" for value in (one.first, one.second)]
+        interval = f"{100 * one.low:+.2f} to {100 * one.high:+.2f}"
+        rows.append([title, *points, f"{100 * one.difference:+.2f}", interval, f"{one.p:.4f}"])
+    text = show.columns(rows, ["points", "first", "second", "difference", "95 %", "p"])
+    text += (
+        f"\n\n{found.dialogues} dialogues, {found.utterances} utterances, {found.seeds[0]} and {found.seeds[1]} seeds; "
+        f"paired bootstrap, {found.resamples} draws of dialogues"
+    )
+    return Answer(text, found.model_dump(mode="json") | {"first": str(first), "second": str(second)})
+
+
+def _scores(folder: Path) -> Path:
+    """The folder of a run's scores: itself, or the only one among its ``scores``."""
+    from bigfusion.flows.project.workspace import relative
+    from bigfusion.model.runs.folder import PREDICTIONS
+
+    if (folder / PREDICTIONS).exists():
+        return folder
+    found = sorted(path.parent for path in folder.glob(f"scores/*/{PREDICTIONS}"))
+    if len(found) != 1:
+        what = ", ".join(relative(path.absolute()) for path in found) or "none"
+        raise TrainingError(
+            f"{folder}: expected a scored run, found {what}; "
+            + ("name one of them" if found else "evaluate it first: bigfusion evaluate")
+        )
+    return found[0]

@@ -1,0 +1,38 @@
+"""``bigfusion demo``: a small corpus of real media files, and everything on it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from bigfusion.flows.commands.common import Answer, Common, without
+from bigfusion.flows.commands.run import run_project
+
+HELP = "make a small corpus of real media files, and run everything on it"
+
+log = logging.getLogger("bigfusion")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `demo` takes."""
+    parser.add_argument("folder", type=Path, metavar="DIR", nargs="?", default=Path("demo"))
+
+
+def run(common: Common, folder: Path) -> Answer:
+    """Make the demo corpus where it is missing, and run everything on it."""
+    from bigfusion.flows.progress import counted
+    from bigfusion.flows.project.project import DEFAULT_CONFIG, load, write_config
+    from bigfusion.flows.project.workspace import relative
+    from bigfusion.pipeline.demo.build import build
+
+    config = folder / DEFAULT_CONFIG
+    other = common.preset if common.preset != "demo" else None
+    without("demo", f"edit {config}, or use --set", config=common.config, preset=other)
+    with counted("demo corpus", " clips") as progress:
+        built = build(folder / "MELD.Raw", progress)
+    made = f"{built.made} files made" if built.made else "complete already"
+    log.info("demo: %d utterances of real media in %s: %s", built.utterances, relative(built.folder.resolve()), made)
+    if not config.exists():
+        write_config(config, "demo", None)
+    return run_project(load(config, "demo", common.assignments), common.debug)

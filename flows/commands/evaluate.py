@@ -1,0 +1,115 @@
+"""``bigfusion evaluate``: the scores of a trained model, on its project or on a feature file."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bigfusion.flows.commands.common import Answer, Common, add_features, add_seeds, without
+from bigfusion.flows.commands.flow import run_flow
+from bigfusion.flows.commands.results import results
+from bigfusion.pipeline.errors import SettingsError, TrainingError
+
+if TYPE_CHECKING:
+    from bigfusion.flows.project.file_runs import Scored
+
+HELP = "score the trained model on the test split, once"
+
+log = logging.getLogger("bigfusion")
+
+HEADLINE = ("weighted_f1", "accuracy", "macro_f1", "ece")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `evaluate` takes."""
+    parser.add_argument(
+        "--run", dest="trained", type=Path, metavar="RUN", help="with --features: the trained run's folder"
+    )
+    add_features(parser)
+    add_seeds(parser)
+
+
+def run(common: Common, features: Path | None, trained: Path | None, seeds: int | None) -> Answer:
+    """Score the present run's test split, once; or the dialogues of a feature file with the run of a folder."""
+    if features or trained:
+        without("evaluate --features", "every seed that the run has is scored", seeds=seeds)
+        return _on_file(common, features, trained)
+    from bigfusion.flows.project import runs
+
+    project = common.project(seeds=seeds)
+    _, planned, present = runs.present(project)
+    training, evaluation = runs.stages(project, present, planned)
+    if training.pending:
+        raise TrainingError(f"nothing to evaluate: {training.why}; run `bigfusion train`, or `bigfusion run` for all")
+
+    def flow() -> None:
+        from bigfusion.flows.stages.evaluate import evaluate
+
+        evaluate(project)
+
+    if evaluation.pending:
+        run_flow(project, common.debug, flow)
+    else:
+        log.info("evaluate: up to date: %s", evaluation.why)
+    return results(project, present)
+
+
+def _on_file(common: Common, features: Path | None, trained: Path | None) -> Answer:
+    """Score a feature file, and write the report of it."""
+    from datetime import UTC, datetime
+
+    from bigfusion.flows.project import cells, file_runs
+    from bigfusion.flows.project.reporting import ablations_in
+    from bigfusion.flows.project.workspace import relative
+    from bigfusion.model.report.material import ReportContext
+    from bigfusion.model.report.page import write_report
+    from bigfusion.model.report.table import table
+    from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
+
+    if features is None or trained is None:
+        raise SettingsError("evaluate: --features and --run go together: bigfusion evaluate --features FILE --run RUN")
+    scored = file_runs.evaluate(features, trained, _device(common))
+    seen = f"{scored.seen} of these dialogues were trained or validated on: their scores are no test."
+    if scored.seen is None:
+        seen = (
+            "Whether these dialogues were trained or validated on cannot be told: the run does not say what they hold."
+        )
+    context = ReportContext(
+        corpus={IEMOCAP: "iemocap", MELD: "meld"}.get(scored.metrics.labels, features.stem),
+        created=datetime.now(UTC),
+        notes=() if scored.seen == 0 else (seen,),
+        fingerprints={"scored dialogues": scored.digest},
+        versions=cells.versions(),
+        ablations=ablations_in(trained / "reproduction"),
+    )
+    report = write_report(trained, context, scored.folder)
+    text = f"{table(scored.folder)}\n\nscores    {relative(scored.folder)}\nreport    {relative(report)}"
+    return Answer(text, _data(scored, features, trained, report))
+
+
+def _device(common: Common) -> str:
+    """Where a run is scored; all else about it was settled by its training."""
+    from bigfusion.flows.project.project import load_learning
+
+    other = [setting for setting in common.assignments if setting.partition("=")[0].strip() != "train.device"]
+    remedy = "a run keeps the settings that it was trained with, and train.device alone can be set"
+    without("evaluate --features", remedy, config=common.config, preset=common.preset, set=other)
+    return load_learning(None, None, common.assignments).train.device
+
+
+def _data(scored: Scored, features: Path, run: Path, report: Path) -> dict[str, Any]:
+    """``metrics.json`` with each headline score as an object of mean, deviation (none for one seed) and values."""
+    data: dict[str, Any] = scored.metrics.model_dump(mode="json")
+    deviation = (data.pop("std") or {}) | {"ece": data.pop("ece_std")}
+    for name in HEADLINE:
+        values = [seed[name] if name in seed else seed["calibration"][name] for seed in data["seeds"]]
+        data[name] = {"mean": data[name], "std": deviation.get(name), "values": values}
+    return data | {
+        "features": str(features),
+        "run": str(run),
+        "dialogues": scored.metrics.splits[scored.metrics.scored].dialogues,
+        "seen_in_training": scored.seen,
+        "paths": {"scores": str(scored.folder.absolute()), "report": str(report.absolute())},
+    }

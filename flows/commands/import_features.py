@@ -1,0 +1,72 @@
+"""``bigfusion import``: a project made of a feature file."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bigfusion.flows.commands import show
+from bigfusion.flows.commands.common import Answer, Common, without
+from bigfusion.flows.commands.store import store_info
+from bigfusion.pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    from bigfusion.flows.project.project import Project
+    from bigfusion.pipeline.manifest.manifest import Manifest
+
+HELP = "take over a feature file of yours (MMGCN/COSMIC pickle, Parquet)"
+
+_HELD_SECONDS = 1.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `import` takes."""
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("folder", type=Path, metavar="DIR", nargs="?", help="project folder (default: the file's name)")
+
+
+def run(common: Common, file: str, folder: Path | None) -> Answer:
+    """Make a project of a feature file: settings, manifest, and its features in the store."""
+    from bigfusion.flows.project import corpus
+    from bigfusion.flows.project.project import DEFAULT_CONFIG, load, write_import_config
+    from bigfusion.flows.project.workspace import Workspace
+    from bigfusion.pipeline.corpora.scan import FeatureSettings, scan
+    from bigfusion.pipeline.digests.files import FileDigests
+
+    without("import", "name the project's folder after the file", config=common.config)
+    source = Path(file).resolve()
+    folder = folder or Path(source.stem)
+    config = folder / DEFAULT_CONFIG
+    scan(FeatureSettings(kind="features", path=source), FileDigests())  # refuses what it cannot take before it writes
+    if not config.exists():
+        write_import_config(config, source, common.preset)
+    project = load(config, None, common.assignments)
+    if not isinstance(project.corpus, FeatureSettings) or project.corpus.path.resolve() != source:
+        raise SettingsError(
+            f"{config}: expected a project on {source}, found one on another corpus; name another folder:"
+            f" `bigfusion import {file} DIR`, or set corpus.path in it"
+        )
+    with Workspace(project).exclusive():
+        manifest = corpus.ingest(project).manifest
+        _extract(project, manifest)
+    data = manifest.summary(Workspace(project).manifest) | {"config": str(config), "store": store_info(project)}
+    return Answer(show.ingested(data, True) + f"\nnext: cd {folder} && bigfusion run", data)
+
+
+def _extract(project: Project, manifest: Manifest) -> None:
+    """Take the features into the store, modality by modality."""
+    from bigfusion.flows.project import cells
+    from bigfusion.flows.project.upkeep import publish_reach
+
+    planned = cells.plan(project, manifest)
+    publish_reach(project, planned)
+    for modality in planned.modalities:
+        todo = planned.pending(modality)
+        while todo:
+            held: set[str] = set()  # by another import into the same store
+            for part in cells.chunks(todo, project.extract.chunk_size):
+                held.update(cells.extract_chunk(project, manifest, part, run="import").left)
+            todo = [cell for cell in todo if cell.fingerprint in held]
+            time.sleep(_HELD_SECONDS if todo else 0)

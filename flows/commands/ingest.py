@@ -1,0 +1,27 @@
+"""``bigfusion ingest``: the corpus as a manifest."""
+
+from __future__ import annotations
+
+import argparse
+
+from bigfusion.flows.commands import show
+from bigfusion.flows.commands.common import Answer, Common
+
+HELP = "scan the corpus into a manifest: counts by split and label, and what was skipped"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: the settings say all."""
+
+
+def run(common: Common) -> Answer:
+    """Scan the corpus and keep its manifest. Needs no Prefect: it takes seconds and changes nothing else."""
+    from bigfusion.flows.progress import counted
+    from bigfusion.flows.project import corpus
+    from bigfusion.flows.project.workspace import Workspace
+
+    project = common.project()
+    with Workspace(project).exclusive(), counted("ingest", " files") as progress:
+        found = corpus.ingest(project, progress)
+    data = found.manifest.summary(Workspace(project).manifest)
+    return Answer(show.ingested(data, found.changed), data)

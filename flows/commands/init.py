@@ -1,0 +1,33 @@
+"""``bigfusion init``: a commented settings file for a preset."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bigfusion.flows.commands.common import Answer, Common, without
+from bigfusion.flows.project.preset_names import LEARNING
+from bigfusion.pipeline.errors import SettingsError
+
+HELP = "write a commented settings file for a preset into a folder"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `init` takes."""
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("--root", metavar="PATH", help="the corpus's folder")
+    parser.add_argument("--learning", choices=LEARNING, help="the network and its training of this preset instead")
+
+
+def run(common: Common, folder: Path, root: str | None, learning: str | None) -> Answer:
+    """Write a commented settings file; an existing one is never overwritten."""
+    from bigfusion.flows.project.project import DEFAULT_CONFIG, write_config
+
+    if common.preset is None:
+        raise SettingsError("init: expected a preset; for instance `bigfusion init my-meld --preset meld`")
+    without("init", "edit the file that it writes", config=common.config, set=common.assignments)
+    path = folder / DEFAULT_CONFIG
+    write_config(path, common.preset, root, learning)
+    first = "" if root else "set corpus.root in it, then "
+    text = f"wrote {path}: {first}`cd {folder} && bigfusion plan`, then `bigfusion run`"
+    return Answer(text, {"config": str(path)})

@@ -1,0 +1,93 @@
+"""The command line's grammar: which commands there are, in groups, and the parser of each.
+
+Only the file of the command that is given is imported; `bigfusion --help` and `bigfusion completion` import them all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import NoReturn, Protocol, cast
+
+from bigfusion.flows.commands.common import Answer, add_common
+from bigfusion.flows.version import version
+
+GROUPS = {
+    "make a project": ("demo", "init", "import", "settings"),
+    "run it": ("run", "plan", "ingest", "extract", "train", "evaluate"),
+    "look at it": ("status", "report", "models", "compare", "explain", "quarantine", "reproduce"),
+    "store": ("store", "export", "fsck", "gc"),
+    "production": ("serve", "deploy", "rollback"),
+    "encoders": ("finetune-text", "train-faces", "evaluate-faces"),
+}
+COMMANDS = tuple(name for names in GROUPS.values() for name in names)
+
+_FILES = {"import": "import_features"}
+"""The files of commands whose names are keywords of Python."""
+
+
+class Command(Protocol):
+    """What a command's file holds. ``run`` takes the common options, then its own, named as `add_arguments` says."""
+
+    HELP: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[..., Answer]
+
+
+def command(name: str) -> Command:
+    """The file of a command."""
+    return cast(Command, import_module(f"bigfusion.flows.commands.{_FILES.get(name, name.replace('-', '_'))}"))
+
+
+class Parser(argparse.ArgumentParser):
+    """Usage errors are errors like others: one line, exit code 1 (2 means pending work)."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line, and stop."""
+        print(f"{self.prog}: {message}; see `{self.prog} --help`", file=sys.stderr)
+        raise SystemExit(1)
+
+
+class _Whole(Parser):
+    """The parser of the whole command line; its help lists the commands in their groups."""
+
+    def format_help(self) -> str:
+        """The help."""
+        wide = max(map(len, COMMANDS))
+        lines = [f"{self.description}\n", "usage: bigfusion COMMAND [OPTION ...]; `bigfusion COMMAND --help` says more"]
+        for title, names in GROUPS.items():
+            lines += ["", f"{title}:", *(f"    {name:<{wide}}  {command(name).HELP}" for name in names)]
+        return "\n".join([*lines, "", str(self.epilog), ""])
+
+
+def parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The parser of some commands."""
+    whole = _Whole(
+        prog="bigfusion",
+        description="From raw conversations to an honestly scored BIG-FUSION model; reruns only what changed.",
+        epilog="Begin with `bigfusion demo`, or with `bigfusion init DIR --preset meld`.",
+    )
+    whole.add_argument("--version", action="version", version=f"bigfusion {version()}")
+    parsers = whole.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    for name in names:
+        found = command(name)
+        description = found.HELP[0].upper() + found.HELP[1:] + "."
+        added = parsers.add_parser(name, help=found.HELP, description=description)
+        found.add_arguments(added)
+        add_common(added)
+    return whole
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The parsed command line; a wrong one stops the program with one line and exit code 1."""
+    name = arguments[0] if arguments else ""
+    if name in COMMANDS:
+        return parser([name]).parse_args(arguments)
+    whole = parser(())
+    if name and not name.startswith("-"):
+        near = get_close_matches(name, COMMANDS, 1)
+        whole.error(f"no command {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return whole.parse_args(arguments)

@@ -1,0 +1,76 @@
+"""``bigfusion plan``: what a run would do, and why."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from bigfusion.flows.commands import show
+from bigfusion.flows.commands.common import Answer, Common, add_seeds
+
+HELP = "say what a run would do and why, and do nothing; exit code 2 if work is pending"
+
+PENDING = 2
+"""Exit code when work is pending."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `plan` takes."""
+    add_seeds(parser)
+
+
+def run(common: Common, seeds: int | None) -> Answer:
+    """What a run would do, and why. Writes nothing but caches."""
+    from bigfusion.flows.progress import counted
+    from bigfusion.flows.project.estimate import estimate
+    from bigfusion.flows.project.outlook import outlook
+
+    project = common.project(seeds=seeds)
+    with counted("plan", " files") as progress:
+        found = outlook(project, progress=progress)
+    data = {
+        "pending": found.planned.pending_count,
+        "cells": found.planned.counts(),
+        "reasons": found.planned.reasons(),
+        "stages": {stage.name: {"pending": stage.pending, "why": stage.why} for stage in found.stages},
+        "manifest": {"digest": found.manifest.digest, "changed": found.changed},
+        "run": found.run.id,
+        "estimate": estimate(project, found.planned, any(s.pending for s in found.stages if s.name == "train")),
+    }
+    pending = bool(found.planned.pending_count) or any(stage.pending for stage in found.stages)
+    return Answer(_text(data), data, code=PENDING if pending else 0)
+
+
+def _text(data: Mapping[str, Any]) -> str:
+    lines = [show.cells(data), ""]
+    lines += [f"  {reason}" for reason in data["reasons"]]
+    for name, stage in data["stages"].items():
+        lines.append(f"{name}: {'will run' if stage['pending'] else 'up to date'} ({stage['why']})")
+    stages = [name for name, stage in data["stages"].items() if stage["pending"]]
+    if data["pending"] or stages:
+        lines.append(f"\n{data['pending']} cells to extract" + (f", then {' and '.join(stages)}" if stages else ""))
+        lines += _estimate(data["estimate"])
+    else:
+        lines.append("\nnothing to do: 0 cells to extract, model up to date")
+    return "\n".join(lines)
+
+
+def _estimate(data: Mapping[str, Any]) -> list[str]:
+    """About how long it will take, and of what nothing is known."""
+    known = {name: seconds for name, seconds in data["extract"].items() if seconds is not None}
+    parts = [f"{name} {duration(seconds)}" for name, seconds in known.items()]
+    if data["train"].get("seconds") is not None:
+        parts.append(f"training at most {duration(data['train']['seconds'])}")
+    unknown = [name for name in data["extract"] if name not in known]
+    lines = [f"about {', '.join(parts)}, going by what was recorded before"] if parts else []
+    return [*lines, f"no time recorded yet for {' and '.join(unknown)}"] if unknown else lines
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 1:
+        return "under a second"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

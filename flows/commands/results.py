@@ -1,0 +1,32 @@
+"""A scored run's results, as `run`, `evaluate` and `demo` print them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bigfusion.flows.commands.common import Answer
+
+if TYPE_CHECKING:
+    from bigfusion.flows.project.project import Project
+    from bigfusion.flows.project.runs import Run
+
+
+def results(project: Project, run: Run) -> Answer:
+    """The results table of a run, and the paths of what it made."""
+    from bigfusion.flows.project.workspace import Workspace, relative
+    from bigfusion.model.report.table import table
+
+    paths = {
+        "run": str(run.folder),
+        "report": str(run.report),
+        "manifest": str(Workspace(project).manifest),
+        "store": str(project.store),
+    }
+    lines = [table(run.folder)]
+    if project.is_demo:
+        lines.append(
+            "\nA demo on made-up conversations: it shows that the pipeline works, nothing about emotion recognition."
+        )
+    lines += ["", *(f"{name:<9} {relative(Path(path))}" for name, path in paths.items())]
+    return Answer("\n".join(lines), run.metrics() | {"run": run.id, "demo": project.is_demo, "paths": paths})

@@ -1,0 +1,29 @@
+"""``--cron`` and ``--timezone``, as `deploy` and `serve` take them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bigfusion.pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.schedules import CronSchedule
+
+
+def schedule(cron: str | None, timezone: str) -> CronSchedule | None:
+    """Prefect's schedule.
+
+    Raises:
+        SettingsError: no such schedule or zone.
+    """
+    if cron is None:
+        return None
+    from prefect.client.schemas.schedules import CronSchedule
+
+    try:
+        return CronSchedule(cron=cron, timezone=timezone)
+    except ValueError as error:
+        raise SettingsError(
+            f"--cron {cron!r} --timezone {timezone}: expected five fields as in crontab and a zone such"
+            f" as Europe/Berlin, found {str(error).splitlines()[-1].strip()}"
+        ) from None

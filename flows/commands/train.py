@@ -1,0 +1,63 @@
+"""``bigfusion train``: every seed of the model, on a project or on a feature file."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from bigfusion.flows.commands.common import Answer, Common, add_features, add_seeds
+from bigfusion.flows.commands.flow import run_flow
+from bigfusion.pipeline.errors import SettingsError, TrainingError
+
+HELP = "train every seed; goes on where it was interrupted"
+
+log = logging.getLogger("bigfusion")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `train` takes."""
+    parser.add_argument("--out", type=Path, metavar="RUN", help="with --features: the run's folder")
+    add_features(parser)
+    add_seeds(parser)
+
+
+def run(common: Common, features: Path | None, out: Path | None, seeds: int | None) -> Answer:
+    """Train every seed under the present cells, labels, settings and code; or on a feature file, into a folder."""
+    if features or out:
+        return _on_file(common, features, out, seeds)
+    from bigfusion.flows.project import runs
+    from bigfusion.flows.project.workspace import relative
+
+    project = common.project(seeds=seeds)
+    _, planned, present = runs.present(project)
+    stage = runs.stages(project, present, planned)[0]
+    if planned.pending_count:
+        raise TrainingError(
+            f"nothing to train on yet: {stage.why}; run `bigfusion extract`, or `bigfusion run` for all"
+        )
+
+    def flow() -> None:
+        from bigfusion.flows.stages.train import train
+
+        train(project)
+
+    if stage.pending:
+        run_flow(project, common.debug, flow)
+    else:
+        log.info("train: up to date: %s", stage.why)
+    data = {"run": present.id, "folder": str(present.folder), "seeds": list(project.train.seeds)}
+    return Answer(f"run {present.id} in {relative(present.folder)}", data)
+
+
+def _on_file(common: Common, features: Path | None, out: Path | None, seeds: int | None) -> Answer:
+    from bigfusion.flows.project import file_runs
+    from bigfusion.flows.project.project import load_learning
+
+    if features is None or out is None:
+        raise SettingsError("train: --features and --out go together: bigfusion train --features FILE --out RUN")
+    learning = load_learning(common.config, common.preset, common.settings(seeds))
+    trained = file_runs.train(features, out, learning)
+    follows = f"bigfusion evaluate --features OTHER --run {out}"
+    text = f"run {out}: seeds {', '.join(map(str, trained))} trained; next: {follows}"
+    return Answer(text, {"run": str(out), "seeds": trained})

@@ -1,0 +1,147 @@
+"""Features as plain Parquet, one file a split, with a card: for pandas, for ``datasets``, for another project."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from bigfusion.flows.project import cells
+from bigfusion.flows.project.corpus import kept
+from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.workspace import Workspace
+from bigfusion.pipeline.atomic import write_whole
+from bigfusion.pipeline.errors import SettingsError, StoreError
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.plan.plan import CellPlan
+from bigfusion.pipeline.schema import Modality, Split
+from bigfusion.pipeline.store.store import Features
+
+FILES = {Split.TRAIN: "train", Split.VALID: "validation", Split.TEST: "test"}
+"""The splits' names as ``datasets`` expects them."""
+_COLUMNS = ("utterance", "dialogue", "turn", "speaker", "label")
+
+
+def write_export(project: Project, folder: Path) -> dict[Path, int]:
+    """Write ``data/<split>.parquet`` and ``README.md``. Returns the rows of each file.
+
+    A row is an utterance; a modality is a list of float32, null where its cell is a failure, and ``<modality>_status``
+    says which. Transcripts and media are not among it.
+
+    Raises:
+        SettingsError: the folder holds something already.
+        StoreError: cells are pending, or a shard is damaged.
+    """
+    manifest = kept(project)
+    planned = cells.plan(project, manifest)
+    if planned.pending_count:
+        raise StoreError(f"{planned.pending_count} cells are pending; run `bigfusion extract`, then export")
+    if folder.exists() and any(folder.iterdir()):
+        raise SettingsError(f"{folder}: expected a folder that is empty or not there yet; name another")
+    columns = {name: pa.array(manifest.table[name].tolist()) for name in _COLUMNS}
+    widths: dict[Modality, int] = {}
+    store = Workspace(project).store()
+    try:
+        for modality in planned.modalities:
+            keys = planned.fingerprints(modality)
+            features, failures = store.read(modality, keys), store.failures(set(keys))
+            widths[modality] = features.values.shape[1]
+            columns[modality.value] = _lists(features)
+            columns[f"{modality}_status"] = pa.array([failures[k][0].value if k in failures else "ok" for k in keys])
+    finally:
+        store.close()
+    whole = pa.table(columns)
+    splits = manifest.table["split"].to_numpy()
+    written = {}
+    for split, name in FILES.items():
+        rows: NDArray[np.int64] = np.flatnonzero(splits == split.value)
+        if len(rows):
+            path = folder / "data" / f"{name}.parquet"
+            _write(path, whole.take(pa.array(rows)))
+            written[path] = len(rows)
+    write_whole(folder / "README.md", _card(project, manifest, planned, widths, written).encode())
+    return written
+
+
+def _lists(features: Features) -> pa.Array:
+    """One list a row, null where there is no feature."""
+    lengths = np.where(features.present, features.values.shape[1], 0)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32() if lengths.sum() < 2**31 else pa.int64())
+    values = pa.array(features.values[features.present].reshape(-1))
+    kind = pa.ListArray if offsets.type == pa.int32() else pa.LargeListArray
+    return kind.from_arrays(offsets, values, mask=pa.array(~features.present))
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True, row_group_size=1024)
+    try:
+        write_whole(path, sink.getvalue().to_pybytes())
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror}); make room or correct the rights") from error
+
+
+def _card(
+    project: Project, manifest: Manifest, planned: CellPlan, widths: dict[Modality, int], written: dict[Path, int]
+) -> str:
+    files = "".join(f"      - split: {path.stem}\n        path: data/{path.name}\n" for path in written)
+    counts = planned.counts()
+    rows = "".join(
+        f"| `{m}` | {widths[m]} | {counts[m.value]['done']} | {_failures(planned.failures()[m.value])} |\n"
+        for m in planned.modalities
+    )
+    makers = "\n\n".join(_maker(modality, planned.extractors[modality]) for modality in planned.modalities)
+    notes = "".join(f"- {note}\n" for note in cells.notes(project))
+    versions = ", ".join(f"{name} {version}" for name, version in cells.versions().items())
+    sizes = ", ".join(f"{number} {path.stem}" for path, number in written.items())
+    return f"""---
+license: other
+license_name: that-of-the-corpus
+tags: [emotion-recognition-in-conversation, features]
+configs:
+  - config_name: default
+    data_files:
+{files}---
+
+# Features of {manifest.corpus}
+
+{len(manifest)} utterances ({sizes}) of `{manifest.corpus}`, labels {", ".join(manifest.labels)}; computed by bigfusion.
+One row an utterance, in the order of the dialogues; `turn` counts from 0 within a `dialogue`. A modality is null where
+it could not be computed, and `<modality>_status` says why. No transcripts and no media are in these files.
+
+| column | numbers | utterances that have it | others |
+|---|---|---|---|
+{rows}
+```python
+datasets.load_dataset("parquet", data_files={{"train": "data/train.parquet"}})   # or pandas.read_parquet
+```
+
+## What made them
+
+Manifest `{manifest.digest}` (SHA-256 over rows, labels and media digests). Written with {versions}.
+{notes}
+{makers}
+
+## Licence
+
+These numbers derive from `{manifest.corpus}`, whose owner's terms decide what may be done with them; they are not given
+anew here. The code that computed them is under the MIT licence; encoders and openSMILE have licences of their own.
+"""
+
+
+def _failures(counts: dict[str, int]) -> str:
+    return ", ".join(f"{number} {status}" for status, number in sorted(counts.items())) or "none"
+
+
+def _maker(modality: Modality, extractor: Any) -> str:
+    code = "\n".join(f"- `{name}` {sha256[:16]}" for name, sha256 in extractor["code"].items())
+    parts = {name: extractor[name] for name in ("settings", "weights", "engine") if extractor[name]}
+    return (
+        f"### {modality}: `{extractor['name']}`\n\n```json\n{json.dumps(parts, indent=2, sort_keys=True)}\n```\n\n"
+        f"Code, as digests of its syntax trees:\n\n{code}"
+    )

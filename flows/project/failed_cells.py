@@ -1,0 +1,129 @@
+"""The cells that failed, for a person to go through: which, why, in which file, and what to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from bigfusion.flows.project import cells, corpus
+from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.workspace import Workspace
+from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
+
+REMEDIES = {
+    Status.MISSING_MEDIA: "put the file where the corpus expects it",
+    Status.MISSING_TRANSCRIPT: "add the words to the corpus's table, if there are any",
+    Status.CORRUPT_MEDIA: "fetch the file anew; if the original is damaged too, leave it",
+    Status.NO_AUDIO: "see whether the original has sound; if it has none, leave it",
+    Status.NO_VIDEO: "see whether the original has pictures; if it has none, leave it",
+    Status.SILENT: "listen to it; lower audio.silence_rms if there is speech",
+    Status.TOO_SHORT: "check the turn's start and end in the corpus",
+    Status.OVERLONG: "cut the clip to its turn, or raise limit_seconds of its modality",
+    Status.NO_FACE: "look at the clip; lower visual.min_face or visual.score_threshold if there is a face",
+}
+"""What a user can do about each status. Whatever is left as it is stays an absent modality of its utterance."""
+
+
+class FailedCell(NamedTuple):
+    """A stored failure: a row of the CSV file. ``file`` is empty where none was read."""
+
+    utterance: str
+    split: str
+    modality: str
+    status: Status
+    reason: str
+    file: str
+
+    @property
+    def remedy(self) -> str:
+        """What a user can do about it."""
+        return REMEDIES[self.status]
+
+
+def failed_cells(project: Project) -> list[FailedCell]:
+    """The stored failures of the kept manifest under the present extractors, modality by modality.
+
+    Raises:
+        CorpusError: there is no manifest yet.
+    """
+    manifest = corpus.kept(project)
+    plan = cells.plan(project, manifest)
+    store = Workspace(project).store()
+    found: list[FailedCell] = []
+    try:
+        for modality in plan.modalities:
+            if not plan.parts[modality].failures:
+                continue
+            fingerprints = plan.fingerprints(modality)
+            failures = store.failures(set(fingerprints))
+            at = [row for row, fingerprint in enumerate(fingerprints) if fingerprint in failures]
+            names = manifest.table["utterance"].iloc[at].tolist()
+            splits = manifest.table["split"].iloc[at].tolist()
+            for row, utterance, split in zip(at, manifest.utterances(names), splits, strict=True):
+                status, reason = failures[fingerprints[row]]
+                file = _file(utterance, modality)
+                found.append(FailedCell(utterance.id, split, modality.value, status, reason, file))
+    finally:
+        store.close()
+    return found
+
+
+def _file(utterance: Utterance, modality: Modality) -> str:
+    spans: dict[Modality, MediaSpan | None] = {Modality.AUDIO: utterance.audio, Modality.VISUAL: utterance.visual}
+    span = spans.get(modality)
+    return "" if span is None else str(span.path)
+
+
+def tally(found: list[FailedCell]) -> list[tuple[tuple[Status, str], int]]:
+    """How many cells have each status in each modality, most first."""
+    return Counter((cell.status, cell.modality) for cell in found).most_common()
+
+
+def page(corpus_name: str, found: list[FailedCell]) -> str:
+    """The failed cells as an HTML page."""
+    from bigfusion.model.report.markup import Html, section, tag
+    from bigfusion.model.report.markup import table as table_of
+    from bigfusion.model.report.style import STYLE
+
+    title = f"Quarantine of {corpus_name}"
+    summary = [
+        (status.value.replace("_", " "), modality, f"{count:,}", REMEDIES[status])
+        for (status, modality), count in tally(found)
+    ]
+    parts = [
+        section(
+            status.value.replace("_", " "),
+            table_of(
+                ("utterance", "modality", "split", "why", "file"),
+                [
+                    (cell.utterance, cell.modality, cell.split, cell.reason, tag("code", Path(cell.file).name))
+                    for cell in found
+                    if cell.status is status
+                ],
+                class_="plain",
+            ),
+            lead=f"{REMEDIES[status][0].upper()}{REMEDIES[status][1:]}.",
+        )
+        for status in dict.fromkeys(status for (status, _), _ in tally(found))
+    ]
+    body = tag(
+        "main",
+        tag(
+            "header",
+            tag("p", "bigfusion", class_="over"),
+            tag("h1", title),
+            tag("p", f"{len(found):,} cells that could not be computed", class_="facts"),
+        ),
+        tag(
+            "p",
+            "Each stays an absent modality of its utterance until its file, its words or the settings change; no "
+            "utterance is dropped. After a repair run the same command as always; ",
+            tag("code", "bigfusion run --retry-failed"),
+            " tries all of them again as they are.",
+        ),
+        table_of(("status", "modality", "cells", "what to do"), summary, class_="plain"),
+        *parts,
+    )
+    head = tag("head", tag("meta", charset="utf-8"), tag("title", title), tag("style", Html(STYLE)))
+    return "<!doctype html>\n" + tag("html", head, tag("body", body), lang="en") + "\n"

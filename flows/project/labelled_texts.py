@@ -1,0 +1,34 @@
+"""A project's labelled utterances, to fine-tune its text encoder on: those that teach, and those that judge."""
+
+from __future__ import annotations
+
+from bigfusion.extractors.text.finetuning.data import LabelledCorpus, LabelledTexts
+from bigfusion.flows.project.project import Project
+from bigfusion.model.data.dialogues import hold_out
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.schema import Split, Utterance, Window
+
+
+def labelled_corpus(project: Project, manifest: Manifest) -> LabelledCorpus:
+    """The texts and labels of the dialogues that teach, and of those that judge."""
+    taught, judged = (
+        LabelledTexts.of(*texts(manifest, part, project.text.window)) for part in dialogues(project, manifest)
+    )
+    return LabelledCorpus(manifest.labels, taught, judged)
+
+
+def dialogues(project: Project, manifest: Manifest) -> tuple[set[str], set[str]]:
+    """The dialogues that teach and those that judge: as in the model's own training. Test dialogues are never read."""
+    first = manifest.table.drop_duplicates("dialogue")
+    train: list[str] = first.loc[first["split"] == Split.TRAIN.value, "dialogue"].tolist()
+    valid: list[str] = first.loc[first["split"] == Split.VALID.value, "dialogue"].tolist()
+    if not valid:
+        train, valid = hold_out(train, project.train.holdout)
+    return set(train), set(valid)
+
+
+def texts(manifest: Manifest, dialogues: set[str], window: Window) -> tuple[list[Utterance], list[int]]:
+    """The utterances of these dialogues with their context, and their labels' codes; -1 without a label."""
+    table = manifest.table[manifest.table["dialogue"].isin(dialogues)]
+    codes = {label: code for code, label in enumerate(manifest.labels)}
+    return manifest.utterances(table["utterance"].tolist(), window), [codes.get(label, -1) for label in table["label"]]

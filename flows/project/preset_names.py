@@ -1,0 +1,7 @@
+"""The names of the shipped presets, for those who must not load the settings to know them."""
+
+from __future__ import annotations
+
+PRESETS = ("meld", "iemocap", "demo")
+LEARNING = ("tuned", "paper")
+"""Presets of the network and its training alone: they go with any corpus."""

@@ -1,0 +1,91 @@
+"""Every key of a settings file with its default, what it may be, and what it means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from enum import Enum
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from bigfusion.flows.project.project import Project
+
+_BOUNDS = {Gt: "above", Ge: "at least", Lt: "below", Le: "at most"}
+
+
+def keys() -> list[dict[str, Any]]:
+    """Every key of a settings file, in the order of the tables."""
+    return list(_keys(Project, ""))
+
+
+def _keys(kind: type[BaseModel], table: str) -> Iterator[dict[str, Any]]:
+    """The keys of a settings class, tables last, as TOML has them."""
+    tables = {name: found for name, field in kind.model_fields.items() if (found := _tables(field.annotation))}
+    for name, field in kind.model_fields.items():
+        if name not in tables:
+            yield {"key": f"{table}{name}", "default": _default(field), "meaning": _meaning(field)}
+    for name, found in tables.items():
+        if len(found) == 1:
+            yield from _keys(found[0], f"{table}{name}.")
+        else:
+            yield from _of_several(found, f"{table}{name}.")
+
+
+def _of_several(kinds: list[type[BaseModel]], table: str) -> Iterator[dict[str, Any]]:
+    """The keys of a table that is one of several kinds; those that not every kind has say which have them."""
+    words = [next(_choices(kind.model_fields["kind"].annotation)) for kind in kinds]
+    yield {"key": f"{table}kind", "default": "to be given", "meaning": ", ".join(words)}
+    having: dict[str, list[str]] = {}
+    found: dict[str, dict[str, Any]] = {}
+    for word, kind in zip(words, kinds, strict=True):
+        for one in _keys(kind, table):
+            found.setdefault(one["key"], one)
+            having.setdefault(one["key"], []).append(word)
+    for key, one in found.items():
+        if key != f"{table}kind":
+            kinds_only = f"of {', '.join(having[key])}" if len(having[key]) < len(kinds) else ""
+            yield one | {"meaning": "; ".join(part for part in (one["meaning"], kinds_only) if part)}
+
+
+def _tables(annotation: Any) -> list[type[BaseModel]]:
+    """The settings classes that a field holds: one, or one for each kind of corpus."""
+    if isinstance(annotation, type):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [found for part in get_args(annotation) for found in _tables(part)]
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    if value is PydanticUndefined:
+        return "to be given"
+    return "none" if value is None else json.dumps(value, default=_plain, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else str(value)
+
+
+def _meaning(field: FieldInfo) -> str:
+    choices = ", ".join(dict.fromkeys(_choices(field.annotation)))
+    bounds = " and ".join(
+        f"{_BOUNDS[type(part)]} {getattr(part, type(part).__name__.lower())}"
+        for part in field.metadata
+        if type(part) in _BOUNDS
+    )
+    return "; ".join(part for part in (field.description or "", choices, bounds) if part)
+
+
+def _choices(annotation: Any) -> Iterator[str]:
+    """What a field of fixed words may be."""
+    if get_origin(annotation) is Literal:
+        yield from (json.dumps(word) for word in get_args(annotation) if isinstance(word, str))
+    elif get_origin(annotation) in (Union, UnionType, tuple):
+        for part in get_args(annotation):
+            yield from _choices(part)
+    elif isinstance(annotation, type) and issubclass(annotation, Enum):
+        yield from (json.dumps(word.value) for word in annotation)
