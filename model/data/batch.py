@@ -1,14 +1,20 @@
-"""Dialogues as padded batches: what the network reads."""
+"""Dialogues as padded batches: what the network reads.
+
+torch is imported when a batch is made: whoever reads scores needs dialogues only, which are arrays.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 UNLABELLED = -1
 """The label of an utterance that is neither trained on nor scored, and of padding."""
@@ -61,6 +67,8 @@ class Batch:
 
 def collate(dialogues: Sequence[Dialogue], pad_to: int | None = None) -> Batch:
     """Pad to the longest dialogue, or to ``pad_to`` utterances. Padding is zeros, absent and unlabelled."""
+    import torch
+
     length = max(pad_to or 0, *(len(dialogue) for dialogue in dialogues))
     shape = (len(dialogues), length)
     mask = torch.zeros(shape, dtype=torch.bool)

@@ -15,7 +15,6 @@ from bigfusion.model.report.paper import PAPER, PaperFigures
 from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
 from bigfusion.model.runs.files import read_record
 from bigfusion.model.runs.folder import (
-    METRICS,
     PREDICTIONS,
     TRAINED,
     Epoch,
@@ -24,7 +23,7 @@ from bigfusion.model.runs.folder import (
     read_history,
     seed_folder,
 )
-from bigfusion.model.scoring.results import Metrics
+from bigfusion.model.scoring.results import Metrics, read_metrics
 from bigfusion.pipeline.errors import TrainingError
 
 TITLES = {"meld": "MELD", "iemocap": "IEMOCAP"}
@@ -85,17 +84,6 @@ class Material:
     def colours(self) -> dict[str, str]:
         """A colour for each label."""
         return label_colours(self.metrics.labels)
-
-
-def read_metrics(run: Path) -> Metrics:
-    """The scores of a run.
-
-    Raises:
-        TrainingError: the run was not evaluated.
-    """
-    if not (run / METRICS).exists():
-        raise TrainingError(f"{run / METRICS}: expected the run's scores, found none; evaluate the run first")
-    return read_record(run / METRICS, Metrics)
 
 
 def gather(run: Path, context: ReportContext, scores: Path | None = None) -> Material:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bigfusion.model.report.material import read_metrics
 from bigfusion.model.report.wording import count, points, split_name
-from bigfusion.model.scoring.results import Metrics
+from bigfusion.model.scoring.results import Metrics, read_metrics
 from bigfusion.pipeline.schema import Split
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -11,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bigfusion.model.data.batch import UNLABELLED
-from bigfusion.model.data.dialogues import Data, true_labels
+from bigfusion.model.data.dialogues import Data
 from bigfusion.model.networks.bigfusion import BigFusion
 from bigfusion.model.runs.files import Record, read_record, write_record
 from bigfusion.model.runs.folder import CHECKPOINT
+from bigfusion.model.runs.sizes import SplitSize, split_size
 from bigfusion.model.runs.tensors import read_tensors, write_tensors
 from bigfusion.model.settings import ModelSettings, TrainSettings
 from bigfusion.pipeline.errors import TrainingError
@@ -23,14 +22,6 @@ from bigfusion.pipeline.schema import Split
 
 FORMAT = 1
 TENSORS, FACTS = CHECKPOINT
-
-
-class SplitSize(Record):
-    """How much a split holds; ``labels`` counts the labelled utterances by label."""
-
-    dialogues: int
-    utterances: int
-    labels: dict[str, int]
 
 
 class DataFacts(Record):
@@ -67,17 +58,6 @@ class Checkpoint:
 def data_facts(data: Data) -> DataFacts:
     """Digest and sizes of ``data``."""
     return DataFacts(digest=data.digest(), splits={split: split_size(data, split) for split in Split})
-
-
-def split_size(data: Data, split: Split) -> SplitSize:
-    """Dialogues, utterances and labels of one split."""
-    labels = true_labels(data[split])
-    counts = Counter(labels[labels != UNLABELLED].tolist())
-    return SplitSize(
-        dialogues=len(data[split]),
-        utterances=len(labels),
-        labels={name: counts[index] for index, name in enumerate(data.labels)},
-    )
 
 
 def library_versions() -> dict[str, str]:

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, check_modalities, true_labels, utterance_digest
 from bigfusion.model.runs import checkpoint
-from bigfusion.model.runs.checkpoint import Checkpoint, CheckpointFacts, split_size
+from bigfusion.model.runs.checkpoint import Checkpoint, CheckpointFacts
 from bigfusion.model.runs.files import read_record, write_file, write_record
 from bigfusion.model.runs.folder import METRICS, PREDICTIONS, TEST_EPOCHS, TRAINED, Trained, finished_seeds
+from bigfusion.model.runs.sizes import split_size
 from bigfusion.model.runs.tensors import read_tensors
 from bigfusion.model.scoring.calibration import calibration
 from bigfusion.model.scoring.metrics import emotion_shifts, scores

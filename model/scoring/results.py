@@ -7,14 +7,17 @@ none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from bigfusion.model.data.dialogues import Data, true_labels
-from bigfusion.model.runs.checkpoint import SplitSize
-from bigfusion.model.runs.files import Record
+from bigfusion.model.runs.files import Record, read_record
+from bigfusion.model.runs.folder import METRICS
+from bigfusion.model.runs.sizes import SplitSize
 from bigfusion.model.scoring.calibration import Calibration, pooled
 from bigfusion.model.scoring.metrics import Scores, scores
+from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.schema import Split
 
 FORMAT = 2
@@ -125,6 +128,17 @@ class Metrics(Record):
     test_picking: TestPicking | None
     seeds: tuple[SeedResult, ...]
     splits: dict[Split, SplitSize]
+
+
+def read_metrics(run: Path) -> Metrics:
+    """The scores of a run.
+
+    Raises:
+        TrainingError: the run was not evaluated.
+    """
+    if not (run / METRICS).exists():
+        raise TrainingError(f"{run / METRICS}: expected the run's scores, found none; evaluate the run first")
+    return read_record(run / METRICS, Metrics)
 
 
 def summarise(results: Sequence[SeedResult], data: Data, scored: Split, splits: dict[Split, SplitSize]) -> Metrics:
