@@ -31,7 +31,7 @@ from bigfusion.flows.commands.quarantine import quarantine
 from bigfusion.flows.commands.settings import settings
 from bigfusion.flows.project.project import LEARNING
 from bigfusion.flows.version import version
-from bigfusion.pipeline.digests.code import PACKAGES
+from bigfusion.pipeline.digests.imports import PACKAGES
 from bigfusion.pipeline.errors import BigFusionError
 
 log = logging.getLogger("bigfusion")

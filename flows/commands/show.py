@@ -7,6 +7,7 @@ from typing import Any
 
 from bigfusion.flows.project.project import Project
 from bigfusion.flows.project.runs import Run
+from bigfusion.pipeline.plan.differences import some
 from bigfusion.pipeline.plan.plan import State
 
 _SKIPPED_SHOWN = 8
@@ -118,10 +119,10 @@ def _components(cell: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     extractor = cell["extractor"]
     yield "input", _pairs(cell["input"])
     yield "extractor", extractor["name"]
-    for part in ("settings", "weights", "engine"):
+    for part in ("settings", "weights", "engine"):  # of the settings those that differ from their default
         if extractor[part]:
             yield part, _pairs(extractor[part])
-    yield "code", f"{len(extractor['code'])} files: {', '.join(extractor['code'])}"
+    yield "code", f"{len(extractor['code'])} definitions: {some(list(extractor['code']))}"
 
 
 def _pairs(table: Mapping[str, Any]) -> str:
