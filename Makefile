@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format lock clean
+.PHONY: demo test check format defaults lock clean
 
 demo: $(READY)
 	$(BIN)/bigfusion demo
@@ -21,6 +21,10 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# New settings' first defaults, which decide what a changed default makes stale; those that are there stay.
+defaults: $(READY)
+	$(BIN)/python -m tests.helpers.first_defaults
 
 # uv installs the hashed lock several times faster than pip; plain `pip install --require-hashes` does the same.
 $(READY): requirements.lock requirements-uv.lock pyproject.toml

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigfusion.pipeline.errors import ItemError, MediaError
 from bigfusion.pipeline.schema import ALONE, MediaSpan, Modality, Status, Utterance, Window
-from bigfusion.pipeline.settings import Settings
-
-
-class ExtractorSettings(Settings):
-    """Base of an extractor's settings. Those named in ``run_only`` say how to compute, never what."""
-
-    run_only: ClassVar[frozenset[str]] = frozenset()
-
-    def numbers(self) -> dict[str, Any]:
-        """The settings that change numbers, as plain values: what enters the fingerprint."""
-        return self.model_dump(mode="json", exclude=set(self.run_only))
 
 
 @dataclass(frozen=True)
@@ -65,8 +54,11 @@ def media_failure(error: MediaError, span: MediaSpan) -> Failure:
 class ExtractorSpec:
     """All that a feature depends on beside its input and the code: part of the cell's fingerprint.
 
-    ``settings`` are those that change numbers (never batch sizes, threads or devices); ``weights`` maps a weight file's
-    role to its SHA-256 (or a model's id and revision); ``engine`` holds the few library versions that count;
+    ``name`` says which extractor it is, wherever its code lies; ``module`` (not in the fingerprint) where that is now.
+    ``settings`` are those that change numbers (:meth:`Settings.numbers`; never batch sizes, threads or devices);
+    ``weights`` maps a weight file's role to its SHA-256 (or a model's id and revision); ``engine`` holds the few
+    library versions that count; ``idle`` names the module's definitions that these settings never run
+    (``VisualExtractor._loudness``): their code does not count;
     ``by_utterance``: the features are looked up by the utterance's id, not computed from its transcript or media.
     ``hears``: the sound is read with the pictures; their cells depend on both.
     ``window``: how many of the transcripts around an utterance's own are read with it; the text's cells depend on them.
@@ -74,10 +66,12 @@ class ExtractorSpec:
     """
 
     modality: Modality
+    name: str
     module: str
     settings: dict[str, Any]
     weights: dict[str, str] = field(default_factory=dict)
     engine: dict[str, str] = field(default_factory=dict)
+    idle: tuple[str, ...] = ()
     by_utterance: bool = False
     hears: bool = False
     window: Window = ALONE

@@ -36,7 +36,9 @@ class ImportedExtractor:
     def spec(self) -> ExtractorSpec:
         """The numbers depend on the file's bytes, the modality and which utterance is meant: two "Yeah." differ."""
         weights = {"file": self._sha256(self._path)}
-        return ExtractorSpec(self._modality, __name__, {"modality": self._modality.value}, weights, by_utterance=True)
+        return ExtractorSpec(
+            self._modality, "imported", __name__, {"modality": self._modality.value}, weights, by_utterance=True
+        )
 
     @cached_property
     def _features(self) -> ImportedFeatures:

@@ -89,7 +89,7 @@ def _terminable() -> Iterator[None]:
 
 def _remedy(error: ImportError) -> str | None:
     """What brings a library that this machine lacks; none where the import itself is wrong."""
-    from bigfusion.pipeline.digests.code import PACKAGES
+    from bigfusion.pipeline.digests.imports import PACKAGES
 
     if ".so" in str(error):
         return "install that system library (OpenCV's come with `apt install libgl1 libglib2.0-0`)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -135,6 +135,8 @@ class ModelSettings(Settings):
 
 class TrainSettings(Settings):
     """Optimisation and protocol: one run a seed, scored at the epoch with the best validation WF1."""
+
+    run_only: ClassVar[frozenset[str]] = frozenset({"seeds", "device", "threads"})
 
     seeds: tuple[Seed, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
     learning_rate: float = Field(default=1e-3, gt=0)

@@ -2,22 +2,79 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import to_jsonable_python
 
 from bigfusion.pipeline.errors import SettingsError
 
 S = TypeVar("S", bound="Settings")
 
 
+FIRST_DEFAULTS = Path(__file__).with_name("first_defaults.json")
+"""Every setting's first default, by ``Class.field``; ``make defaults`` adds what is missing."""
+
+
 class Settings(BaseModel):
-    """Base of every settings class: frozen, no unknown keys, enums as plain values in canonical JSON."""
+    """Base of every settings class: frozen, no unknown keys, enums as plain values in canonical JSON.
+
+    Settings named in ``run_only`` say how to compute, never what.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    run_only: ClassVar[frozenset[str]] = frozenset()
+
+    def numbers(self) -> dict[str, Any]:
+        """The settings that change numbers and differ from their first default, as plain values: what is digested.
+
+        A new setting with a default is not in it, so what was computed before stays up to date. A default that is
+        changed later differs from the first one, and is.
+        """
+        plain = self.model_dump(mode="json")
+        found = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            number = value.numbers() if isinstance(value, Settings) else plain[name]
+            if name not in self.run_only and not self._is_first(name, number):
+                found[name] = number
+        return found
+
+    def code_entries(self) -> Iterator[str]:
+        """This class and those of the settings in it, as entries for :func:`code_digests`."""
+        yield f"{type(self).__module__}:{type(self).__qualname__}"
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, Settings):
+                yield from value.code_entries()
+
+    @classmethod
+    def _is_first(cls, name: str, number: Any) -> bool:
+        """Whether a value is the first default of a setting. A tag (``kind``) is always told."""
+        field, key = cls.model_fields[name], f"{cls.__name__}.{name}"
+        if len(get_args(field.annotation)) == 1 and get_args(field.annotation) == (number,):
+            return False
+        first = first_defaults()
+        if key in first:
+            return bool(first[key] == number)
+        return not field.is_required() and bool(cls.present_default(name) == number)
+
+    @classmethod
+    def present_default(cls, name: str) -> Any:
+        """A setting's default as it is now, as a plain value."""
+        default = cls.model_fields[name].get_default(call_default_factory=True)
+        return default.numbers() if isinstance(default, Settings) else to_jsonable_python(default)
+
+
+@cache
+def first_defaults() -> dict[str, Any]:
+    """The first default of each setting that had one when it came, by ``Class.field``."""
+    return dict(json.loads(FIRST_DEFAULTS.read_bytes()))
 
 
 def read_toml(path: Path) -> dict[str, Any]:

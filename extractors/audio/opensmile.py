@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bigfusion.extractors.base import (
-    ExtractorSettings,
     ExtractorSpec,
     Failure,
     Feature,
@@ -30,6 +29,7 @@ from bigfusion.extractors.faults import shielded
 from bigfusion.pipeline.errors import ExtractionError, MediaError
 from bigfusion.pipeline.media.media import read_audio
 from bigfusion.pipeline.schema import Modality, Status, Utterance
+from bigfusion.pipeline.settings import Settings
 
 RATE = 16_000
 
@@ -37,7 +37,7 @@ MIN_SECONDS = 0.07
 """Measured: at 65 ms IS10 has no frame and gives NaN in every column, at 70 ms none; the other sets need less."""
 
 
-class AudioSettings(ExtractorSettings):
+class AudioSettings(Settings):
     """Which functionals, and what counts as a turn's sound."""
 
     run_only: ClassVar[frozenset[str]] = frozenset({"threads", "timeout_seconds"})
@@ -65,7 +65,9 @@ class AudioExtractor:
             version = metadata.version("opensmile")
         except metadata.PackageNotFoundError:
             raise _engine_missing("it is not installed") from None
-        return ExtractorSpec(Modality.AUDIO, __name__, self._settings.numbers(), engine={"opensmile": version})
+        return ExtractorSpec(
+            Modality.AUDIO, "opensmile", __name__, self._settings.numbers(), engine={"opensmile": version}
+        )
 
     @cached_property
     def columns(self) -> list[str]:

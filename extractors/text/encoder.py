@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from bigfusion.extractors.base import ExtractorSettings, ExtractorSpec, Failure, Fault, Feature, Outcome
+from bigfusion.extractors.base import ExtractorSpec, Failure, Fault, Feature, Outcome
 from bigfusion.extractors.compute import check, cores, device_named, side_by_side, to_device, torch_threads
 from bigfusion.extractors.faults import one_by_one
 from bigfusion.extractors.files import Sha256, sha256_of
@@ -24,6 +24,7 @@ from bigfusion.extractors.text.passages import Passage, Reading, batches, padded
 from bigfusion.extractors.text.pretrained import Reference, load, locate
 from bigfusion.pipeline.errors import ExtractionError, ItemError
 from bigfusion.pipeline.schema import Modality, Status, Utterance, Window
+from bigfusion.pipeline.settings import Settings
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +34,7 @@ DEEP = 4  # layers that `last4` averages
 SHORT = 16  # tokens that a passage needs at least
 
 
-class TextSettings(ExtractorSettings):
+class TextSettings(Settings):
     """Which encoder, and how its tokens become one vector."""
 
     run_only: ClassVar[frozenset[str]] = frozenset({"model", "revision", "token_budget", "device", "threads"})
@@ -101,6 +102,7 @@ class TextExtractor:
         weights = reference.digests(self._sha256)
         return ExtractorSpec(
             Modality.TEXT,
+            "transformer",
             __name__,
             self._settings.numbers(),
             weights,

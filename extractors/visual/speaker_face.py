@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bigfusion.extractors.base import ExtractorSettings, ExtractorSpec, Failure, Feature, Outcome, media_failure
+from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome, media_failure
 from bigfusion.extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
 from bigfusion.extractors.faults import shielded
 from bigfusion.extractors.files import FACE_WEIGHTS, Sha256, in_package, sha256_of
@@ -22,6 +22,7 @@ from bigfusion.extractors.visual.yunet import fetch_yunet
 from bigfusion.pipeline.errors import ExtractionError, MediaError
 from bigfusion.pipeline.media.media import read_audio, read_frames
 from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
+from bigfusion.pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from bigfusion.extractors.visual.detectors import FaceDetector
@@ -34,7 +35,7 @@ PATIENCE_SECONDS = 1.0
 LOUDNESS_RATE = 16_000  # samples a second
 
 
-class VisualSettings(ExtractorSettings):
+class VisualSettings(Settings):
     """How a turn's pictures become one vector."""
 
     run_only: ClassVar[frozenset[str]] = frozenset(
@@ -102,7 +103,15 @@ class VisualExtractor:
         """The numbers depend on sampling, detection, pooling and two files of weights."""
         weights = {"detector": self._sha256(self._detector_path), "densenet": self._sha256(self._weights)}
         hears = self._settings.speaker == "talking"
-        return ExtractorSpec(Modality.VISUAL, __name__, self._settings.numbers(), weights, hears=hears)
+        return ExtractorSpec(
+            Modality.VISUAL,
+            "speaker_face",
+            __name__,
+            self._settings.numbers(),
+            weights,
+            idle=() if hears else ("VisualExtractor._loudness",),
+            hears=hears,
+        )
 
     @cached_property
     def _detector(self) -> FaceDetector:

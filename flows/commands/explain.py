@@ -59,13 +59,15 @@ def _value(value: Any) -> str:
 
 
 def _components(cell: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    from bigfusion.pipeline.plan.differences import some
+
     extractor = cell["extractor"]
     yield "input", _pairs(cell["input"])
     yield "extractor", extractor["name"]
-    for part in ("settings", "weights", "engine"):
+    for part in ("settings", "weights", "engine"):  # of the settings those that differ from their first default
         if extractor[part]:
             yield part, _pairs(extractor[part])
-    yield "code", f"{len(extractor['code'])} files: {', '.join(extractor['code'])}"
+    yield "code", f"{len(extractor['code'])} definitions: {some(list(extractor['code']))}"
 
 
 def _pairs(table: Mapping[str, Any]) -> str:

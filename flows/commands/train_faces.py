@@ -72,7 +72,8 @@ def run(common: Common, out: Path | None, data: Path) -> Answer:
     history = [asdict(epoch) for epoch in training.history]
     write_whole(weights, save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}))
     write_whole(
-        folder / "ferplus.json", json.dumps({"settings": settings.numbers(), "history": history}, indent=2).encode()
+        folder / "ferplus.json",
+        json.dumps({"settings": settings.model_dump(mode="json"), "history": history}, indent=2).encode(),
     )
     text = f"{relative(weights)}: score it with `bigfusion evaluate-faces --data DIR --weights {relative(weights)}`"
     return Answer(text, {"weights": str(weights), "history": history})

@@ -97,11 +97,11 @@ def description(maker: Extractor) -> dict[str, Any]:
     """What of an extractor enters its cells' fingerprints: name, settings, weights, engine, and digests of its code."""
     spec = maker.spec
     return {
-        "name": spec.module,
+        "name": spec.name,
         "settings": spec.settings,
         "weights": spec.weights,
         "engine": spec.engine,
-        "code": code_digests(spec.module),
+        "code": code_digests(spec.module, stop=[f"{spec.module}:{name}" for name in spec.idle]),
         **({"reads": BY_UTTERANCE} if spec.by_utterance else {}),
         **({"reads": spec.window._asdict()} if any(spec.window) else {}),
         **({"reads": WITH_SOUND} if spec.hears else {}),

@@ -139,9 +139,10 @@ def _failures(counts: dict[str, int]) -> str:
 
 
 def _maker(modality: Modality, extractor: Any) -> str:
-    code = "\n".join(f"- `{name}` {sha256[:16]}" for name, sha256 in extractor["code"].items())
+    code = "\n".join(f"- `{name}` {sha256}" for name, sha256 in extractor["code"].items())
     parts = {name: extractor[name] for name in ("settings", "weights", "engine") if extractor[name]}
     return (
         f"### {modality}: `{extractor['name']}`\n\n```json\n{json.dumps(parts, indent=2, sort_keys=True)}\n```\n\n"
+        "Settings that are not named have their first default. "
         f"Code, as digests of its syntax trees:\n\n{code}"
     )

@@ -18,7 +18,7 @@ import numpy as np
 from bigfusion.flows.progress import training, warn_of_neurons
 from bigfusion.flows.project.assemble import dialogues
 from bigfusion.flows.project.project import Learning
-from bigfusion.flows.project.runs import MACHINE, differences
+from bigfusion.flows.project.runs import differences
 from bigfusion.flows.project.workspace import exclusive, relative
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, hold_out, true_labels
@@ -28,6 +28,7 @@ from bigfusion.model.runs.folder import finished_seeds, seed_folder
 from bigfusion.model.scoring.evaluate import evaluate as score
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.settings import ModelSettings
+from bigfusion.model.training.code import training_entries
 from bigfusion.model.training.train import train as train_one_seed
 from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.digests.values import digest
@@ -66,9 +67,9 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
     data, model = training_data(features, learning)
     inputs = {
         "data": data.digest(),
-        "model": model.model_dump(mode="json"),
-        "train": learning.train.model_dump(mode="json", exclude=MACHINE | {"seeds"}),
-        "code": code_digests("bigfusion.model.training.train"),
+        "model": model.numbers(),
+        "train": learning.train.numbers(),
+        "code": code_digests(*training_entries(model, learning.train)),
     }
     with exclusive(out, "name another folder with --out"):
         seeds = _begin(out, features, data, inputs, learning.train.seeds)

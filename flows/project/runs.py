@@ -15,15 +15,17 @@ from bigfusion.flows.project.corpus import kept
 from bigfusion.flows.project.project import Project
 from bigfusion.flows.project.workspace import Workspace
 from bigfusion.model.runs.folder import METRICS, PREDICTIONS, REPORT, is_finished, seed_folder
+from bigfusion.model.settings import ModelSettings, TrainSettings
+from bigfusion.model.training.code import training_entries
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.manifest.rows import content_digest
+from bigfusion.pipeline.plan.differences import some
 from bigfusion.pipeline.plan.plan import CellPlan
 from bigfusion.pipeline.store.needs import write_reach
 
-MACHINE = {"device", "threads"}
 _RUN, _EVALUATED = "run.json", "evaluated.json"
 ABLATIONS = "table-4.json"
 """What ``bigfusion reproduce --table 4`` writes."""
@@ -128,14 +130,30 @@ def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
     inputs = {
         "cells": {modality.value: part.digest for modality, part in planned.parts.items()},
         "labels": content_digest(manifest.arrow, manifest.labels, _LABEL_COLUMNS),
-        "model": project.model.model_dump(mode="json"),
-        "train": project.train.model_dump(mode="json", exclude=MACHINE | {"seeds"}),
-        "code": code_digests("bigfusion.model.training.train")
-        | code_digests("bigfusion.pipeline.store.store")
-        | _own_code("bigfusion.flows.project.assemble"),
+        "model": project.model.numbers(),
+        "train": project.train.numbers(),
+        "code": training_code(project.model, project.train),
     }
     return Run(Workspace(project).runs / digest(inputs)[:16], inputs, project.train.seeds)
 
+
+def training_code(model: ModelSettings, train: TrainSettings) -> dict[str, str]:
+    """Digests of the code that trains a project's run: the loop, the network, and how its data are put together."""
+    return code_digests(*training_entries(model, train), *_ASSEMBLY, stop=_DIGESTED)
+
+
+_STORE = "bigfusion.pipeline.store.store:Store"
+_ASSEMBLY = (
+    "bigfusion.flows.project.assemble:assemble",
+    *(f"{_STORE}.{method}" for method in ("read", "_read", "_places", "shard")),
+)
+"""From stored cells to arrays. What else a store does changes no number: a shard is verified against its name."""
+_DIGESTED = (
+    "bigfusion.flows.project.workspace:Workspace",
+    "bigfusion.pipeline.manifest.manifest:Manifest",
+    "bigfusion.pipeline.plan.plan:CellPlan",
+)
+"""What training is handed: what it takes of them (labels, cells) is among a run's inputs by its content."""
 
 _LABEL_COLUMNS = ("utterance", "split", "dialogue", "turn", "speaker", "label")
 
@@ -220,7 +238,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     parts = []
     for part in sorted(new, key=_PARTS.index):
         if old.get(part) != new[part]:
-            names = _changed(old.get(part), new[part])
+            names = some(_changed(old.get(part), new[part], part in ("model", "train")))
             parts.append(
                 {"labels": "labels or dialogues", "code": f"code of {names}"}.get(part, f"{part} {names}".strip())
             )
@@ -230,34 +248,33 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 _PARTS = ("cells", "data", "labels", "model", "train", "code")
 
 
-def _changed(old: Any, new: Any, prefix: str = "") -> str:
-    """The keys that differ, dotted, with their values where these are short."""
+def _changed(old: Any, new: Any, are_settings: bool, prefix: str = "") -> list[str]:
+    """The keys that differ, dotted, with their values where these are short. A setting that is left out has its
+    default."""
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
-        return ""
+        return []
     found = []
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            if before != after:
-                found.append(_changed(before, after, f"{prefix}{key}."))
+        if isinstance(before, Mapping) or isinstance(after, Mapping):
+            found += _changed(before or {}, after or {}, are_settings, f"{prefix}{key}.")
         elif before != after:
-            short = len(str(before)) < 20 and len(str(after)) < 20
-            found.append(f"{prefix}{key}" + (f" {before} -> {after}" if short else ""))
-    return ", ".join(found)
+            values = ["default" if value is None and are_settings else str(value) for value in (before, after)]
+            short = all(len(value) < 20 for value in values)
+            found.append(f"{prefix}{key}" + (f" {' -> '.join(values)}" if short else ""))
+    return found
 
 
 def _evaluation_code() -> str:
+    """Scoring and what the report shows. The network is among the run's inputs."""
+    here = "bigfusion.flows.project"
     return digest(
-        code_digests("bigfusion.model.scoring.evaluate")
-        | code_digests("bigfusion.model.report.page")
-        | _own_code("bigfusion.flows.project.reporting")
+        code_digests(
+            "bigfusion.model.scoring.evaluate:evaluate",
+            f"{here}.reporting:write",
+            stop=(*_DIGESTED, f"{here}.runs:Run", f"{here}.cells:notes", f"{here}.cells:versions"),
+        )
     )
-
-
-def _own_code(module: str) -> dict[str, str]:
-    """A module's code without that of what it imports: of flows/ nearly everything is."""
-    path = f"{module.replace('.', '/')}.py"
-    return {path: code_digests(module)[path]}
 
 
 def _read(path: Path) -> dict[str, Any]:

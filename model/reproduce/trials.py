@@ -12,6 +12,7 @@ from bigfusion.model.runs.folder import METRICS, Epoch, seed_folder
 from bigfusion.model.scoring.evaluate import evaluate
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.settings import ModelSettings, TrainSettings
+from bigfusion.model.training.code import training_entries
 from bigfusion.model.training.train import train
 from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.digests.values import digest
@@ -37,9 +38,9 @@ class Study:
         """The folder of a network's trial."""
         inputs = {
             "data": self.digest,
-            "model": model.model_dump(mode="json"),
-            "train": self.training.model_dump(mode="json", exclude={"seeds", "device", "threads"}),
-            "code": code_digests("bigfusion.model.training.train") | code_digests("bigfusion.model.scoring.evaluate"),
+            "model": model.numbers(),
+            "train": self.training.numbers(),
+            "code": code_digests(*training_entries(model, self.training), "bigfusion.model.scoring.evaluate:evaluate"),
         }
         return self.folder / "runs" / digest(inputs)[:16]
 

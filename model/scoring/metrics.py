@@ -42,25 +42,47 @@ def scores(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) 
 
     Shapes: ``true``, ``predicted`` (U,) int.
     """
-    labelled = true != UNLABELLED
-    cells = true[labelled] * classes + predicted[labelled]
-    matrix = np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+    matrix = confusion(true, predicted, classes)
     hits, support, chosen = np.diag(matrix), matrix.sum(1), matrix.sum(0)
-    total = int(support.sum())
     precision, recall = _ratio(hits, chosen), _ratio(hits, support)
-    f1 = _ratio(2 * hits, support + chosen)
+    f1 = _class_f1(matrix)
     occurs = (support + chosen) > 0
     return Scores(
-        weighted_f1=float(f1 @ support) / max(total, 1),
-        accuracy=float(hits.sum()) / max(total, 1),
+        weighted_f1=weighted_f1(matrix),
+        accuracy=accuracy(matrix),
         macro_f1=float(f1[occurs].mean()) if occurs.any() else 0.0,
-        utterances=total,
+        utterances=int(support.sum()),
         classes=tuple(
             ClassScore(f1=float(f1[c]), precision=float(precision[c]), recall=float(recall[c]), support=int(support[c]))
             for c in range(classes)
         ),
         confusion=tuple(tuple(int(count) for count in row) for row in matrix),
     )
+
+
+def confusion(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Shape: (C, C), labels by predictions; utterances without a label are left out."""
+    labelled = true != UNLABELLED
+    cells = true[labelled] * classes + predicted[labelled]
+    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+def weighted_f1(matrix: NDArray[np.int64]) -> float:
+    """F1 of each class, weighted by its support: it chooses the checkpoint, so training depends on it.
+
+    Shape: ``matrix`` (C, C), a :func:`confusion`.
+    """
+    support = matrix.sum(1)
+    return float(_class_f1(matrix) @ support) / max(int(support.sum()), 1)
+
+
+def accuracy(matrix: NDArray[np.int64]) -> float:
+    """Share of the labelled utterances whose label is predicted. Shape: ``matrix`` (C, C), a :func:`confusion`."""
+    return float(np.diag(matrix).sum()) / max(int(matrix.sum()), 1)
+
+
+def _class_f1(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    return _ratio(2 * np.diag(matrix), matrix.sum(1) + matrix.sum(0))
 
 
 def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:

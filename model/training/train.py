@@ -25,7 +25,7 @@ from bigfusion.model.runs.checkpoint import CheckpointFacts, DataFacts
 from bigfusion.model.runs.files import read_record, write_file, write_record
 from bigfusion.model.runs.folder import HISTORY, TEST_EPOCHS, TRAINED, Epoch, Trained, is_finished
 from bigfusion.model.runs.tensors import write_tensors
-from bigfusion.model.scoring.metrics import scores
+from bigfusion.model.scoring.metrics import accuracy, confusion, weighted_f1
 from bigfusion.model.scoring.predict import choose_device, predict
 from bigfusion.model.seed import deterministic, seed_everything
 from bigfusion.model.settings import ModelSettings, TrainSettings
@@ -124,8 +124,7 @@ def _check_processes(train_settings: TrainSettings, device: torch.device) -> Non
 
 def _run_digest(data: DataFacts, model_settings: ModelSettings, train_settings: TrainSettings, seed: int) -> str:
     """Digest of all that one seed's training depends on, the machine apart."""
-    machine = {"seeds", "device", "threads"}
-    settings = {"model": model_settings.model_dump(mode="json"), "train": train_settings.model_dump(exclude=machine)}
+    settings = {"model": model_settings.numbers(), "train": train_settings.numbers()}
     return digest({"data": data.digest, "seed": seed, **settings})
 
 
@@ -179,7 +178,7 @@ class _Trainer:
             return Progress((*done.history, Epoch.model_validate(self.rank.tell(None, self.device))), done.test_classes)
         logits = predict(self.optimisation.scored, self.data.valid, self.device, self.batch_size)
         labels = true_labels(self.data.valid)
-        valid = scores(labels, logits.argmax(1).numpy(), len(self.data.labels))
+        matrix = confusion(labels, logits.argmax(1).numpy(), len(self.data.labels))
         test_classes = done.test_classes
         if self.data.test:
             test = predict(self.optimisation.scored, self.data.test, self.device, self.batch_size)
@@ -188,8 +187,8 @@ class _Trainer:
             epoch=number,
             **steps.model_dump(),
             valid_loss=cross_entropy(logits, torch.from_numpy(labels), ignore_index=UNLABELLED).item(),
-            valid_weighted_f1=valid.weighted_f1,
-            valid_accuracy=valid.accuracy,
+            valid_weighted_f1=weighted_f1(matrix),
+            valid_accuracy=accuracy(matrix),
             seconds=time.perf_counter() - started,
         )
         self.rank.tell(record.model_dump(mode="json"), self.device)

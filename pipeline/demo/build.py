@@ -85,7 +85,7 @@ def build(
             hand and would have to be replaced; or a package of the extra ``demo`` is missing.
     """
     play = lines(dialogues)
-    recipe = digest({"code": code_digests(__name__), "play": file_sha256(PLAY), "dialogues": dialogues})
+    recipe = digest({"code": code_digests(f"{__name__}:build"), "play": file_sha256(PLAY), "dialogues": dialogues})
     try:
         made = _complete(folder, play, _own(folder, recipe), progress)
     except OSError as error:

@@ -1,113 +1,284 @@
-"""Digests of code, as syntax trees: comments, formatting and docstrings change nothing, a changed helper three imports
-away does.
+"""Digests of the code that can change a number, definition by definition.
+
+From an entry they follow what each definition names, through imports and re-exports, to this project's functions,
+classes and values. Comments, formatting, messages, logging, annotations, exception classes and the fields of settings
+(their values are digested elsewhere) change nothing; nor does the place or the name of a file. A changed helper three
+imports away does.
+
+Not followed are modules that are imported by a computed name, and objects that come as an argument without a class in
+the annotation: whoever asks names those as further entries.
 """
 
 from __future__ import annotations
 
-import ast
-import hashlib
-from collections.abc import Iterator
+import builtins
+from collections import Counter
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+
+from bigfusion.pipeline.digests.definitions import Class, Definition, Piece
+from bigfusion.pipeline.digests.imports import Reference
+from bigfusion.pipeline.digests.sources import Sources
+from bigfusion.pipeline.digests.values import digest
 
 PROJECT = Path(__file__).absolute().parents[3]
-PACKAGES = ("bigfusion",)
+DIGITS = 16
+"""Hexadecimal digits of a definition's digest: a cell's description holds hundreds of them."""
 
-PARSER_TRIALS = 3
+_ITSELF = f"{__name__}:code_digests"
+"""What it returns is digested already."""
+_ERRORS = ("Error", "Exception", "Warning")
 
 
 @cache
-def code_digests(module: str, root: Path = PROJECT) -> dict[str, str]:
-    """Digest by file of ``module`` and every module of this project that it reaches by import.
+def sources(root: Path = PROJECT) -> Sources:
+    """The modules under ``root``, as they were when they were first asked for."""
+    return Sources(root)
 
-    Keys are POSIX paths relative to ``root`` (``extractors/faces.py``), the folder that holds the packages.
+
+def code_digests(*entries: str, stop: Collection[str] = ()) -> dict[str, str]:
+    """Digest by name of each definition that ``entries`` reach: ``package.module`` or ``package.module:Name``.
+
+    A class's methods count one by one (``Store.read``), and may be an entry. Definitions of one name have one digest
+    together. What is named in ``stop`` in the same way does not count and is not followed.
 
     Raises:
-        ModuleNotFoundError: ``module`` is not a module under ``root``.
+        LookupError: an entry is not there.
     """
-    if _source(module, root) is None:
-        raise ModuleNotFoundError(f"no module {module} under {root}")
-    digests: dict[str, str] = {}
-    waiting = list(_with_packages(module))
-    while waiting:
-        path = _source(waiting.pop(), root)
-        if path is None or (key := path.relative_to(root).as_posix()) in digests:
-            continue
-        tree = _parsed(path.read_bytes())
-        digests[key] = hashlib.sha256(normalised(tree).encode()).hexdigest()
-        package = list(path.relative_to(root).parent.parts)
-        waiting.extend(_imported(tree, package))
-    return dict(sorted(digests.items()))
+    return _digests(sources(), entries, tuple(sorted(stop)))
 
 
-def _parsed(source: bytes) -> ast.Module:
-    """The syntax tree of a module.
-
-    CPython before 3.11.8 counts the depth of all threads' parsing together, and complains of its own count (gh-106905).
-    """
-    for _ in range(PARSER_TRIALS):
-        try:
-            return ast.parse(source)
-        except SystemError:
-            continue
-    return ast.parse(source)
+@cache
+def _digests(known: Sources, entries: tuple[str, ...], stop: tuple[str, ...]) -> dict[str, str]:
+    key = digest([sorted(entries), stop])
+    found = known.remembered(key)
+    if found is None:
+        found = Walk(known, stop).digests(entries)
+        known.remember(key, found)
+    return found
 
 
-def normalised(tree: ast.AST) -> str:
-    """A syntax tree as text, without positions, docstrings and empty fields.
-
-    Not ``ast.dump``: its text differs between Python versions, and an upgrade must not make every feature stale.
-    """
-    if isinstance(tree, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _has_docstring(tree):
-        tree.body = tree.body[1:]
-    return _text(tree)
+Place = tuple[str, int]
+"""A module, and which of its definitions."""
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, ast.AST):
-        fields = ((name, getattr(value, name, None)) for name in value._fields if name not in ("kind", "type_comment"))
-        inner = ",".join(
-            f"{name}={normalised(field) if isinstance(field, ast.AST) else _text(field)}"
-            for name, field in fields
-            if field is not None and field != []
-        )
-        return f"{type(value).__name__}({inner})"
-    if isinstance(value, list):
-        return "[" + ",".join(normalised(item) if isinstance(item, ast.AST) else _text(item) for item in value) + "]"
-    return repr(value)
+class Walk:
+    """What some entries reach."""
 
+    def __init__(self, known: Sources, stop: Collection[str]) -> None:
+        self._sources = known
+        self._stop: set[Place | Piece] = set()
+        for name in (*stop, *([_ITSELF] if known.module(__name__) else [])):
+            self._stop.update(*self._entry(name))
+        self._pieces: set[Piece] = set()
+        self._visited: set[Place | Piece] = set()
+        self._run: set[str] = set()
+        self._hinted: set[Reference] = set()
+        self._names: Counter[str] = Counter()
 
-def _has_docstring(tree: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    first = tree.body[0] if tree.body else None
-    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    def digests(self, entries: Collection[str]) -> dict[str, str]:
+        """Digest by name of all that ``entries`` reach."""
+        for entry in entries:
+            places, pieces = self._entry(entry)
+            for place in places:
+                self._reach(place)
+            for piece in pieces:
+                self._count(piece)
+            self._import(entry.partition(":")[0])
+        self._names = Counter(self._definition(place).piece.name for place in self._visited if isinstance(place, tuple))
+        found: dict[str, list[str]] = {}
+        for piece in self._pieces:
+            found.setdefault(piece.name, []).append(self._linked(piece))
+        return {name: digest(sorted(several))[:DIGITS] for name, several in sorted(found.items())}
 
-
-def _source(module: str, root: Path) -> Path | None:
-    parts = module.split(".")
-    if parts[0] not in PACKAGES:
-        return None
-    as_module = root.joinpath(*parts).with_suffix(".py")
-    as_package = root.joinpath(*parts, "__init__.py")
-    return as_module if as_module.is_file() else as_package if as_package.is_file() else None
-
-
-def _imported(tree: ast.AST, package: list[str]) -> Iterator[str]:
-    """Names of every module that an import statement anywhere in ``tree`` may reach, its packages included."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    def _entry(self, entry: str) -> tuple[list[Place], list[Piece]]:
+        name, _, inside = entry.partition(":")
+        module = self._sources.module(name)
+        if module is None:
+            raise LookupError(f"{entry}: expected a module of this project, found none of that name")
+        if not inside:
+            return [(name, place) for place in range(len(module.definitions))], []
+        whole, _, method = inside.partition(".")
+        places = [place for place in self._resolved((name, (whole,))) if isinstance(place, tuple)]
+        if not method:
+            found: tuple[list[Place], list[Piece]] = places, []
         else:
-            continue
-        for name in names:
-            yield from _with_packages(name)
+            classes = [more for place in places if (more := self._definition(place).more)]
+            found = [], [piece for more in classes for piece in more.methods if piece.name == inside]
+        if not any(found):
+            raise LookupError(f"{entry}: expected {inside} in that module, found no such definition")
+        return found
+
+    # What counts
+
+    def _reach(self, place: Place) -> None:
+        if place in self._visited or place in self._stop:
+            return
+        self._visited.add(place)
+        definition = self._definition(place)
+        if definition.more is None:
+            self._count(definition.piece)
+        elif self._is_exception(place):
+            return
+        elif self._is_settings(place):
+            if not self._is_root(definition):
+                for base in definition.more.bases:
+                    if not isinstance(base, str):
+                        self._follow(base)
+                for piece in _code_of_settings(definition.more):
+                    self._count(piece)
+        else:
+            for piece in (definition.piece, *definition.more.methods):
+                self._count(piece)
+        self._import(place[0])
+
+    def _count(self, piece: Piece) -> None:
+        if piece in self._visited or piece in self._stop:
+            return
+        self._visited.add(piece)
+        self._pieces.add(piece)
+        for reference in piece.references:
+            self._follow(reference)
+        for hint in piece.hints:
+            self._follow_hint(hint)
+        for module in piece.imports:
+            self._import(module)
+
+    def _follow(self, reference: Reference) -> None:
+        for target in self._resolved(reference):
+            for place in [target] if isinstance(target, tuple) else self._all(target):
+                self._reach(place)
+
+    def _follow_hint(self, hint: Reference) -> None:
+        """An annotation's classes count where code is theirs; what only names other types does not."""
+        if hint in self._hinted:
+            return
+        self._hinted.add(hint)
+        for target in self._resolved(hint):
+            if not isinstance(target, tuple):
+                continue
+            definition = self._definition(target)
+            if definition.kind == "value":  # an alias of types
+                for other in (*definition.piece.references, *definition.piece.hints):
+                    self._follow_hint(other)
+            elif definition.more is None or not (self._is_settings(target) or _is_protocol(definition.more)):
+                self._reach(target)
+
+    def _import(self, name: str) -> None:
+        """What runs when a module is imported: its statements, and those of all that it imports."""
+        if name in self._run:
+            return
+        self._run.add(name)
+        module = self._sources.module(name)
+        if module is None:
+            return
+        for place, definition in enumerate(module.definitions):
+            if definition.kind == "statement":
+                self._reach((name, place))
+        for other in module.runs:
+            self._import(other)
+
+    # What a definition is
+
+    def _definition(self, place: Place) -> Definition:
+        module = self._sources.module(place[0])
+        assert module is not None
+        return module.definitions[place[1]]
+
+    def _all(self, name: str) -> Iterator[Place]:
+        module = self._sources.module(name)
+        yield from ((name, place) for place in range(len(module.definitions) if module else 0))
+
+    def _bases(self, place: Place) -> Iterator[Place | str]:
+        more = self._definition(place).more
+        for base in more.bases if more else ():
+            if isinstance(base, str):
+                yield base
+            else:
+                yield from (one for one in self._resolved(base) if isinstance(one, tuple))
+
+    def _is_exception(self, place: Place, seen: frozenset[Place] = frozenset()) -> bool:
+        for base in self._bases(place):
+            if isinstance(base, str):
+                known = getattr(builtins, base, None)
+                if isinstance(known, type) and issubclass(known, BaseException):
+                    return True
+                if "." in base and base.endswith(_ERRORS):
+                    return True
+            elif base not in seen and self._is_exception(base, seen | {place}):
+                return True
+        return False
+
+    def _is_settings(self, place: Place, seen: frozenset[Place] = frozenset()) -> bool:
+        return self._is_root(self._definition(place)) or any(
+            isinstance(base, tuple) and base not in seen and self._is_settings(base, seen | {place})
+            for base in self._bases(place)
+        )
+
+    @staticmethod
+    def _is_root(definition: Definition) -> bool:
+        more = definition.more
+        return more is not None and definition.piece.name == "Settings" and "pydantic.BaseModel" in more.bases
+
+    # Names
+
+    def _resolved(self, reference: Reference) -> list[Place | str]:
+        return [target for target, _ in self._looked_up(*reference, frozenset())]
+
+    def _looked_up(
+        self, name: str, chain: tuple[str, ...], seen: frozenset[Reference]
+    ) -> list[tuple[Place | str, tuple[str, ...]]]:
+        """The definitions that a dotted name means in a module (or a whole module), and what is left of the name."""
+        module = self._sources.module(name)
+        if module is None or (name, chain) in seen:
+            return []
+        seen |= {(name, chain)}
+        if not chain:
+            return [(name, ())]
+        first, rest = chain[0], chain[1:]
+        if first in module.names:
+            return [((name, place), rest) for place in module.names[first]]
+        if first in module.imports:
+            target, more = module.imports[first]
+            return self._looked_up(target, (*more, *rest), seen)
+        if self._sources.module(f"{name}.{first}") is not None:
+            return self._looked_up(f"{name}.{first}", rest, seen)
+        return [] if first.startswith("__") else [(name, chain)]
+
+    # Digests
+
+    def _linked(self, piece: Piece) -> str:
+        """Digest of a piece and of what its references mean, each by its name, and its text where two share the name.
+
+        So a change shows at the definition that was changed, and helpers of two modules that change places at the one
+        that calls them.
+        """
+        edges = [
+            sorted([*self._named(target), list(rest)] for target, rest in self._looked_up(*reference, frozenset()))
+            for reference in piece.references
+        ]
+        return digest([piece.text, edges])
+
+    def _named(self, target: Place | str) -> list[str]:
+        if isinstance(target, str):
+            return ["(module)", digest(sorted(self._named(place) for place in self._all(target)))]
+        definition = self._definition(target)
+        name, more = definition.piece.name, definition.more
+        if self._names[name] < 2 or (more and (self._is_exception(target) or self._is_root(definition))):
+            return [name, ""]
+        if more is None:
+            return [name, definition.piece.text]
+        if self._is_settings(target):
+            return [name, digest(sorted(piece.text for piece in _code_of_settings(more)))]
+        return [name, digest([definition.piece.text, *sorted(piece.text for piece in more.methods)])]
 
 
-def _with_packages(module: str) -> Iterator[str]:
-    """``a.b.c`` -> ``a``, ``a.b``, ``a.b.c``: importing a module runs its packages too."""
-    parts = module.split(".")
-    return (".".join(parts[: end + 1]) for end in range(len(parts)))
+def _code_of_settings(more: Class) -> list[Piece]:
+    """Not the fields: their values are digested elsewhere, and what validators made of them with them."""
+    methods = [piece for piece in more.methods if piece.name not in more.validators]
+    return methods if more.bare is None else [more.bare, *methods]
+
+
+def _is_protocol(more: Class) -> bool:
+    return any(isinstance(base, str) and base.rpartition(".")[2] == "Protocol" for base in more.bases)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,16 @@ _OWN = {"text", "sha256", "start", "end", "crop"}
 """What an input is of itself; all else of it was read beside it."""
 
 _WORDS = {"settings": "setting", "weights": "weights", "engine": "engine"}
+_NAMED = 5
+"""So many changed definitions are named."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One component that differs: ``input.text``, ``settings.feature_set``, ``code.extractors/faces.py``."""
+    """One component that differs: ``input.text``, ``settings.feature_set``, ``code.read_frames``.
+
+    A setting at its first default is ``None``.
+    """
 
     component: str
     stored: Any
@@ -59,10 +64,11 @@ def difference(
         return "fingerprint changed"  # the form of fingerprints themselves: nothing that it covers
     part, _, key = found[0].component.partition(".")
     if part in _WORDS:
-        return f"{_WORDS[part]} {key} {_short(found[0].stored)} -> {_short(found[0].now)}"
+        old, new = (_short(value, part == "settings") for value in (found[0].stored, found[0].now))
+        return f"{_WORDS[part]} {key} {old} -> {new}"
     if part == "code":
-        files = [other.component.partition(".")[2] for other in found if other.component.startswith("code.")]
-        return f"code changed: {', '.join(files)}"
+        names = [other.component.partition(".")[2] for other in found if other.component.startswith("code.")]
+        return f"code changed: {some(names)}"
     return f"extractor {found[0].stored} -> {found[0].now}"
 
 
@@ -99,6 +105,12 @@ def _input_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return "changed sound" if same else "changed time span or crop"
 
 
-def _short(value: Any) -> str:
-    text = str(value)
+def some(names: Sequence[str]) -> str:
+    """The first of many names, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _short(value: Any, is_setting: bool = False) -> str:
+    text = "default" if value is None and is_setting else str(value)
     return text if len(text) <= 24 else text[:12] + "..."

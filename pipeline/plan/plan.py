@@ -150,7 +150,7 @@ def plan_cells(
 
 @cache
 def _code() -> str:
-    return digest(code_digests("bigfusion.pipeline.plan.plan"))
+    return digest(code_digests(f"{__name__}:plan_cells"))
 
 
 def _plan(

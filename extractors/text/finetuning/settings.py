@@ -3,7 +3,7 @@ part of every text feature's fingerprint."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ from bigfusion.pipeline.settings import Settings
 
 class FinetuneSettings(Settings):
     """How the text encoder is fine-tuned."""
+
+    run_only: ClassVar[frozenset[str]] = frozenset({"seeds", "device", "threads"})
 
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="the best on validation is kept")
     learning_rate: float = Field(default=2e-5, gt=0)

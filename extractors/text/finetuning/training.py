@@ -102,7 +102,7 @@ def _inputs(
     return {
         "base": locate(text.model, text.revision).digests(sha256),
         "text": text.numbers(),
-        "finetune": settings.model_dump(mode="json", exclude={"seeds", "device", "threads"}),
+        "finetune": settings.numbers(),
         "classes": list(corpus.classes),
         "train": corpus.train.digest,
         "valid": corpus.valid.digest,

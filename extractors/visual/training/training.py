@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -42,6 +42,8 @@ SETTLING = 4096
 class FaceTrainingSettings(Settings):
     """How the DenseNet is trained. The defaults are those of the weights that come with the project."""
 
+    run_only: ClassVar[frozenset[str]] = frozenset({"device", "threads"})
+
     stages: tuple[tuple[int, int], ...] = Field(
         default=((48, 12), (64, 23)), description="side of the faces in pixels, epochs; one after the other"
     )
@@ -55,10 +57,6 @@ class FaceTrainingSettings(Settings):
     seed: int = 1
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1")
     threads: int | None = Field(default=None, ge=1, description="CPU threads; none: torch's own choice")
-
-    def numbers(self) -> dict[str, Any]:
-        """What the weights depend on: all but the machine."""
-        return self.model_dump(mode="json", exclude={"device", "threads"})
 
     @property
     def epochs(self) -> int:

@@ -161,9 +161,9 @@ def test_weights_that_overflow_are_an_error_not_a_feature(tmp_path: Path, robert
 def test_spec_is_what_the_numbers_depend_on(tmp_path: Path, roberta: Path) -> None:
     spec = TextExtractor(TextSettings(model=str(roberta), token_budget=7, device="cpu", threads=1)).spec
     assert spec.modality is Modality.TEXT
-    assert spec.settings == {
-        "pooling": "mean", "layers": "last", "context": 0, "following": 0, "max_tokens": 512, "precision": "float32",
-    }  # fmt: skip
+    assert spec.settings == {}
+    deep = TextExtractor(TextSettings(model=str(roberta), layers="last4", context=2, token_budget=7)).spec
+    assert deep.settings == {"layers": "last4", "context": 2}
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= spec.weights.keys()
     for part in roberta.iterdir():
         (tmp_path / part.name).write_bytes(part.read_bytes())

@@ -203,19 +203,14 @@ def test_ctrl_c_stops_in_the_middle_of_a_clip(tmp_path: Path, clips: dict[str, P
 
 
 def test_spec(tmp_path: Path) -> None:
-    settings = VisualSettings(batch_size=3, device="cpu", threads=2, timeout_seconds=600)
-    spec = VisualExtractor(settings).spec
+    machine = VisualSettings(batch_size=3, device="cpu", threads=2, timeout_seconds=600)
+    spec = VisualExtractor(machine).spec
     assert spec.modality is Modality.VISUAL
-    assert spec.module == "extractors.visual"
-    assert set(spec.settings) == {
-        "frames_per_second",
-        "detector",
-        "detection_size",
-        "score_threshold",
-        "min_face",
-        "speaker",
-        "pool",
-        "limit_seconds",
+    assert spec.name == "speaker_face"
+    assert spec.settings == {}
+    assert VisualExtractor(VisualSettings(pool="mean+std", min_face=40)).spec.settings == {
+        "min_face": 40,
+        "pool": "mean+std",
     }
     assert spec.weights["densenet"] == sha256_of(FACE_WEIGHTS)
     assert spec.notes == ()

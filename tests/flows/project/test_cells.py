@@ -54,7 +54,7 @@ def test_a_changed_sound_is_noticed_where_it_was_read_with_the_pictures(tmp_path
     ]
 
     def faults(**how: bool) -> list[bool]:
-        spec = ExtractorSpec(Modality.VISUAL, "extractors.visual", {}, **how)
+        spec = ExtractorSpec(Modality.VISUAL, "speaker_face", "bigfusion.extractors.visual.speaker_face", {}, **how)
         found = cells._changed(None, spec, turns, outcomes)  # type: ignore[arg-type]
         return [isinstance(outcome, Fault) for outcome in found]
 

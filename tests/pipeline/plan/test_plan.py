@@ -18,14 +18,14 @@ from bigfusion.pipeline.store.store import Store
 
 SHA = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("one", "two", "three")}
 TEXT = {
-    "name": "extractors.text",
+    "name": "transformer",
     "settings": {"model": "m"},
     "weights": {},
     "engine": {},
     "code": {"extractors/text.py": "1"},
 }
-AUDIO = {"name": "extractors.audio", "settings": {"feature_set": "IS10"}, "weights": {}, "engine": {}, "code": {}}
-VISUAL = {"name": "extractors.visual", "settings": {"rate": 5}, "weights": {"w": "1"}, "engine": {}, "code": {}}
+AUDIO = {"name": "opensmile", "settings": {"feature_set": "IS10"}, "weights": {}, "engine": {}, "code": {}}
+VISUAL = {"name": "speaker_face", "settings": {"rate": 5}, "weights": {"w": "1"}, "engine": {}, "code": {}}
 ALL = {Modality.TEXT: TEXT, Modality.AUDIO: AUDIO, Modality.VISUAL: VISUAL}
 
 
@@ -101,7 +101,7 @@ def test_pictures_that_are_read_with_the_sound_depend_on_it():
 def test_another_sound_makes_the_pictures_stale_that_are_read_with_it(done):
     talking = ALL | {Modality.VISUAL: HEARING}
     plan = plan_cells(manifest(), talking, done)
-    assert plan.reasons() == ["visual: setting speaker None -> talking (3 cells)"]
+    assert plan.reasons() == ["visual: setting speaker default -> talking (3 cells)"]
     run(done, plan, talking, "2026-01-02")
     other = manifest(audio_sha256=[SHA["one"], SHA["one"], SHA["three"]])
     assert plan_cells(other, ALL, done).pending_count == 0
@@ -154,7 +154,7 @@ def test_a_setting_weights_or_code_reach_that_modality_alone(done):
         ({"settings": {"feature_set": "IS13"}}, "audio: setting feature_set IS10 -> IS13 (3 cells)"),
         ({"weights": {"file": "ab"}}, "audio: weights file None -> ab (3 cells)"),
         ({"engine": {"opensmile": "3"}}, "audio: engine opensmile None -> 3 (3 cells)"),
-        ({"code": {"pipeline/media.py": "2"}}, "audio: code changed: pipeline/media.py (3 cells)"),
+        ({"code": {"read_audio": "2", "_frames": "3"}}, "audio: code changed: _frames, read_audio (3 cells)"),
     ):
         plan = plan_cells(manifest(), ALL | {Modality.AUDIO: AUDIO | over}, done)
         assert plan.reasons() == [why]
@@ -193,12 +193,12 @@ def test_a_changed_span_or_crop_is_named(done):
 
 
 def test_another_extractor_under_the_same_modality_is_named():
-    other = TEXT | {"name": "extractors.imported"}
-    assert difference(TEXT, {}, other, {}) == "extractor extractors.text -> extractors.imported"
+    other = TEXT | {"name": "imported"}
+    assert difference(TEXT, {}, other, {}) == "extractor transformer -> imported"
 
 
 def test_what_is_looked_up_by_utterance_is_never_shared_between_equal_transcripts(done):
-    imported = TEXT | {"name": "extractors.imported", "reads": "utterance"}
+    imported = TEXT | {"name": "imported", "reads": "utterance"}
     plan = plan_cells(manifest(), {Modality.TEXT: imported}, done)
     assert len(set(plan.fingerprints(Modality.TEXT))) == 3
     assert [json.loads(cell.input)["utterance"] for cell in plan.pending(Modality.TEXT)] == [
