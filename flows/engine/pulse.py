@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from bigfusion.flows.engine.session import FLOWS, configure, has_server, server_url, set_defaults
+from bigfusion.flows.engine.configuration import FLOWS, configure, has_server, server_url, set_defaults
 from bigfusion.flows.project.project import Project
 from bigfusion.flows.project.workspace import Workspace
 

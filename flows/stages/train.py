@@ -12,8 +12,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
 from bigfusion.flows.engine import artifacts
+from bigfusion.flows.engine.configuration import SLOT
 from bigfusion.flows.engine.hooks import HOOKS
-from bigfusion.flows.engine.session import SLOT, alone
+from bigfusion.flows.engine.session import alone
 from bigfusion.flows.progress import training, warn_of_neurons
 from bigfusion.flows.project import runs
 from bigfusion.flows.project.project import Project

@@ -23,7 +23,7 @@ from prefect.states import Cancelled, Running, Scheduled
 
 from bigfusion.flows import cli, logs
 from bigfusion.flows.engine import artifacts, deployments, hooks, session
-from bigfusion.flows.engine.session import SLOT
+from bigfusion.flows.engine.configuration import SLOT
 from bigfusion.flows.project import runs
 from bigfusion.flows.project.corpus import kept
 from bigfusion.flows.project.project import Project, load
