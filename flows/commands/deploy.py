@@ -29,7 +29,7 @@ def run(common: Common, gpus: int, seeds: int | None, cron: str | None, timezone
             " or use `bigfusion serve`, which needs neither"
         )
     from bigfusion.flows.engine.server import await_server
-    from bigfusion.flows.project.project import settings_file
+    from bigfusion.flows.project.load import settings_file
     from bigfusion.flows.project.workspace import relative
 
     project = common.project(seeds=seeds)

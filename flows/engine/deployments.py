@@ -27,7 +27,7 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from bigfusion.flows.engine.configuration import EVERYWHERE, SLOT
-from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.errors import SettingsError
 

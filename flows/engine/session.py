@@ -15,7 +15,7 @@ import httpx
 from bigfusion.flows.engine.configuration import FLOWS, configured, server_url, set_defaults
 from bigfusion.flows.engine.home import end_orphaned_servers, served
 from bigfusion.flows.engine.server import await_server, reporting_to_served, temporary_server
-from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.workspace import Workspace
 from bigfusion.pipeline.errors import HeldError, SettingsError
 
@@ -94,7 +94,7 @@ def alone(work: Callable[Concatenate[Project, P], T]) -> Callable[Concatenate[Pr
         with ExitStack() as hold:
             try:
                 patience = PATIENCE_SECONDS if project.runner.kind == "workers" else math.inf
-                hold.enter_context(Workspace(project).exclusive(patience))
+                hold.enter_context(project.files.exclusive(patience))
             except HeldError as error:
                 from prefect.states import Completed
 

@@ -8,7 +8,7 @@ from typing import Any
 from prefect.client.schemas.schedules import CronSchedule
 
 from bigfusion.flows.engine.deployments import TAG, set_slots, version
-from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.settings import Project
 from bigfusion.flows.stopping import Stopped
 
 

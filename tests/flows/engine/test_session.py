@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bigfusion.flows.engine import home, server, session
-from bigfusion.flows.project.project import load
+from bigfusion.flows.project.load import load
 from bigfusion.pipeline.errors import SettingsError
 
 SLEEP = "import time; time.sleep(120)"
@@ -162,9 +162,8 @@ def test_anothers_server_on_the_port_is_not_taken_for_our_own(tmp_path):
 def test_a_temporary_server_that_does_not_come_up_in_time_is_one_line(tmp_path):
     code = (
         "from bigfusion.flows.engine import session\n"
-        "from bigfusion.flows.project.project import load\n"
-        "from bigfusion.flows.project.workspace import Workspace\n"
-        f"with session.prefect(Workspace(load(None, 'demo', [r'workspace.path={tmp_path}']))):\n"
+        "from bigfusion.flows.project.load import load\n"
+        f"with session.prefect(load(None, 'demo', [r'workspace.path={tmp_path}']).files):\n"
         "    from prefect import flow\n"
         "    flow(lambda: 1, name='one')()"
     )
@@ -173,5 +172,5 @@ def test_a_temporary_server_that_does_not_come_up_in_time_is_one_line(tmp_path):
     shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert shown.returncode == 1
     last = shown.stderr.strip().splitlines()[-1]
-    assert last.startswith("bigfusion.pipeline.errors.SettingsError: Prefect's temporary server: Timed out")
-    assert last.endswith("with PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=600")
+    assert "expected Prefect's server within 1 s" in last
+    assert last.endswith("on a busy machine with PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=600")
