@@ -9,18 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import fields
-from types import FrameType
-from typing import NoReturn
 
 from bigfusion.flows import logs
 from bigfusion.flows.commands.common import Answer, Common
 from bigfusion.flows.commands.parser import command, parse
+from bigfusion.flows.stopping import say, stoppable
 from bigfusion.pipeline.errors import BigFusionError
 
 log = logging.getLogger("bigfusion")
@@ -30,17 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code."""
     given = vars(parse(sys.argv[1:] if arguments is None else arguments))
     common = Common(**{field.name: given.pop(field.name) for field in fields(Common)})
-    run = command(given.pop("command")).run
+    name = given.pop("command")
     logs.set_up(common.debug, common.log_json)
     try:
-        with _terminable():
-            answer = run(common, **given)
+        with stoppable():
+            answer = command(name).run(common, **given)
         _show(answer, common.json)
     except KeyboardInterrupt as stopped:
-        terminated = isinstance(stopped, _TerminatedError)
-        what = "terminated" if terminated else "interrupted"
-        print(f"{what}; what is finished is kept, the same command goes on from there", file=sys.stderr)
-        return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
+        return say(stopped)
     except (BigFusionError, OSError) as error:
         if common.debug:
             raise
@@ -64,27 +57,6 @@ def _show(answer: Answer, as_json: bool) -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # nobody reads on; what is still in the buffer must not be written at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-class _TerminatedError(KeyboardInterrupt):
-    """SIGTERM, as a batch system or a container's stop sends it: to be unwound as Ctrl-C is."""
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Unwind on SIGTERM: temporary files go, locks are let go, and at exit Prefect ends the server that it began."""
-
-    def terminate(number: int, frame: FrameType | None) -> NoReturn:
-        raise _TerminatedError
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _remedy(error: ImportError) -> str | None:

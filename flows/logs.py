@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from datetime import UTC, datetime
 
 log = logging.getLogger("bigfusion")
@@ -46,3 +47,15 @@ def set_up(debug: bool, as_json: bool) -> None:
     log.handlers = [handler]
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.propagate = False
+    if not debug:
+        _hush_libraries()
+
+
+def _hush_libraries() -> None:
+    """Libraries say on the screen what they try again and what they miss; an error that stays reaches the user as ours.
+
+    Python shows the warnings of a logger that has no handler, so the root gets one that shows nothing.
+    """
+    logging.getLogger().addHandler(logging.NullHandler())
+    for name in ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"):  # read when they are imported
+        os.environ.setdefault(name, "error")

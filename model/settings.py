@@ -165,3 +165,8 @@ class TrainSettings(Settings):
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds must name each seed once")
         return self
+
+    @property
+    def epochs_in_all(self) -> int:
+        """Epochs of all seeds together; early stopping may leave some undone."""
+        return len(self.seeds) * self.epochs

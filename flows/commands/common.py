@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bigfusion.pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
-    from bigfusion.flows.project.project import Project
+    from bigfusion.flows.project.settings import Project
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Common:
 
     def project(self, *, seeds: int | None = None, runner: str | None = None) -> Project:
         """The project that they name, under ``--seeds`` and ``--runner`` where a command takes these."""
-        from bigfusion.flows.project.project import load
+        from bigfusion.flows.project.load import load
 
         return load(self.config, self.preset, self.settings(seeds, runner))
 

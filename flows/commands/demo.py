@@ -22,8 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(common: Common, folder: Path) -> Answer:
     """Make the demo corpus where it is missing, and run everything on it."""
     from bigfusion.flows.progress import counted
-    from bigfusion.flows.project.project import DEFAULT_CONFIG, load, write_config
+    from bigfusion.flows.project.load import DEFAULT_CONFIG, load
     from bigfusion.flows.project.workspace import relative
+    from bigfusion.flows.project.write import write_config
     from bigfusion.pipeline.demo.build import build
 
     config = folder / DEFAULT_CONFIG

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(common: Common, gpus: int, seeds: int | None, cron: str | None, timezone: str, name: str | None) -> Answer:
     """Write ``prefect.yaml`` beside the settings, and register its deployments on the configured server."""
-    from bigfusion.flows.engine.session import server_url, set_defaults
+    from bigfusion.flows.engine.configuration import server_url, set_defaults
 
     set_defaults()
     url = server_url()
@@ -29,7 +29,7 @@ def run(common: Common, gpus: int, seeds: int | None, cron: str | None, timezone
             " or use `bigfusion serve`, which needs neither"
         )
     from bigfusion.flows.engine.server import await_server
-    from bigfusion.flows.project.project import settings_file
+    from bigfusion.flows.project.load import settings_file
     from bigfusion.flows.project.workspace import relative
 
     project = common.project(seeds=seeds)

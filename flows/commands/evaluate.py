@@ -36,11 +36,11 @@ def run(common: Common, features: Path | None, trained: Path | None, seeds: int 
     if features or trained:
         without("evaluate --features", "every seed that the run has is scored", seeds=seeds)
         return _on_file(common, features, trained)
-    from bigfusion.flows.project import runs
+    from bigfusion.flows.project.standing import load
 
     project = common.project(seeds=seeds)
-    _, planned, present = runs.present(project)
-    training, evaluation = runs.stages(project, present, planned)
+    standing = load(project)
+    training, evaluation = standing.stage("train"), standing.stage("evaluate")
     if training.pending:
         raise TrainingError(f"nothing to evaluate: {training.why}; run `bigfusion train`, or `bigfusion run` for all")
 
@@ -50,10 +50,10 @@ def run(common: Common, features: Path | None, trained: Path | None, seeds: int 
         evaluate(project)
 
     if evaluation.pending:
-        run_flow(project, common.debug, flow)
+        run_flow(project, common.debug, standing, flow)
     else:
         log.info("evaluate: up to date: %s", evaluation.why)
-    return results(project, present)
+    return results(project, standing.run)
 
 
 def _on_file(common: Common, features: Path | None, trained: Path | None) -> Answer:
@@ -91,7 +91,7 @@ def _on_file(common: Common, features: Path | None, trained: Path | None) -> Ans
 
 def _device(common: Common) -> str:
     """Where a run is scored; all else about it was settled by its training."""
-    from bigfusion.flows.project.project import load_learning
+    from bigfusion.flows.project.load import load_learning
 
     other = [setting for setting in common.assignments if setting.partition("=")[0].strip() != "train.device"]
     remedy = "a run keeps the settings that it was trained with, and train.device alone can be set"

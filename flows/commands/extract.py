@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(common: Common, retry_failed: bool, runner: str | None) -> Answer:
     """Ingest, then compute the cells that are missing or stale."""
-    from bigfusion.flows.project import cells, corpus
-    from bigfusion.flows.project.upkeep import mention_reach
+    from bigfusion.flows.project.needs import mention_needs
+    from bigfusion.flows.project.standing import look
 
     project = common.project(runner=runner)
 
@@ -34,11 +34,13 @@ def run(common: Common, retry_failed: bool, runner: str | None) -> Answer:
         ingest(project)
         extraction(project)(project, retry_failed)
 
-    if not cells.plan(project, corpus.look(project).manifest, retry_failed).pending_count:
+    standing = look(project, retry_failed)
+    if not standing.plan.pending_count:
         log.info("extract: 0 cells to extract: all fingerprints are in the store")
     else:
-        run_flow(project, common.debug, flow)
-    planned = cells.plan(project, corpus.look(project).manifest)
-    mention_reach(project, planned)
+        run_flow(project, common.debug, standing, flow)
+        standing = standing.after_extraction(project)
+    planned = standing.plan
+    mention_needs(project, planned)
     data = {"pending": planned.pending_count, "cells": planned.counts(), "store": store_info(project)}
     return Answer(show.cells(data), data)

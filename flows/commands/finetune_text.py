@@ -24,10 +24,10 @@ def run(common: Common, out: Path | None) -> Answer:
     from bigfusion.flows.progress import bar
     from bigfusion.flows.project import corpus
     from bigfusion.flows.project.labelled_texts import labelled_corpus
-    from bigfusion.flows.project.workspace import Workspace, relative
+    from bigfusion.flows.project.workspace import relative
 
     project = common.project()
-    workspace = Workspace(project)
+    workspace = project.files
     labelled = labelled_corpus(project, corpus.look(project).manifest)
     folder = (out or workspace.folder / "encoder").absolute()  # for text.model, which may be read elsewhere
     log.info("finetune-text: %d utterances to train on, %d to validate", len(labelled.train), len(labelled.valid))

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from bigfusion.flows.project.project import Project
+    from bigfusion.flows.project.settings import Project
+    from bigfusion.flows.project.standing import Standing
+
+T = TypeVar("T")
 
 
-def run_flow(project: Project, debug: bool, flow: Callable[[], object]) -> None:
-    """Call ``flow``, which imports its flow itself, once Prefect is set up for this workspace."""
+def run_flow(project: Project, debug: bool, standing: Standing, flow: Callable[[], T]) -> T:
+    """Call ``flow``, which imports its flow itself and finds ``standing`` handed on, once Prefect is set up."""
     from bigfusion.flows.engine.session import prefect
-    from bigfusion.flows.project.workspace import Workspace
+    from bigfusion.flows.project.standing import handed_on
+
+    def prepare() -> None:  # Prefect reads its settings when it is imported, and the stages import it
+        from bigfusion.flows.stages.preparation import prepare
+
+        prepare(project, standing)
 
     if debug:
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
-    with prefect(Workspace(project)):
-        if project.runner.kind == "ray":  # its tasks run in other processes, which need a server to report to
-            from bigfusion.flows.engine.server import free_port, own_server
-
-            with own_server(Workspace(project), free_port()):
-                flow()
-        else:
-            flow()
+        os.environ.setdefault("PREFECT_LOGGING_ROOT_LEVEL", "INFO")
+    with prefect(project.files, prepare), handed_on(project, standing):
+        return flow()

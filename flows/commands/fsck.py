@@ -28,11 +28,10 @@ def run(common: Common, sample: float, repair: bool) -> Answer:
     from dataclasses import asdict
 
     from bigfusion.flows.progress import counted
-    from bigfusion.flows.project.workspace import Workspace
     from bigfusion.pipeline.store import fsck
 
     project = common.project()
-    workspace = Workspace(project)
+    workspace = project.files
     with workspace.exclusive(), counted("fsck", " shards") as progress:
         report = fsck.fsck(project.store, workspace.index, sample, repair, progress)
     lines = [f"{report.checked} of {report.shards} shards and {report.cells} cells are as they were written"]

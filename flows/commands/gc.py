@@ -23,14 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(common: Common, apply: bool, grace: float) -> Answer:
     """Find what no manifest and no run needs; remove it with ``--apply``."""
-    from bigfusion.flows.project import upkeep
-    from bigfusion.flows.project.workspace import Workspace
+    from bigfusion.flows.project.garbage import collect_garbage
     from bigfusion.pipeline.store.folder import ShardFolder
 
     project = common.project()
     shelf = ShardFolder(project.store)
-    with Workspace(project).exclusive():
-        found = upkeep.collect_garbage(project, grace * 3600, apply)
+    with project.files.exclusive():
+        found = collect_garbage(project, grace * 3600, apply)
     counts = Counter(item.why for item in found.items)
     total = sum(item.bytes for item in found.items)
     lines = [f"{item.why:<9}  {size(item.bytes):>10}  {item.name}" for item in found.items[:_SHOWN]]

@@ -13,7 +13,7 @@ from bigfusion.flows.commands.store import store_info
 from bigfusion.pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
-    from bigfusion.flows.project.project import Project
+    from bigfusion.flows.project.settings import Project
     from bigfusion.pipeline.manifest.manifest import Manifest
 
 HELP = "take over a feature file of yours (MMGCN/COSMIC pickle, Parquet)"
@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(common: Common, file: str, folder: Path | None) -> Answer:
     """Make a project of a feature file: settings, manifest, and its features in the store."""
     from bigfusion.flows.project import corpus
-    from bigfusion.flows.project.project import DEFAULT_CONFIG, load, write_import_config
-    from bigfusion.flows.project.workspace import Workspace
+    from bigfusion.flows.project.load import DEFAULT_CONFIG, load
+    from bigfusion.flows.project.write import write_import_config
     from bigfusion.pipeline.corpora.scan import FeatureSettings, scan
     from bigfusion.pipeline.digests.files import FileDigests
 
@@ -48,20 +48,20 @@ def run(common: Common, file: str, folder: Path | None) -> Answer:
             f"{config}: expected a project on {source}, found one on another corpus; name another folder:"
             f" `bigfusion import {file} DIR`, or set corpus.path in it"
         )
-    with Workspace(project).exclusive():
+    with project.files.exclusive():
         manifest = corpus.ingest(project).manifest
         _extract(project, manifest)
-    data = manifest.summary(Workspace(project).manifest) | {"config": str(config), "store": store_info(project)}
+    data = manifest.summary(project.files.manifest) | {"config": str(config), "store": store_info(project)}
     return Answer(show.ingested(data, True) + f"\nnext: cd {folder} && bigfusion run", data)
 
 
 def _extract(project: Project, manifest: Manifest) -> None:
     """Take the features into the store, modality by modality."""
     from bigfusion.flows.project import cells
-    from bigfusion.flows.project.upkeep import publish_reach
+    from bigfusion.flows.project.needs import publish_needs
 
     planned = cells.plan(project, manifest)
-    publish_reach(project, planned)
+    publish_needs(project, planned)
     for modality in planned.modalities:
         todo = planned.pending(modality)
         while todo:

@@ -18,10 +18,9 @@ def run(common: Common) -> Answer:
     """Scan the corpus and keep its manifest. Needs no Prefect: it takes seconds and changes nothing else."""
     from bigfusion.flows.progress import counted
     from bigfusion.flows.project import corpus
-    from bigfusion.flows.project.workspace import Workspace
 
     project = common.project()
-    with Workspace(project).exclusive(), counted("ingest", " files") as progress:
+    with project.files.exclusive(), counted("ingest", " files") as progress:
         found = corpus.ingest(project, progress)
-    data = found.manifest.summary(Workspace(project).manifest)
+    data = found.manifest.summary(project.files.manifest)
     return Answer(show.ingested(data, found.changed), data)

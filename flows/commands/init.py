@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(common: Common, folder: Path, root: str | None, learning: str | None) -> Answer:
     """Write a commented settings file; an existing one is never overwritten."""
-    from bigfusion.flows.project.project import DEFAULT_CONFIG, write_config
+    from bigfusion.flows.project.load import DEFAULT_CONFIG
+    from bigfusion.flows.project.write import write_config
 
     if common.preset is None:
         raise SettingsError("init: expected a preset; for instance `bigfusion init my-meld --preset meld`")

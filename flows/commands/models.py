@@ -17,12 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(common: Common) -> Answer:
     """Every run: its scores, what was decided on it, and which is the current model."""
     from bigfusion.flows.project import promotion
-    from bigfusion.flows.project.workspace import Workspace
 
     project = common.project()
     found = promotion.models(project)
     current = next((model["run"] for model in found if model["current"]), None)
-    data = {"current": current, "models": found, "register": str(Workspace(project).current)}
+    data = {"current": current, "models": found, "register": str(project.files.current)}
     if not found:
         return Answer("no run yet; `bigfusion run` makes one", data)
     rows = [

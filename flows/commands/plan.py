@@ -24,21 +24,21 @@ def run(common: Common, seeds: int | None) -> Answer:
     """What a run would do, and why. Writes nothing but caches."""
     from bigfusion.flows.progress import counted
     from bigfusion.flows.project.estimate import estimate
-    from bigfusion.flows.project.outlook import outlook
+    from bigfusion.flows.project.standing import look
 
     project = common.project(seeds=seeds)
     with counted("plan", " files") as progress:
-        found = outlook(project, progress=progress)
+        standing = look(project, progress=progress)
     data = {
-        "pending": found.planned.pending_count,
-        "cells": found.planned.counts(),
-        "reasons": found.planned.reasons(),
-        "stages": {stage.name: {"pending": stage.pending, "why": stage.why} for stage in found.stages},
-        "manifest": {"digest": found.manifest.digest, "changed": found.changed},
-        "run": found.run.id,
-        "estimate": estimate(project, found.planned, any(s.pending for s in found.stages if s.name == "train")),
+        "pending": standing.plan.pending_count,
+        "cells": standing.plan.counts(),
+        "reasons": standing.plan.reasons(),
+        "stages": {stage.name: {"pending": stage.pending, "why": stage.why} for stage in standing.stages},
+        "manifest": {"digest": standing.manifest.digest, "changed": standing.changed},
+        "run": standing.run.id,
+        "estimate": estimate(project, standing.plan, any(s.pending for s in standing.stages if s.name == "train")),
     }
-    pending = bool(found.planned.pending_count) or any(stage.pending for stage in found.stages)
+    pending = bool(standing.plan.pending_count) or any(stage.pending for stage in standing.stages)
     return Answer(_text(data), data, code=PENDING if pending else 0)
 
 

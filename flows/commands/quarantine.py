@@ -20,12 +20,12 @@ def run(common: Common, out: Path | None) -> Answer:
     import pandas as pd
 
     from bigfusion.flows.project.failed_cells import REMEDIES, FailedCell, failed_cells, page, tally
-    from bigfusion.flows.project.workspace import Workspace, relative
+    from bigfusion.flows.project.workspace import relative
     from bigfusion.pipeline.atomic import write_whole
 
     project = common.project()
     found = failed_cells(project)
-    folder = out or Workspace(project).folder
+    folder = out or project.files.folder
     html, sheet = folder / "quarantine.html", folder / "quarantine.csv"
     rows = [cell._asdict() | {"status": cell.status.value, "remedy": cell.remedy} for cell in found]
     write_whole(html, page(project.corpus.kind, found).encode())

@@ -17,11 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(common: Common, seeds: int | None) -> Answer:
     """Where the present run's report lies."""
-    from bigfusion.flows.project import runs
+    from bigfusion.flows.project.standing import load
     from bigfusion.flows.project.workspace import relative
 
     project = common.project(seeds=seeds)
-    _, planned, present = runs.present(project)
-    if any(stage.pending for stage in runs.stages(project, present, planned)):
+    standing = load(project)
+    present = standing.run
+    if standing.stage("train").pending or standing.stage("evaluate").pending:
         raise TrainingError("no report of the present state yet; run `bigfusion run`")
     return Answer(relative(present.report), {"run": present.id, "report": str(present.report)})

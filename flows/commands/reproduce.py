@@ -57,7 +57,7 @@ def run(
     corpus = {IEMOCAP: "iemocap", MELD: "meld"}.get(data.labels)
     with exclusive(folder, "name another folder with --out"):
         study = Study.of(folder, data, settings)
-        with training(_TRIALS[name] * len(settings.seeds) * settings.epochs) as progress:
+        with training(_TRIALS[name] * settings.epochs_in_all) as progress:
             found = STUDIES[name](study, model, corpus, progress, lambda line: log.info("reproduce: %s", line))
         found |= {"seeds": list(settings.seeds), "train": settings.model_dump(mode="json"), "data": study.digest}
         write_json(folder / f"{name}.json", found)
@@ -77,21 +77,21 @@ def _material(
     common: Common, features: Path | None, out: Path | None, seeds: int | None
 ) -> tuple[Data, ModelSettings, TrainSettings, Path]:
     """Data, settings and the folder to work in."""
-    from bigfusion.flows.project import file_runs, runs
+    from bigfusion.flows.project import file_runs
     from bigfusion.flows.project.assemble import assemble
-    from bigfusion.flows.project.project import load_learning
-    from bigfusion.flows.project.workspace import Workspace
+    from bigfusion.flows.project.load import load_learning
+    from bigfusion.flows.project.standing import load
 
     if features is not None:
         wanted = load_learning(common.config, common.preset, common.settings(seeds))
         data, model = file_runs.training_data(features, wanted)
         return data, model, wanted.train, out or Path("reproduction")
     project = common.project(seeds=seeds)
-    manifest, planned, _ = runs.present(project)
-    if planned.pending_count:
-        raise TrainingError(f"{planned.pending_count} cells are pending; run `bigfusion extract` first")
-    folder = out or Workspace(project).folder / "reproduction"
-    return assemble(project, manifest, planned), project.model, project.train, folder
+    standing = load(project)
+    if standing.plan.pending_count:
+        raise TrainingError(f"{standing.plan.pending_count} cells are pending; run `bigfusion extract` first")
+    folder = out or project.files.folder / "reproduction"
+    return assemble(project, standing.manifest, standing.plan), project.model, project.train, folder
 
 
 def _short(table: list[list[Any]]) -> list[list[str]]:

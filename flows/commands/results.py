@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 from bigfusion.flows.commands.common import Answer
 
 if TYPE_CHECKING:
-    from bigfusion.flows.project.project import Project
     from bigfusion.flows.project.runs import Run
+    from bigfusion.flows.project.settings import Project
 
 
 def results(project: Project, run: Run) -> Answer:
     """The results table of a run, and the paths of what it made."""
-    from bigfusion.flows.project.workspace import Workspace, relative
+    from bigfusion.flows.project.workspace import relative
     from bigfusion.model.report.table import table
 
     paths = {
         "run": str(run.folder),
         "report": str(run.report),
-        "manifest": str(Workspace(project).manifest),
+        "manifest": str(project.files.manifest),
         "store": str(project.store),
     }
     lines = [table(run.folder)]

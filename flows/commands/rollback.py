@@ -17,9 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(common: Common, model: str | None) -> Answer:
     """Make an earlier model the current one."""
     from bigfusion.flows.project import promotion
-    from bigfusion.flows.project.workspace import Workspace
 
     project = common.project()
-    with Workspace(project).exclusive():
+    with project.files.exclusive():
         decision = promotion.rollback(project, model)
     return Answer(f"current model: run {decision.run} ({decision.why})", decision.model_dump(mode="json"))

@@ -10,7 +10,7 @@ from bigfusion.flows.commands.flow import run_flow
 from bigfusion.flows.commands.results import results
 
 if TYPE_CHECKING:
-    from bigfusion.flows.project.project import Project
+    from bigfusion.flows.project.settings import Project
 
 HELP = "ingest, extract, train, evaluate: only what changed"
 
@@ -30,20 +30,18 @@ def run_project(project: Project, debug: bool, retry_failed: bool = False) -> An
     """Run what changed in a project. With nothing to do, say so without starting Prefect."""
     from bigfusion.flows.progress import counted
     from bigfusion.flows.project import runs
-    from bigfusion.flows.project.outlook import outlook
-    from bigfusion.flows.project.upkeep import mention_reach
+    from bigfusion.flows.project.needs import mention_needs
+    from bigfusion.flows.project.standing import look
 
-    def flow() -> None:
+    def flow() -> str:
         from bigfusion.flows.stages.retrain import retrain
 
-        retrain(project, retry_failed)
+        return str(retrain(project, retry_failed))
 
     with counted("plan", " files") as progress:
-        found = outlook(project, retry_failed, progress)
-    if found.pending:
-        run_flow(project, debug, flow)
-        _, _, present = runs.present(project)
-        return results(project, present)
-    found.say_nothing_to_do()
-    mention_reach(project, found.planned)
-    return results(project, found.run)
+        standing = look(project, retry_failed, progress)
+    if standing.pending:
+        return results(project, runs.named(project, run_flow(project, debug, standing, flow)))
+    standing.say_nothing_to_do()
+    mention_needs(project, standing.plan)
+    return results(project, standing.run)

@@ -22,11 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(common: Common, port: int, seeds: int | None, cron: str | None, timezone: str, name: str | None) -> Answer:
     """Serve the deployments from this process until it is interrupted; begins a server where none is configured."""
     from bigfusion.flows.engine.server import own_server
-    from bigfusion.flows.project.workspace import Workspace
 
     project = common.project(seeds=seeds)
     name = name or project.name
-    with own_server(Workspace(project), port) as url:
+    with own_server(project.files, port) as url:
         from bigfusion.flows.stages.serve import (
             serve_deployments,  # Prefect reads the server's address when it is imported
         )

@@ -14,7 +14,7 @@ from bigfusion.flows.commands.store import store_info
 from bigfusion.pipeline.errors import CorpusError, ExtractionError
 
 if TYPE_CHECKING:
-    from bigfusion.flows.project.project import Project
+    from bigfusion.flows.project.settings import Project
 
 HELP = "show the store, the manifest, the runs and the failures"
 
@@ -31,10 +31,9 @@ def run(common: Common) -> Answer:
 
     from bigfusion.flows.engine.pulse import flow_runs
     from bigfusion.flows.project import corpus, runs
-    from bigfusion.flows.project.workspace import Workspace
 
     project = common.project()
-    workspace = Workspace(project)
+    workspace = project.files
     try:
         manifest: dict[str, Any] | None = corpus.kept(project).summary(workspace.manifest)
     except CorpusError:  # no manifest yet

@@ -9,7 +9,7 @@ from bigfusion.flows.commands.common import Answer, Common
 from bigfusion.flows.commands.show import columns, size
 
 if TYPE_CHECKING:
-    from bigfusion.flows.project.project import Project
+    from bigfusion.flows.project.settings import Project
 
 HELP = "store info: what the store holds; store compact: merge small shards"
 
@@ -26,26 +26,18 @@ def run(common: Common, action: str) -> Answer:
 
 def store_info(project: Project) -> dict[str, Any]:
     """What the store holds, in numbers."""
-    from bigfusion.flows.project.workspace import Workspace
 
-    store = Workspace(project).store()
-    try:
+    with project.files.store() as store:
         return store.info()
-    finally:
-        store.close()
 
 
 def _info(project: Project) -> Answer:
-    from bigfusion.flows.project.workspace import Workspace
     from bigfusion.pipeline.store.compact import TARGET
 
-    opened = Workspace(project).store()
-    try:
+    with project.files.store() as opened:
         data = opened.info()
         data["small"] = len(opened.small(TARGET // 2))
         data["extractors"] = opened.extractors()
-    finally:
-        opened.close()
     statuses = sorted(
         {status for counts in data["statuses"].values() for status in counts}, key=lambda s: (s != "ok", s)
     )
@@ -82,19 +74,14 @@ def _extractors(rows: list[dict[str, Any]]) -> str:
 def _compact(project: Project) -> Answer:
     """Merge small shards into larger ones; the small ones stay until gc."""
     from bigfusion.flows.progress import bar
-    from bigfusion.flows.project.workspace import Workspace
     from bigfusion.pipeline.store.compact import TARGET, compact
 
-    workspace = Workspace(project)
-    with workspace.exclusive():
-        opened = workspace.store()
-        try:
-            small = len(opened.small(TARGET // 2))
-            with bar("compact", small, " shards") as progress:
-                written = compact(opened, progress=progress)
-            left = len(opened.small(TARGET // 2))
-        finally:
-            opened.close()
+    workspace = project.files
+    with workspace.exclusive(), workspace.store() as opened:
+        small = len(opened.small(TARGET // 2))
+        with bar("compact", small, " shards") as progress:
+            written = compact(opened, progress=progress)
+        left = len(opened.small(TARGET // 2))
     text = f"{small} small shards, {len(written)} written, {left} small ones left"
     if written:
         text += "; `bigfusion gc --apply` removes those that hold nothing but copies now"

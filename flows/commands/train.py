@@ -26,13 +26,13 @@ def run(common: Common, features: Path | None, out: Path | None, seeds: int | No
     """Train every seed under the present cells, labels, settings and code; or on a feature file, into a folder."""
     if features or out:
         return _on_file(common, features, out, seeds)
-    from bigfusion.flows.project import runs
+    from bigfusion.flows.project.standing import load
     from bigfusion.flows.project.workspace import relative
 
     project = common.project(seeds=seeds)
-    _, planned, present = runs.present(project)
-    stage = runs.stages(project, present, planned)[0]
-    if planned.pending_count:
+    standing = load(project)
+    present, stage = standing.run, standing.stage("train")
+    if standing.plan.pending_count:
         raise TrainingError(
             f"nothing to train on yet: {stage.why}; run `bigfusion extract`, or `bigfusion run` for all"
         )
@@ -43,7 +43,7 @@ def run(common: Common, features: Path | None, out: Path | None, seeds: int | No
         train(project)
 
     if stage.pending:
-        run_flow(project, common.debug, flow)
+        run_flow(project, common.debug, standing, flow)
     else:
         log.info("train: up to date: %s", stage.why)
     data = {"run": present.id, "folder": str(present.folder), "seeds": list(project.train.seeds)}
@@ -52,7 +52,7 @@ def run(common: Common, features: Path | None, out: Path | None, seeds: int | No
 
 def _on_file(common: Common, features: Path | None, out: Path | None, seeds: int | None) -> Answer:
     from bigfusion.flows.project import file_runs
-    from bigfusion.flows.project.project import load_learning
+    from bigfusion.flows.project.load import load_learning
 
     if features is None or out is None:
         raise SettingsError("train: --features and --out go together: bigfusion train --features FILE --out RUN")

@@ -22,9 +22,8 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from bigfusion.flows.project.project import Project
 from bigfusion.flows.project.runs import Run
-from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.plan.plan import CellPlan, State
 
 log = logging.getLogger("bigfusion")
@@ -93,7 +92,7 @@ def _results(project: Project, run: Run, metrics: dict[str, Any]) -> None:
     )  # fmt: skip
     report = run.report.absolute()
     if project.workspace.url:
-        place = report.relative_to(Workspace(project).folder.absolute())
+        place = report.relative_to(project.files.folder.absolute())
         link = f"{project.workspace.url.rstrip('/')}/{place}"
         create_link_artifact(link=link, link_text=f"report of run {run.id}", key=f"{project.name}-report")
     else:  # browsers follow no file: links from a page of a server

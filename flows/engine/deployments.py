@@ -26,8 +26,8 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
-from bigfusion.flows.engine.session import EVERYWHERE, SLOT
-from bigfusion.flows.project.project import Project
+from bigfusion.flows.engine.configuration import EVERYWHERE, SLOT
+from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.errors import SettingsError
 

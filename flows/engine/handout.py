@@ -20,7 +20,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.deployments import run_deployment
 
-from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.errors import SettingsError
 
 log = logging.getLogger("bigfusion")

@@ -8,9 +8,8 @@ from typing import Any
 
 import httpx
 
-from bigfusion.flows.engine.session import FLOWS, configure, has_server, server_url, set_defaults
-from bigfusion.flows.project.project import Project
-from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.engine.configuration import FLOWS, configure, has_server, server_url, set_defaults
+from bigfusion.flows.project.settings import Project
 
 log = logging.getLogger("bigfusion")
 
@@ -23,7 +22,7 @@ def flow_runs(project: Project, last: int = 8) -> list[dict[str, Any]]:
     Asked of the configured server (none that answers is a warning), or of the database that the commands' temporary
     servers leave in the workspace; a run there that is marked as running while nobody works on the workspace has died.
     """
-    workspace = Workspace(project)
+    workspace = project.files
     database = workspace.prefect_home / "prefect.db"
     set_defaults()
     if not has_server():

@@ -10,7 +10,7 @@ from typing import Any
 
 from prefect import Flow
 
-from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.errors import SettingsError
 
 _QUIET = {"include_dashboard": False, "log_to_driver": False}

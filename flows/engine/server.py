@@ -1,4 +1,8 @@
-"""A Prefect server for as long as a command needs one, where the user has none and other processes report to it."""
+"""Prefect servers that a command starts: a temporary one for its own flows, or a lasting one with pages (`serve`).
+
+Each runs in a session of its own, so that a terminal's Ctrl-C and a signal to the command's process group pass it by:
+the command ends its runs first, which report to the server to the last, and the server then.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,10 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
 
+from bigfusion.flows.engine.configuration import STARTUP, configured, server_url, set_defaults
 from bigfusion.flows.engine.home import kept, served
-from bigfusion.flows.engine.session import configure, server_url, set_defaults
 from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.stopping import on_forced_end
 from bigfusion.pipeline.errors import SettingsError
 
 log = logging.getLogger("bigfusion")
@@ -25,6 +30,32 @@ log = logging.getLogger("bigfusion")
 AWAITED_SECONDS = 120.0
 _LOG = "server.log"
 _START_SECONDS = 300.0  # a first start builds the database: 10-20 s on an idle machine
+_DELIVERED_SECONDS = 3.0
+_END_SECONDS = {"temporary": 3.0, "lasting": 20.0}
+_TEMPORARY = ("-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--log-level", "error")
+_ONLY_API = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+"""What Prefect itself gives to a temporary server: no pages, and of its services those alone that a run needs."""
+
+
+@contextmanager
+def temporary_server(home: Path, meanwhile: Callable[[], None] = lambda: None) -> Iterator[str]:
+    """The address of an API server on the database in ``home``, for as long as the block lasts.
+
+    ``meanwhile`` is called while the server starts, which takes seconds of another core.
+
+    Raises:
+        SettingsError: it does not start in time.
+    """
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    command = [sys.executable, *_TEMPORARY, "--host", "127.0.0.1", "--port", str(port), "--lifespan", "on"]
+    with _process(command, home, _ONLY_API, _END_SECONDS["temporary"]) as (server, logged):
+        meanwhile()
+        seconds = float(os.environ[STARTUP])
+        remedy = f"{logged} says why; run the same command again, on a busy machine with {STARTUP}=600"
+        await_server(url, seconds, remedy, lambda: _check(server, url, f"{logged} says why"), pause=0.1, said=True)
+        with _reporting_to(url):
+            yield url
 
 
 @contextmanager
@@ -42,26 +73,15 @@ def own_server(workspace: Workspace, port: int) -> Iterator[str]:
         yield own
         return
     url = f"http://127.0.0.1:{port}/api"
-    with kept(workspace, url) as home:
-        configure(PREFECT_HOME=str(home))
+    with kept(workspace, url) as home, configured(PREFECT_HOME=str(home)):
         _check_free(port)
-        logged = home / _LOG
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-        with logged.open("wb") as file:
-            # A session of its own: an interrupt reaches this process, which ends its runs first and the server last.
-            # Its pages ask 127.0.0.1:4200 whatever the port, unless they are told.
-            environment = os.environ | {"PREFECT_SERVER_UI_API_URL": url}
-            server = subprocess.Popen(command, stdout=file, stderr=file, env=environment, start_new_session=True)
-            try:
-                await_server(url, _START_SECONDS, f"{logged} says why", lambda: _check(server, url, logged))
-                with _reporting_to(url):
-                    yield url
-            finally:
-                server.terminate()
-                try:
-                    server.wait(20)
-                except subprocess.TimeoutExpired:
-                    server.kill()
+        # Its pages ask 127.0.0.1:4200 whatever the port, unless they are told.
+        with _process(command, home, {"PREFECT_SERVER_UI_API_URL": url}, _END_SECONDS["lasting"]) as (server, logged):
+            why = f"{logged} says why"
+            await_server(url, _START_SECONDS, why, lambda: _check(server, url, f"{why}, --port names another"))
+            with _reporting_to(url):
+                yield url
 
 
 @contextmanager
@@ -83,14 +103,36 @@ def reporting_to_served(workspace: Workspace, url: str) -> Iterator[None]:
 
 
 @contextmanager
+def _process(
+    command: list[str], home: Path, settings: dict[str, str], patience: float
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A server's process in a session of its own, and the file that it logs to; ended with the block."""
+    logged = home / _LOG
+    environment = os.environ | settings | {"PREFECT_HOME": str(home)}
+    with logged.open("wb") as file:
+        server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment, start_new_session=True
+        )
+    with on_forced_end(server.kill):
+        try:
+            yield server, logged
+        finally:
+            server.terminate()
+            try:
+                server.wait(patience)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+@contextmanager
 def _reporting_to(url: str) -> Iterator[None]:
-    configure(PREFECT_API_URL=url)
-    try:
-        yield
-    finally:
-        _deliver()
-        os.environ.pop("PREFECT_API_URL", None)
-        configure()
+    """Let Prefect report to a server on this machine, and start none itself; what it still holds is sent at the end."""
+    with configured(PREFECT_API_URL=url, PREFECT_SERVER_EPHEMERAL_ENABLED="false"):
+        try:
+            yield
+        finally:
+            _deliver()
 
 
 def await_server(
@@ -98,14 +140,18 @@ def await_server(
     seconds: float = AWAITED_SECONDS,
     remedy: str = "start `prefect server start`, or correct PREFECT_API_URL",
     check: Callable[[], None] = lambda: None,
+    pause: float = 1.0,
+    said: bool = False,
 ) -> None:
-    """Return once a server answers: one that was started a moment ago still builds its database.
+    """Return once a server answers, asked every ``pause`` seconds; one that was just started builds its database.
+
+    The user is told of the waiting, unless that was ``said`` already.
 
     Raises:
         SettingsError: it has not answered for ``seconds``; the message ends with ``remedy``. Or what ``check``, called
             before each try, raises.
     """
-    deadline, said = time.monotonic() + seconds, False
+    deadline = time.monotonic() + seconds
     while True:
         check()
         try:
@@ -124,14 +170,14 @@ def await_server(
         if not said:
             log.info("waiting for Prefect's server at %s", url)
             said = True
-        time.sleep(1)
+        time.sleep(pause)
 
 
 def _deliver() -> None:
     """Send what Prefect still holds of logs and events, which it would otherwise try for a minute after the end."""
     for module, worker in (("prefect.logging.handlers", "APILogWorker"), ("prefect.events.worker", "EventsWorker")):
         if module in sys.modules:
-            getattr(sys.modules[module], worker).drain_all(timeout=20)
+            getattr(sys.modules[module], worker).drain_all(timeout=_DELIVERED_SECONDS)
 
 
 def free_port() -> int:
@@ -154,8 +200,6 @@ def _check_free(port: int) -> None:
             ) from None
 
 
-def _check(server: subprocess.Popen[bytes], url: str, logged: Path) -> None:
+def _check(server: subprocess.Popen[bytes], url: str, remedy: str) -> None:
     if server.poll() is not None:
-        raise SettingsError(
-            f"{url}: expected a Prefect server, found one that ended at once; {logged} says why, --port names another"
-        )
+        raise SettingsError(f"{url}: expected a Prefect server, found one that ended at once; {remedy}")

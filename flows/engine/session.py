@@ -1,23 +1,21 @@
-"""Prefect under the command line: an ephemeral server of this workspace's own, quiet, and tidied after a kill.
-
-Import this before anything of Prefect's: its settings are read on import. A configured server (``PREFECT_API_URL``)
-and every other setting of the user's are left as they are.
-"""
+"""Prefect under the command line: a temporary server of this workspace's own, quiet, and tidied after a kill."""
 
 from __future__ import annotations
 
 import logging
 import math
-import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+import httpx
+
+from bigfusion.flows.engine.configuration import FLOWS, configured, server_url, set_defaults
 from bigfusion.flows.engine.home import end_orphaned_servers, served
-from bigfusion.flows.project.project import Project
+from bigfusion.flows.engine.server import await_server, reporting_to_served, temporary_server
+from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.workspace import Workspace
 from bigfusion.pipeline.errors import HeldError, SettingsError
 
@@ -26,105 +24,58 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("bigfusion")
 
-EVERYWHERE = {
-    "DO_NOT_TRACK": "1",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "bigfusion",
-    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504",  # with 429, 502 and 503: a busy server's answers end no run
-}
-"""Prefect's settings of a command and of a worker's run alike."""
-
-_STARTUP = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
-_NO_SERVER = "ephemeral Prefect API server"  # Prefect raises a bare RuntimeError
-_DEFAULTS = {
-    **EVERYWHERE,
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    _STARTUP: "120",  # a first start builds the database: 10-20 s
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",  # errors reach the user as one line; --debug shows the rest
-    "PREFECT_CLI_PROMPT": "false",
-}
-
-
-SLOT = "gpu"
-"""The global concurrency limit that a training holds; it binds where a server has it (`bigfusion deploy` makes it)."""
-
-
 PATIENCE_SECONDS = 60.0
 """How long a run among workers waits for the workspace before it leaves the work to who holds it."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-FLOWS = ("retrain", "ingest", "extract", "partition", "train", "evaluate")
-
 _own_homes: set[Path] = set()  # where this process has Prefect's database to itself
 
 
-def server_url() -> str | None:
-    """The API of the user's own Prefect server: from the environment, a profile, or wherever else Prefect looks."""
-    if url := os.environ.get("PREFECT_API_URL"):
-        return url
-    from prefect.settings import get_current_settings
+@contextmanager
+def prefect(workspace: Workspace, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Run flows in this block, alone in the workspace.
 
-    return get_current_settings().api.url
+    Without a server of the user's, they report to the one of a `bigfusion serve` on this workspace. If there is none
+    either, a temporary one is started on a home under the workspace; what a killed command has left there (a server
+    process, runs marked as running) is ended first. ``meanwhile`` is called before the block, while that server starts.
 
-
-def has_server() -> bool:
-    """Whether the user has a Prefect server of their own."""
-    return server_url() is not None
-
-
-def configure(**settings: str) -> None:
-    """Give Prefect settings, also where it has read its own already."""
-    os.environ.update(settings)
-    if "prefect.context" in sys.modules:
-        from prefect.context import refresh_global_settings_context
-
-        refresh_global_settings_context()
-
-
-def set_defaults() -> None:
-    """Set what the user has not set of Prefect's settings: no telemetry, no noise, time enough to start."""
-    for name, value in _DEFAULTS.items():
-        os.environ.setdefault(name, value)
+    Raises:
+        SettingsError: the server, whichever it is, does not answer in time, or not any more.
+    """
+    set_defaults()
+    with workspace.exclusive(), ExitStack() as hold:
+        if url := server_url():
+            await_server(url)
+            meanwhile()
+        elif url := served(workspace):
+            hold.enter_context(reporting_to_served(workspace, url))
+            meanwhile()
+        else:
+            url = hold.enter_context(_of_our_own(workspace, meanwhile))
+        try:
+            yield
+        except httpx.HTTPError as error:
+            raise SettingsError(
+                f"{url}: expected Prefect's server to answer, found: {_first_line(error)}; see that it runs, then run"
+                " the same command again: what is finished is kept"
+            ) from error
 
 
 @contextmanager
-def prefect(workspace: Workspace) -> Iterator[None]:
-    """Run flows in this block, alone in the workspace.
+def _of_our_own(workspace: Workspace, meanwhile: Callable[[], None]) -> Iterator[str]:
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    Without a server of the user's, they report to the one of a `bigfusion serve` on this workspace. Where there is none
-    either, an ephemeral one is started by Prefect itself on a home under the workspace; what a killed command has left
-    there (a server process, runs marked as running) is ended first.
-
-    Raises:
-        SettingsError: the server, whichever it is, does not answer in time.
-    """
-    from bigfusion.flows.engine.server import await_server, reporting_to_served
-
-    set_defaults()
-    with workspace.exclusive():
-        if url := server_url():
-            await_server(url)
-            yield
-            return
-        if url := served(workspace):
-            with reporting_to_served(workspace, url):
-                yield
-            return
-        home = workspace.prefect_home.resolve()
-        home.mkdir(parents=True, exist_ok=True)
-        configure(PREFECT_HOME=str(home))
-        end_orphaned_servers(home)
+    home = workspace.prefect_home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    end_orphaned_servers(home)
+    with configured(PREFECT_HOME=str(home)), temporary_server(home, meanwhile) as url:
         _own_homes.add(home)
         try:
-            yield
-        except RuntimeError as error:
-            if _NO_SERVER not in str(error):
-                raise
-            raise SettingsError(
-                f"Prefect's temporary server: {' '.join(str(error).split())} Run the same command again, on a busy"
-                f" machine with {_STARTUP}=600"
-            ) from error
+            # Nobody listens for heartbeats here, and at its end each flow waits for the thread that sends them.
+            with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+                yield url
         finally:
             _own_homes.discard(home)
 
@@ -143,7 +94,7 @@ def alone(work: Callable[Concatenate[Project, P], T]) -> Callable[Concatenate[Pr
         with ExitStack() as hold:
             try:
                 patience = PATIENCE_SECONDS if project.runner.kind == "workers" else math.inf
-                hold.enter_context(Workspace(project).exclusive(patience))
+                hold.enter_context(project.files.exclusive(patience))
             except HeldError as error:
                 from prefect.states import Completed
 
@@ -193,3 +144,7 @@ def end_abandoned_runs() -> int:
         for run in left:
             client.set_flow_run_state(run.id, Crashed(message=message), force=True)
     return len(left)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0] or type(error).__name__

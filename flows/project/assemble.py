@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bigfusion.flows.project.project import Project
-from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.project.settings import Project
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, hold_out
 from bigfusion.pipeline.errors import TrainingError
@@ -27,9 +26,8 @@ def assemble(project: Project, manifest: Manifest, cells: CellPlan) -> Data:
         TrainingError: a modality has no feature at all.
         StoreError: a cell is not stored, or a shard is damaged.
     """
-    store = Workspace(project).store()
     features: dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
-    try:
+    with project.files.store() as store:
         for modality in cells.modalities:
             values, present = store.read(modality, cells.fingerprints(modality))
             if not present.any():
@@ -39,8 +37,6 @@ def assemble(project: Project, manifest: Manifest, cells: CellPlan) -> Data:
                     f" (`bigfusion status` counts why); train without it: --set 'model.modalities=[{others}]'"
                 )
             features[modality.value] = (values, present)
-    finally:
-        store.close()
     splits = dialogues(manifest, features)
     train, valid = splits[Split.TRAIN], splits[Split.VALID]
     if not valid:

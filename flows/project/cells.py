@@ -19,8 +19,7 @@ from bigfusion.extractors.base import Extractor, ExtractorSpec, Failure, Fault, 
 from bigfusion.extractors.imported import ImportedExtractor
 from bigfusion.extractors.text.encoder import TextExtractor
 from bigfusion.extractors.visual.speaker_face import VisualExtractor
-from bigfusion.flows.project.project import Project
-from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.errors import StoreError
 from bigfusion.pipeline.manifest.manifest import Manifest
@@ -81,7 +80,7 @@ def _renewed(project: Project, modality: Modality) -> Extractor:
 
 
 def _made(project: Project, modality: Modality) -> Extractor:
-    sha256 = Workspace(project).digests().one
+    sha256 = project.files.digests().one
     if project.corpus.kind == "features":
         return ImportedExtractor(project.corpus.path, modality, sha256)
     match modality:
@@ -116,11 +115,8 @@ def notes(project: Project) -> list[str]:
 def plan(project: Project, manifest: Manifest, retry_failed: bool = False) -> CellPlan:
     """Which cells of ``manifest`` are done, failed, new or changed under the project's extractors."""
     descriptions = {modality: description(_renewed(project, modality)) for modality in modalities(project)}
-    store = Workspace(project).store()
-    try:
+    with project.files.store() as store:
         return plan_cells(manifest, descriptions, store, retry_failed)
-    finally:
-        store.close()
 
 
 def chunks(pending: Sequence[PlannedCell], size: int) -> Iterator[list[PlannedCell]]:
@@ -167,7 +163,7 @@ def extract_chunk(
         with writing(project.store):
             claims = hold.enter_context(closing(ShardFolder(project.store).claims()))
             mine = hold.enter_context(claims.take(cell.fingerprint for cell in cells))
-            store = Workspace(project).store()  # its index knows all that was stored before the claims were ours
+            store = project.files.store()  # its index knows all that was stored before the claims were ours
             hold.callback(store.close, settle=False)  # the next chunk writes again; the next plan seals it
             stored = store.statuses(mine)
         todo = [cell for cell in cells if cell.fingerprint in mine and not _done(cell, stored)]
@@ -237,7 +233,7 @@ def _changed(
 ) -> list[Outcome]:
     """``outcomes``, but faults where a file is not the one that the fingerprint names: it may change during a run."""
     read = [_spans(spec, utterance) for utterance in utterances]
-    found = Workspace(project).digests().of(span.path for spans in read for span in spans)
+    found = project.files.digests().of(span.path for spans in read for span in spans)
     changed = [next((span.path for span in spans if found.get(span.path) != span.sha256), None) for spans in read]
     return [
         outcome
@@ -258,11 +254,8 @@ def explain(project: Project, manifest: Manifest, utterance: str) -> dict[str, A
     """Each cell of an utterance: its fingerprint, components, what differs from the stored cell, and its origin."""
     (row,) = manifest.table[manifest.table["utterance"] == utterance].to_dict("records")
     descriptions = {modality: description(_renewed(project, modality)) for modality in modalities(project)}
-    store = Workspace(project).store()
-    try:
+    with project.files.store() as store:
         found = {m.value: explain_cell(manifest, m, whole, store, utterance) for m, whole in descriptions.items()}
-    finally:
-        store.close()
     return {key: row[key] for key in ("utterance", "split", "dialogue", "speaker", "label", "text")} | {"cells": found}
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigfusion.flows.project.project import Project
-from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.corpora.base import Progress, silent
 from bigfusion.pipeline.corpora.scan import scan
 from bigfusion.pipeline.errors import CorpusError
@@ -26,7 +25,7 @@ def look(project: Project, progress: Progress = silent) -> Ingested:
     Raises:
         CorpusError: the corpus is not laid out as its kind expects.
     """
-    manifest = scan(project.corpus, Workspace(project).digests(), progress)
+    manifest = scan(project.corpus, project.files.digests(), progress)
     try:
         changed = kept(project).digest != manifest.digest
     except CorpusError:  # none yet, or damaged: it is written anew
@@ -41,7 +40,7 @@ def ingest(project: Project, progress: Progress = silent) -> Ingested:
         CorpusError: the corpus is not laid out as its kind expects.
     """
     found = look(project, progress)
-    found.manifest.write(Workspace(project).manifest)
+    found.manifest.write(project.files.manifest)
     return found
 
 
@@ -51,4 +50,4 @@ def kept(project: Project) -> Manifest:
     Raises:
         CorpusError: there is none yet, or it is damaged.
     """
-    return Manifest.read(Workspace(project).manifest)
+    return Manifest.read(project.files.manifest)

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bigfusion.flows.project import runs
-from bigfusion.flows.project.project import Project
-from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.project.settings import Project
 from bigfusion.model.runs.folder import HISTORY, Epoch, read_history
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.plan.plan import CellPlan
@@ -20,16 +19,13 @@ def estimate(project: Project, planned: CellPlan, training: bool) -> dict[str, A
     the workspace's latest run; early stopping may end a training sooner.
     """
     extract: dict[str, float | None] = {}
-    store = Workspace(project).store()
-    try:
+    with project.files.store() as store:
         for modality, part in planned.parts.items():
             if part.pending:
                 each = store.throughput(modality, str(planned.extractors[modality]["name"]))
                 extract[modality.value] = None if each is None else each * len(part.pending)
-    finally:
-        store.close()
     each = _epoch_seconds(project) if training else None
-    epochs = project.train.epochs * len(project.train.seeds)
+    epochs = project.train.epochs_in_all
     return {"extract": extract, "train": {"seconds": None if each is None else each * epochs} if training else {}}
 
 

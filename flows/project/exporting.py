@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from bigfusion.flows.project import cells
 from bigfusion.flows.project.corpus import kept
-from bigfusion.flows.project.project import Project
-from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.errors import SettingsError, StoreError
 from bigfusion.pipeline.manifest.manifest import Manifest
@@ -45,16 +44,13 @@ def write_export(project: Project, folder: Path) -> dict[Path, int]:
         raise SettingsError(f"{folder}: expected a folder that is empty or not there yet; name another")
     columns = {name: pa.array(manifest.table[name].tolist()) for name in _COLUMNS}
     widths: dict[Modality, int] = {}
-    store = Workspace(project).store()
-    try:
+    with project.files.store() as store:
         for modality in planned.modalities:
             keys = planned.fingerprints(modality)
             features, failures = store.read(modality, keys), store.failures(set(keys))
             widths[modality] = features.values.shape[1]
             columns[modality.value] = _lists(features)
             columns[f"{modality}_status"] = pa.array([failures[k][0].value if k in failures else "ok" for k in keys])
-    finally:
-        store.close()
     whole = pa.table(columns)
     splits = manifest.table["split"].to_numpy()
     written = {}

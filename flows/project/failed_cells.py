@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bigfusion.flows.project import cells, corpus
-from bigfusion.flows.project.project import Project
-from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
 
 REMEDIES = {
@@ -49,9 +48,8 @@ def failed_cells(project: Project) -> list[FailedCell]:
     """
     manifest = corpus.kept(project)
     plan = cells.plan(project, manifest)
-    store = Workspace(project).store()
     found: list[FailedCell] = []
-    try:
+    with project.files.store() as store:
         for modality in plan.modalities:
             if not plan.parts[modality].failures:
                 continue
@@ -64,8 +62,6 @@ def failed_cells(project: Project) -> list[FailedCell]:
                 status, reason = failures[fingerprints[row]]
                 file = _file(utterance, modality)
                 found.append(FailedCell(utterance.id, split, modality.value, status, reason, file))
-    finally:
-        store.close()
     return found
 
 

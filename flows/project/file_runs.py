@@ -17,8 +17,8 @@ import numpy as np
 
 from bigfusion.flows.progress import training, warn_of_neurons
 from bigfusion.flows.project.assemble import dialogues
-from bigfusion.flows.project.project import Learning
 from bigfusion.flows.project.runs import differences
+from bigfusion.flows.project.settings import Learning
 from bigfusion.flows.project.workspace import exclusive, relative
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, hold_out, true_labels
@@ -73,7 +73,7 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
     }
     with exclusive(out, "name another folder with --out"):
         seeds = _begin(out, features, data, inputs, learning.train.seeds)
-        with training(len(learning.train.seeds) * learning.train.epochs) as progress:
+        with training(learning.train.epochs_in_all) as progress:
             for seed in learning.train.seeds:
                 trained = train_one_seed(data, model, learning.train, seed, seed_folder(out, seed), progress)
                 warn_of_neurons(trained)

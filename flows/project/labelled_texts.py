@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bigfusion.extractors.text.finetuning.data import LabelledCorpus, LabelledTexts
-from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.settings import Project
 from bigfusion.model.data.dialogues import hold_out
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.schema import Split, Utterance, Window

@@ -16,9 +16,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from bigfusion.flows.project import cells, runs
-from bigfusion.flows.project.project import Project
 from bigfusion.flows.project.runs import Run, Stage
-from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import TrainingError
@@ -67,7 +66,7 @@ def read(project: Project) -> Register:
     Raises:
         TrainingError: the file is not one.
     """
-    path = Workspace(project).current
+    path = project.files.current
     try:
         return Register.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -132,7 +131,7 @@ def rollback(project: Project, target: str | None = None) -> Decision:
         target = next(iter(_earlier(register, evaluated)), None)
         if target is None:
             raise TrainingError(
-                f"{Workspace(project).current}: expected an earlier promoted model to go back to, found none;"
+                f"{project.files.current}: expected an earlier promoted model to go back to, found none;"
                 " `bigfusion models` lists the runs, `bigfusion rollback RUN` takes any that is evaluated"
             )
     if target not in evaluated or target == register.current:
@@ -159,7 +158,7 @@ def models(project: Project) -> list[dict[str, Any]]:
     found = []
     for summary in runs.summaries(project):
         decided = register.of(summary["run"])
-        metrics = runs.metrics(Workspace(project).runs / summary["run"])
+        metrics = runs.metrics(project.files.runs / summary["run"])
         found.append(
             {
                 "run": summary["run"],
@@ -203,7 +202,7 @@ def _judge(project: Project, manifest: Manifest, planned: CellPlan, run: Run, re
 def _rival(
     project: Project, manifest: Manifest, planned: CellPlan, run: Run, current: str, decision: Decision | None
 ) -> _Rival | None:
-    folder = Workspace(project).runs / current
+    folder = project.files.runs / current
     record = runs.record(folder)
     recorded, seeds = _score(folder), [seed["seed"] for seed in runs.metrics(folder).get("seeds", [])]
     if not record:
@@ -266,7 +265,7 @@ def _with(register: Register, decision: Decision) -> Register:
 def _write(project: Project, register: Register, decision: Decision, current: str | None) -> None:
     """One rename moves pointer and history together."""
     new = _with(register, decision).model_copy(update={"current": current})
-    write_whole(Workspace(project).current, (new.model_dump_json(indent=2) + "\n").encode())
+    write_whole(project.files.current, (new.model_dump_json(indent=2) + "\n").encode())
 
 
 def _now() -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bigfusion.flows.project import cells
-from bigfusion.flows.project.project import Project
 from bigfusion.flows.project.runs import ABLATIONS, Run
+from bigfusion.flows.project.settings import Project
 from bigfusion.model.report.material import Line, ReportContext
 from bigfusion.model.report.page import write_report
 from bigfusion.model.runs.files import read_json

@@ -10,10 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bigfusion.flows.project import cells
-from bigfusion.flows.project.corpus import kept
-from bigfusion.flows.project.project import Project
-from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.project.settings import Project
 from bigfusion.model.runs.folder import METRICS, PREDICTIONS, REPORT, is_finished, seed_folder
 from bigfusion.model.settings import ModelSettings, TrainSettings
 from bigfusion.model.training.code import training_entries
@@ -134,7 +131,7 @@ def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
         "train": project.train.numbers(),
         "code": training_code(project.model, project.train),
     }
-    return Run(Workspace(project).runs / digest(inputs)[:16], inputs, project.train.seeds)
+    return Run(project.files.runs / digest(inputs)[:16], inputs, project.train.seeds)
 
 
 def training_code(model: ModelSettings, train: TrainSettings) -> dict[str, str]:
@@ -163,13 +160,6 @@ def reached(planned: CellPlan) -> Iterator[str]:
     return chain.from_iterable(planned.fingerprints(modality) for modality in planned.modalities)
 
 
-def present(project: Project) -> tuple[Manifest, CellPlan, Run]:
-    """The kept manifest, its cells, and the run that they and the settings call for."""
-    manifest = kept(project)
-    planned = cells.plan(project, manifest)
-    return manifest, planned, run_of(project, manifest, planned)
-
-
 def stages(project: Project, run: Run, planned: CellPlan) -> list[Stage]:
     """What has to run after the cells, and why."""
     if planned.pending_count:
@@ -187,6 +177,12 @@ def stages(project: Project, run: Run, planned: CellPlan) -> list[Stage]:
     return [Stage("train", False, same), Stage("evaluate", True, f"run {run.id}: {run.why_evaluate}")]
 
 
+def named(project: Project, name: str) -> Run:
+    """A run of the workspace by its id, with the seeds that the project wants of it."""
+    folder = project.files.runs / name
+    return Run(folder, record(folder).get("inputs", {}), project.train.seeds)
+
+
 def record(folder: Path) -> dict[str, Any]:
     """What a run's folder says that it depends on (``run.json``); empty where there is no run."""
     return _read(folder / _RUN)
@@ -199,7 +195,7 @@ def metrics(folder: Path) -> dict[str, Any]:
 
 def runs(project: Project) -> list[dict[str, Any]]:
     """Every run of the workspace, oldest first: its ``run.json`` with ``folder`` added."""
-    found = [_read(path) | {"folder": str(path.parent)} for path in Workspace(project).runs.glob(f"*/{_RUN}")]
+    found = [_read(path) | {"folder": str(path.parent)} for path in project.files.runs.glob(f"*/{_RUN}")]
     return sorted(found, key=lambda run: str(run.get("created", "")))
 
 

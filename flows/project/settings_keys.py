@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.settings import Project
 
 _BOUNDS = {Gt: "above", Ge: "at least", Lt: "below", Le: "at most"}
 

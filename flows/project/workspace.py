@@ -1,4 +1,4 @@
-"""A project's working folder: manifest, store, runs, caches, and the lock that keeps two commands apart."""
+"""A project's workspace: its settings, what lies there, and the lock that keeps two commands apart."""
 
 from __future__ import annotations
 
@@ -6,44 +6,83 @@ import fcntl
 import logging
 import math
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TextIO
 
-from bigfusion.flows.project.project import Project
+from pydantic import Field, field_validator
+
 from bigfusion.pipeline.atomic import write_once
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import HeldError, SettingsError, StoreError
+from bigfusion.pipeline.settings import Settings
+from bigfusion.pipeline.store import bucket
+from bigfusion.pipeline.store.folder import Place
 from bigfusion.pipeline.store.store import Store
 
 log = logging.getLogger("bigfusion")
 
 
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:/|s3:", re.IGNORECASE)
+"""How an address begins, which is no folder."""
 REMEDY = "set workspace.path to one that can"
 """For a folder of a workspace that cannot be written."""
 _POLL_SECONDS = 0.5
 _held: set[Path] = set()
 
 
+class WorkspaceSettings(Settings):
+    """Where a project keeps what it makes."""
+
+    path: Path = Field(default=Path("work"), description="manifest, runs, logs, the store unless `store` names one")
+    store: str | None = Field(
+        default=None, description="shard folder, or s3://bucket/prefix; may be shared between machines"
+    )
+    store_cache_gib: float = Field(default=20, ge=0, description="of a bucket's shards that this machine keeps")
+    cache: Path | None = Field(
+        default=None, description="this machine's own folder for index and digests, where the workspace is shared"
+    )
+    url: str | None = Field(default=None, description="where a web server shows the workspace; links in Prefect's UI")
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def _place(cls, value: object) -> object:
+        if isinstance(value, str) and value.startswith(bucket.SCHEME):
+            bucket.address(value)
+        elif isinstance(value, str | Path) and ADDRESS.match(str(value)):
+            raise ValueError("expected a folder or s3://bucket/prefix")
+        return str(value) if isinstance(value, Path) else value
+
+
 class Workspace:
     """Where a project's files lie. Nothing is made until it is needed."""
 
-    def __init__(self, project: Project) -> None:
-        self.folder = project.work
-        self.store_folder = project.store
-        self._cache_bytes = int(project.workspace.store_cache_gib * 2**30)
+    def __init__(self, settings: WorkspaceSettings) -> None:
+        self.folder = settings.path
+        self.store_folder: Place = self.folder / "store"
+        if settings.store is not None:
+            self.store_folder = settings.store if settings.store.startswith(bucket.SCHEME) else Path(settings.store)
+        self._cache_bytes = int(settings.store_cache_gib * 2**30)
         self.manifest = self.folder / "manifest.parquet"
         self.runs = self.folder / "runs"
         self.current = self.folder / "current.json"
         self.prefect_home = self.folder / "prefect"
         self.cache = self.folder  # the machine's own
-        if project.workspace.cache is not None:  # many workspaces may share it
-            self.cache = project.workspace.cache / digest(str(self.folder.absolute()))[:16]
+        if settings.cache is not None:  # many workspaces may share it
+            self.cache = settings.cache / digest(str(self.folder.absolute()))[:16]
         self.index = self.cache / "index.sqlite"
+
+    @staticmethod
+    @cache
+    def of(settings: WorkspaceSettings) -> Workspace:
+        """The workspace of these settings: made once a process."""
+        return Workspace(settings)
 
     def identity(self) -> str:
         """What tells this workspace from others on the same shards, from whatever machine and path it is seen.

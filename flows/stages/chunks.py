@@ -17,7 +17,7 @@ from bigfusion.flows.engine import artifacts
 from bigfusion.flows.progress import bar, void
 from bigfusion.flows.project import cells
 from bigfusion.flows.project.cells import ChunkResult
-from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.errors import ExtractionError, StoreError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import PlannedCell

@@ -9,8 +9,8 @@ from prefect import flow
 from bigfusion.flows.engine import artifacts
 from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.engine.session import alone
-from bigfusion.flows.project import runs
-from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.settings import Project
+from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.pipeline.errors import TrainingError
 
 log = logging.getLogger("bigfusion")
@@ -24,8 +24,16 @@ def evaluate(project: Project) -> str:
     Raises:
         TrainingError: there is no trained run under the present cells, labels, settings and code.
     """
-    manifest, cells, run = runs.present(project)
-    training, evaluation = runs.stages(project, run, cells)
+    return evaluate_run(project, handed(project) or load(project))
+
+
+def evaluate_run(project: Project, standing: Standing) -> str:
+    """Score a standing's run and write its report, within a flow run. Returns its id.
+
+    Raises:
+        TrainingError: it is not trained.
+    """
+    training, evaluation, run = standing.stage("train"), standing.stage("evaluate"), standing.run
     if training.pending:
         raise TrainingError(f"nothing to evaluate: {training.why}; run `bigfusion train`, or `bigfusion run` for all")
     log.info("evaluate: %s: %s", "to do" if evaluation.pending else "up to date", evaluation.why)
@@ -34,8 +42,9 @@ def evaluate(project: Project) -> str:
         from bigfusion.flows.project.assemble import assemble
         from bigfusion.model.scoring.evaluate import evaluate as score
 
-        metrics = score(run.folder, assemble(project, manifest, cells), project.train.seeds, project.train.device)
-        reporting.write(project, manifest, cells, run)
+        data = assemble(project, standing.manifest, standing.plan)
+        metrics = score(run.folder, data, project.train.seeds, project.train.device)
+        reporting.write(project, standing.manifest, standing.plan, run)
         run.mark_evaluated()
         log.info("evaluate: %s WF1 %.1f", metrics.scored, 100 * metrics.weighted_f1)
     artifacts.results(project, run)

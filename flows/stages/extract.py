@@ -12,9 +12,9 @@ from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.engine.session import alone
 from bigfusion.flows.project import cells
 from bigfusion.flows.project.cells import ChunkResult
-from bigfusion.flows.project.corpus import kept
-from bigfusion.flows.project.project import Project
-from bigfusion.flows.project.upkeep import mention_reach, publish_reach
+from bigfusion.flows.project.needs import mention_needs, publish_needs
+from bigfusion.flows.project.settings import Project
+from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.flows.stages.chunks import compute, raise_first
 from bigfusion.flows.stages.fan_out import fan_out
 
@@ -26,21 +26,27 @@ log = logging.getLogger("bigfusion")
 def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str, int]]:
     """Compute every new and changed cell of the kept manifest. Returns cells by modality and status.
 
-    A chunk that fails leaves the others' work in the store.
+    Raises:
+        ExtractionError: chunks or cells failed; the message names the first error.
+    """
+    return extract_pending(project, handed(project) or load(project, retry_failed), retry_failed)
+
+
+def extract_pending(project: Project, standing: Standing, retry_failed: bool) -> dict[str, dict[str, int]]:
+    """Compute a standing's pending cells, within a flow run. A chunk that fails leaves the others' work in the store.
 
     Raises:
         ExtractionError: chunks or cells failed; the message names the first error.
     """
-    manifest = kept(project)
-    plan = cells.plan(project, manifest, retry_failed)
+    plan = standing.plan
     artifacts.plan(project, plan)
     for line in plan.reasons():
         log.info("extract: %s", line)
     if not plan.pending_count:
         log.info("extract: 0 cells to extract: all fingerprints are in the store")
-        mention_reach(project, plan)
+        mention_needs(project, plan)
         return {}
-    publish_reach(project, plan)  # first: gc elsewhere may be about to remove what is taken for done here
+    publish_needs(project, plan)  # first: gc elsewhere may be about to remove what is taken for done here
     if project.runner.kind == "workers":
         return fan_out(project, plan, retry_failed)
     results: list[ChunkResult] = []
@@ -48,7 +54,7 @@ def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str,
     for modality in plan.modalities:
         pending = plan.pending(modality)
         if pending:
-            found, failed = compute(project, manifest, modality, pending)
+            found, failed = compute(project, standing.manifest, modality, pending)
             results += found
             errors += failed
     raise_first(errors, results)

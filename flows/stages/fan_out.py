@@ -10,8 +10,7 @@ from prefect.exceptions import ObjectNotFound
 
 from bigfusion.flows.engine import artifacts
 from bigfusion.flows.engine.handout import Job, parameters, wait_for
-from bigfusion.flows.project.project import Project
-from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.project.settings import Project
 from bigfusion.flows.stages.partition import part_of
 from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.plan.plan import CellPlan
@@ -70,9 +69,8 @@ def _summary(project: Project, plan: CellPlan) -> dict[str, dict[str, int]]:
     Raises:
         ExtractionError: some are not there.
     """
-    store = Workspace(project).store()
     found = {}
-    try:
+    with project.files.store() as store:
         for modality in plan.modalities:
             wanted = {cell.fingerprint for cell in plan.pending(modality)}
             statuses = store.statuses(wanted)
@@ -84,6 +82,4 @@ def _summary(project: Project, plan: CellPlan) -> dict[str, dict[str, int]]:
             if wanted:
                 found[modality.value] = dict(Counter(status.value for status in statuses.values()))
                 log.info("extract: %s: %s", modality, found[modality.value])
-    finally:
-        store.close()
     return found

@@ -10,7 +10,9 @@ from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.engine.session import alone
 from bigfusion.flows.progress import counted
 from bigfusion.flows.project import corpus
-from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.corpus import Ingested
+from bigfusion.flows.project.settings import Project
+from bigfusion.flows.project.standing import handed
 
 log = logging.getLogger("bigfusion")
 
@@ -19,8 +21,19 @@ log = logging.getLogger("bigfusion")
 @alone
 def ingest(project: Project) -> str:
     """Scan the corpus, keep its manifest, return the manifest's digest."""
+    standing = handed(project)
+    return keep(project, scanned(project) if standing is None else Ingested(standing.manifest, standing.changed))
+
+
+def scanned(project: Project) -> Ingested:
+    """The corpus as it lies on disk now, with a progress bar."""
     with counted("ingest", " files") as progress:
-        found = corpus.ingest(project, progress)
+        return corpus.look(project, progress)
+
+
+def keep(project: Project, found: Ingested) -> str:
+    """Keep a scanned manifest in the workspace. Returns its digest."""
+    found.manifest.write(project.files.manifest)
     counts = found.manifest.counts()
     log.info(
         "ingest: %s: %d utterances in %d dialogues, %d skipped; manifest %s",

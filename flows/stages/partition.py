@@ -9,7 +9,7 @@ from prefect import flow
 from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.project import cells
 from bigfusion.flows.project.corpus import kept
-from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.settings import Project
 from bigfusion.flows.stages.chunks import compute, raise_first
 from bigfusion.pipeline.plan.plan import PlannedCell
 from bigfusion.pipeline.schema import Modality

@@ -10,9 +10,9 @@ from bigfusion.flows.engine import artifacts
 from bigfusion.flows.engine.handout import Job, parameters, wait_for
 from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.engine.session import alone, end_abandoned_runs
-from bigfusion.flows.project import promotion, runs
-from bigfusion.flows.project.outlook import outlook
-from bigfusion.flows.project.project import Project
+from bigfusion.flows.project import promotion
+from bigfusion.flows.project.settings import Project
+from bigfusion.flows.project.standing import Standing, handed, handed_on, look
 from bigfusion.flows.stages.evaluate import evaluate
 from bigfusion.flows.stages.extract import extraction
 from bigfusion.flows.stages.ingest import ingest
@@ -31,19 +31,30 @@ def retrain(project: Project, retry_failed: bool = False) -> str:
         BigFusionError: a stage failed; what it finished is kept, and the next run goes on from there.
     """
     end_abandoned_runs()
-    found = outlook(project, retry_failed)
-    if not found.pending:
-        found.say_nothing_to_do()
-        artifacts.plan(project, found.planned)
-        artifacts.results(project, found.run)
-        return found.run.id
-    ingest(project)
-    extraction(project)(project, retry_failed)
-    _train(project)
-    evaluate(project)
-    manifest, planned, run = runs.present(project)
-    promotion.settle(project, manifest, planned, run)
-    return run.id
+    return do_what_is_pending(project, handed(project) or look(project, retry_failed), retry_failed)
+
+
+def do_what_is_pending(project: Project, standing: Standing, retry_failed: bool) -> str:
+    """Bring a project from a standing to an evaluated run that was decided on, within a flow run. Returns its id.
+
+    Raises:
+        BigFusionError: a stage failed; what it finished is kept, and the next run goes on from there.
+    """
+    if not standing.pending:
+        standing.say_nothing_to_do()
+        artifacts.plan(project, standing.plan)
+        artifacts.results(project, standing.run)
+        return standing.run.id
+    with handed_on(project, standing):
+        ingest(project)
+        extraction(project)(project, retry_failed)
+    extracted = standing.after_extraction(project)
+    with handed_on(project, extracted):
+        _train(project)
+    with handed_on(project, extracted.after_training(project)):
+        evaluate(project)
+    promotion.settle(project, extracted.manifest, extracted.plan, extracted.run)
+    return extracted.run.id
 
 
 def _train(project: Project) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from prefect.client.schemas.schedules import CronSchedule
 
 from bigfusion.flows.engine.deployments import TAG, set_slots, version
-from bigfusion.flows.project.project import Project
+from bigfusion.flows.project.settings import Project
+from bigfusion.flows.stopping import Stopped
 
 
 def serve_deployments(project: Project, name: str, schedule: CronSchedule | None, limit: int = 2) -> None:
@@ -35,4 +37,7 @@ def serve_deployments(project: Project, name: str, schedule: CronSchedule | None
     flows: list[Any] = [ingest, extract, train, evaluate]
     served = [flow.to_deployment(name, **common) for flow in flows]
     served.append(retrain.to_deployment(name, schedule=when, **common))
-    prefect_serve(*served, limit=limit, print_starting_message=False)
+    try:
+        prefect_serve(*served, limit=limit, print_starting_message=False)
+    except SystemExit:  # what Prefect makes of SIGTERM
+        raise Stopped(signal.SIGTERM) from None

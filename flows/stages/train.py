@@ -12,12 +12,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
 from bigfusion.flows.engine import artifacts
+from bigfusion.flows.engine.configuration import SLOT
 from bigfusion.flows.engine.hooks import HOOKS
-from bigfusion.flows.engine.session import SLOT, alone
+from bigfusion.flows.engine.session import alone
 from bigfusion.flows.progress import training, warn_of_neurons
-from bigfusion.flows.project import runs
-from bigfusion.flows.project.project import Project
 from bigfusion.flows.project.runs import Run
+from bigfusion.flows.project.settings import Project
+from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.flows.project.workspace import REMEDY, exclusive
 from bigfusion.flows.stages.chunks import BACKOFF, may_pass
 from bigfusion.model.runs.folder import Epoch, seed_folder
@@ -51,24 +52,32 @@ def train(project: Project) -> str:
     Raises:
         TrainingError: cells are pending, or the data cannot be trained on.
     """
-    manifest, cells, run = runs.present(project)
-    stage = runs.stages(project, run, cells)[0]
+    return train_run(project, handed(project) or load(project))
+
+
+def train_run(project: Project, standing: Standing) -> str:
+    """Train a standing's run where it is not trained yet, within a flow run. Returns its id.
+
+    Raises:
+        TrainingError: cells are pending, or the data cannot be trained on.
+    """
+    stage, run = standing.stage("train"), standing.run
     log.info("train: %s: %s", "to do" if stage.pending else "up to date", stage.why)
     if stage.pending:
         from bigfusion.flows.project.assemble import assemble
 
-        run.begin(cells)
+        run.begin(standing.plan)
         with exclusive(run.folder, REMEDY):  # a training that counts as dead may be at work on it still
-            data = assemble(project, manifest, cells)
+            data = assemble(project, standing.manifest, standing.plan)
             # A lease that could not be renewed ends no training: hours of work against a card shared for a while.
             with concurrency(SLOT, strict=False, raise_on_lease_renewal_failure=False):
-                _train(project, data, run)
+                _train_seeds(project, data, run)
     return run.id
 
 
-def _train(project: Project, data: Data, run: Run) -> None:
+def _train_seeds(project: Project, data: Data, run: Run) -> None:
     settings = project.train
-    epochs = len(settings.seeds) * settings.epochs
+    epochs = settings.epochs_in_all
     shown = artifacts.Progress(f"{project.name}-training", f"{len(settings.seeds)} seeds", epochs)
     with training(epochs) as progress:
         for number, seed in enumerate(settings.seeds):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,12 @@ class Store:
         except DamagedIndexError as error:
             self.rebuild(str(error))
         self.refresh()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def close(self, settle: bool = True) -> None:
         """Close the index, sealed (:mod:`store.seal`) unless another process is at it, or more is to come soon."""

@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bigfusion.flows.project.assemble import dialogues
-from bigfusion.flows.project.project import read_preset
+from bigfusion.flows.project.load import read_preset
 from bigfusion.model.data.batch import Batch, Dialogue
 from bigfusion.model.data.dialogues import true_labels
 from bigfusion.model.layers.graph import to_rows

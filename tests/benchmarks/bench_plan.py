@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from bigfusion.flows.project import cells
-from bigfusion.flows.project.project import Project, load
-from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.project.load import load
+from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.fingerprints import fingerprints, inputs
 from bigfusion.pipeline.schema import Modality, Status
@@ -54,7 +54,7 @@ def project(folder: Path) -> Project:
 
 def fill(mine: Project, manifest: Manifest) -> None:
     """Store every cell of ``manifest``, with short vectors: a plan does not look at them."""
-    store = Workspace(mine).store()
+    store = mine.files.store()
     vector = np.zeros(WIDTH, np.float32)
     for modality in Modality:
         extractor = cells.description(cells.extractor(mine, modality))
@@ -70,11 +70,12 @@ MEASURE = """
 import json, sys, time
 started = time.perf_counter()
 from pathlib import Path
-from bigfusion.flows.project import cells, runs
+from bigfusion.flows.project import standing
 from tests.benchmarks.bench_plan import project
 imported = time.perf_counter()
 mine = project(Path(sys.argv[1]))
-manifest, planned, run = runs.present(mine)
+now = standing.load(mine)
+manifest, planned, run = now.manifest, now.plan, now.run
 seconds = time.perf_counter() - imported
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 peak = int(status["VmHWM"].split()[0]) / 1024  # ru_maxrss would count the process that started this one
@@ -112,9 +113,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(scratch)
         mine = project(folder)
-        if not Workspace(mine).manifest.exists():
+        if not mine.files.manifest.exists():
             manifest = made(size)
-            manifest.write(Workspace(mine).manifest)
+            manifest.write(mine.files.manifest)
             started = time.perf_counter()
             fill(mine, manifest)
             print(f"store of {3 * size} cells made in {time.perf_counter() - started:.0f} s")

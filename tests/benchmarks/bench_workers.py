@@ -85,7 +85,7 @@ def measure(running: Services, client: Any, config: Path, name: str, count: int)
 
 def _keys(config: Path) -> list[str]:
     from bigfusion.flows.project import cells, corpus
-    from bigfusion.flows.project.project import load
+    from bigfusion.flows.project.load import load
     from bigfusion.pipeline.schema import Modality
 
     project = load(config)

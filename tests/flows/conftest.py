@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-from bigfusion.flows.engine import session
+from bigfusion.flows.engine import configuration
 from bigfusion.pipeline.demo.build import build
 from tests.helpers.small_project import CONFIG, Place
 
-session.set_defaults()  # before Prefect is imported
+configuration.set_defaults()  # before Prefect is imported
 
 
 @pytest.fixture(scope="session", autouse=True)

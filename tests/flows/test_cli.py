@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from bigfusion.flows import cli
+from bigfusion.flows.project.load import load, load_learning
 from bigfusion.flows.project.preset_names import LEARNING, PRESETS
-from bigfusion.flows.project.project import load, load_learning
 from bigfusion.pipeline.errors import SettingsError
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from bigfusion.flows.project import cells, corpus
-from bigfusion.flows.project.project import load
+from bigfusion.flows.project.load import load
 from bigfusion.pipeline.demo.build import build
 from tests.helpers import services
 from tests.helpers.small_project import CONFIG
@@ -102,7 +102,7 @@ def test_a_retrain_on_two_workers_survives_the_death_of_one(tmp_path):
     planned = cells.plan(project, corpus.kept(project))
     assert planned.pending_count == 0
     speaks_json_and_tells_nothing((tmp_path / "stays.log").read_text(), corpus.kept(project))
-    store = cells.Workspace(project).store()
+    store = project.files.store()
     assert store.info()["duplicates"] <= CHUNK, "computed twice: at most the chunk that was under way"
     store.close()
     register = json.loads((project_folder / "work/current.json").read_text())

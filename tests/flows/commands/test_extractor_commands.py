@@ -12,7 +12,7 @@ from bigfusion.flows import cli
 from bigfusion.flows.project import cells, corpus
 from bigfusion.flows.project.failed_cells import REMEDIES, failed_cells
 from bigfusion.flows.project.labelled_texts import dialogues, texts
-from bigfusion.flows.project.project import load
+from bigfusion.flows.project.load import load
 from bigfusion.pipeline.demo.build import EXPECTED
 from bigfusion.pipeline.schema import Modality, Status, Utterance, Window
 

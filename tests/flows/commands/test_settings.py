@@ -6,7 +6,8 @@ import re
 import pytest
 
 from bigfusion.flows import cli
-from bigfusion.flows.project.project import Project, load
+from bigfusion.flows.project.load import load
+from bigfusion.flows.project.settings import Project
 
 
 @pytest.fixture

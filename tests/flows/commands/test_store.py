@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from bigfusion.flows import cli
-from bigfusion.flows.project import cells, corpus, runs, upkeep
-from bigfusion.flows.project.project import load
-from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.project import cells, corpus, garbage, runs
+from bigfusion.flows.project import needs as needed
+from bigfusion.flows.project.load import load
 from bigfusion.flows.stages.extract import extract
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import StoreError
@@ -142,7 +142,7 @@ def test_gc_keeps_what_runs_and_other_workspaces_need(place):
     other = ["workspace.path=other", f"workspace.store={place.folder / 'mine/work/store'}"]
     elsewhere = place.project(*other)
     corpus.ingest(elsewhere)
-    upkeep.publish_reach(elsewhere)
+    needed.publish_needs(elsewhere)
     assert len(list(ShardFolder(project.store).needs())) == 2
     assert {Path(item["path"]) for item in place.answer("gc", "--grace", "0")["items"]} == set(before)
     assert place.answer("gc", "--grace", "0", "--apply")["applied"]
@@ -163,12 +163,12 @@ def test_a_second_machine_leaves_to_the_first_what_it_is_at(place):
     assert cells.extract_chunk(project, manifest, part, "second").statuses == {"ok": 4}
     assert cells.extract_chunk(project, manifest, part, "second").statuses == {}
     extract(project)
-    assert Workspace(project).store().info()["duplicates"] == 0
+    assert project.files.store().info()["duplicates"] == 0
 
 
 def test_the_estimate_goes_by_what_was_recorded(place):
     project = place.project()
-    store = Workspace(project).store()
+    store = project.files.store()
     store.index.query("UPDATE origins SET seconds = 5.0")  # ten cells a chunk, the last two of them two
     store.close()
     features(place.folder / "mine.parquet", shift=2.0)
@@ -189,7 +189,7 @@ def test_an_explanation_shows_what_differs(place):
 
 def test_an_unreadable_store_is_one_line(place):
     with pytest.raises(StoreError, match="expected the list"):
-        upkeep.read_reach(place.folder / "none.parquet")
+        needed.read_reach(place.folder / "none.parquet")
     for arguments in (["fsck", "--sample", "0"], ["gc", "--grace", "-1"], ["store", "dance"]):
         with pytest.raises(SystemExit):
             cli.main(arguments)
@@ -205,8 +205,8 @@ def test_an_import_says_at_once_what_it_needs(place):
     assert {key.hex() for key in decode_reach(mine, "")} == set(runs.reached(planned))
     features(place.folder / "mine.parquet", shift=1.0)
     corpus.ingest(other)
-    upkeep.publish_reach(other)  # and what it found done already, it needs too
-    assert upkeep.collect_garbage(other, grace=0, apply=True).items == []
+    needed.publish_needs(other)  # and what it found done already, it needs too
+    assert garbage.collect_garbage(other, grace=0, apply=True).items == []
     assert len(list(ShardFolder(project.store).needs())) == 2
 
 
@@ -221,7 +221,7 @@ def test_what_somebody_comes_to_need_while_gc_looks_stays(place, monkeypatch):
     before = place.shards()
     features(place.folder / "mine.parquet", shift=1.0)
     assert cli.main(["import", "mine.parquet", *SETTINGS]) == 0
-    find, kept = upkeep.find_garbage, before[0]
+    find, kept = garbage.find_garbage, before[0]
     (wanted, *_) = pd.read_parquet(kept, columns=["fingerprint"])["fingerprint"]
 
     def slowly(*arguments):
@@ -229,7 +229,7 @@ def test_what_somebody_comes_to_need_while_gc_looks_stays(place, monkeypatch):
         ShardFolder(store).publish("another", encode_reach([wanted if isinstance(wanted, str) else wanted.hex()]))
         return found
 
-    monkeypatch.setattr(upkeep, "find_garbage", slowly)
+    monkeypatch.setattr(garbage, "find_garbage", slowly)
     removed = {Path(item["path"]) for item in place.answer("gc", "--grace", "0", "--apply")["items"]}
     assert removed == set(before[1:])
     assert kept.exists()
@@ -241,14 +241,14 @@ def test_a_workspace_is_told_from_others_by_what_lies_in_it(place, monkeypatch):
     (name,) = needs(place)
     project, work = place.project(), place.folder / "mine/work"
     monkeypatch.setattr(socket, "gethostname", lambda: "another pod")
-    upkeep.publish_reach(project, anew=True)
+    needed.publish_needs(project, anew=True)
     assert needs(place).keys() == {name}
     shutil.copytree(work, place.folder / "copy")
-    upkeep.publish_reach(place.project(f"workspace.path={place.folder / 'copy'}", f"workspace.store={project.store}"))
+    needed.publish_needs(place.project(f"workspace.path={place.folder / 'copy'}", f"workspace.store={project.store}"))
     assert len(needs(place)) == 2
     work.rename(place.folder / "moved")
     os.symlink(place.folder / "moved", work)  # noqa: PTH211
-    upkeep.publish_reach(project, anew=True)
+    needed.publish_needs(project, anew=True)
     assert len(needs(place)) == 2
 
 

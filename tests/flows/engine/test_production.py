@@ -23,11 +23,11 @@ from prefect.states import Cancelled, Running, Scheduled
 
 from bigfusion.flows import cli, logs
 from bigfusion.flows.engine import artifacts, deployments, hooks, session
-from bigfusion.flows.engine.session import SLOT
-from bigfusion.flows.project import runs
+from bigfusion.flows.engine.configuration import SLOT
+from bigfusion.flows.project import runs, standing
 from bigfusion.flows.project.corpus import kept
-from bigfusion.flows.project.project import Project, load
-from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.project.load import load
+from bigfusion.flows.project.settings import Project
 from bigfusion.flows.stages.fan_out import _jobs
 from bigfusion.flows.stages.partition import part_of
 from bigfusion.pipeline.errors import CorpusError
@@ -71,7 +71,7 @@ def test_deploy_needs_a_server(place: Place, monkeypatch):
 
 def test_partitions_hold_every_pending_cell_once(place: Place):
     project = load(place.config, None, ["text.layers=last4", "runner.partitions=3", "runner.deployment=lab"])
-    _, planned, _ = runs.present(project)
+    planned = standing.load(project).plan
     pending = planned.pending(Modality.TEXT)
     jobs = _jobs(project, planned, False)
     assert {job.deployment for job in jobs} == {"partition/lab-cpu"}  # no deployment for a GPU exists
@@ -90,7 +90,7 @@ def test_a_training_waits_for_the_slot(place: Place):
         client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=SLOT, limit=1))
         try:
             project = load(place.config, None, ["train.epochs=1", "train.seeds=[0]"])
-            run = runs.present(project)[2]
+            run = standing.load(project).run
             with concurrency(SLOT):
                 training = threading.Thread(target=train, args=(project,))
                 training.start()
@@ -184,7 +184,7 @@ def test_json_logs_are_one_object_a_line():
 
 
 def test_the_workspace_can_be_held_again_within_a_process(tmp_path):
-    workspace = Workspace(load(None, "demo", [f"workspace.path={tmp_path}"]))
+    workspace = load(None, "demo", [f"workspace.path={tmp_path}"]).files
     assert workspace.holder() is None
     with workspace.exclusive(), workspace.exclusive():
         assert workspace.holder() is not None
@@ -265,7 +265,7 @@ import sys
 from prefect import flow
 import bigfusion.flows.project.assemble, bigfusion.model.training.train  # what takes seconds to import
 from bigfusion.flows.project import runs
-from bigfusion.flows.project.project import load
+from bigfusion.flows.project.load import load
 from bigfusion.flows.stages.train import train
 
 look = runs.stages

@@ -14,7 +14,8 @@ from prefect.blocks.notifications import SlackWebhook
 from prefect.cli._app import _app as prefect_cli  # its argument parser is not public
 
 from bigfusion.flows.commands.parser import parse
-from bigfusion.flows.project.project import ExtractSettings, load
+from bigfusion.flows.project.load import load
+from bigfusion.flows.project.settings import ExtractSettings
 from bigfusion.flows.stages.chunks import chunk
 from bigfusion.flows.stages.train import train_seed
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bigfusion.flows.project import cells, corpus
-from bigfusion.flows.project.project import load
+from bigfusion.flows.project.load import load
 from bigfusion.pipeline.schema import Modality
 from tests.helpers.small_project import Place
 
@@ -23,14 +23,14 @@ def test_ray_computes_the_same_cells(place: Place):
     project = load(place.config)
     manifest = corpus.kept(project)
     wanted = cells.plan(project, manifest).fingerprints(Modality.TEXT)
-    before = cells.Workspace(project).store().read(Modality.TEXT, wanted)
+    before = project.files.store().read(Modality.TEXT, wanted)
     shutil.rmtree(place.folder / "work/store/text")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
     command = [sys.executable, "-m", "bigfusion.flows.cli", "extract", "--runner", "ray", "--config", str(place.config)]
     ran = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=500)
     assert ran.returncode == 0, ran.stderr
-    store = cells.Workspace(project).store()
+    store = project.files.store()
     after = store.read(Modality.TEXT, wanted)
     assert (after.present == before.present).all()
     assert abs(after.values - before.values).max() < 1e-5

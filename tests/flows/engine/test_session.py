@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bigfusion.flows.engine import home, server, session
-from bigfusion.flows.project.project import load
+from bigfusion.flows.project.load import load
 from bigfusion.pipeline.errors import SettingsError
 
 SLEEP = "import time; time.sleep(120)"
@@ -58,7 +58,7 @@ def test_a_server_of_the_users_profile_is_found_and_left_alone(tmp_path, profile
     settings = "" if profile is None else f'PREFECT_API_URL = "{profile}"\n'
     (tmp_path / "profiles.toml").write_text(f'active = "lab"\n[profiles.lab]\n{settings}')
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    code = "from flows import runtime; session.set_defaults(); print(session.server_url())"
+    code = "from bigfusion.flows.engine import configuration as c; c.set_defaults(); print(c.server_url())"
     found = subprocess.run(
         [sys.executable, "-c", code], env=environment | {"PREFECT_HOME": str(tmp_path)}, capture_output=True, text=True,
         check=True,
@@ -68,7 +68,7 @@ def test_a_server_of_the_users_profile_is_found_and_left_alone(tmp_path, profile
 
 def test_settings_reach_prefect_after_it_has_read_its_own(tmp_path):
     code = (
-        "from flows import runtime; print(session.server_url()); session.configure(PREFECT_HOME=r'{}');"
+        "from bigfusion.flows.engine import configuration as c; print(c.server_url()); c.configure(PREFECT_HOME=r'{}');"
         "from prefect.settings import get_current_settings; print(get_current_settings().home)"
     ).format(tmp_path / "mine")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
@@ -161,10 +161,9 @@ def test_anothers_server_on_the_port_is_not_taken_for_our_own(tmp_path):
 
 def test_a_temporary_server_that_does_not_come_up_in_time_is_one_line(tmp_path):
     code = (
-        "from bigfusion.flows.engine import session as runtime\n"
-        "from bigfusion.flows.project.project import load\n"
-        "from bigfusion.flows.project.workspace import Workspace\n"
-        f"with session.prefect(Workspace(load(None, 'demo', [r'workspace.path={tmp_path}']))):\n"
+        "from bigfusion.flows.engine import session\n"
+        "from bigfusion.flows.project.load import load\n"
+        f"with session.prefect(load(None, 'demo', [r'workspace.path={tmp_path}']).files):\n"
         "    from prefect import flow\n"
         "    flow(lambda: 1, name='one')()"
     )
@@ -173,5 +172,5 @@ def test_a_temporary_server_that_does_not_come_up_in_time_is_one_line(tmp_path):
     shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert shown.returncode == 1
     last = shown.stderr.strip().splitlines()[-1]
-    assert last.startswith("bigfusion.pipeline.errors.SettingsError: Prefect's temporary server: Timed out")
-    assert last.endswith("with PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=600")
+    assert "expected Prefect's server within 1 s" in last
+    assert last.endswith("on a busy machine with PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=600")

@@ -10,7 +10,7 @@ import pytest
 
 from bigfusion.flows import cli
 from bigfusion.flows.commands import extract
-from bigfusion.flows.project.project import load
+from bigfusion.flows.project.load import load
 from bigfusion.pipeline.errors import SettingsError
 from tests.flows.commands.test_store import features
 

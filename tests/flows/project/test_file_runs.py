@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bigfusion.flows import cli
-from bigfusion.flows.project.project import load_learning
+from bigfusion.flows.project.load import load_learning
 from bigfusion.pipeline.errors import SettingsError
 from tests.flows.test_cli import fails
 

@@ -7,8 +7,7 @@ import pytest
 
 from bigfusion.flows import cli
 from bigfusion.flows.project import cells, corpus
-from bigfusion.flows.project.project import load
-from bigfusion.flows.project.workspace import Workspace
+from bigfusion.flows.project.load import load
 from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.feature_files.reader import read_features
 from bigfusion.pipeline.schema import Modality
@@ -39,7 +38,7 @@ def stored(config) -> dict:
     project = load(config)
     planned = cells.plan(project, corpus.kept(project))
     assert planned.pending_count == 0
-    store = Workspace(project).store()
+    store = project.files.store()
     try:
         return {
             modality: store.read(modality, planned.fingerprints(modality)).values for modality in planned.modalities

@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 
 from bigfusion.flows import cli
-from bigfusion.flows.project import promotion, runs
-from bigfusion.flows.project.project import load
+from bigfusion.flows.project import promotion, runs, standing
+from bigfusion.flows.project.load import load
 from bigfusion.pipeline.errors import TrainingError
+
+
+def present(project):
+    """The kept manifest, its cells, and the run that they call for."""
+    now = standing.load(project)
+    return now.manifest, now.plan, now.run
 
 
 def register(place) -> dict:
@@ -83,7 +89,7 @@ def test_the_margin_is_the_settings(place):
     for fall, decision in ((0.0099, "promoted"), (0.0101, "held")):
         spoil(place, second, 0.5 - fall)
         (place.folder / "work/current.json").write_text(undecided.model_dump_json())
-        assert promotion.settle(project, *runs.present(project)).decision == decision
+        assert promotion.settle(project, *present(project)).decision == decision
 
 
 def test_rollback_goes_back_and_the_nightly_run_does_not_undo_it(place):
@@ -115,13 +121,13 @@ def test_a_run_that_the_inputs_call_for_again_is_judged_again(place):
     for settings, decision, current in (([], "held", second), (["promote.margin=2"], "promoted", first)):
         (place.folder / "work/current.json").write_text(json.dumps(before))
         project = load(place.config, None, settings)
-        present = runs.present(project)
-        assert promotion.settle(project, *present).decision == decision
+        now = present(project)
+        assert promotion.settle(project, *now).decision == decision
         decided = register(place)
         assert decided["current"] == current
         assert f"of {second}" in decided["decisions"][-1]["why"]
-        assert not promotion.stage(project, present[2]).pending
-        promotion.settle(project, *present)
+        assert not promotion.stage(project, now[2]).pending
+        promotion.settle(project, *now)
         assert register(place) == decided, "held, or promoted and current: decided"
 
 

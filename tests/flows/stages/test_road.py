@@ -11,7 +11,7 @@ import pytest
 from bigfusion.extractors.audio import opensmile
 from bigfusion.flows import cli
 from bigfusion.flows.project import cells, corpus
-from bigfusion.flows.project.project import load
+from bigfusion.flows.project.load import load
 from bigfusion.pipeline.demo.build import build
 from bigfusion.pipeline.demo.script import EXPECTED
 from bigfusion.pipeline.manifest.manifest import Manifest
@@ -49,7 +49,7 @@ def test_the_whole_road_leaves_what_it_says(place):
 def test_bad_media_are_the_typed_rows_that_were_meant(place):
     project = load(place.config)
     manifest = corpus.kept(project)
-    store = cells.Workspace(project).store()
+    store = project.files.store()
     failed = {}
     plan = cells.plan(project, manifest)
     for modality in plan.modalities:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from bigfusion.flows.project.workspace import Workspace
 from tests.benchmarks.bench_plan import fill, made, measured, project
 
 UTTERANCES = 100_000
@@ -13,7 +12,7 @@ def test_three_hundred_thousand_unchanged_cells_are_planned_at_once(tmp_path):
     """Processor time and memory of a fresh process, its start and imports among them: a busy machine is no fault."""
     mine = project(tmp_path)
     manifest = made(UTTERANCES)
-    manifest.write(Workspace(mine).manifest)
+    manifest.write(mine.files.manifest)
     fill(mine, manifest)
     first, again = measured(tmp_path), measured(tmp_path)
     assert (again["cells"], again["pending"], again["run"]) == (3 * UTTERANCES, 0, first["run"])

@@ -1,0 +1,155 @@
+"""Read a project's settings: one TOML file on top of a shipped preset, under ``--set`` assignments."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from bigfusion.flows.project.settings import Learning, Project
+from bigfusion.flows.project.workspace import ADDRESS, WorkspaceSettings
+from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.settings import assign, merge, parse_assignment, read_toml, validate
+
+log = logging.getLogger("bigfusion")
+
+DEFAULT_CONFIG = Path("bigfusion.toml")
+PRESETS = ("meld", "iemocap", "demo")
+LEARNING = ("tuned", "paper")
+"""Presets of the network and its training alone: they go with any corpus."""
+_FOLDERS = {
+    "corpus": ("root", "path", "media_root"),
+    "workspace": ("path", "store", "cache"),
+    "visual": ("detector_path", "weights"),
+}
+
+
+def load(config: Path | str | None = None, preset: str | None = None, assignments: Sequence[str] = ()) -> Project:
+    """The project of a settings file, on top of a preset, under ``--set`` assignments.
+
+    Relative folders are meant from the settings file's own folder. Without ``config`` the file is ``bigfusion.toml``,
+    and may be absent where ``preset`` is given.
+
+    Raises:
+        SettingsError: a file is missing or not TOML, a key is unknown, a value does not fit, or the file is one on
+            another preset that would hide what ``preset`` says.
+    """
+    path = settings_file(config, preset)
+    if config is None and path != DEFAULT_CONFIG:
+        log.info("no %s here: the demo's settings (%s) are used", DEFAULT_CONFIG, path)
+    own = {} if config is None and preset and not path.exists() else read_toml(path)
+    preset = _preset(preset, own, path)
+    table = merge(_below(read_preset(preset), own), own) if preset else own
+    if any(parse_assignment(one)[0] == ["preset"] for one in assignments):
+        raise SettingsError("--set preset: a preset lies below the settings file, not above it; name it with --preset")
+    table = assign(table, assignments)
+    if preset:
+        table["preset"] = preset
+    if "corpus" not in table:
+        raise SettingsError(
+            f"{path}: expected a [corpus] table or a preset, found neither; see `bigfusion init --help`"
+        )
+    return validate(Project, _resolved(table, path.resolve().parent), str(path))
+
+
+def load_learning(config: Path | None, preset: str | None, assignments: Sequence[str] = ()) -> Learning:
+    """The network and its training as a preset (without one: ``tuned``), a settings file and ``--set`` have them.
+
+    Raises:
+        SettingsError: as :func:`load`; an assignment to anything but the network and its training.
+    """
+    own = {} if config is None else read_toml(config)
+    table = merge(read_preset(_preset(preset, own, config) or LEARNING[0]), own)
+    table = assign({name: part for name, part in table.items() if name in Learning.model_fields}, assignments)
+    return validate(Learning, table, str(config or "settings"))
+
+
+def _preset(given: str | None, own: Mapping[str, Any], path: Path | None) -> str | None:
+    """The given preset, else the file's own. A file on another preset, as `init` writes it, must hide nothing of it."""
+    named = own.get("preset")
+    if given is None or named in (None, given):
+        return given or named
+    hidden = [key for key in _differing(read_preset(given), own) if not key.startswith(("corpus.", "workspace."))]
+    if hidden:
+        written = f"{named} --learning {given}" if given in LEARNING else given
+        raise SettingsError(
+            f"{path}: names preset {named}, and its own {', '.join(hidden[:3])} lie above --preset {given}: name"
+            f" {given} in the file and remove them, or write another: `bigfusion init DIR --preset {written}`"
+        )
+    return given
+
+
+def _differing(below: Mapping[str, Any], above: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted keys that both tables have, with other values."""
+    for key in [key for key in below if key in above]:
+        if isinstance(below[key], Mapping) and isinstance(above[key], Mapping):
+            yield from _differing(below[key], above[key], f"{prefix}{key}.")
+        elif below[key] != above[key]:
+            yield f"{prefix}{key}"
+
+
+def settings_file(config: Path | str | None, preset: str | None) -> Path:
+    """The file that :func:`load` reads: ``config``, else ``bigfusion.toml`` here, which may be absent.
+
+    Where there is none here, the demo's, so that commands typed after the demo find it.
+    """
+    if config:
+        return Path(config)
+    demo = Path("demo") / DEFAULT_CONFIG
+    return demo if preset in (None, "demo") and not DEFAULT_CONFIG.exists() and demo.exists() else DEFAULT_CONFIG
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """A shipped preset's table.
+
+    Raises:
+        SettingsError: there is no preset of this name.
+    """
+    if name not in (*PRESETS, *LEARNING):
+        raise SettingsError(f"preset {name!r}: expected one of {', '.join((*PRESETS, *LEARNING))}")
+    with resources.as_file(resources.files("bigfusion.flows.project") / "presets" / f"{name}.toml") as path:
+        return read_toml(path)
+
+
+def preset_text(name: str) -> str:
+    """A shipped preset's TOML with its comments."""
+    return (resources.files("bigfusion.flows.project") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def _below(preset: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The preset without its corpus, where the project has a corpus of another kind."""
+    kind = own.get("corpus", {}).get("kind") if isinstance(own.get("corpus"), Mapping) else None
+    return {name: part for name, part in preset.items() if name != "corpus" or kind in (None, part["kind"])}
+
+
+def _resolved(table: dict[str, Any], base: Path) -> dict[str, Any]:
+    """``table`` with its relative folders made absolute; a text model is a folder only where one exists."""
+    found = {name: dict(part) if isinstance(part, dict) else part for name, part in table.items()}
+    found.setdefault("workspace", {}).setdefault("path", WorkspaceSettings().path)
+    for section, keys in _FOLDERS.items():
+        for key in keys:
+            part = found.get(section)
+            if not isinstance(part, dict) or not isinstance(part.get(key), str | Path):
+                continue
+            if part[key]:
+                part[key] = placed(part[key], base)
+    text = found.get("text")
+    if isinstance(text, dict) and isinstance(text.get("model"), str):
+        folder = base / _expanded(text["model"])
+        text["model"] = str(folder) if folder.is_dir() else text["model"]
+    return found
+
+
+def placed(path: str | Path, base: Path) -> str:
+    """A path as it is meant from the folder ``base``; an address as it is."""
+    return str(path) if ADDRESS.match(str(path)) else str(base / _expanded(path))
+
+
+def _expanded(path: str | Path) -> Path:
+    """``~`` stands for a home folder here as in a shell, which leaves it alone within quotes."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise SettingsError(f"{path}: expected a user who has a home folder, found none; write the path out") from None

@@ -1,0 +1,103 @@
+"""A project's settings: every setting of every stage."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from bigfusion.extractors.audio.opensmile import AudioSettings
+from bigfusion.extractors.text.encoder import TextSettings
+from bigfusion.extractors.text.finetuning.settings import FinetuneSettings
+from bigfusion.extractors.visual.speaker_face import VisualSettings
+from bigfusion.flows.project.workspace import Workspace, WorkspaceSettings
+from bigfusion.model.settings import ModelSettings, TrainSettings
+from bigfusion.pipeline.corpora.scan import CorpusSettings, MeldSettings
+from bigfusion.pipeline.settings import Settings
+from bigfusion.pipeline.store.folder import Place
+
+
+class ExtractSettings(Settings):
+    """How extraction is cut up. Nothing here changes a number."""
+
+    chunk_size: int = Field(default=64, ge=1, le=4096, description="utterances a task; one chunk is one shard")
+    retries: int = Field(default=3, ge=0, description="of a chunk, after an error that may pass (disk, memory)")
+
+
+class Learning(Settings):
+    """The settings of the network and its training alone."""
+
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+
+
+class RunnerSettings(Settings):
+    """Who computes. Nothing here changes a number."""
+
+    kind: Literal["local", "workers", "ray"] = Field(
+        default="local", description="this process; workers of the pools `cpu` and `gpu`; a Ray cluster"
+    )
+    deployment: str = Field(default="", description="the name that `bigfusion deploy` gave the deployments")
+    partitions: int = Field(default=4, ge=1, description="parts of a modality that workers take side by side")
+    attempts: int = Field(default=3, ge=1, description="workers that may die over one partition")
+    dead_after_seconds: float = Field(
+        default=90, ge=45, description="silence after which a worker counts as dead; heartbeats come every 30 s"
+    )
+    chunk_seconds: float = Field(default=7200, gt=0, description="a chunk that takes longer is stopped and retried")
+    seed_seconds: float | None = Field(default=None, gt=0, description="the same for the training of one seed")
+    ray_address: str | None = Field(default=None, description="ray://HOST:10001; none: a local one")
+
+
+class PromoteSettings(Settings):
+    """When a newly trained model becomes the current one."""
+
+    margin: float = Field(
+        default=0.01, ge=0, description="largest fall of validation WF1 that is accepted; 0.01 is one point"
+    )
+
+
+class Project(Settings):
+    """All settings of one project."""
+
+    preset: Literal["meld", "iemocap", "demo", "tuned", "paper"] | None = None
+    corpus: CorpusSettings
+    workspace: WorkspaceSettings = WorkspaceSettings()
+    text: TextSettings = TextSettings()
+    audio: AudioSettings = AudioSettings()
+    visual: VisualSettings = VisualSettings()
+    finetune: FinetuneSettings = FinetuneSettings()
+    extract: ExtractSettings = ExtractSettings()
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+    promote: PromoteSettings = PromoteSettings()
+    runner: RunnerSettings = RunnerSettings()
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the corpus is the one that `bigfusion demo` makes."""
+        from bigfusion.pipeline.demo.build import STAMP
+
+        return isinstance(self.corpus, MeldSettings) and (self.corpus.root / STAMP).exists()
+
+    @property
+    def name(self) -> str:
+        """What deployments and artifacts are called: the project folder's name, in letters that Prefect takes."""
+        folder = self.work.parent if self.work.name == "work" else self.work
+        return re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "bigfusion"
+
+    @property
+    def files(self) -> Workspace:
+        """Where the project's files lie; made once for equal settings."""
+        return Workspace.of(self.workspace)
+
+    @property
+    def work(self) -> Path:
+        """The workspace folder."""
+        return self.files.folder
+
+    @property
+    def store(self) -> Place:
+        """The shard folder's path, or a bucket's address."""
+        return self.files.store_folder

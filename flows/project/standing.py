@@ -1,0 +1,107 @@
+"""Where a project stands: its manifest, the plan of its cells, the run that they call for, and what is still to do.
+
+Each of these takes seconds to find out. So a standing is loaded once and handed on: a command hands it to its flow, and
+a flow to its stages (:func:`handed_on`), past Prefect, which would write it into its database as a parameter.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+from bigfusion.flows.project import cells, corpus, promotion, runs
+from bigfusion.flows.project.runs import Run, Stage
+from bigfusion.flows.project.settings import Project
+from bigfusion.pipeline.corpora.base import Progress, silent
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.plan.plan import CellPlan
+
+log = logging.getLogger("bigfusion")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The manifest, its cells, the run that they call for, and the stages after them: train, evaluate, promote.
+
+    ``changed``: the manifest is a new scan's, and differs from the one that the workspace keeps.
+    """
+
+    manifest: Manifest
+    plan: CellPlan
+    run: Run
+    stages: tuple[Stage, ...]
+    changed: bool = False
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything is to do."""
+        return self.changed or bool(self.plan.pending_count) or any(stage.pending for stage in self.stages)
+
+    def stage(self, name: str) -> Stage:
+        """``train``, ``evaluate`` or ``promote``."""
+        return next(stage for stage in self.stages if stage.name == name)
+
+    def say_nothing_to_do(self) -> None:
+        """Log that nothing is to do, and why."""
+        log.info("nothing to do: 0 cells to extract, model up to date")
+        for stage in self.stages:
+            log.info("  %s: %s", stage.name, stage.why)
+
+    def after_extraction(self, project: Project) -> Standing:
+        """The standing once the cells of this manifest were computed and the manifest was kept."""
+        return _of(project, self.manifest, False)
+
+    def after_training(self, project: Project) -> Standing:
+        """The standing once the run was trained: the same cells and run, other stages to do."""
+        return replace(self, stages=_stages(project, self.run, self.plan))
+
+
+def look(project: Project, retry_failed: bool = False, progress: Progress = silent) -> Standing:
+    """Scan the corpus, plan its cells and list the stages that a run would execute. Writes nothing but caches.
+
+    Raises:
+        CorpusError: the corpus is not laid out as its kind expects.
+    """
+    found = corpus.look(project, progress)
+    return _of(project, found.manifest, found.changed, retry_failed)
+
+
+def load(project: Project, retry_failed: bool = False) -> Standing:
+    """The standing of the manifest that the workspace keeps, without a scan.
+
+    Raises:
+        CorpusError: there is none yet, or it is damaged.
+    """
+    return _of(project, corpus.kept(project), False, retry_failed)
+
+
+_handed: ContextVar[tuple[Project, Standing] | None] = ContextVar("standing", default=None)
+
+
+@contextmanager
+def handed_on(project: Project, standing: Standing) -> Iterator[None]:
+    """Give the flows that are called in this block a standing."""
+    token = _handed.set((project, standing))
+    try:
+        yield
+    finally:
+        _handed.reset(token)
+
+
+def handed(project: Project) -> Standing | None:
+    """The standing that the caller has handed on; none in a flow that a worker or a user began."""
+    given = _handed.get()
+    return given[1] if given is not None and given[0] == project else None
+
+
+def _of(project: Project, manifest: Manifest, changed: bool, retry_failed: bool = False) -> Standing:
+    plan = cells.plan(project, manifest, retry_failed)
+    run = runs.run_of(project, manifest, plan)
+    return Standing(manifest, plan, run, _stages(project, run, plan), changed)
+
+
+def _stages(project: Project, run: Run, plan: CellPlan) -> tuple[Stage, ...]:
+    return (*runs.stages(project, run, plan), promotion.stage(project, run))

@@ -1,0 +1,71 @@
+"""Write a project's settings file: a preset's text with its comments, or what an imported feature file needs."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from bigfusion.flows.project.learning_preset import for_corpus
+from bigfusion.flows.project.load import PRESETS, placed, preset_text, read_preset
+from bigfusion.pipeline.atomic import write_whole
+from bigfusion.pipeline.errors import SettingsError
+
+_LEARNING_TABLES = re.compile(r"^\[(?:model|train)[.\]].*?(?=^\[(?!(?:model|train)[.\]])|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def write_config(path: Path, preset: str, root: str | None, learning: str | None = None) -> None:
+    """Write a settings file that says everything that ``preset`` says, with its comments.
+
+    The network and its training are those of ``learning``, where it is given, but for what the paper states corpus by
+    corpus (window, rho, the trained width of audio). A relative ``root`` is meant from the current folder, where it was
+    typed, and is written in full.
+
+    Raises:
+        SettingsError: there is no such preset, or the file exists already.
+    """
+    if "corpus" not in read_preset(preset):
+        raise SettingsError(f"preset {preset!r}: says nothing of a corpus; expected one of {', '.join(PRESETS)} here")
+    text = (
+        "# Settings of a bigfusion project. Folders are meant from this file's own; `bigfusion plan` checks them.\n"
+        f'preset = "{learning or preset}"\n\n'
+    ) + preset_text(preset)
+    if learning is not None:
+        text = _LEARNING_TABLES.sub("", text) + for_corpus(preset_text(learning), preset_text(preset))
+    if root is not None:
+        written = f"root = {_toml(placed(root, Path.cwd()))}"
+        text = re.sub(r'^root = "[^"]*"', lambda _: written, text, flags=re.MULTILINE)
+    _write_new(path, text)
+
+
+def write_import_config(path: Path, features: Path, preset: str | None) -> None:
+    """Write the settings file of a project whose features come from a file.
+
+    Raises:
+        SettingsError: there is no such preset, or the file exists already.
+    """
+    above = ""
+    if preset is not None:
+        read_preset(preset)
+        above = f'preset = "{preset}"                # the model and training settings\n'
+    _write_new(
+        path,
+        "# Settings of a bigfusion project on features of your own.\n"
+        f'{above}\n[corpus]\nkind = "features"\npath = {_toml(str(features))}\n',
+    )
+
+
+def _toml(path: str) -> str:
+    """A path as a TOML string, which knows JSON's escapes but no halves of a character."""
+    if not path.isprintable():
+        raise SettingsError(f"{path!r}: expected a path of printable characters, found others; rename or link it")
+    return json.dumps(path, ensure_ascii=False)
+
+
+def _write_new(path: Path, text: str) -> None:
+    if path.exists():
+        raise SettingsError(f"{path}: exists already and is left as it is; edit it, or name another folder")
+    try:
+        write_whole(path, text.encode())
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written ({error.strerror}); name a folder that can") from error

@@ -1,0 +1,95 @@
+"""Ctrl-C and SIGTERM: a command that is stopped says one line, has a known exit code, and ends within seconds.
+
+The first signal unwinds the command: temporary files go, locks are let go, and the servers that it began are ended.
+Libraries may hold the unwinding up, for instance by trying a connection again and again. After :data:`GRACE_SECONDS`
+the process ends all the same. Nothing is lost by that: whatever the project keeps on disk is whole or not there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
+
+GRACE_SECONDS = 7.0
+"""How long a stopped command may unwind."""
+
+_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+_last_acts: list[Callable[[], None]] = []
+
+
+class Stopped(KeyboardInterrupt):
+    """The user, a batch system or a container's stop wants the command to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(_WORDS[signal.Signals(number)])
+        self.number = number
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Raise :class:`Stopped` in this block on SIGINT and SIGTERM. Further signals change nothing: it is ending."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread is told of signals
+        yield
+        return
+    stopped = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        if not stopped:
+            stopped = True
+            _end_in_time(number)
+            raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in _WORDS}
+    try:
+        yield
+    finally:
+        if not stopped:  # else until the process has ended
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def say(stopped: BaseException) -> int:
+    """Tell the user that the command was stopped. Returns its exit code."""
+    number = stopped.number if isinstance(stopped, Stopped) else signal.SIGINT
+    print(_line(number), file=sys.stderr, flush=True)
+    return 128 + number
+
+
+@contextmanager
+def on_forced_end(act: Callable[[], None]) -> Iterator[None]:
+    """Call ``act`` if the process is made to end within this block, where the block's own end is not reached."""
+    _last_acts.append(act)
+    try:
+        yield
+    finally:
+        _last_acts.remove(act)
+
+
+def _end_in_time(number: int) -> None:
+    watch = threading.Timer(GRACE_SECONDS, _force_end, [number])
+    watch.daemon = True
+    watch.start()
+
+
+def _force_end(number: int) -> NoReturn:
+    for act in reversed(_last_acts):
+        with suppress(Exception):
+            act()
+    import multiprocessing
+
+    for process in multiprocessing.active_children():
+        process.kill()
+    if threading.main_thread().is_alive():  # else the line was said, and what is left is the interpreter's own end
+        print(_line(number), file=sys.stderr, flush=True)
+    os._exit(128 + number)
+
+
+def _line(number: int) -> str:
+    return f"{_WORDS[signal.Signals(number)]}; what is finished is kept, the same command goes on from there"

@@ -1,0 +1,100 @@
+"""Ctrl-C in a terminal and SIGTERM to the process group: one line, the known exit code, in seconds, nothing left."""
+
+import signal
+import time
+
+import pytest
+
+from bigfusion.flows import cli
+from bigfusion.flows.engine.server import free_port
+from bigfusion.pipeline.demo.build import build
+from tests.flows.test_cli import features
+from tests.helpers.small_project import CONFIG
+from tests.helpers.terminal import Terminal
+
+LONG = ("--set", "train.epochs=100000", "--set", "train.patience=100000")
+ENDS = {"interrupted": 130, "terminated": 143}
+
+
+def stop(terminal: Terminal, how: str) -> None:
+    """Ctrl-C, or a scheduler's signal; then see that the command ends as promised."""
+    before = len(terminal.lines())
+    if how == "interrupted":
+        terminal.type(b"\x03")
+    else:
+        terminal.kill_group(signal.SIGTERM)
+    taken = terminal.end()
+    assert terminal.code == ENDS[how], terminal.shown
+    assert taken < 10, terminal.shown
+    said = [line.removeprefix("^C") for line in terminal.lines()[before:]]
+    assert said[-1:] == [f"{how}; what is finished is kept, the same command goes on from there"]
+    assert len([line for line in said if line]) <= 2, terminal.shown  # a bar may have moved on meanwhile
+    assert "Traceback" not in terminal.shown
+    assert terminal.left_running() == []
+
+
+@pytest.fixture
+def media(tmp_path):
+    """A project on raw media, nothing done yet."""
+    build(tmp_path / "MELD.Raw", dialogues=1)
+    (tmp_path / "bigfusion.toml").write_text(CONFIG)
+    return tmp_path
+
+
+@pytest.fixture
+def imported(tmp_path):
+    """A project on a feature file: nothing to extract."""
+    features(tmp_path)
+    assert cli.main(["import", str(tmp_path / "mine.parquet"), str(tmp_path / "mine")]) == 0
+    return tmp_path / "mine"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ENDS)
+@pytest.mark.parametrize("moment", ["the server starts", "extraction"])
+def test_a_run_ends_at_once_before_its_server_is_up_and_in_extraction(media, moment, how):
+    terminal = Terminal(media, "run")
+    if moment == "extraction":
+        terminal.wait_until(lambda: "extract: visual" in terminal.shown)
+        time.sleep(1.5)
+    else:
+        terminal.wait_until((media / "work/prefect").exists)
+    stop(terminal, how)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ENDS)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_training_ends_at_once_in_one_process_and_in_two(imported, processes, how):
+    one = ("--set", "model.modalities=['text']", "--set", "model.width=16", "--set", f"train.processes={processes}")
+    terminal = Terminal(imported, "run", *LONG, *one)
+    terminal.wait_until(lambda: list(imported.glob("work/runs/*/seed-0/resume.safetensors")))
+    stop(terminal, how)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ENDS)
+def test_an_idle_serve_ends_at_once(imported, how):
+    terminal = Terminal(imported, "serve", "--port", str(free_port()), "--cron", "0 3 1 1 *")
+    terminal.wait_until(lambda: "Ctrl-C ends it" in terminal.shown)
+    time.sleep(2)
+    stop(terminal, how)
+
+
+@pytest.mark.slow
+def test_a_command_on_a_feature_file_ends_at_once(tmp_path):
+    features(tmp_path)
+    file = str(tmp_path / "mine.parquet")
+    terminal = Terminal(tmp_path, "train", "--features", file, "--out", "run", *LONG)
+    terminal.wait_until(lambda: list(tmp_path.glob("run/seed-0/resume.safetensors")))
+    stop(terminal, "interrupted")
+
+
+@pytest.mark.slow
+def test_a_dead_proxy_in_the_environment_changes_nothing(imported):
+    """``http_proxy`` is meant for the world; the server on this machine is asked past it."""
+    dead = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy", "https_proxy"), "http://127.0.0.1:9")
+    settings = ("--set", "train.epochs=1", "--set", "train.seeds=[0]", "--set", "model.modalities=['text']")
+    terminal = Terminal(imported, "train", *settings, **dead)
+    terminal.end(240)
+    assert terminal.code == 0, terminal.shown
