@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bigfusion.pipeline.errors import ExtractionError, MediaError
-from bigfusion.pipeline.media.media import LARGEST, read_audio
+from bigfusion.pipeline.media.audio import LARGEST, read_audio
 from bigfusion.pipeline.media.source import _says_all
 from bigfusion.pipeline.schema import Status
 from tests.helpers.clip_maker import levels, sine, span, write_clip

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigfusion.pipeline.errors import MediaError
-from bigfusion.pipeline.media.media import Frame, _Sampler, read_frames
+from bigfusion.pipeline.media.frames import Frame, _Sampler, read_frames
 from bigfusion.pipeline.media.source import Source
 from bigfusion.pipeline.schema import MediaSpan, Status
 from tests.helpers.clip_maker import levels, sine, span, write_clip

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bigfusion.pipeline.errors import MediaError
-from bigfusion.pipeline.media.media import read_audio, read_frames
+from bigfusion.pipeline.media.audio import read_audio
+from bigfusion.pipeline.media.frames import read_frames
 from bigfusion.pipeline.schema import Status
 from tests.helpers.clip_maker import levels, sine, span, write_clip
 
