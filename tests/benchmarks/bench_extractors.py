@@ -46,7 +46,7 @@ from bigfusion.pipeline.corpora.meld import MeldSettings, scan
 from bigfusion.pipeline.demo.build import build
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.media.audio import BLOCK, read_audio
-from bigfusion.pipeline.media.source import opened
+from bigfusion.pipeline.media.container import opened
 from bigfusion.pipeline.schema import MediaSpan, Utterance
 
 SAMPLE = 100  # clips a chunk, after each of which memory is read
