@@ -44,7 +44,10 @@ class MediaSpan:
     """A stretch of one media file.
 
     ``start`` and ``end`` are seconds; ``None`` means the file's own. ``crop`` is the half of the frame to look at
-    (``"left"``, ``"right"``) or ``""`` for the whole frame; it matters to the visual extractor alone.
+    (``"left"``, ``"right"``) or ``""`` for the whole frame; ``region`` any part of it, as shares of the upright frame
+    (left, top, right, bottom). Both matter to the visual extractor alone. ``track`` and ``channel`` say which sound is
+    the speaker's: the number of the file's audio stream, and of the channel within it, each from 1 on. ``None``: all
+    channels are mixed, and FFmpeg chooses among several tracks.
     """
 
     path: Path
@@ -52,6 +55,9 @@ class MediaSpan:
     start: float | None = None
     end: float | None = None
     crop: str = ""
+    channel: int | None = None
+    track: int | None = None
+    region: tuple[float, float, float, float] | None = None
 
 
 class Window(NamedTuple):

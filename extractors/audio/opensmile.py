@@ -27,7 +27,7 @@ from bigfusion.extractors.base import (
 from bigfusion.extractors.compute import check, cores, side_by_side
 from bigfusion.extractors.faults import shielded
 from bigfusion.pipeline.errors import ExtractionError, MediaError
-from bigfusion.pipeline.media.media import read_audio
+from bigfusion.pipeline.media.audio import read_audio
 from bigfusion.pipeline.schema import Modality, Status, Utterance
 from bigfusion.pipeline.settings import Settings
 

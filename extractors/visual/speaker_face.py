@@ -20,7 +20,8 @@ from bigfusion.extractors.faults import shielded
 from bigfusion.extractors.files import FACE_WEIGHTS, Sha256, in_package, sha256_of
 from bigfusion.extractors.visual.yunet import fetch_yunet
 from bigfusion.pipeline.errors import ExtractionError, MediaError
-from bigfusion.pipeline.media.media import read_audio, read_frames
+from bigfusion.pipeline.media.audio import read_audio
+from bigfusion.pipeline.media.frames import read_frames
 from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
 from bigfusion.pipeline.settings import Settings
 

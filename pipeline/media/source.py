@@ -1,38 +1,32 @@
-"""One stream of one media file, limited to a span: packets in decoding order, with errors and time counted.
-
-A file is opened as a local file and as plain media only: no network, no playlist, no script that names other files.
-"""
+"""One stream of one media file, limited to a span: packets in decoding order, with errors and time counted."""
 
 from __future__ import annotations
 
 import math
-import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from itertools import chain
 from typing import Any
 
 import av
 from av.stream import Disposition
 
-from bigfusion.pipeline.errors import EXHAUSTED, ExtractionError, ItemError, MediaError
+from bigfusion.pipeline.errors import MediaError
+from bigfusion.pipeline.media import riff
+from bigfusion.pipeline.media.packet_index import BY_PLACE, BY_TIME, Entry, packet_index
 from bigfusion.pipeline.schema import MediaSpan, Status
-
-DEMUXERS = "aac,ac3,aiff,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,mpegvideo,ogg,w64,wav,webm"
-"""The containers that are opened. Left out on purpose: all that read other files (hls, dash, concat, image2, sdp)."""
 
 INDEXED = {"avi", "matroska", "mov", "wav"}
 """The containers that can be entered at a given time."""
 
+STAMPLESS = {"aac", "ac3", "eac3", "mp3"}
+"""The containers without timestamps: frames of sound follow one another."""
+
+LATE = 20.0
+"""Seconds up to which a file without an index is read from its beginning."""
+
 RIFF = {"avi", "wav"}
 """The containers whose first bytes state how long the file is."""
-
-PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
-"""Codings in a wav's header."""
-
-DTS = (b"\x7f\xfe\x80\x01", b"\xfe\x7f\x01\x80", b"\x1f\xff\xe8\x00", b"\xff\x1f\x00\xe8")
-"""How a frame of DTS begins: some wav files hold it as if it were PCM."""
 
 PREROLL = 1.0
 """Seconds that are decoded before a span: AAC and MP3 have to settle, and frames may be stored before their turn."""
@@ -44,67 +38,6 @@ BACKWARDS = 0.5  # seconds; decoding times never decrease, but in damaged files 
 BROKEN = 0.1  # share of packets that may fail to decode: one lost packet in a clip is no reason to lose the clip
 TRUNCATED = 0.1  # share of a stream that may be missing at its end, for the same reason
 MAX_PIXELS = 1 << 26  # of one frame; more is a damaged header
-
-
-@contextmanager
-def opened(span: MediaSpan) -> Iterator[Any]:
-    """The span's file as an input container of PyAV; FFmpeg's errors become ours.
-
-    Raises:
-        MediaError: missing_media or corrupt_media.
-        ItemError: the system cannot read the file (permission, disk). That may pass, so it is never stored as a
-            property of the clip.
-        ExtractionError: nor could it read another (no more file handles, no memory).
-    """
-    path = span.path.absolute()
-    options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
-    try:
-        if not path.exists():
-            raise MediaError(Status.MISSING_MEDIA, f"{path.name}: expected a media file, found none")
-        if not path.is_file():
-            raise MediaError(Status.CORRUPT_MEDIA, f"{path.name}: expected a media file, found a folder or a device")
-        if _says_all(path):
-            options["probesize"] = "2048"
-        try:
-            with av.open(f"file:{path}", "r", container_options=options, metadata_errors="replace") as container:
-                yield container
-        except av.FFmpegError as error:
-            # FFmpeg says "not permitted" or "input/output error" of damaged files too: the system has the last word.
-            if isinstance(error, OSError):
-                _read_through(path)
-            raise MediaError(Status.CORRUPT_MEDIA, f"{path.name}: expected media, found: {error.strerror}") from None
-    except OSError as error:
-        kind = ExtractionError if error.errno in EXHAUSTED else ItemError
-        raise kind(f"{path}: cannot be read ({error.strerror}); check the disk and permissions") from None
-
-
-def _says_all(path: Path) -> bool:
-    """Whether a file is PCM in wav, whose header says all that there is to know.
-
-    FFmpeg would read on for seconds of sound (20 ms of work in stereo), to find out whether the samples are DTS.
-
-    Raises:
-        OSError: the system cannot read it.
-    """
-    with path.open("rb") as file:
-        head = file.read(1 << 14)
-    if head[:4] != b"RIFF" or head[8:16] != b"WAVEfmt " or len(head) < 46:
-        return False
-    (coding,) = struct.unpack_from("<H", head, 20)
-    if coding == EXTENSIBLE:
-        (coding,) = struct.unpack_from("<H", head, 44)  # the first bytes of its GUID
-    return coding in (PCM, FLOAT) and not any(sync in head for sync in DTS)
-
-
-def _read_through(path: Path) -> None:
-    """Read a file to its end.
-
-    Raises:
-        OSError: the system cannot.
-    """
-    with path.open("rb", buffering=0) as file:
-        while file.read(1 << 20):
-            pass
 
 
 class Source:
@@ -127,10 +60,17 @@ class Source:
         self._limit = limit
         self._timeout = timeout
         self._path = span.path
+        self.understated = container.format.name == "wav" and riff.understated(span.path)
+        self.beyond: float | None = None
+        self.entered = self.by_place = False
+        self.sound_end: float | None = None
+        self._clock_offset = 0
+        self._packets_ahead: Iterator[Any] | None = None
         self._broken = 0
         self._packets = 0
         self._spent = 0.0
-        self.stream = self._best_stream()
+        self.tracks = [stream for stream in container.streams if stream.type == kind and not _is_cover(stream)]
+        self.stream = self._chosen(span.track if kind == "audio" else None)
         self.stream.codec_context.thread_count = 1  # clips run side by side, not the parts of one
         # A Fraction's arithmetic would cost as much as a packet's decoding.
         self._numerator: int = self.stream.time_base.numerator
@@ -138,6 +78,7 @@ class Source:
         self._origin = (container.start_time or 0) / 1e6
         self.start = max(span.start or 0.0, 0.0)
         self.end = math.inf if span.end is None else span.end
+        self.sound_begin = self.seconds(self.stream.start_time or 0)
         self._check_span()
 
     def error(self, status: Status, expected: str, found: str) -> MediaError:
@@ -148,11 +89,26 @@ class Source:
         """The typed failure ``corrupt_media``."""
         return self.error(Status.CORRUPT_MEDIA, expected, found)
 
-    def _best_stream(self) -> Any:
-        stream = self._container.streams.best(self._kind)
-        if stream is None or stream.disposition & Disposition.attached_pic:  # a cover picture is no video
-            status = Status.NO_AUDIO if self._kind == "audio" else Status.NO_VIDEO
-            raise self.error(status, f"{self._kind} in it", "no such stream")
+    @property
+    def has_stamps(self) -> bool:
+        """Whether the file holds timestamps; else FFmpeg adds lengths up, each rounded, and they drift away."""
+        return not STAMPLESS & set(self._container.format.name.split(","))
+
+    @property
+    def absent(self) -> Status:
+        """The status of a file or a span without anything of this kind."""
+        return Status.NO_AUDIO if self._kind == "audio" else Status.NO_VIDEO
+
+    def _chosen(self, track: int | None) -> Any:
+        """The stream with this number among those of its kind, from 1 on, or FFmpeg's choice."""
+        if track is not None:
+            if not 1 <= track <= len(self.tracks):
+                raise self.error(self.absent, f"{self._kind} track {track}", f"{len(self.tracks)} of them")
+            stream = self.tracks[track - 1]
+        else:
+            stream = self._container.streams.best(self._kind)
+        if stream is None or _is_cover(stream):
+            raise self.error(self.absent, f"{self._kind} in it", "no such stream")
         codec = stream.codec_context
         if codec is None:
             raise self.corrupt(f"{self._kind} in a known coding", "one that this FFmpeg has no decoder for")
@@ -163,6 +119,8 @@ class Source:
     @property
     def _stream_end(self) -> float | None:
         """Where the stream ends according to its header."""
+        if self.understated:
+            return None
         if self.stream.duration is not None:
             return self.seconds((self.stream.start_time or 0) + self.stream.duration)
         return self._container.duration / 1e6 if self._container.duration else None
@@ -192,6 +150,8 @@ class Source:
                 f"{self._kind} that decodes", f"{self._broken} of {self._packets} packets that do not decode"
             )
         kind = self._container.format.name.split(",")
+        if self.beyond is not None:  # the stream goes on behind the span: what is missing before is a gap
+            return
         # MP4's index is exact; other containers' lengths are estimates, or the longest of several streams.
         if "mov" in kind and self.stream.duration is not None:
             promised = min(self.end, self._stream_end or 0.0)
@@ -200,7 +160,7 @@ class Source:
         # FFmpeg takes what there is of a wav or avi file for its whole length, without a word.
         whole = math.isfinite(self.end) and moment >= self.end - self._grace(self.end)
         if RIFF & set(kind) and not whole:
-            stated, size = _riff_bytes(self._path), self._path.stat().st_size
+            stated, size = riff.stated_bytes(self._path), self._path.stat().st_size
             if stated * (1 - TRUNCATED) > size:
                 raise self.corrupt(f"{stated} bytes", f"{size} (truncated)")
 
@@ -210,7 +170,16 @@ class Source:
 
     def seconds(self, timestamp: int) -> float:
         """A timestamp of the stream on the file's clock."""
-        return timestamp * self._numerator / self._denominator - self._origin
+        return (timestamp + self._clock_offset) * self._numerator / self._denominator - self._origin
+
+    def length(self, duration: int | None) -> float:
+        """A length in the stream's units in seconds, 0 where there is none."""
+        return (duration or 0) * self._numerator / self._denominator
+
+    @property
+    def frame_seconds(self) -> float:
+        """How long a frame is shown, by the stream's rate."""
+        return 1.0 / float(self.stream.average_rate or 25)
 
     def seek(self, moment: float) -> None:
         """Go to the last keyframe before ``moment`` less the pre-roll, where the container has an index.
@@ -221,6 +190,44 @@ class Source:
         if moment > PREROLL and INDEXED & set(self._container.format.name.split(",")):
             target = moment - PREROLL + self._origin
             self._container.seek(int(target / self.stream.time_base), stream=self.stream)
+
+    def enter(self) -> bool:
+        """Go to a late span of sound. False where that failed, and the file is to be opened again and read from its
+        beginning; without an index FFmpeg would guess from the bit rate.
+
+        Early spans of files without an index are read from the beginning: what comes out is the whole's to the bit.
+        """
+        kind = set(self._container.format.name.split(","))
+        if INDEXED & kind:
+            self.seek(self.start)
+            return True
+        if self.start < LATE or not (BY_PLACE | BY_TIME) & kind:
+            return True
+        target = int((self.start - PREROLL + self._origin) / self.stream.time_base)
+        entry = None
+        if BY_PLACE & kind:
+            index = packet_index(self._path, self._container, self.stream)
+            if (entry := index.before(target)) is None:
+                return False
+            self.sound_end = None if index.end is None else self.seconds(index.end)
+            self._container.seek(entry.place, unsupported_byte_offset=True)
+        else:
+            self._container.seek(target, stream=self.stream)
+        return self._enter_at(entry, target)
+
+    def _enter_at(self, entry: Entry | None, target: int) -> bool:
+        """Whether the next packet is the one that was looked for. Its timestamp is the entry's."""
+        demuxed = self._container.demux(self.stream)
+        packet = next((packet for packet in demuxed if packet.size), None)
+        if packet is None or packet.pts is None or (entry is not None and packet.pos != entry.place):
+            return False
+        self._clock_offset = 0 if entry is None else entry.stamp - packet.pts
+        if packet.pts + self._clock_offset > target:
+            return False
+        self._packets_ahead = chain([packet], demuxed)
+        self.entered = True
+        self.by_place = entry is not None
+        return True
 
     def enters(self, packet: Any) -> bool:
         """Whether decoding the span might begin at this packet: a keyframe that is shown before the pre-roll ends."""
@@ -233,7 +240,7 @@ class Source:
             MediaError: corrupt_media where the stream's clock begins again: its times would mean several moments each,
                 and no limit would be noticed.
         """
-        demuxed = self._container.demux(self.stream)
+        demuxed = self._packets_ahead or self._container.demux(self.stream)
         latest = -math.inf
         while True:
             try:
@@ -249,6 +256,7 @@ class Source:
                     raise self.corrupt("a clock that runs on", f"a step back from {latest:.2f} to {moment:.2f} s")
                 latest = max(latest, moment)
                 if moment > self.end:
+                    self.beyond = moment
                     return
             if packet.size:
                 yield packet
@@ -271,8 +279,6 @@ class Source:
         return frames
 
 
-def _riff_bytes(path: Path) -> int:
-    """How long a RIFF file says it is, in bytes; 0 where it does not (streamed files state 0 or all ones)."""
-    with path.open("rb") as file:
-        kind, size = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
-    return size + 8 if kind == b"RIFF" and 0 < size < 0xFFFFFFFF else 0
+def _is_cover(stream: Any) -> bool:
+    """Whether a stream is a cover picture, which is no video."""
+    return bool(stream.disposition & Disposition.attached_pic)

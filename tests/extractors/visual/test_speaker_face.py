@@ -21,7 +21,7 @@ from bigfusion.extractors.visual.densenet import load, seeded
 from bigfusion.extractors.visual.detectors import CenterFace
 from bigfusion.extractors.visual.speaker_face import VisualExtractor, VisualSettings
 from bigfusion.pipeline.errors import ExtractionError
-from bigfusion.pipeline.media.media import read_frames
+from bigfusion.pipeline.media.frames import read_frames
 from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
 from tests.helpers.clip_maker import sine, span, write_clip
 from tests.helpers.pictures import CENTERFACE, blank, collins, hopper, pasted, two_people

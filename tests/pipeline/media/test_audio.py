@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from bigfusion.pipeline.errors import ExtractionError, MediaError
-from bigfusion.pipeline.media.media import LARGEST, read_audio
-from bigfusion.pipeline.media.source import _says_all
+from bigfusion.pipeline.media.audio import LARGEST, read_audio
+from bigfusion.pipeline.media.riff import plain_pcm
 from bigfusion.pipeline.schema import Status
 from tests.helpers.clip_maker import levels, sine, span, write_clip
 
@@ -87,7 +87,7 @@ def test_what_lies_before_a_span_is_not_kept(tmp_path: Path) -> None:
 def test_a_plain_wav_is_told_by_its_header(tmp_path: Path) -> None:
     def says_all(name: str, audio: str, sound: np.ndarray | None = None, layout: str = "stereo") -> bool:
         sound = np.full((2, 9000), 0.25, np.float32) if sound is None else sound
-        return _says_all(write_clip(tmp_path / name, sound=sound, rate=48_000, layout=layout, audio=audio))
+        return plain_pcm(write_clip(tmp_path / name, sound=sound, rate=48_000, layout=layout, audio=audio))
 
     assert says_all("a.wav", "pcm_s16le")
     assert says_all("b.wav", "pcm_f32le")
@@ -95,12 +95,12 @@ def test_a_plain_wav_is_told_by_its_header(tmp_path: Path) -> None:
     assert not says_all("d.wav", "adpcm_ima_wav")
     assert not says_all("e.mp4", "aac")
     (tmp_path / "f.wav").write_bytes(b"RIFF")
-    assert not _says_all(tmp_path / "f.wav")
+    assert not plain_pcm(tmp_path / "f.wav")
     plain = write_clip(tmp_path / "g.wav", sound=sine(1, 48_000)[None], rate=48_000, audio="pcm_s16le")
     content = bytearray(plain.read_bytes())
     content[200:204] = bytes.fromhex("fe7f0180")  # a frame of DTS begins like this
     plain.write_bytes(content)
-    assert not _says_all(plain)
+    assert not plain_pcm(plain)
 
 
 @pytest.mark.parametrize(

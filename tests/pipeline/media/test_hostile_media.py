@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bigfusion.pipeline.errors import MediaError
-from bigfusion.pipeline.media.media import read_audio, read_frames
+from bigfusion.pipeline.media.audio import read_audio
+from bigfusion.pipeline.media.frames import read_frames
 from bigfusion.pipeline.schema import Status
 from tests.helpers.clip_maker import levels, sine, span, write_clip
 
@@ -93,7 +94,7 @@ def test_headers_that_cannot_be(tmp_path: Path, rate: int, channels: int) -> Non
 
 
 def test_frames_at_uneven_times(tmp_path: Path) -> None:
-    """A recorder that drops frames: sampled by time, not by number."""
+    """A recorder that drops frames: at each moment the one that is shown then, again where it still is."""
     moments = [0, 1, 2, 9, 10, 30, 31, 55]  # hundredths
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=100)
@@ -106,8 +107,8 @@ def test_frames_at_uneven_times(tmp_path: Path) -> None:
         container.mux(stream.encode(None))
     found = seen(tmp_path / "a.mp4", rate=10.0)
     assert isinstance(found, list)
-    assert [moment for moment, _ in found] == [0.0, 0.1, 0.3, 0.55]
-    assert [level for _, level in found] == pytest.approx([20, 100, 120, 160], abs=6)
+    assert [moment for moment, _ in found] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    assert [level for _, level in found] == pytest.approx([20, 100, 100, 120, 140, 140], abs=6)
 
 
 def test_interlaced(tmp_path: Path) -> None:

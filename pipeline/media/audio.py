@@ -1,0 +1,299 @@
+"""PyAV: a span of a media file as 16 kHz mono samples. Everything else is a typed failure.
+
+One thread decodes one span; PyAV releases the GIL meanwhile, so that callers run spans side by side. Times are seconds
+from the file's first timestamp, and samples lie where their timestamps say (:mod:`pipeline.media.clock`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from bigfusion.pipeline.media.channels import Channels, Mix, ordinal, single
+from bigfusion.pipeline.media.clock import HARD, Piece, placed
+from bigfusion.pipeline.media.container import opened
+from bigfusion.pipeline.media.float_scale import scale_of
+from bigfusion.pipeline.media.source import Source
+from bigfusion.pipeline.schema import MediaSpan, Status
+
+LARGEST = 1.0 - 2.0**-15
+"""The largest sample handed out: openSMILE casts to 16 bit without clipping, and +1.0 would become -32768."""
+
+BLOCK = 1 << 14
+"""Samples that are resampled at once: a call costs more than a packet of a thousand samples does."""
+
+BEGIN = 0.001
+"""Seconds that sound may begin late without silence before it: FFmpeg's ``min_comp``."""
+
+MONO = ("mono", "1 channels")
+"""FFmpeg's names of a single channel; the second where a wav file does not say where it belongs."""
+
+
+def read_audio(
+    span: MediaSpan,
+    rate: int = 16_000,
+    limit_seconds: float = 60.0,
+    min_seconds: float = 0.07,
+    silence_rms: float = 1e-4,
+    timeout_seconds: float = 60.0,
+    notes: list[str] | None = None,
+) -> NDArray[np.float32]:
+    """A span's sound: float32 (n,), mono, ``rate`` samples a second, within [-1, 1).
+
+    Channels are mixed down with FFmpeg's weights, scaled so that no mix can exceed full scale, unless the span names
+    one. Where the timestamps have gaps there is silence. ``silence_rms`` is the least root mean square about the mean
+    that counts as sound (1e-4 is -80 dB of full scale, three steps of 16 bit). ``timeout_seconds`` is processor time.
+    What was decided on the way is appended to ``notes``: gaps filled, numbers scaled, channels and tracks chosen.
+
+    Raises:
+        MediaError: missing_media, corrupt_media, no_audio, overlong, too_short or silent.
+        ItemError: the file is there but the system cannot read it (permission, disk).
+    """
+    sound = _read(span, rate, limit_seconds, timeout_seconds, Mix(span.channel))
+    if (other := sound.channels.better(sound.samples, silence_rms)) is not None:
+        sound = _read(span, rate, limit_seconds, timeout_seconds, other)
+    source, samples, said = sound.source, sound.samples, _said(span, sound)
+    if not np.isfinite(samples).all():
+        raise source.corrupt("samples that are numbers", "NaN or infinity among them")
+    if sound.float_numbers and (scale := scale_of(span, samples)) != 1:
+        samples = samples * np.float32(scale)
+        said.append("scaled")
+    if samples.size < min_seconds * rate:
+        raise source.error(Status.TOO_SHORT, f"at least {min_seconds:g} s of sound", f"{samples.size / rate:.3f} s")
+    if (rms := float(samples.std(dtype=np.float64))) < silence_rms:
+        gap = f", {sound.gaps:.1f} s of it without any timestamp" if sound.gaps >= HARD else ""
+        raise source.error(Status.SILENT, f"sound (root mean square of {silence_rms:g} or more)", f"{rms:.2g}{gap}")
+    if notes is not None:
+        notes.extend(said)
+    return np.clip(samples, -1.0, LARGEST)
+
+
+def _said(span: MediaSpan, sound: _Sound) -> list[str]:
+    """What was decided for a span that does not say it."""
+    source, said = sound.source, []
+    if len(source.tracks) > 1 and span.track is None:
+        said.append(f"{len(source.tracks)} tracks, {ordinal(source.tracks.index(source.stream))} taken")
+    if note := sound.channels.note(span.channel is not None):
+        said.append(note)
+    if sound.gaps >= BEGIN:
+        said.append(f"gap filled {sound.gaps:.1f} s" if sound.gaps >= HARD / 2 else "gap filled under 0.1 s")
+    if source.understated:
+        said.append("header counts fewer samples than there are")
+    return said
+
+
+@dataclass
+class _Sound:
+    """A span's samples (n,), any range, and what was met on the way; ``gaps`` in seconds within the span."""
+
+    source: Source
+    channels: Channels
+    float_numbers: bool
+    samples: NDArray[np.float32]
+    gaps: float
+
+
+def _read(span: MediaSpan, rate: int, limit: float, timeout: float, mix: Mix) -> _Sound:
+    """The span's sound; from the file's beginning where a late span cannot be entered."""
+    for late in (True, False):
+        with opened(span) as container:
+            source = Source(container, span, "audio", limit, timeout)
+            if not late or source.enter():
+                reader = _Reader(source, rate, mix)
+                samples = reader.read()
+                return _Sound(source, reader.channels, reader.float_numbers, samples, reader.gaps)
+    raise AssertionError("the second time it is read from the beginning")
+
+
+class _Reader:
+    """Decodes a span, puts its frames where they belong, mixes and resamples them, and cuts to the sample.
+
+    ``_origin`` is the moment of the first sample that is fed, ``_fed`` how many were, at the file's own rate;
+    ``_begin`` and ``_end`` are the span's bounds among the samples made.
+    """
+
+    def __init__(self, source: Source, rate: int, mix: Mix) -> None:
+        self._source, self._rate, self._mix = source, rate, mix
+        self._like: Any = None  # any frame of the stream
+        self._native, self._common = rate, 1
+        self.gaps = 0.0
+        self.float_numbers = False
+        self.channels = Channels(mix)
+        # Without rematrix_maxval FFmpeg does not scale a mix to float: two loud channels would exceed full scale.
+        self._resampler = av.AudioResampler("flt", "mono", rate, options={"rematrix_maxval": "1"})
+        self._fifo = av.AudioFifo()
+        self._kept: list[NDArray[np.float32]] = []
+        self._fed = self._mixed = self._made = self._skipped = 0
+        self._origin, self._begin, self._end = 0.0, 0, math.inf
+
+    def read(self) -> NDArray[np.float32]:
+        """Shape: (n,) float32, any range."""
+        source = self._source
+        pieces = _pieces(source)
+        head = next(pieces, None)
+        if head is None:
+            if source.beyond is not None:
+                raise source.error(source.absent, "sound within the span", f"its first at {source.beyond:.2f} s")
+            raise source.corrupt("sound that decodes", "none")
+        self._like, self._native = head.frame, head.frame.sample_rate
+        coding = source.stream.codec_context.name
+        self.float_numbers = coding.startswith(("pcm_f", "wavpack")) and head.frame.format.name[:3] in ("flt", "dbl")
+        self._common = math.gcd(self._native, self._rate)
+        count = self._like.layout.nb_channels
+        if self._mix.channel is not None and not 1 <= self._mix.channel <= count:
+            raise source.error(source.absent, f"channel {self._mix.channel}", f"{count} of them")
+        for number, (frame, begin, shift) in enumerate(placed(chain([head], pieces), self._native)):
+            if not number:
+                self._start(begin)
+            if shift > 0:
+                self._silence(shift)
+            self._feed(frame, max(-shift, 0))
+            source.check_reached(self._reached)
+        if source.beyond is not None and (gap := min(source.end, source.beyond) - self._reached) >= HARD:
+            self._silence(round(gap * self._native))
+        source.check_complete(self._reached)
+        if (rest := self._fifo.read(0, partial=True)) is not None:
+            self._resample(rest)
+        self._resample(None)
+        return self._cut()
+
+    @property
+    def _reached(self) -> float:
+        """The moment up to which samples were fed."""
+        return self._origin + self._fed / self._native
+
+    def _start(self, first: float) -> None:
+        """Where the first sample lies among those that are made, ``first`` being its moment."""
+        source, rate = self._source, self._rate
+        self._origin = first
+        if source.entered:
+            # On the same grid as if the whole file were resampled: the same samples come out, to the bit.
+            whole = self._native // self._common
+            late = self._count(first - source.sound_begin)
+            self._skipped = -late % whole
+            self._origin = source.sound_begin + (late + self._skipped) / self._native
+            before = (late + self._skipped) // whole * (rate // self._common)
+            self._begin = round((source.start - source.sound_begin) * rate) - before
+            self._end = (
+                source.end if math.isinf(source.end) else round((source.end - source.sound_begin) * rate) - before
+            )
+            return
+        self._begin = max(round((source.start - first) * rate), 0)
+        self._end = source.end if math.isinf(source.end) else max(round((source.end - first) * rate), self._begin)
+        if first > source.start + BEGIN:
+            self._origin, self._begin = source.start, 0
+            self._end = source.end if math.isinf(source.end) else round((source.end - source.start) * rate)
+            self._silence(round((first - source.start) * self._native))
+
+    def _count(self, seconds: float) -> int:
+        """How many samples lie before a moment; whole frames where timestamps are too coarse to tell."""
+        count = seconds * self._native
+        frames = round(count / self._like.samples) * self._like.samples
+        tick = float(self._source.stream.time_base) * self._native
+        return frames if self._source.by_place and tick > 1 and abs(frames - count) < tick else round(count)
+
+    def _silence(self, count: int) -> None:
+        """So many samples without sound, those within the span counted as a gap."""
+        source, begin = self._source, self._reached
+        source.check_reached(begin + count / self._native)
+        self.gaps += max(min(begin + count / self._native, source.end) - max(begin, source.start), 0.0)
+        if begin + count / self._native < source.start:  # hours before the span need not be resampled
+            whole = self._native // self._common
+            steps = max(count - 2 * self._native, 0) // whole
+            count -= steps * whole
+            self._origin += steps * whole / self._native
+            self._begin -= steps * (self._rate // self._common)
+            self._end -= steps * (self._rate // self._common)
+        while count > 0:
+            block = min(count, BLOCK)
+            self._feed(_blank(self._like, block))
+            count -= block
+
+    def _feed(self, frame: Any, cut: int = 0) -> None:
+        """A frame's samples, without the first ``cut`` of them."""
+        skipped = min(self._skipped, frame.samples - cut)
+        self._skipped -= skipped
+        stop = frame.samples
+        if self._source.sound_end is not None:  # FFmpeg cuts there too, unless it was sent to the middle of a file
+            left = round((self._source.sound_end - self._origin) * self._native) - self._fed
+            stop = min(stop, cut + skipped + max(left, 0))
+        if cut + skipped >= stop:
+            return
+        if cut + skipped or stop < frame.samples:
+            frame = _part(frame, cut + skipped, stop)
+        self._fed += frame.samples
+        frame.pts = None  # its place is known; samples follow one another
+        try:
+            self._fifo.write(frame)
+        except ValueError:
+            raise self._source.corrupt("one sample rate and channel layout", "a change within the stream") from None
+        while (block := self._fifo.read(BLOCK)) is not None:
+            self._resample(block)
+
+    def _resample(self, frame: Any) -> None:
+        if frame is not None:
+            self._mixed += frame.samples
+            if self._origin + self._mixed / self._native > self._source.start:
+                self.channels.add(frame)
+            if self._mix != Mix():
+                frame = single(frame, self._mix)
+        if (already := _as_wanted(frame, self._rate)) is not None:
+            self._keep(already)
+            return
+        for block in self._resampler.resample(frame):
+            self._keep(block.to_ndarray()[0])
+
+    def _keep(self, samples: NDArray[np.float32]) -> None:
+        """Keep what lies in the span: a file without an index is decoded from its beginning."""
+        if self._made + samples.size > self._begin:
+            self._kept.append(samples[max(self._begin - self._made, 0) :])
+        self._made += samples.size
+
+    def _cut(self) -> NDArray[np.float32]:
+        """What was kept, up to the span's end; the resampler's tail runs a few samples over the input's."""
+        stop = int(min(round(self._fed * self._rate / self._native), self._end))
+        return np.concatenate(self._kept)[: max(stop - self._begin, 0)] if self._kept else np.zeros(0, np.float32)
+
+
+def _pieces(source: Source) -> Iterator[Piece]:
+    """Every frame of the span, the decoder drained."""
+    begun = False
+    for packet in chain(source.packets(), [None]):
+        for frame in source.decode(packet):
+            stamp = source.seconds(frame.pts) if frame.pts is not None and (source.has_stamps or not begun) else None
+            begun = True
+            yield Piece(stamp, frame.samples, frame)
+
+
+def _blank(like: Any, samples: int) -> Any:
+    """A frame of silence in another's form."""
+    array = like.to_ndarray()
+    shape = (len(array), samples if like.format.is_planar else samples * like.layout.nb_channels)
+    return _frame(np.full(shape, 128 if like.format.name.startswith("u8") else 0, array.dtype), like)
+
+
+def _part(frame: Any, begin: int, end: int) -> Any:
+    """A frame's samples from one to another."""
+    width = 1 if frame.format.is_planar else frame.layout.nb_channels
+    return _frame(np.ascontiguousarray(frame.to_ndarray()[:, begin * width : end * width]), frame)
+
+
+def _frame(array: NDArray[Any], like: Any) -> Any:
+    made = av.AudioFrame.from_ndarray(array, format=like.format.name, layout=like.layout.name)
+    made.sample_rate = like.sample_rate
+    return made
+
+
+def _as_wanted(frame: Any, rate: int) -> NDArray[np.float32] | None:
+    """The samples of 16-bit mono at ``rate``, as the resampler would give them, without what it costs to set up."""
+    if frame is None or frame.format.name != "s16" or frame.layout.name not in MONO or frame.sample_rate != rate:
+        return None
+    samples: NDArray[np.int16] = frame.to_ndarray()[0]
+    return samples * np.float32(2.0**-15)

@@ -1,0 +1,129 @@
+"""Which of a file's channels are heard: all, mixed as the layout says, or one of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+ALIKE = 0.5
+"""Correlation of two channels of one scene. Several people's microphones have less."""
+
+FAINT = 0.1
+"""Share of the loudest channel's root mean square below which another is as good as silent."""
+
+CANCELLED = 0.05
+"""Share of the loudest channel's root mean square in the mix, below which the channels cancel each other."""
+
+SPEECH_HZ = 400.0
+"""Root mean square frequency that no low-frequency channel reaches, which is cut at 120 Hz."""
+
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+
+FULL_SCALE = {"u8": 2.0**-7, "s16": 2.0**-15, "s32": 2.0**-31, "s64": 2.0**-63}
+
+
+class Mix(NamedTuple):
+    """One channel by its number from 1 on, or all as the layout says."""
+
+    channel: int | None = None
+
+
+def ordinal(place: int) -> str:
+    """``first`` for 0 and so on."""
+    return ORDINALS[place] if place < len(ORDINALS) else f"number {place + 1}"
+
+
+def planes(frame: Any) -> NDArray[np.float32]:
+    """A frame's channels, full scale being 1. Shape: (C, n) float32."""
+    array: NDArray[Any] = frame.to_ndarray()
+    kind = frame.format.name.removesuffix("p")
+    if not frame.format.is_planar:
+        array = array.reshape(-1, frame.layout.nb_channels).T
+    if kind == "u8":
+        array = array.astype(np.float32) - 128
+    scaled: NDArray[np.float32] = (array.astype(np.float64) * FULL_SCALE.get(kind, 1.0)).astype(np.float32)
+    return scaled
+
+
+def single(frame: Any, mix: Mix) -> Any:
+    """The chosen channel of a frame, float."""
+    mono = np.ascontiguousarray(planes(frame)[(mix.channel or 1) - 1])
+    made = av.AudioFrame.from_ndarray(mono[None], format="flt", layout="mono")
+    made.sample_rate = frame.sample_rate
+    return made
+
+
+class Channels:
+    """What the channels of a span hold: how loud each is, how alike they are, how high they sound."""
+
+    def __init__(self, mix: Mix) -> None:
+        self._mix = mix
+        self._samples = 0
+        self._rate = 0
+        self._products: NDArray[np.float64] | None = None
+        self._slopes: NDArray[np.float64] | None = None
+        self._low: int | None = None
+
+    def add(self, frame: Any) -> None:
+        """More of the span."""
+        count = frame.layout.nb_channels
+        if count < 2:
+            return
+        sound = planes(frame).astype(np.float64)  # (C, n)
+        if self._products is None or self._slopes is None:
+            self._products, self._slopes = np.zeros((count, count)), np.zeros(count)
+            names = [channel.name for channel in frame.layout.channels]
+            self._low = names.index("LFE") if "LFE" in names else None
+            self._rate = frame.sample_rate
+        self._products += sound @ sound.T
+        self._slopes += np.square(np.diff(sound, axis=1)).sum(1)
+        self._samples += sound.shape[1]
+
+    @property
+    def _loudness(self) -> NDArray[np.float64]:
+        """The channels' root mean square. Shape: (C,), none where there is one channel or none."""
+        if self._products is None:
+            return np.zeros(0)
+        return np.sqrt(np.diag(self._products) / max(self._samples, 1))
+
+    def better(self, mixed: NDArray[np.float32], silence: float) -> Mix | None:
+        """The mix that does not lose what the layout's own would; ``None`` where that is heard, or one was chosen."""
+        loudness = self._loudness
+        if not loudness.size or self._mix.channel is not None or not mixed.size:
+            return None
+        left = float(mixed.std(dtype=np.float64))
+        lost = left < max(silence, CANCELLED * loudness.max()) and loudness.max() >= silence > 0
+        return Mix(int(loudness.argmax()) + 1) if lost and not self._rumble(int(loudness.argmax())) else None
+
+    def _rumble(self, place: int) -> bool:
+        """Whether a channel is a low-frequency one that holds nothing else."""
+        return place == self._low and not self._is_voice(place)
+
+    def _is_voice(self, place: int) -> bool:
+        if self._products is None or self._slopes is None or not self._products[place, place]:
+            return False
+        hertz = self._rate / (2 * math.pi) * math.sqrt(self._slopes[place] / self._products[place, place])
+        return hertz > SPEECH_HZ
+
+    def note(self, chosen: bool) -> str:
+        """What to say where the channels differ and nobody chose one."""
+        loudness = self._loudness
+        if chosen or not loudness.size or not loudness.max():
+            return ""
+        count = len(loudness)
+        if self._mix.channel is not None:
+            return f"{count} channels, {ordinal(self._mix.channel - 1)} taken"
+        if self._low is not None and loudness[self._low] >= FAINT * loudness.max() and self._is_voice(self._low):
+            return f"{count} channels, mixed without the {ordinal(self._low)}"
+        return f"{count} channels, mixed" if self._differ(loudness) else ""
+
+    def _differ(self, loudness: NDArray[np.float64]) -> bool:
+        heard = [place for place in range(len(loudness)) if place != self._low]
+        if loudness[heard].min() < FAINT * loudness.max():
+            return True
+        products = self._products[np.ix_(heard, heard)] / self._samples  # type: ignore[index]
+        return bool((products / np.outer(loudness[heard], loudness[heard])).min() < ALIKE)

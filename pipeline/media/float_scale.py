@@ -1,0 +1,87 @@
+"""Float samples that are not on the scale of +-1: numbers of 16, 24 or 32 bit that somebody wrote down as floats."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigfusion.pipeline.errors import MediaError
+from bigfusion.pipeline.media.container import opened
+from bigfusion.pipeline.schema import MediaSpan, Status
+
+MILD = 8.0
+"""Largest sample of sound that merely exceeds full scale (18 dB): it is cut there."""
+
+CLEAR = 100.0
+"""Largest sample from which on nothing but another scale explains it."""
+
+SCALES = ((2.0**16, 2.0**-15), (2.0**24, 2.0**-23), (2.0**33, 2.0**-31))
+"""Up to which largest sample, which scale: 16, 24 and 32 bit, each with room for a resampler's overshoot."""
+
+SCANNED = 1 << 28
+"""Bytes of a file that is looked through even for a span that looks right; larger ones where it does not."""
+
+KEPT = 64
+
+
+class Numbers(NamedTuple):
+    """All samples of a file: the largest, and whether all are whole numbers."""
+
+    peak: float
+    whole: bool
+
+
+_kept: OrderedDict[tuple[str, int, int, int | None], Numbers] = OrderedDict()
+_lock = threading.Lock()
+
+
+def scale_of(span: MediaSpan, samples: NDArray[np.float32]) -> float:
+    """What to multiply a span's samples with. All spans of a file have one scale, the quiet ones too.
+
+    Raises:
+        MediaError: corrupt_media where the samples are on no scale that is known.
+    """
+    stat = span.path.stat()
+    peak = float(np.abs(samples).max(initial=0.0))
+    if stat.st_size > SCANNED and peak <= 1 and not _whole(samples):
+        return 1.0
+    numbers = _numbers(span, (str(span.path.absolute()), stat.st_size, stat.st_mtime_ns, span.track))
+    if numbers.peak <= 1 or (numbers.peak <= MILD and not numbers.whole):
+        return 1.0
+    scale = next((scale for most, scale in SCALES if numbers.peak <= most), None)
+    if scale is None or (numbers.peak < CLEAR and not numbers.whole):
+        raise MediaError(
+            Status.CORRUPT_MEDIA,
+            f"{span.path.name}: expected float samples within +-1, found {numbers.peak:.4g}; scale them to +-1",
+        )
+    return scale
+
+
+def _whole(samples: NDArray[np.floating]) -> bool:
+    return bool(np.array_equal(samples, np.rint(samples)))
+
+
+def _numbers(span: MediaSpan, key: tuple[str, int, int, int | None]) -> Numbers:
+    with _lock:
+        if key not in _kept:
+            _kept[key] = _scanned(span)
+            while len(_kept) > KEPT:
+                _kept.popitem(last=False)
+        return _kept[key]
+
+
+def _scanned(span: MediaSpan) -> Numbers:
+    peak, whole = 0.0, True
+    with opened(span) as container:
+        audio = container.streams.audio
+        stream = audio[span.track - 1] if span.track else container.streams.best("audio")
+        for frame in container.decode(stream):
+            samples = frame.to_ndarray()
+            finite = samples[np.isfinite(samples)]
+            peak = max(peak, float(np.abs(finite).max(initial=0.0)))
+            whole = whole and _whole(finite)
+    return Numbers(peak, whole)

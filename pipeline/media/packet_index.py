@@ -1,0 +1,93 @@
+"""Where sound can be entered exactly in files that have no index: MP3, AAC, Flash, Ogg, FLAC and others.
+
+A dialogue may lie in one file of three hours, and each of its turns is a span of it. To decode up to a late span costs
+a minute, so the packets are listed once a file: a timestamp and a place in the file every few seconds. The lists of the
+last files are kept in memory; a file that changed is another file.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+BY_PLACE = {"aac", "flv", "mp3"}
+"""Containers that are entered at a place from the list. Their packets' places are exact; some restart their clock."""
+
+BY_TIME = {"asf", "flac", "mpeg", "mpegts", "ogg", "wv"}
+"""Containers that FFmpeg enters at a time by bisection, and whose packets then carry true timestamps."""
+
+EVERY = 2.0
+"""Seconds between two entries: 50 kB for three hours."""
+
+KEPT = 64
+"""Files whose lists are kept."""
+
+
+class Entry(NamedTuple):
+    """A packet: its timestamp in the stream's units, and its place in the file in bytes."""
+
+    stamp: int
+    place: int
+
+
+class PacketIndex(NamedTuple):
+    """A stream's entries, rising in time, and where its sound ends, in the stream's units, if its last packet says."""
+
+    entries: tuple[Entry, ...]
+    end: int | None
+
+    def before(self, stamp: float) -> Entry | None:
+        """The last entry at or before a timestamp."""
+        at = bisect_right(self.entries, stamp, key=lambda entry: entry.stamp)
+        return self.entries[at - 1] if at else None
+
+
+_kept: OrderedDict[tuple[str, int, int, int], PacketIndex] = OrderedDict()
+_lock = threading.Lock()
+
+
+def packet_index(path: Path, container: Any, stream: Any) -> PacketIndex:
+    """The index of a stream. Reads the file to its end where it is not known yet.
+
+    Raises:
+        OSError: the system cannot read it.
+        FFmpegError: nor can FFmpeg.
+    """
+    stat = path.stat()
+    key = (str(path.absolute()), stat.st_size, stat.st_mtime_ns, stream.index)
+    with _lock:  # a second thread that needs the same index would read the file for nothing
+        if key not in _kept:
+            _kept[key] = _listed(container, stream)
+            while len(_kept) > KEPT:
+                _kept.popitem(last=False)
+        _kept.move_to_end(key)
+        return _kept[key]
+
+
+def _listed(container: Any, stream: Any) -> PacketIndex:
+    found: list[Entry] = []
+    step = round(EVERY / stream.time_base)
+    due = -math.inf
+    last: Any = None
+    for packet in container.demux(stream):
+        if packet.pts is None or packet.pos is None or not packet.size:
+            continue
+        last = packet
+        if packet.pts >= due:
+            found.append(Entry(packet.pts, packet.pos))
+            due = packet.pts + step
+    return PacketIndex(tuple(found), None if last is None else _end(last, stream))
+
+
+def _end(packet: Any, stream: Any) -> int | None:
+    """Where sound ends within its last packet: encoders fill their last block, and MP3's say how far."""
+    for data in packet.iter_sidedata():
+        if data.data_type == "skip_samples":
+            _, behind = struct.unpack_from("<II", bytes(data))
+            return int(packet.pts + packet.duration - round(behind / stream.rate / stream.time_base))
+    return None

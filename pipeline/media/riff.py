@@ -1,0 +1,104 @@
+"""What the first bytes of wav and avi files say of their length, and where what they say cannot be so."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from bigfusion.pipeline.errors import MediaError
+from bigfusion.pipeline.schema import Status
+
+PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+"""Codings in a wav's header."""
+
+DTS = (b"\x7f\xfe\x80\x01", b"\xfe\x7f\x01\x80", b"\x1f\xff\xe8\x00", b"\xff\x1f\x00\xe8")
+"""How a frame of DTS begins: some wav files hold it as if it were PCM."""
+
+UNKNOWN = 0x7FFF0000
+"""Lengths from here on (2^31 less 64 KiB) are what writers into a pipe put down, unless the file is that long."""
+
+TRAILER = 1024
+"""Bytes behind a wav's samples that need no explanation: tags of other formats, padding."""
+
+CHUNKS = 1000
+
+
+class Chunk(NamedTuple):
+    """One part of a RIFF file: its name, and where its content lies in the file, in bytes."""
+
+    name: bytes
+    begin: int
+    size: int
+
+
+def stated_bytes(path: Path) -> int:
+    """How long a RIFF file says it is, in bytes; 0 where it does not say."""
+    with path.open("rb") as file:
+        kind, size = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
+    if kind != b"RIFF" or size in (0, 0xFFFFFFFF) or (size >= UNKNOWN and size > path.stat().st_size):
+        return 0
+    return int(size) + 8
+
+
+def plain_pcm(path: Path) -> bool:
+    """Whether a file is PCM in wav, whose header says all that there is to know.
+
+    FFmpeg would read on for seconds of sound (20 ms of work in stereo), to find out whether the samples are DTS.
+
+    Raises:
+        OSError: the system cannot read it.
+    """
+    with path.open("rb") as file:
+        head = file.read(1 << 14)
+    if head[:4] != b"RIFF" or head[8:16] != b"WAVEfmt " or len(head) < 46:
+        return False
+    (coding,) = struct.unpack_from("<H", head, 20)
+    if coding == EXTENSIBLE:
+        (coding,) = struct.unpack_from("<H", head, 44)  # the first bytes of its GUID
+    return coding in (PCM, FLOAT) and not any(sync in head for sync in DTS)
+
+
+def understated(path: Path) -> bool:
+    """Whether a wav's header counts fewer samples than there are: what follows them is neither a chunk nor padding.
+
+    A recorder that died, or software that wrote the header first, leaves such files.
+
+    Raises:
+        MediaError: corrupt_media where a second file follows the first: its header would be heard, and nobody knows
+            whether it belongs.
+        OSError: the system cannot read it.
+    """
+    data = next((chunk for chunk in _chunks(path) if chunk.name == b"data"), None)
+    if data is None or data.size >= UNKNOWN:
+        return False
+    size = path.stat().st_size
+    end = data.begin + data.size + data.size % 2
+    if size - end <= TRAILER:
+        return False
+    with path.open("rb") as file:
+        file.seek(end)
+        tail = file.read(1 << 16)
+    name, stated = struct.unpack_from("<4sI", tail)
+    if name == b"RIFF" and tail[8:12] == b"WAVE":
+        raise MediaError(
+            Status.CORRUPT_MEDIA, f"{path.name}: expected one wav file, found another behind it; split or join them"
+        )
+    a_chunk = all(0x20 <= byte < 0x7F for byte in name) and end + 8 + stated <= size + TRAILER
+    return not a_chunk and any(tail)
+
+
+def _chunks(path: Path) -> Iterator[Chunk]:
+    """A wav's chunks up to its samples; none of another file."""
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return
+        for _ in range(CHUNKS):
+            head = file.read(8)
+            if len(head) < 8:
+                return
+            name, size = struct.unpack("<4sI", head)
+            yield Chunk(name, file.tell(), size)
+            file.seek(size + size % 2, 1)

@@ -1,0 +1,151 @@
+"""Which of a film's frames are sampled, and when they are shown.
+
+A frame is shown from its timestamp until its successor's. Where frames come at a constant rate, five a second or more,
+the first that begins in each step is taken: from start + k / rate up to the next. Elsewhere (recordings of screens,
+calls, slide shows, one frame a second) steps may have none: there it is the frame that is shown at the step's
+beginning, again and again while a still lasts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Protocol
+
+TOLERANCE = 1e-6
+"""In steps: timestamps are rounded to the stream's clock."""
+
+STILL = 0.2
+"""Seconds; a frame that is shown for longer is a still, also where all are."""
+
+UNEVEN = 0.1
+"""Share of a frame's length that lengths may differ by at a constant rate."""
+
+TICK = 0.0021
+"""Seconds that they may differ by in any case: containers round to milliseconds."""
+
+
+class BestEffort:
+    """A frame's timestamp where presentation and decoding times disagree, by FFmpeg's rule.
+
+    The kind that has stepped back less often so far is believed, presentation times if both have as often. Decoding
+    times alone are right where B-frames are packed into one packet with another (DivX, XviD in AVI).
+    """
+
+    def __init__(self) -> None:
+        self._faults = [0, 0]
+        self._last = [-math.inf, -math.inf]
+
+    def of(self, shown: int | None, decoded: int | None) -> int | None:
+        """One frame's, in the order of decoding; ``None`` where there is neither."""
+        for kind, (stamp, other) in enumerate(((shown, decoded), (decoded, shown))):
+            if stamp is not None:
+                self._faults[kind] += stamp <= self._last[kind]
+                self._last[kind] = stamp
+            elif other is not None:
+                self._last[kind] = other
+        if shown is not None and (decoded is None or self._faults[0] <= self._faults[1]):
+            return shown
+        return decoded
+
+
+class Sampler(Protocol):
+    """Takes frames in the order in which they are shown, and gives those that are sampled, with their moments."""
+
+    taken: int
+
+    def add(self, moment: float, frame: Any) -> Iterator[tuple[float, Any]]:
+        """The next frame and when it begins."""
+        ...
+
+    def finish(self, end: float) -> Iterator[tuple[float, Any]]:
+        """No more frames; the last is shown until ``end``."""
+        ...
+
+
+class FirstOfEachStep:
+    """The first frame that begins in each step; where none does in the whole span, the one shown at its start."""
+
+    def __init__(self, start: float, end: float, rate: float) -> None:
+        self._start, self._end, self._rate = start, end, rate
+        self._due = 0
+        self._shown: Any = None
+        self.taken = 0
+
+    def add(self, moment: float, frame: Any) -> Iterator[tuple[float, Any]]:
+        """See :class:`Sampler`."""
+        step = (moment - self._start) * self._rate + TOLERANCE
+        if step < 0:
+            self._shown = frame
+        if step < self._due or moment >= self._end:
+            return
+        self._due = math.floor(step) + 1
+        self.taken += 1
+        yield moment, frame
+
+    def finish(self, end: float) -> Iterator[tuple[float, Any]]:
+        """See :class:`Sampler`."""
+        if not self.taken and self._shown is not None and end > self._start:
+            self.taken += 1
+            yield self._start, self._shown
+
+
+class ShownAtEachStep:
+    """The frame that is shown at each step's beginning; where a film begins within the span, first its first frame."""
+
+    def __init__(self, start: float, end: float, rate: float) -> None:
+        self._start, self._end, self._rate = start, end, rate
+        self._due = 0
+        self._shown: Any = None
+        self.taken = 0
+
+    def _until(self, moment: float) -> Iterator[tuple[float, Any]]:
+        last = min(moment, self._end)
+        while (last - self._start) * self._rate > self._due + TOLERANCE:
+            if self._shown is not None:
+                self.taken += 1
+                yield self._start + self._due / self._rate, self._shown
+            self._due += 1
+
+    def add(self, moment: float, frame: Any) -> Iterator[tuple[float, Any]]:
+        """See :class:`Sampler`."""
+        yield from self._until(moment)
+        if self._shown is None and self._start <= moment < self._end:
+            self._due = math.floor((moment - self._start) * self._rate + TOLERANCE) + 1
+            self.taken += 1
+            yield moment, frame
+        self._shown = frame
+
+    def finish(self, end: float) -> Iterator[tuple[float, Any]]:
+        """See :class:`Sampler`."""
+        yield from self._until(end)
+
+
+def sampler_of(stamps: Sequence[float], start: float, end: float, rate: float) -> Sampler:
+    """The sampler for a span whose frames begin at ``stamps`` (rising, some before it)."""
+    kind = FirstOfEachStep if _is_constant(stamps, start, end) else ShownAtEachStep
+    return kind(start, end, rate)
+
+
+def sampled(stamps: Sequence[float], start: float, end: float, rate: float) -> set[float]:
+    """When the frames begin that may be sampled of those that begin at ``stamps``; how long the last lasts is open."""
+    sampler = sampler_of(stamps, start, end, rate)
+    taken = [pair for stamp in stamps for pair in sampler.add(stamp, stamp)]
+    rest = sampler.finish(min(end, stamps[-1])) if stamps else ()
+    return {stamp for _, stamp in [*taken, *rest]} | set(stamps[-1:])
+
+
+def _is_constant(stamps: Sequence[float], start: float, end: float) -> bool:
+    """Whether frames come at one rate throughout the span, and none is a still."""
+    first = max((at for at, stamp in enumerate(stamps) if stamp <= start), default=0)
+    near = [stamp for stamp in stamps[first:] if stamp <= end]
+    lengths = [after - before for before, after in pairwise(near)]
+    if not lengths:
+        return False
+    if first == 0 and len(lengths) > 1 and lengths[0] <= STILL:
+        del lengths[0]  # AVI's first frame comes late by as many as the encoder holds back
+    lengths.sort()
+    middle = lengths[len(lengths) // 2]
+    even = lengths[-1] - lengths[0] <= max(TICK, UNEVEN * middle)
+    return even and middle <= STILL + TICK
