@@ -12,7 +12,7 @@ from bigfusion.flows import cli
 from bigfusion.flows.commands import commands
 from bigfusion.flows.project.project import load
 from bigfusion.pipeline.errors import SettingsError
-from tests.flows.commands.test_store import features
+from tests.helpers.own_features import features
 
 pytest.importorskip("moto")
 from tests.helpers.s3_server import CREDENTIALS, server

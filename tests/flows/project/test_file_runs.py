@@ -16,7 +16,7 @@ import pytest
 from bigfusion.flows import cli
 from bigfusion.flows.project.project import load_learning
 from bigfusion.pipeline.errors import SettingsError
-from tests.flows.test_cli import fails
+from tests.helpers.command_line import fails
 
 CLASSES = ("hap", "sad", "neu", "ang", "exc", "fru")
 SMALL = ["--set", "model.width=16", "--set", "train.epochs=6", "--set", "train.learning_rate=0.01"]

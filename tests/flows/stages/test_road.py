@@ -16,7 +16,7 @@ from bigfusion.pipeline.demo.build import build
 from bigfusion.pipeline.demo.script import EXPECTED
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.schema import Modality
-from tests.flows.test_cli import features
+from tests.helpers.own_features import separable
 from tests.helpers.small_project import CONFIG
 
 
@@ -357,7 +357,7 @@ def test_a_terminated_command_ends_its_server(tmp_path):
     import sys
     import time
 
-    features(tmp_path)
+    separable(tmp_path / "mine.parquet")
     assert cli.main(["import", str(tmp_path / "mine.parquet"), str(tmp_path / "mine")]) == 0
     settings = ["train.epochs=100000", "train.patience=100000", "model.modalities=['text']", "model.width=16"]
     command = [sys.executable, "-m", "bigfusion.flows.cli", "run", "--config", str(tmp_path / "mine/bigfusion.toml")]

@@ -258,7 +258,7 @@ WORKER = """
 import sys, time
 from pathlib import Path
 sys.path[:0] = {paths!r}
-from tests.pipeline.store.test_faults import CHUNKS, computed
+from tests.helpers.toy_extraction import CHUNKS, computed
 from tests.helpers.toy_store import key, origin
 from bigfusion.pipeline.store.folder import ShardFolder
 from bigfusion.pipeline.store.store import Store

@@ -26,28 +26,8 @@ from bigfusion.pipeline.store.garbage import find_garbage, remove
 from bigfusion.pipeline.store.seal import SUFFIX, seal_of
 from bigfusion.pipeline.store.store import Store
 from tests.helpers.fault_points import ALL_CALLS, FINE, KILLED, REFUSED, at_each_point, counted, forked, limited
+from tests.helpers.toy_extraction import CHUNKS, NAMES, computed, run
 from tests.helpers.toy_store import cell, content, key, origin
-
-CHUNKS = [[f"{chunk}-{n}" for n in range(3)] for chunk in range(3)]
-NAMES = [name for chunk in CHUNKS for name in chunk]
-
-
-def run(folder: Path) -> None:
-    """What extraction does: see what is missing, compute it, commit. Each computation is written down."""
-    store = Store(folder)
-    for chunk in CHUNKS:
-        done = store.statuses(map(key, chunk))
-        missing = [name for name in chunk if key(name) not in done]
-        if missing:
-            with (folder.parent / f"{folder.name}.computed").open("a") as log:
-                log.write("".join(f"{name}\n" for name in missing))
-            store.commit(origin(created=f"2026-01-0{chunk[0][0]}"), [computed(name) for name in missing])
-    store.close()
-
-
-def computed(name: str):
-    numbers = np.frombuffer(bytes.fromhex(key(name)), np.uint8)[:3].astype(np.float32)
-    return cell(name, status=Status.SILENT, reason="flat") if name == "1-1" else cell(name, numbers)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +111,7 @@ def test_a_kill_at_every_point(tmp_path, points, whole, request):
 def test_kills_at_random_moments_of_a_real_process(tmp_path, whole):
     """Inside SQLite's own writes too."""
     place = tmp_path / "store"
-    code = "import sys; from tests.pipeline.store import test_faults as t; t.run(t.Path(sys.argv[1]))"
+    code = "import sys; from tests.helpers import toy_extraction as t; t.run(t.Path(sys.argv[1]))"
     dice = random.Random(0)
     for _ in range(12):
         process = subprocess.Popen([sys.executable, "-c", code, str(place)])
