@@ -14,18 +14,13 @@ from bigfusion.flows.project.project import load
 from bigfusion.pipeline.errors import SettingsError
 from tests.helpers.own_features import features
 
-pytest.importorskip("moto")
-from tests.helpers.s3_server import CREDENTIALS, server
-
 SETTINGS = ["--set", "model.modalities=['text', 'audio']", "--set", "extract.chunk_size=20"]
 
 
 @pytest.fixture
-def url(monkeypatch):
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    with server() as running:
-        yield running.new("features")
+def url(s3) -> str:
+    """The address of an empty store."""
+    return s3.new("features")
 
 
 def answer(capsys, *command: str, code: int = 0):
