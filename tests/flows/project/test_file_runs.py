@@ -251,6 +251,7 @@ def test_a_folder_holds_one_run_and_takes_more_seeds(place, tmp_path, capsys):
     assert "cannot be written" in line
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_networks(place, tmp_path):
     """A real SIGKILL in the second seed, then the same command again."""
     command = [
