@@ -73,7 +73,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("case", range(len(CASES)), ids=[f"{contrast}-{size}" for size, contrast in CASES])
+@pytest.mark.parametrize(
+    "case", range(len(CASES)), ids=[f"{size}-{'-'.join(map(str, contrast.values()))}" for size, contrast in CASES]
+)
 def test_gradients_and_weights_are_those_of_one_process(trained: Path, case: int) -> None:
     (one, alone, _), (two, shared, _) = (read_tensors(trained / f"{count}-{case}.safetensors") for count in (1, 2))
     assert any(name.startswith("gradient/") for name in one)
