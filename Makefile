@@ -1,16 +1,28 @@
 # The two commands: `make demo` and `make test`. Both make the environment first where it is missing.
+# `make test-all` adds the tests over ten seconds, those of faults and those that need servers.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format defaults lock clean
+.PHONY: demo test test-slow test-all check format defaults lock clean
 
 demo: $(READY)
 	$(BIN)/bigfusion demo
 
+# One thread a process: small tensors gain nothing from more. Byte code is kept, whatever the surroundings say: without
+# it every process of the suite spends seconds on compiling what it imports.
+PYTEST := $(BIN)/pytest --numprocesses 2
+test test-slow: export OMP_NUM_THREADS = 1
+test test-slow: export PYTHONDONTWRITEBYTECODE =
+
 test: $(READY)
-	$(BIN)/pytest -m "not gpu" --numprocesses 2 --dist loadfile
+	$(PYTEST) -m "not slow and not services and not gpu"
+
+test-slow: $(READY)
+	$(PYTEST) -m "(slow or services) and not gpu"
+
+test-all: test test-slow
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -27,10 +39,11 @@ defaults: $(READY)
 	$(BIN)/python -m tests.helpers.first_defaults
 
 # uv installs the hashed lock several times faster than pip; plain `pip install --require-hashes` does the same.
+# Byte code is made at once: without it what starts first takes three times as long, every time where none is kept.
 $(READY): requirements.lock requirements-uv.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -1,4 +1,40 @@
+"""What all tests share."""
+
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+from xdist.scheduler.loadfile import LoadFileScheduling
+
+from tests.helpers.s3_server import CREDENTIALS, Server, server
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Server]:
+    """One S3 server for all tests; each makes buckets of its own."""
+    pytest.importorskip("moto")
+    with server() as running:
+        yield running
+
+
+@pytest.fixture
+def s3(s3_server: Server, monkeypatch) -> Server:
+    """The S3 server, and its credentials in the environment."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
+class Shares(LoadFileScheduling):
+    """A file's tests run in one process, and so do all of tests/flows: their server and project are made once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/flows" if nodeid.startswith("tests/flows/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> Shares:
+    """What each process of ``--numprocesses`` gets; the largest share is handed out first."""
+    return Shares(config, log)

@@ -7,7 +7,6 @@ import re
 import signal
 import time
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,18 +14,8 @@ from bigfusion.flows import cli
 from bigfusion.flows.project.load import load, load_learning
 from bigfusion.flows.project.preset_names import LEARNING, PRESETS
 from bigfusion.pipeline.errors import SettingsError
-
-
-def fails(capsys, *arguments) -> str:
-    """The one line that a command fails with."""
-    capsys.readouterr()
-    assert cli.main(list(arguments)) == 1
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    lines = shown.err.strip().splitlines()
-    assert "Traceback" not in shown.err
-    assert lines[-1].startswith("bigfusion: ")
-    return lines[-1]
+from tests.helpers.command_line import fails
+from tests.helpers.own_features import separable
 
 
 def test_a_pipe_that_breaks_inside_a_command_is_one_line(monkeypatch, capsys):
@@ -318,30 +307,9 @@ def test_explain_and_status_of_a_finished_project(place):
     assert place.capsys.readouterr().out.strip().endswith("report.html")
 
 
-def features(folder):
-    """Features in the documented Parquet layout, separable, 12 dialogues."""
-    random = np.random.default_rng(0)
-    labels = random.integers(0, 2, 72)
-    frame = pd.DataFrame(
-        {
-            "dialogue": [f"d{k // 6}" for k in range(72)],
-            "utterance": [f"u{k}" for k in range(72)],
-            "speaker": ["A", "B"] * 36,
-            "label": labels,
-            "text": [(random.normal(size=8) + 3 * label).astype(np.float32) for label in labels],
-            "audio": [
-                np.full(3, np.nan, np.float32) if k == 5 else random.normal(size=3).astype(np.float32)
-                for k in range(72)
-            ],
-            "split": ["train"] * 48 + ["valid"] * 12 + ["test"] * 12,
-        }
-    )
-    frame.to_parquet(folder / "mine.parquet")
-
-
 def test_import_then_train_on_features_of_ones_own(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    features(tmp_path)
+    separable(tmp_path / "mine.parquet")
     settings = ["--set", "model.modalities=['text', 'audio']", "--set", "model.width=16", "--set", "train.seeds=[0]"]
     assert cli.main(["import", "mine.parquet", "--json", *settings]) == 0
     data = json.loads(capsys.readouterr().out)

@@ -1,7 +1,7 @@
 """An S3 server on the loopback (moto's), and a proxy before it that fails where a test wants it to."""
 
 import os
-import select
+import selectors
 import socket
 import socketserver
 import subprocess
@@ -100,9 +100,12 @@ class _Connection(socketserver.BaseRequestHandler):
             return
         with suppress(OSError), socket.create_connection(("127.0.0.1", proxy.server.port)) as onward:
             ends = {self.request: onward, onward: self.request}
-            while True:
-                for end in select.select(list(ends), [], [])[0]:
-                    data = end.recv(65536)
-                    if not data:
-                        return
-                    ends[end].sendall(data)
+            with selectors.DefaultSelector() as ready:  # select() takes no more than 1,024 open files
+                for end in ends:
+                    ready.register(end, selectors.EVENT_READ)
+                while True:
+                    for key, _ in ready.select():
+                        data = key.fileobj.recv(65536)
+                        if not data:
+                            return
+                        ends[key.fileobj].sendall(data)

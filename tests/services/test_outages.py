@@ -10,7 +10,7 @@ import pytest
 from prefect.states import Cancelling
 
 from tests.helpers import services
-from tests.services.test_two_workers import in_the_middle, lab, prefect_api, runs, state_of
+from tests.helpers.lab import in_the_middle, lab, prefect_api, runs, state_of
 
 pytestmark = [
     pytest.mark.services,

@@ -2,17 +2,14 @@
 
 import importlib.util
 import json
-import re
 import signal
-from contextlib import contextmanager
 
 import pytest
 
 from bigfusion.flows.project import cells, corpus
 from bigfusion.flows.project.load import load
-from bigfusion.pipeline.demo.build import build
 from tests.helpers import services
-from tests.helpers.small_project import CONFIG
+from tests.helpers.lab import CHUNK, in_the_middle, lab, prefect_api, runs, state_of
 
 pytestmark = [
     pytest.mark.services,
@@ -20,48 +17,6 @@ pytestmark = [
     pytest.mark.skipif(bool(services.missing()), reason=f"not installed here: {services.missing()} (apt-get install)"),
     pytest.mark.skipif(importlib.util.find_spec("prefect_redis") is None, reason="needs bigfusion[production]"),
 ]
-CHUNK = 2
-
-
-@contextmanager
-def prefect_api(running):
-    """A client of the test's own server, not of the session's harness."""
-    from prefect.client.orchestration import SyncPrefectClient
-
-    with SyncPrefectClient(running.environment["PREFECT_API_URL"]) as client:
-        yield client
-
-
-def state_of(client, run):
-    """A run's state now."""
-    return client.read_flow_run(run.id).state
-
-
-def runs(client, flow):
-    """All runs of a flow, oldest first."""
-    from prefect.client.schemas.filters import FlowFilter, FlowFilterName
-    from prefect.client.schemas.sorting import FlowRunSort
-
-    wanted = FlowFilter(name=FlowFilterName(any_=[flow]))
-    return client.read_flow_runs(flow_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=200)
-
-
-def lab(folder, dialogues: int, *changes: tuple[str, str]):
-    """A small project's settings file, its corpus beside it."""
-    folder.mkdir()
-    build(folder / "MELD.Raw", dialogues=dialogues)
-    config = folder / "bigfusion.toml"
-    small = CONFIG.replace(', "audio", "visual"', "").replace("chunk_size = 16", f"chunk_size = {CHUNK}")
-    for old, new in (("seeds = [0, 1]", "seeds = [0]"), *changes):
-        small = small.replace(old, new)
-    config.write_text(small + "[runner]\npartitions = 2\ndead_after_seconds = 45\n")
-    return config
-
-
-def in_the_middle(log):
-    """Whether a worker's log tells of a partition some chunks of which are stored, and others to do."""
-    chunks = re.findall(r"Task run 'text (\d+)/(\d+)' - Finished", log.read_text())
-    return chunks and int(chunks[-1][0]) < int(chunks[-1][1]) - 1
 
 
 def test_a_retrain_on_two_workers_survives_the_death_of_one(tmp_path):

@@ -20,25 +20,9 @@ from bigfusion.pipeline.errors import StoreError
 from bigfusion.pipeline.schema import Modality
 from bigfusion.pipeline.store.folder import ShardFolder
 from bigfusion.pipeline.store.needs import decode_reach, encode_reach
+from tests.helpers.own_features import features
 
 SETTINGS = ["--set", "model.modalities=['text', 'audio']", "--set", "extract.chunk_size=10"]
-
-
-def features(path: Path, shift: float = 0.0) -> None:
-    """72 utterances in twelve dialogues; one has no audio."""
-    random = np.random.default_rng(0)
-    frame = pd.DataFrame(
-        {
-            "dialogue": [f"d{k // 6}" for k in range(72)],
-            "utterance": [f"u{k}" for k in range(72)],
-            "speaker": ["A", "B"] * 36,
-            "label": [k % 2 for k in range(72)],
-            "text": [(random.normal(size=8) + shift).astype(np.float32) for _ in range(72)],
-            "audio": [np.full(3, np.nan if k == 5 else k, np.float32) for k in range(72)],
-            "split": ["train"] * 48 + ["valid"] * 12 + ["test"] * 12,
-        }
-    )
-    frame.to_parquet(path)
 
 
 class Place:

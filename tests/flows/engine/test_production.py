@@ -285,6 +285,7 @@ retrain()
 """
 
 
+@pytest.mark.slow
 def test_a_training_that_is_handed_out_again_while_the_first_goes_on_waits_for_it(place: Place):
     """A server that was away marks live runs as crashed; each seed is trained by one process all the same."""
     environment = {**os.environ, "PREFECT_API_URL": get_current_settings().api.url, "OMP_NUM_THREADS": "1"}

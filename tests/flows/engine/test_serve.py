@@ -54,6 +54,7 @@ def serving(place: Place):
         process.kill()
 
 
+@pytest.mark.slow
 def test_another_command_leaves_an_idle_server_alone_and_reports_to_it(place: Place, serving):
     port, process = serving
     trained = bigfusion(place, "train", "--set", "train.epochs=1")

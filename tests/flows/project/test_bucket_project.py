@@ -12,20 +12,15 @@ from bigfusion.flows import cli
 from bigfusion.flows.commands import extract
 from bigfusion.flows.project.load import load
 from bigfusion.pipeline.errors import SettingsError
-from tests.flows.commands.test_store import features
-
-pytest.importorskip("moto")
-from tests.helpers.s3_server import CREDENTIALS, server
+from tests.helpers.own_features import features
 
 SETTINGS = ["--set", "model.modalities=['text', 'audio']", "--set", "extract.chunk_size=20"]
 
 
 @pytest.fixture
-def url(monkeypatch):
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    with server() as running:
-        yield running.new("features")
+def url(s3) -> str:
+    """The address of an empty store."""
+    return s3.new("features")
 
 
 def answer(capsys, *command: str, code: int = 0):

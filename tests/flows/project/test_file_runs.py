@@ -16,7 +16,7 @@ import pytest
 from bigfusion.flows import cli
 from bigfusion.flows.project.load import load_learning
 from bigfusion.pipeline.errors import SettingsError
-from tests.flows.test_cli import fails
+from tests.helpers.command_line import fails
 
 CLASSES = ("hap", "sad", "neu", "ang", "exc", "fru")
 SMALL = ["--set", "model.width=16", "--set", "train.epochs=6", "--set", "train.learning_rate=0.01"]
@@ -251,6 +251,7 @@ def test_a_folder_holds_one_run_and_takes_more_seeds(place, tmp_path, capsys):
     assert "cannot be written" in line
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_networks(place, tmp_path):
     """A real SIGKILL in the second seed, then the same command again."""
     command = [

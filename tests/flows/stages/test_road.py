@@ -6,18 +6,13 @@ import re
 import shutil
 
 import pandas as pd
-import pytest
 
 from bigfusion.extractors.audio import opensmile
-from bigfusion.flows import cli
 from bigfusion.flows.project import cells, corpus
 from bigfusion.flows.project.load import load
-from bigfusion.pipeline.demo.build import build
 from bigfusion.pipeline.demo.script import EXPECTED
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.schema import Modality
-from tests.flows.test_cli import features
-from tests.helpers.small_project import CONFIG
 
 
 def answer(place, command, *arguments, code=0):
@@ -306,88 +301,6 @@ def test_the_manifest_of_the_workspace_is_a_manifest(place):
     manifest = Manifest.read(place.folder / "work/manifest.parquet")
     assert manifest.corpus == "meld"
     assert set(manifest.counts()["dialogues"]) == {"train", "valid", "test"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("moment", "said"),
-    [
-        ("work/prefect/prefect.db", "extract: text: "),
-        ("work/store/text/*.parquet", "evaluate: test WF1"),
-        ("work/runs/*/seed-0/resume.safetensors", "was interrupted and goes on"),
-    ],
-)
-def test_a_killed_command_leaves_nothing_behind_and_the_next_one_goes_on(tmp_path, moment, said):
-    """SIGKILL once a file is there, with Prefect's own server: the next command ends the server and goes on."""
-    import signal
-    import subprocess
-    import sys
-    import time
-
-    build(tmp_path / "MELD.Raw", dialogues=1)
-    (tmp_path / "bigfusion.toml").write_text(
-        CONFIG.replace('"audio", "visual"', '"audio"').replace("epochs = 2", "epochs = 40\npatience = 40")
-    )
-    bigfusion, config = [sys.executable, "-m", "bigfusion.flows.cli"], ["--config", str(tmp_path / "bigfusion.toml")]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    first = subprocess.Popen([*bigfusion, "run", *config], env=environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 240
-    while not list(tmp_path.glob(moment)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    home = f"PREFECT_HOME={(tmp_path / 'work/prefect').resolve()}"
-    assert _processes(home), "the killed command's server is expected to live on"
-    second = subprocess.run(
-        [*bigfusion, "run", *config], check=False, env=environment, capture_output=True, text=True, timeout=400
-    )
-    assert second.returncode == 0, second.stderr
-    assert said in second.stderr
-    assert not _processes(home)
-    status = subprocess.run([*bigfusion, "status", "--json", *config], check=True, env=environment, capture_output=True)
-    assert not [
-        run for run in json.loads(status.stdout)["flow_runs"] if run["state"].startswith(("Running", "Pending"))
-    ]
-
-
-@pytest.mark.slow
-def test_a_terminated_command_ends_its_server(tmp_path):
-    """SIGTERM in the middle of training, as Slurm and docker send it: no process is left, and nothing was lost."""
-    import subprocess
-    import sys
-    import time
-
-    features(tmp_path)
-    assert cli.main(["import", str(tmp_path / "mine.parquet"), str(tmp_path / "mine")]) == 0
-    settings = ["train.epochs=100000", "train.patience=100000", "model.modalities=['text']", "model.width=16"]
-    command = [sys.executable, "-m", "bigfusion.flows.cli", "run", "--config", str(tmp_path / "mine/bigfusion.toml")]
-    command += [part for setting in settings for part in ("--set", setting)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 300
-    while not list(tmp_path.glob("mine/work/runs/*/seed-0/resume.safetensors")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    home = f"PREFECT_HOME={(tmp_path / 'mine/work/prefect').resolve()}"
-    assert _processes(home)
-    process.terminate()
-    _, shown = process.communicate(timeout=120)
-    assert process.returncode == 143, shown
-    assert "Traceback" not in shown
-    assert shown.strip().endswith("the same command goes on from there")
-    assert not _processes(home)
-
-
-def _processes(marker: str) -> list[str]:
-    from pathlib import Path
-
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if marker.encode() in (process / "environ").read_bytes() and (process / "cmdline").read_bytes():
-                found.append(process.name)
-        except OSError:
-            continue
-    return found
 
 
 def test_the_report_shows_the_ablations_wherever_they_were_made(place):

@@ -36,7 +36,10 @@ def without_chance(contrast: dict[str, Any]) -> ModelSettings:
     return small_model(dropout=0, contrast={"rho": (0, 0), **contrast})
 
 
-def epoch(rank: Rank, size: int, contrast: dict[str, Any], folder: Path) -> None:
+CASES = [(size, contrast) for size in BATCHES for contrast in CONTRASTS]
+
+
+def epoch(rank: Rank, size: int, contrast: dict[str, Any], file: Path) -> None:
     """One epoch with batches of ``size``; the first process writes gradients of the last step, weights and numbers."""
     with deterministic(1):
         seed_everything(0)
@@ -51,16 +54,30 @@ def epoch(rank: Rank, size: int, contrast: dict[str, Any], folder: Path) -> None
             tensors |= {
                 f"gradient/{name}": value.grad for name, value in network.named_parameters() if value.grad is not None
             }
-            write_tensors(folder / f"{rank.count}.safetensors", tensors, steps.model_dump())
+            write_tensors(file, tensors, steps.model_dump())
 
 
-@pytest.mark.parametrize("size", BATCHES)
-@pytest.mark.parametrize("contrast", CONTRASTS)
-def test_gradients_and_weights_are_those_of_one_process(tmp_path: Path, contrast: dict[str, Any], size: int) -> None:
+def epochs(rank: Rank, folder: Path) -> None:
+    """An epoch of each case, one after the other: a process takes longer to start than all of them."""
+    for case, (size, contrast) in enumerate(CASES):
+        epoch(rank, size, contrast, folder / f"{rank.count}-{case}.safetensors")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every case, trained by one process and by two."""
+    folder = tmp_path_factory.mktemp("distributed")
     for count in (1, 2):
-        with processes(count, CPU, epoch, size, contrast, tmp_path) as rank:
-            epoch(rank, size, contrast, tmp_path)
-    (one, alone, _), (two, shared, _) = (read_tensors(tmp_path / f"{count}.safetensors") for count in (1, 2))
+        with processes(count, CPU, epochs, folder) as rank:
+            epochs(rank, folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "case", range(len(CASES)), ids=[f"{size}-{'-'.join(map(str, contrast.values()))}" for size, contrast in CASES]
+)
+def test_gradients_and_weights_are_those_of_one_process(trained: Path, case: int) -> None:
+    (one, alone, _), (two, shared, _) = (read_tensors(trained / f"{count}-{case}.safetensors") for count in (1, 2))
     assert any(name.startswith("gradient/") for name in one)
     for name, value in one.items():
         torch.testing.assert_close(
