@@ -39,7 +39,8 @@ def test_every_link_leads_somewhere(page):
 )
 def test_every_file_and_module_that_a_page_names_exists(page):
     text = page.read_text()
-    missing = [name for name in FILE.findall(text) if not (ROOT / name).exists()]
+    names = [name for name in FILE.findall(text) if "NAME" not in name]  # NAME: a recipe's file, yet to be written
+    missing = [name for name in names if not (ROOT / name).exists()]
     modules = {name for name in MODULE.findall(text) if name.split(".")[1] in ROOMS}
     assert not missing
     assert [name for name in modules if not _exists(name)] == []
