@@ -50,7 +50,7 @@ def test_prefect_takes_the_arguments(arguments):
 
 
 def test_what_may_pass_is_tried_as_often_as_the_page_says():
-    (said,) = re.findall(r"tried again after ([\d, and]+) s where its error may pass", PAGE)
+    (said,) = re.findall(r"tried again after ([\d, and]+) s if its error may pass", PAGE)
     seconds = [float(number) for number in re.findall(r"\d+", said)]
     assert seconds == train_seed.retry_delay_seconds == chunk.retry_delay_seconds
     assert train_seed.retries == ExtractSettings().retries == len(seconds)
