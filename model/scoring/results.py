@@ -14,6 +14,7 @@ from bigfusion.model.data.dialogues import Data, true_labels
 from bigfusion.model.runs.checkpoint import SplitSize
 from bigfusion.model.runs.files import Record
 from bigfusion.model.scoring.calibration import Calibration, pooled
+from bigfusion.model.scoring.compare import Intervals
 from bigfusion.model.scoring.metrics import Scores, scores
 from bigfusion.pipeline.schema import Split
 
@@ -104,6 +105,7 @@ class TestPicking(Record):
 class Metrics(Record):
     """``metrics.json``. ``scored`` is the split that every score is of, where nothing else is said.
 
+    ``interval`` is that of the headline scores over the scored dialogues.
     ``ece`` is the mean over seeds of the expected calibration error; ``calibration`` pools their predictions.
     """
 
@@ -119,6 +121,7 @@ class Metrics(Record):
     per_class: dict[str, ClassMean]
     confusion: Confusion
     majority: Majority
+    interval: Intervals | None = None
     emotion_shift: EmotionShift
     calibration: Calibration
     valid: Mean | None
