@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bigfusion.flows.project import cells
-from bigfusion.flows.project.runs import ABLATIONS, Run
+from bigfusion.flows.project import cells, promotion
+from bigfusion.flows.project.runs import ABLATIONS, Run, record
 from bigfusion.flows.project.settings import Project
-from bigfusion.model.report.material import Line, ReportContext
+from bigfusion.model.report.material import CurrentModel, Line, ReportContext
 from bigfusion.model.report.page import write_report
 from bigfusion.model.runs.files import read_json
 from bigfusion.pipeline.digests.values import digest
@@ -50,5 +50,15 @@ def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> 
         versions=cells.versions(),
         lines=lines,
         ablations=None if run.ablations is None else read_json(run.ablations),
+        current=_current(project, run),
     )
     return write_report(run.folder, context)
+
+
+def _current(project: Project, run: Run) -> CurrentModel | None:
+    """The model that is the current one, unless it is this run."""
+    current = promotion.read(project).current
+    if current is None or current == run.id:
+        return None
+    inputs = record(run.folder.with_name(current)).get("inputs", {})
+    return CurrentModel(current, {part: inputs.get(part, {}) for part in ("model", "train")})

@@ -1,82 +1,182 @@
-"""A few dialogues along time: true and predicted labels, and what was said."""
+"""Every scored dialogue along time: true and predicted labels, and what was said. The page's script filters them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 import pandas as pd
 
-from bigfusion.model.report.figures import dialogue_strip, ink_on
-from bigfusion.model.report.markup import Child, Html, join, section, table, tag
+from bigfusion.model.report.figures import ink_on
+from bigfusion.model.report.markup import Child, Html, join, section, tag
 from bigfusion.model.report.material import Material
 from bigfusion.model.report.wording import count
 
-SHOWN, LONG_ENOUGH, LINES = 3, 4, 10
-"""Dialogues shown, the labelled turns that one needs to be shown, and the turns whose lines are printed."""
+LONG_ENOUGH, OPEN = 4, 3
+"""The labelled turns that a dialogue needs to stand for others, and how many dialogues are open at first."""
+_LISTED_SPEAKERS = 40
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn. ``guess`` is the likeliest class under the seeds' mean probabilities, ``probability`` that mean."""
+
+    utterance: str
+    speaker: str
+    text: str
+    true: str | None
+    guess: str
+    probability: float
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the turn has a label and the prediction is another."""
+        return self.true is not None and self.true != self.guess
+
+
+@dataclass(frozen=True)
+class Told:
+    """One dialogue's turns, in order."""
+
+    name: str
+    turns: tuple[Turn, ...]
+
+    @property
+    def labelled(self) -> int:
+        """Turns that have a label."""
+        return sum(turn.true is not None for turn in self.turns)
+
+    @property
+    def right(self) -> int:
+        """Labelled turns that are predicted as they are labelled."""
+        return self.labelled - sum(turn.wrong for turn in self.turns)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right turns; 1 without a labelled turn."""
+        return self.right / self.labelled if self.labelled else 1.0
+
+
+def told(material: Material) -> list[Told]:
+    """The scored split's dialogues as the seeds' mean probabilities see them, the worst first, equals by id."""
+    rows = material.predictions[material.predictions["split"] == material.metrics.scored.value]
+    columns = [f"p_{label}" for label in material.metrics.labels]
+    mean = rows.groupby(["dialogue", "utterance"], sort=False)[columns].mean()
+    first = rows.drop_duplicates(["dialogue", "utterance"]).set_index(["dialogue", "utterance"])
+    probabilities = mean.to_numpy()
+    best = probabilities.argmax(1)
+    found: dict[str, list[Turn]] = {}
+    for row, (dialogue, utterance) in enumerate(mean.index):
+        line, known = material.context.lines.get(str(utterance)), first.loc[(dialogue, utterance)]
+        turn = Turn(
+            utterance=str(utterance),
+            speaker=line.speaker if line else f"speaker {int(known['speaker']) + 1}",
+            text=line.text if line else "",
+            true=None if pd.isna(known["true"]) else str(known["true"]),
+            guess=material.metrics.labels[best[row]],
+            probability=float(probabilities[row, best[row]]),
+        )
+        found.setdefault(str(dialogue), []).append(turn)
+    dialogues = [Told(name, tuple(turns)) for name, turns in found.items()]
+    return sorted(dialogues, key=lambda one: (one.accuracy, one.name))
 
 
 def dialogues(material: Material) -> Html:
-    """The dialogues at the lower quartile, the median and the upper quartile of accuracy, for the first seed.
-
-    The rule, not a person, picks them: neither the best nor the worst case stands for the rest.
-    """
-    seed = material.metrics.seeds[0].seed
-    rows = material.predictions
-    rows = rows[(rows["seed"] == seed) & (rows["split"] == material.metrics.scored.value)]
-    chosen = _quartiles(rows)
-    if not chosen:
+    """All scored dialogues, the worst first. In print three stand for all: those at the quartiles of accuracy."""
+    every = told(material)
+    if not any(one.labelled for one in every):
         return Html("")
+    printed = set(quartiles(every))
     legend = [
         tag("span", label, class_="chip", style=_chip(material.colours[label])) for label in material.metrics.labels
     ]
-    parts = [_dialogue(rows[rows["dialogue"] == name], name, material) for name in chosen]
+    parts = [_dialogue(one, material, index < OPEN, one.name in printed) for index, one in enumerate(every)]
     lead = (
-        f"Seed {seed}, one square a turn, a cross where the prediction is wrong. Shown are the dialogues at the lower "
-        "quartile, the median and the upper quartile of accuracy."
+        f"All {count(len(every), 'dialogue')}, those with the largest share of wrong turns first. The upper lane is "
+        "the true label, the lower one the prediction of the seeds' mean probabilities; a frame marks a wrong turn. "
     )
-    return section("Dialogues along time", tag("div", *legend, class_="legend"), *parts, lead=lead)
+    paper = tag("span", "In print: the dialogues at the quartiles of accuracy.", class_="in-print")
+    return section(
+        "Dialogues along time",
+        tag("div", *legend, class_="legend"),
+        _filter(every, material),
+        *parts,
+        lead=join([lead, paper]),
+    )
 
 
-def _quartiles(rows: pd.DataFrame) -> list[str]:
-    """Up to three dialogues, from hard to easy; equal accuracies are ordered by id."""
-    labelled = rows[rows["true"].notna()]
-    right = (labelled["true"] == labelled["predicted"]).groupby(labelled["dialogue"])
-    accuracy = right.mean()[right.size() >= LONG_ENOUGH]
-    ordered = [str(name) for name in accuracy.sort_index().sort_values(kind="stable").index]
-    if len(ordered) <= SHOWN:
+def quartiles(every: Sequence[Told]) -> list[str]:
+    """Up to three dialogues at the quartiles of accuracy. A rule picks them: no best or worst case stands for all."""
+    ordered = [one.name for one in every if one.labelled >= LONG_ENOUGH]
+    if len(ordered) <= 3:
         return ordered
     return [ordered[(len(ordered) - 1) * quarter // 4] for quarter in (1, 2, 3)]
 
 
-def _dialogue(rows: pd.DataFrame, name: str, material: Material) -> Html:
-    true = [None if pd.isna(label) else str(label) for label in rows["true"]]
-    predicted = [str(label) for label in rows["predicted"]]
-    scored = [label == guess for label, guess in zip(true, predicted, strict=True) if label is not None]
-    title = f"{name}: {sum(scored)} of {len(scored)} right"
-    parts = [tag("h3", title), dialogue_strip(true, predicted, material.colours)]
-    if any(utterance in material.context.lines for utterance in rows["utterance"]):
-        parts.append(_lines(rows, true, predicted, material))
-    return join(parts)
+def _filter(every: Sequence[Told], material: Material) -> Html:
+    """The filter, which the script shows: without a script it could do nothing."""
+    names, counts = np.unique([turn.speaker for one in every for turn in one.turns], return_counts=True)
+    speakers = sorted(names[np.argsort(-counts, kind="stable")][:_LISTED_SPEAKERS].tolist())
+    labels = material.metrics.labels
+    return tag(
+        "form",
+        tag("label", "Search ", tag("input", name="text", type="search", placeholder="words, speaker, id")),
+        _choice("True", "true", labels),
+        _choice("Predicted", "predicted", labels),
+        _choice("Speaker", "speaker", speakers),
+        tag("label", tag("input", name="wrong", type="checkbox"), " wrong turns only"),
+        tag("button", "Clear", type="reset"),
+        tag("output", ""),
+        id="filter",
+        hidden="",
+    )
 
 
-def _lines(rows: pd.DataFrame, true: list[str | None], predicted: list[str], material: Material) -> Html:
-    cells: list[list[Child]] = []
-    for turn, utterance in enumerate(rows["utterance"][:LINES]):
-        line = material.context.lines.get(str(utterance))
-        guess = predicted[turn]
-        probability = float(rows[f"p_{guess}"].iloc[turn])
-        label = true[turn]
-        cells.append(
-            [
-                turn + 1,
-                line.speaker if line else "",
-                line.text if line else str(utterance),
-                tag("span", label, class_="chip", style=_chip(material.colours[label])) if label else "–",
-                join([tag("span", guess, class_="chip", style=_chip(material.colours[guess])), f" {probability:.2f}"]),
-            ]
+def _choice(title: str, name: str, values: Sequence[str]) -> Html:
+    options = [tag("option", "any", value=""), *(tag("option", value, value=value) for value in values)]
+    return tag("label", f"{title} ", tag("select", *options, name=name))
+
+
+def _dialogue(one: Told, material: Material, opened: bool, printed: bool) -> Html:
+    title = tag("b", one.name), tag("span", f" {one.right} of {one.labelled} right", class_="facts")
+    cells = [_square(number, turn, material.colours) for number, turn in enumerate(one.turns, start=1)]
+    summary = tag("summary", tag("span", *title), tag("span", *cells, class_="strip"))
+    return tag(
+        "details",
+        summary,
+        _turns(one, material),
+        class_="dialogue printed" if printed else "dialogue",
+        open="" if opened else None,
+    )
+
+
+def _square(number: int, turn: Turn, colours: dict[str, str]) -> Html:
+    true = f"background:{colours[turn.true]}" if turn.true else None
+    lanes = tag("i", style=true), tag("i", style=f"background:{colours[turn.guess]}")
+    said = f"turn {number}: true {turn.true or 'unlabelled'}, predicted {turn.guess} ({turn.probability:.2f})"
+    return tag("span", *lanes, class_="wrong" if turn.wrong else None, title=said)
+
+
+def _turns(one: Told, material: Material) -> Html:
+    head = tag("tr", *(tag("th", name, scope="col") for name in ("", "Speaker", "Line", "True", "Predicted")))
+    rows = []
+    for number, turn in enumerate(one.turns, start=1):
+        true: Child = "–" if turn.true is None else _label(turn.true, material)
+        cells = (
+            tag("th", number, scope="row"),
+            tag("td", turn.speaker),
+            tag("td", turn.text or turn.utterance),
+            tag("td", true, data_title="true"),
+            tag("td", _label(turn.guess, material), f" {turn.probability:.2f}", data_title="predicted"),
         )
-    parts = [table(["", "Speaker", "Line", "True", "Predicted, probability"], cells, "turns")]
-    if len(rows) > LINES:
-        parts.append(tag("p", f"and {count(len(rows) - LINES, 'more turn')}", class_="lead"))
-    return join(parts)
+        data = {"data_true": turn.true, "data_predicted": turn.guess, "data_speaker": turn.speaker}
+        rows.append(tag("tr", *cells, **data, data_wrong="" if turn.wrong else None))
+    return tag("table", tag("thead", head), tag("tbody", *rows), class_="turns")
+
+
+def _label(label: str, material: Material) -> Html:
+    return tag("span", label, class_="chip", style=_chip(material.colours[label]))
 
 
 def _chip(colour: str) -> str:

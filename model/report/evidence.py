@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bigfusion.model.report.figures import reliability
-from bigfusion.model.report.markup import Child, Html, section, table
+from bigfusion.model.report.markup import Child, Html, join, section, spread, table
 from bigfusion.model.report.material import Material
 from bigfusion.model.report.wording import points
 
@@ -13,13 +13,37 @@ from bigfusion.model.report.wording import points
 def calibration(material: Material) -> Html:
     """Whether the probabilities mean what they say."""
     metrics = material.metrics
-    spread = f" ± {points(metrics.ece_std)}" if metrics.ece_std is not None else ""
+    deviation = f" ± {points(metrics.ece_std)}" if metrics.ece_std is not None else ""
     lead = (
-        f"Expected calibration error {points(metrics.ece)}{spread} points: how far, on average, the probability of the "
-        "predicted class is from the share of such predictions that are right. On the diagonal both agree; below it "
-        "the network is too sure. The area of a dot is the number of predictions, all seeds together."
+        f"Expected calibration error {points(metrics.ece)}{deviation} points: how far, on average, the probability of "
+        "the predicted class is from the share of such predictions that are right. On the diagonal both agree; below "
+        "it the network is too sure. The area of a dot is the number of predictions, all seeds together."
     )
     return section("Calibration", reliability(metrics.calibration), lead=lead)
+
+
+def modalities(material: Material) -> Html:
+    """What the networks lean on, where ``bigfusion evaluate --modalities`` asked; else nothing."""
+    asked = material.modalities
+    if asked is None:
+        return Html("")
+    whole = asked.rows[0].mean
+    rows: list[list[Child]] = []
+    for row in asked.rows:
+        lost = "–" if row is asked.rows[0] else f"{100 * (row.mean.weighted_f1 - whole.weighted_f1):+.2f}"
+        std = row.mean.std
+        cells = [
+            join([points(getattr(row.mean, name)), *([spread(getattr(std, name))] if std else [])])
+            for name in ("weighted_f1", "accuracy")
+        ]
+        rows.append([" + ".join(row.modalities), cells[0], lost, cells[1]])
+    lead = (
+        "The same trained networks, reading only these modalities: in place of the others they read their learned "
+        "“absent” vectors. It shows what they lean on; a network trained without a modality may reach more."
+    )
+    return section(
+        "Modalities", table(["Reads", "Weighted F1", "Difference", "Accuracy"], rows, name="modalities"), lead=lead
+    )
 
 
 def ablations(material: Material) -> Html:
@@ -36,7 +60,7 @@ def ablations(material: Material) -> Html:
         f"Each part taken away in turn, {len(made['seeds'])} seeds, {made['scored']} split, points. The interval is "
         "that of a paired bootstrap over dialogues; where it holds 0 the part has not been shown to matter."
     )
-    return section("Ablations", table(head, rows), lead=lead)
+    return section("Ablations", table(head, rows, name="ablations"), lead=lead)
 
 
 def _ablation(row: dict[str, Any], complete: dict[str, float] | None) -> list[Child]:

@@ -1,4 +1,4 @@
-"""The report's pictures, drawn as SVG: a strip of scores, curves over epochs, rates by layer, a dialogue along time."""
+"""The report's pictures, drawn as SVG: a strip of scores, curves over epochs, rates by layer, calibration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bigfusion.model.report.markup import Html, tag
+from bigfusion.model.report.markup import Html, join, tag
 from bigfusion.model.scoring.calibration import Calibration
 
 SEED_COLOURS = ("#2b5c8a", "#c8643c", "#4f8a5b", "#8a5a9e", "#b58a1f", "#4a9aa8", "#a84a6a", "#6b7280")
@@ -73,22 +73,33 @@ def ink_on(colour: str) -> str:
 
 
 def score_strip(seeds: Sequence[tuple[int, float]], mean: float, marks: Sequence[Mark]) -> Html:
-    """The score of each (seed, score), their mean, and the values to compare with, on one axis in points."""
-    width, left, right, axis, radius = 660, 24, 24, 84, 5
+    """The score of each (seed, score), their mean, and the values to compare with, on one axis in points.
+
+    Drawn twice, for a screen and for a phone: scaled down, its text could not be read.
+    """
+    return join([_score_strip(seeds, mean, marks, 660, "wide"), _score_strip(seeds, mean, marks, 350, "narrow")])
+
+
+def _score_strip(
+    seeds: Sequence[tuple[int, float]], mean: float, marks: Sequence[Mark], width: int, class_: str
+) -> Html:
+    left, right, radius = 24, 24, 5
+    axis = 84
     everything = [mean, *(score for _, score in seeds), *(mark.value for mark in marks)]
     low = max(0, 10 * math.floor((min(everything) - 4) / 10))
     high = min(100, 10 * math.ceil((max(everything) + 4) / 10))
     x = _scale(low, high, left, width - right)
     parts = [tag("line", x1=left, x2=width - right, y1=axis, y2=axis, class_="axis")]
-    for tick in range(low, high + 1, 10):
+    for tick in range(low, high + 1, 10 if high - low <= width / 6 else 20):
         parts += [
             tag("line", x1=x(tick), x2=x(tick), y1=axis, y2=axis + 5, class_="axis"),
             tag("text", tick, x=x(tick), y=axis + 18, text_anchor="middle", class_="tick"),
         ]
-    for mark in marks:
+    for row, mark in enumerate(marks):  # a line of its own for each name: two of them may lie side by side
+        name = f"{mark.name} {mark.value:.2f}"
         parts += [
             tag("line", x1=x(mark.value), x2=x(mark.value), y1=axis - 24, y2=axis, class_="reference"),
-            tag("text", f"{mark.name} {mark.value:.2f}", **_beside(x(mark.value), width), y=axis + 36, class_="note"),
+            tag("text", name, **_beside(x(mark.value), width), y=axis + 36 + 16 * row, class_="note"),
         ]
     levels = stacked([x(score) for _, score in seeds], 2 * radius + 1)
     for index, ((seed, score), level) in enumerate(zip(seeds, levels, strict=True)):
@@ -100,7 +111,8 @@ def score_strip(seeds: Sequence[tuple[int, float]], mean: float, marks: Sequence
         tag("path", d=f"M{x(mean):.1f},{top + 6:.1f}l-4,-6h8z", class_="pointer"),
         tag("text", f"mean {mean:.2f}", x=x(mean), y=top - 6, text_anchor="middle", class_="strong"),
     ]
-    return _svg(width, axis + 46, "Weighted F1 of each seed beside the values to compare with", parts)
+    height = axis + 30 + 16 * len(marks)
+    return _svg(width, height, "Weighted F1 of each seed beside the values to compare with", parts, class_)
 
 
 def curves(title: str, lines: Sequence[Curve], unit: str) -> Html:
@@ -131,8 +143,12 @@ def curves(title: str, lines: Sequence[Curve], unit: str) -> Html:
 
 
 def firing_rates(rates: Mapping[str, Sequence[float]]) -> Html:
-    """A row a layer, a dot a seed, from never firing (0 %) to firing at every step (100 %)."""
-    width, left, right, row, top = 660, 200, 24, 24, 12
+    """A row a layer, a dot a seed, from never firing (0 %) to firing at every step (100 %); for screen and phone."""
+    return join([_firing_rates(rates, 660, 200, "wide"), _firing_rates(rates, 350, 100, "narrow")])
+
+
+def _firing_rates(rates: Mapping[str, Sequence[float]], width: int, left: int, class_: str) -> Html:
+    right, row, top = 24, 24, 12
     height = top + row * len(rates) + 34
     x = _scale(0, 100, left, width - right)
     base = top + row * len(rates) + 4
@@ -151,7 +167,7 @@ def firing_rates(rates: Mapping[str, Sequence[float]]) -> Html:
         for seed, value in enumerate(values):
             colour = SEED_COLOURS[seed % len(SEED_COLOURS)]
             parts.append(tag("circle", cx=x(100 * value), cy=middle, r=5, fill=colour, fill_opacity=0.85))
-    return _svg(width, height, "Firing rate of each spiking layer", parts)
+    return _svg(width, height, "Firing rate of each spiking layer", parts, class_)
 
 
 def reliability(calibration: Calibration) -> Html:
@@ -184,34 +200,6 @@ def reliability(calibration: Calibration) -> Html:
         place = {"cx": x(one.confidence), "cy": y(one.accuracy), "r": radius}
         parts.append(tag("circle", _tip(tip), **place, fill=SEED_COLOURS[0], fill_opacity=0.55))
     return _svg(size, size, "Share of right predictions over their probability", parts)
-
-
-def dialogue_strip(true: Sequence[str | None], predicted: Sequence[str], colours: Mapping[str, str]) -> Html:
-    """Two lanes along time, true above predicted; a cross between them marks a wrong turn."""
-    left, lane, gap = 76, 20, 12
-    cell = min(26.0, max(5.0, 860 / len(true)))
-    width = max(left + cell * len(true) + 4, 300)
-    parts = [
-        tag("text", "true", x=left - 10, y=lane / 2 + 4, text_anchor="end", class_="tick"),
-        tag("text", "predicted", x=left - 10, y=lane * 1.5 + gap + 4, text_anchor="end", class_="tick"),
-    ]
-    for turn, (label, guess) in enumerate(zip(true, predicted, strict=True)):
-        start = left + cell * turn
-        shape = {"x": start, "width": cell - min(2, cell / 5), "height": lane, "rx": 2}
-        parts.append(
-            tag("rect", _tip(f"turn {turn + 1}, predicted {guess}"), **shape, y=lane + gap, fill=colours[guess])
-        )
-        if label is None:
-            parts.append(tag("rect", _tip(f"turn {turn + 1}, no label"), **shape, y=0, class_="unlabelled"))
-            continue
-        parts.append(tag("rect", _tip(f"turn {turn + 1}, true {label}"), **shape, y=0, fill=colours[label]))
-        if label != guess:
-            middle, size = start + shape["width"] / 2, min(3.0, cell / 2.5)
-            high, low = lane + gap / 2 - size, lane + gap / 2 + size
-            path = f"M{middle - size:.1f},{high:.1f}L{middle + size:.1f},{low:.1f}"
-            path += f"M{middle - size:.1f},{low:.1f}L{middle + size:.1f},{high:.1f}"
-            parts.append(tag("path", d=path, class_="wrong"))
-    return _svg(width, 2 * lane + gap, "True and predicted labels along the dialogue", parts)
 
 
 def stacked(places: Sequence[float], size: float) -> list[int]:
@@ -263,6 +251,6 @@ def _beside(x: float, width: float) -> dict[str, str | float]:
     return {"x": x, "text_anchor": anchor}
 
 
-def _svg(width: float, height: float, title: str, parts: Sequence[Html]) -> Html:
+def _svg(width: float, height: float, title: str, parts: Sequence[Html], class_: str | None = None) -> Html:
     box = f"0 0 {width:.0f} {height:.0f}"
-    return tag("svg", *parts, viewBox=box, width=width, role="img", aria_label=title)
+    return tag("svg", *parts, viewBox=box, width=width, role="img", aria_label=title, class_=class_)

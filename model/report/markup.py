@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-_VOID = {"meta", "br"}
+_VOID = {"meta", "br", "input"}
 
 
 class Html(str):
@@ -35,20 +35,31 @@ def join(children: Iterable[Child]) -> Html:
     return Html("".join(child if isinstance(child, Html) else html.escape(str(child)) for child in children))
 
 
-def table(head: Iterable[Child], rows: Iterable[Iterable[Child]], class_: str | None = None) -> Html:
-    """A table whose first column names its rows; the others are set as numbers."""
+def table(
+    head: Iterable[Child], rows: Iterable[Iterable[Child]], class_: str | None = None, name: str | None = None
+) -> Html:
+    """A table whose first column names its rows; the others are set as numbers.
+
+    ``name`` is the file name, without ending, under which the page's script offers the table as CSV and LaTeX.
+    """
     headings = tag("tr", *(tag("th", cell, scope="col") for cell in head))
     body = [
         tag("tr", *(tag("td", cell) if column else tag("th", cell, scope="row") for column, cell in enumerate(row)))
         for row in rows
     ]
-    return tag("div", tag("table", tag("thead", headings), tag("tbody", *body), class_=class_), class_="scroll")
+    grid = tag("table", tag("thead", headings), tag("tbody", *body), class_=class_, data_name=name)
+    return tag("div", tag("div", grid, class_="scroll"), class_="box")
 
 
 def section(title: str, *children: Child, lead: Child = "") -> Html:
     """A section with its heading and, under it, one sentence that says what to look at."""
     explained = [tag("p", lead, class_="lead")] if lead else []
     return tag("section", tag("h2", title), *explained, *children)
+
+
+def spread(fraction: float) -> Html:
+    """`` ± 1.23``: a standard deviation beside its mean, in points, set smaller."""
+    return tag("span", f" ± {100 * fraction:.2f}", class_="spread-in")
 
 
 def _attribute(value: str | float) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bigfusion.model.report.figures import label_colours
 from bigfusion.model.report.paper import PAPER, PaperFigures
-from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
+from bigfusion.model.runs.checkpoint import FACTS, TENSORS, CheckpointFacts
 from bigfusion.model.runs.files import read_record
 from bigfusion.model.runs.folder import (
     PREDICTIONS,
@@ -23,6 +23,8 @@ from bigfusion.model.runs.folder import (
     read_history,
     seed_folder,
 )
+from bigfusion.model.runs.tensors import count_numbers
+from bigfusion.model.scoring.modalities import MODALITIES, ModalityScores
 from bigfusion.model.scoring.results import Metrics, read_metrics
 from bigfusion.pipeline.errors import TrainingError
 
@@ -38,13 +40,21 @@ class Line:
 
 
 @dataclass(frozen=True)
+class CurrentModel:
+    """The current model of a project: its run and the ``model`` and ``train`` settings of its ``run.json``."""
+
+    run: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class ReportContext:
     """What a run folder does not know of itself.
 
     ``corpus`` is ``meld``, ``iemocap`` (the paper's figures then stand beside the run's) or a user's own name; ``demo``
     puts a banner over the page and leaves the paper out. ``cells`` counts feature cells: modality -> status -> number.
     ``lines`` maps an utterance's id to its line; an utterance without one is shown by its id.
-    ``ablations`` is what ``model.reproduce`` gave for Table 4.
+    ``ablations`` is what ``model.reproduce`` gave for Table 4; ``current`` the model that was current before this run.
     """
 
     corpus: str
@@ -56,6 +66,7 @@ class ReportContext:
     versions: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, Line] = field(default_factory=dict)
     ablations: Mapping[str, Any] | None = None
+    current: CurrentModel | None = None
 
     @property
     def title(self) -> str:
@@ -70,7 +81,10 @@ class ReportContext:
 
 @dataclass(frozen=True)
 class Material:
-    """Everything on the page. ``histories``, ``neurons`` and ``metrics.seeds`` are in the same order."""
+    """Everything on the page. ``histories``, ``neurons`` and ``metrics.seeds`` are in the same order.
+
+    ``parameters`` counts the numbers in a seed's network; ``machines`` names where the seeds were trained.
+    """
 
     name: str
     context: ReportContext
@@ -79,6 +93,9 @@ class Material:
     histories: list[list[Epoch]]
     neurons: list[dict[str, Neurons]]
     predictions: pd.DataFrame
+    parameters: int = 0
+    machines: tuple[str, ...] = ()
+    modalities: ModalityScores | None = None
 
     @property
     def colours(self) -> dict[str, str]:
@@ -103,5 +120,17 @@ def gather(run: Path, context: ReportContext, scores: Path | None = None) -> Mat
         ) from None
     facts = read_record(folders[0] / FACTS, CheckpointFacts)
     histories = [read_history(folder) for folder in folders]
-    neurons = [read_record(folder / TRAINED, Trained).neurons for folder in folders]
-    return Material(run.name, context, metrics, facts, histories, neurons, predictions)
+    trained = [read_record(folder / TRAINED, Trained) for folder in folders]
+    asked = scores / MODALITIES
+    return Material(
+        run.name,
+        context,
+        metrics,
+        facts,
+        histories,
+        [seed.neurons for seed in trained],
+        predictions,
+        parameters=count_numbers(folders[0] / TENSORS),
+        machines=tuple(dict.fromkeys(seed.machine for seed in trained if seed.machine)),
+        modalities=read_record(asked, ModalityScores) if asked.exists() else None,
+    )

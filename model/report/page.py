@@ -1,4 +1,4 @@
-"""The page: no script, no font and no picture from elsewhere, so that it can be mailed, printed and kept."""
+"""The page: one file, nothing from elsewhere, complete without its script: it can be mailed, printed and kept."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ from pathlib import Path
 
 from bigfusion.model.report import sections
 from bigfusion.model.report.dialogues import dialogues
-from bigfusion.model.report.evidence import ablations, calibration
+from bigfusion.model.report.evidence import ablations, calibration, modalities
 from bigfusion.model.report.markup import Html, tag
 from bigfusion.model.report.material import Material, ReportContext, gather
-from bigfusion.model.report.provenance import data, provenance
+from bigfusion.model.report.people import people
+from bigfusion.model.report.provenance import cost, data, provenance
+from bigfusion.model.report.script import SCRIPT
 from bigfusion.model.report.style import STYLE
 from bigfusion.model.runs.files import write_file
 from bigfusion.model.runs.folder import REPORT
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+"""What a browser lets the page do: its own style and script, and not a single request."""
 
 DEMO = "synthetic demo corpus: the score shows that the pipeline works, nothing about emotion recognition."
 
@@ -35,6 +40,8 @@ def page(material: Material) -> Html:
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        tag("meta", name="color-scheme", content="light dark"),
         tag("title", title),
         tag("style", Html(STYLE)),
     )
@@ -43,21 +50,23 @@ def page(material: Material) -> Html:
         _header(material, title),
         *_caveats(material.context),
         sections.headline(material),
-        sections.classes(material),
-        sections.confusion(material),
-        calibration(material),
-        sections.shifts(material),
+        tag("div", sections.classes(material), sections.confusion(material), class_="two"),
+        tag("div", calibration(material), sections.shifts(material), class_="two"),
         sections.learning(material),
         sections.layers(material),
+        modalities(material),
         ablations(material),
+        people(material),
         dialogues(material),
         data(material),
+        cost(material),
         provenance(material),
         tag(
             "footer", "Written by bigfusion from the run's own files: metrics.json, predictions.parquet, history.jsonl."
         ),
     )
-    return Html("<!doctype html>\n" + tag("html", head, tag("body", body), lang="en") + "\n")
+    script = tag("script", Html(SCRIPT))
+    return Html("<!doctype html>\n" + tag("html", head, tag("body", body, script), lang="en") + "\n")
 
 
 def _header(material: Material, title: str) -> Html:

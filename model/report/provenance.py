@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bigfusion.model.report.markup import Child, Html, section, table, tag
-from bigfusion.model.report.material import Material
-from bigfusion.model.report.wording import split_name
+from bigfusion.model.report.material import CurrentModel, Material
+from bigfusion.model.report.wording import duration, split_name
 from bigfusion.pipeline.schema import Split
 
 
@@ -20,7 +22,7 @@ def data(material: Material) -> Html:
     if any(splits[split].utterances > sum(splits[split].labels.values()) for split in shown):
         rest = [splits[split].utterances - sum(splits[split].labels.values()) for split in shown]
         rows.append(["no label: read, not scored", *rest])
-    parts = [table(["", *(split_name(split).capitalize() for split in shown)], rows)]
+    parts = [table(["", *(split_name(split).capitalize() for split in shown)], rows, name="data")]
     if cells := material.context.cells:
         statuses = sorted(
             {status for counts in cells.values() for status in counts}, key=lambda name: (name != "ok", name)
@@ -36,7 +38,7 @@ def data(material: Material) -> Html:
                 "reads a learned “absent” vector there.",
                 class_="lead",
             ),
-            table(["Modality", *(status.replace("_", " ") for status in statuses)], grid),
+            table(["Modality", *(status.replace("_", " ") for status in statuses)], grid, name="cells"),
         ]
     return section("Data", *parts)
 
@@ -46,17 +48,12 @@ def provenance(material: Material) -> Html:
     facts, context = material.facts, material.context
     prints = dict(context.fingerprints) | {"training data": facts.data.digest}
     versions = dict(facts.versions) | dict(context.versions)
-    settings = [
-        [tag("code", key), tag("code", value)]
-        for part, values in (
-            ("model", facts.model.model_dump(mode="json")),
-            ("train", facts.train.model_dump(mode="json")),
-        )
-        for key, value in _flat(part, values)
-    ]
+    own = {"model": facts.model.model_dump(mode="json"), "train": facts.train.model_dump(mode="json")}
+    settings = [[tag("code", key), tag("code", value)] for key, value in _flat("", own)]
     return section(
         "Fingerprints and settings",
         table(["Fingerprint", "SHA-256"], [[name, tag("code", value)] for name, value in prints.items()], "plain"),
+        *_against_current(own, context.current),
         tag("h3", "Settings"),
         tag(
             "div",
@@ -69,9 +66,42 @@ def provenance(material: Material) -> Html:
     )
 
 
+def _against_current(own: dict[str, Any], current: CurrentModel | None) -> list[Html]:
+    """The settings in which this run differs from the current model's."""
+    if current is None:
+        return []
+    mine, theirs = dict(_flat("", own)), dict(_flat("", dict(current.settings)))
+    machine = ("train.seeds", "train.device", "train.threads")
+    rows: list[list[Child]] = [
+        [tag("code", key), tag("code", theirs.get(key, "–")), tag("code", mine.get(key, "–"))]
+        for key in sorted(mine.keys() | theirs.keys())
+        if mine.get(key) != theirs.get(key) and key not in machine
+    ]
+    head = tag("h3", f"Against the current model, run {current.run}")
+    if not rows:
+        return [head, tag("p", "The settings of network and training are the same.", class_="lead")]
+    return [head, table(["Setting", "Current model", "This run"], rows, "plain", name="against-current")]
+
+
+def cost(material: Material) -> Html:
+    """What the run took: size, time, machine."""
+    seconds = [sum(epoch.seconds for epoch in history) for history in material.histories]
+    epochs = sum(len(history) for history in material.histories)
+    rows: list[list[Child]] = [
+        ["Parameters and fitted numbers of a network", f"{material.parameters:,}"],
+        ["Epochs over all seeds", epochs],
+        ["Training time over all seeds", duration(sum(seconds))],
+        ["Longest seed", duration(max(seconds))],
+    ]
+    rows += [["Trained on", name] for name in material.machines]
+    lead = "Time by the clock, of the epochs alone; other work on the machine counts in."
+    return section("Cost", table(["", ""], rows, "plain"), lead=lead)
+
+
 def _flat(prefix: str, value: object) -> list[tuple[str, str]]:
     if isinstance(value, dict):
-        return [pair for key, inner in value.items() for pair in _flat(f"{prefix}.{key}", inner)]
+        dot = f"{prefix}." if prefix else ""
+        return [pair for key, inner in value.items() for pair in _flat(f"{dot}{key}", inner)]
     if isinstance(value, list):
         return [(prefix, ", ".join(str(item) for item in value))]
     return [(prefix, "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value))]

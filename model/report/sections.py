@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bigfusion.model.report.figures import SEED_COLOURS, Curve, Mark, curves, firing_rates, score_strip
-from bigfusion.model.report.markup import Child, Html, join, section, table, tag
+from bigfusion.model.report.markup import Child, Html, join, section, spread, table, tag
 from bigfusion.model.report.material import Material
 from bigfusion.model.report.wording import count, points, split_name
 from bigfusion.model.scoring.results import ClassMean, Deviation
@@ -15,12 +15,12 @@ _DEAD, _SATURATED = 0.01, 0.99
 def headline(material: Material) -> Html:
     """The score, its spread over seeds, and what to compare it with."""
     metrics, paper = material.metrics, material.context.paper
-    spread = tag("span", f" ± {points(metrics.std.weighted_f1)}", class_="spread") if metrics.std else Html("")
+    beside = tag("span", f" ± {points(metrics.std.weighted_f1)}", class_="spread") if metrics.std else Html("")
     seeds = len(metrics.seeds)
     score = tag(
         "div",
         tag("span", points(metrics.weighted_f1), class_="value"),
-        spread,
+        beside,
         tag("span", f"weighted F1, {split_name(metrics.scored)} split, {count(seeds, 'seed')}", class_="of"),
         class_="score",
     )
@@ -35,6 +35,8 @@ def headline(material: Material) -> Html:
 def _headline_table(material: Material) -> Html:
     metrics, paper = material.metrics, material.context.paper
     head: list[Child] = ["", "this run", f"majority class ({metrics.majority.label})"]
+    interval = metrics.interval
+    head[2:2] = [f"95 % over {interval.dialogues} dialogues"] if interval else []
     head += ["paper"] if paper else []
     rows = []
     for name, title in (("weighted_f1", "Weighted F1"), ("accuracy", "Accuracy"), ("macro_f1", "Macro F1")):
@@ -43,11 +45,14 @@ def _headline_table(material: Material) -> Html:
             _with_spread(getattr(metrics, name), metrics.std, name),
             points(getattr(metrics.majority, name)),
         ]
+        if interval:
+            bounds = getattr(interval, name)
+            row.insert(2, f"{points(bounds.low)} to {points(bounds.high)}")
         if paper:
             printed = {"weighted_f1": paper.weighted_f1, "accuracy": paper.accuracy}.get(name)
             row.append("–" if printed is None else f"{printed:.2f}")
         rows.append(row)
-    return table(head, rows)
+    return table(head, rows, name="scores")
 
 
 def _protocol(material: Material) -> Html:
@@ -64,7 +69,9 @@ def _protocol(material: Material) -> Html:
         "with that checkpoint. "
     )
     if metrics.std:
-        sentence += "± is the standard deviation over seeds (n − 1). "
+        sentence += "± is the standard deviation over seeds (n − 1): how much training wanders. "
+    if metrics.interval:
+        sentence += "The interval is a bootstrap over dialogues: how much the choice of test dialogues matters. "
     if picked is None:
         return tag("p", sentence)
     aside = (
@@ -93,7 +100,7 @@ def classes(material: Material) -> Html:
             row.append(f"{paper.per_class[label]:.2f}" if label in paper.per_class else "–")
         rows.append(row)
     lead = "Means over seeds, in points; support counts the utterances that truly are of the class."
-    return section("Classes", table(head, rows), lead=lead)
+    return section("Classes", table(head, rows, name="classes"), lead=lead)
 
 
 def confusion(material: Material) -> Html:
@@ -104,19 +111,22 @@ def confusion(material: Material) -> Html:
         total = sum(counts)
         cells = [_confusion_cell(count, count / total if total else 0.0) for count in counts]
         rows.append(tag("tr", tag("th", label, scope="row"), *cells))
-    head = tag("tr", tag("th", "true ↓  predicted →"), *(tag("th", label, scope="col") for label in metrics.labels))
-    grid = tag("table", tag("thead", head), tag("tbody", *rows), class_="confusion")
+    head = tag(
+        "tr",
+        tag("th", "true ↓  predicted →"),
+        *(tag("th", tag("span", label), scope="col") for label in metrics.labels),
+    )
+    grid = tag("table", tag("thead", head), tag("tbody", *rows), class_="confusion", data_name="confusion")
     lead = "Share of each true class (rows) that was predicted as each class, and the number of utterances"
     lead += ", a mean over seeds." if len(metrics.seeds) > 1 else "."
-    return section("Confusion", tag("div", grid, class_="scroll"), lead=lead)
+    return section("Confusion", tag("div", tag("div", grid, class_="scroll"), class_="box"), lead=lead)
 
 
 def _confusion_cell(count: float, share: float) -> Html:
-    ink = "#ffffff" if share > 0.55 else "#1f2933"
-    strength = 0.04 + 0.96 * share
-    red, green, blue = (round(255 + (channel - 255) * strength) for channel in (43, 92, 138))
-    style = f"background:rgb({red},{green},{blue});color:{ink}"
-    return tag("td", f"{100 * share:.0f} %", tag("small", f"{count:.1f}".removesuffix(".0")), style=style)
+    strength = f"--share:{4 + 96 * share:.0f}%"  # the style mixes the cell's colour, on a light and on a dark page
+    shown = tag("small", f"{count:.1f}".removesuffix(".0"))
+    dark = "strong" if share > 0.55 else None
+    return tag("td", f"{100 * share:.0f} %", shown, style=strength, class_=dark)
 
 
 def shifts(material: Material) -> Html:
@@ -133,7 +143,9 @@ def shifts(material: Material) -> Html:
             ]
         )
     lead = "Turns by whether the speaker's label differs from that speaker's previous one; first turns are neither."
-    return section("Emotion shifts", table(["", "Utterances", "Weighted F1", "Accuracy"], rows), lead=lead)
+    return section(
+        "Emotion shifts", table(["", "Utterances", "Weighted F1", "Accuracy"], rows, name="emotion-shifts"), lead=lead
+    )
 
 
 def learning(material: Material) -> Html:
@@ -169,7 +181,7 @@ def learning(material: Material) -> Html:
             ]
         )
     lead = "The epoch was chosen where validation weighted F1 was best, the first on ties."
-    return section("Learning", charts, table([*head, "An epoch took"], rows), lead=lead)
+    return section("Learning", charts, table([*head, "An epoch took"], rows, name="learning"), lead=lead)
 
 
 def layers(material: Material) -> Html:
@@ -198,16 +210,18 @@ def _neurons(material: Material) -> Html:
         dead, saturated = (sum(getattr(one, kind) for one in several) / len(several) for kind in ("dead", "saturated"))
         rows.append([layer, several[0].count, f"{dead:.1f}", f"{saturated:.1f}"])
     caption = "Dead neurons fired for no validation utterance, saturated ones at every step of all of them."
-    return join([table(["Layer", "Neurons", "Dead", "Saturated"], rows), tag("p", caption, class_="lead")])
+    return join(
+        [table(["Layer", "Neurons", "Dead", "Saturated"], rows, name="neurons"), tag("p", caption, class_="lead")]
+    )
 
 
 def _class_f1(score: ClassMean, several: bool) -> Html:
     if not several or score.f1_std is None:
         return join([points(score.f1)])
-    return join([points(score.f1), tag("span", f" ± {points(score.f1_std)}", class_="spread-in")])
+    return join([points(score.f1), spread(score.f1_std)])
 
 
 def _with_spread(value: float, std: Deviation | None, name: str) -> Html:
     if std is None:
         return join([points(value)])
-    return join([points(value), tag("span", f" ± {points(getattr(std, name))}", class_="spread-in")])
+    return join([points(value), spread(getattr(std, name))])

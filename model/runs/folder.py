@@ -59,6 +59,8 @@ class Neurons(Record):
 class Trained(Record):
     """A finished seed. ``run`` is the digest of its data, settings and seed; ``best`` the epoch that was chosen.
 
+    ``machine`` names the processor or the card that finished the training.
+
     ``neurons`` counts the dead and the saturated ones of each spiking layer of the chosen network, on validation.
     """
 
@@ -67,6 +69,7 @@ class Trained(Record):
     epochs: int
     best: Epoch
     neurons: dict[str, Neurons]
+    machine: str = ""
 
 
 def seed_folder(run: Path, seed: int) -> Path:

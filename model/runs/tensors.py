@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,21 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
         raise TrainingError(f"{path}: its content differs from its checksum (damaged); delete it and train again")
     facts: dict[str, Any] = json.loads(text)
     return tensors, facts, checksum
+
+
+def count_numbers(path: Path) -> int:
+    """How many numbers the tensors of a file hold; read from its header alone.
+
+    Raises:
+        TrainingError: the file is missing or not safetensors.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 (not a dict)
+    except FileNotFoundError:
+        raise TrainingError(f"{path}: expected this file, found none; train the run first") from None
+    except SafetensorError as error:
+        raise TrainingError(f"{path}: expected safetensors, found {error}; delete it and train again") from None
 
 
 def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:

@@ -47,6 +47,23 @@ class Comparison(Record):
     resamples: int
 
 
+class Interval(Record):
+    """What holds 95 % of a score's values when the scored dialogues are drawn again, as fractions."""
+
+    low: float
+    high: float
+
+
+class Intervals(Record):
+    """The interval of each headline score of one run, a mean over its seeds, over ``dialogues`` dialogues."""
+
+    weighted_f1: Interval
+    accuracy: Interval
+    macro_f1: Interval
+    dialogues: int
+    resamples: int
+
+
 @dataclass(frozen=True)
 class Counts:
     """Confusion counts of each seed in each dialogue. Shape: ``matrices`` (S, D, C, C)."""
@@ -81,6 +98,24 @@ def compare(first: Path, second: Path, resamples: int = 10_000, seed: int = 0) -
     )
 
 
+def intervals(folder: Path, resamples: int = 10_000, seed: int = 0) -> Intervals | None:
+    """How far the scores of the predictions in a folder depend on which dialogues were scored.
+
+    Percentile bootstrap over dialogues. ``None`` with fewer than two scored dialogues: nothing can be drawn.
+
+    Raises:
+        TrainingError: the folder holds no predictions.
+    """
+    table = _scored(folder)
+    matrices = _counts(table, sorted({*table["true"], *table["predicted"]})).matrices
+    if matrices.shape[1] < 2:
+        return None
+    drawn = resampled(matrices, resamples, seed)  # (resamples, 3)
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    found = {name: Interval(low=float(low[k]), high=float(high[k])) for k, name in enumerate(NAMES)}
+    return Intervals(**found, dialogues=matrices.shape[1], resamples=resamples)
+
+
 def bootstrap(
     first: NDArray[np.int64], second: NDArray[np.int64], resamples: int, seed: int = 0
 ) -> NDArray[np.float64]:
@@ -88,16 +123,21 @@ def bootstrap(
 
     Both runs meet the same draws. Shapes: (S1, D, C, C), (S2, D, C, C) -> (resamples, 3), in the order of ``NAMES``.
     """
+    return resampled(second, resamples, seed) - resampled(first, resamples, seed)
+
+
+def resampled(matrices: NDArray[np.int64], resamples: int, seed: int = 0) -> NDArray[np.float64]:
+    """The seeds' mean scores under dialogues drawn with replacement; equal ``seed`` and D give equal draws.
+
+    Shapes: (S, D, C, C) -> (resamples, 3), in the order of ``NAMES``.
+    """
     random = np.random.default_rng(seed)
-    dialogues = first.shape[1]
+    dialogues = matrices.shape[1]
     parts = []
     for start in range(0, resamples, _CHUNK):
         rows = min(_CHUNK, resamples - start)
         drawn = random.multinomial(dialogues, np.full(dialogues, 1 / dialogues), size=rows)  # (R, D)
-        means = [
-            scores_of(np.einsum("rd,sdij->rsij", drawn, counts, optimize=True)).mean(1) for counts in (first, second)
-        ]
-        parts.append(means[1] - means[0])  # (R, 3)
+        parts.append(scores_of(np.einsum("rd,sdij->rsij", drawn, matrices, optimize=True)).mean(1))  # (R, 3)
     return np.concatenate(parts)
 
 

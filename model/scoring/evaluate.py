@@ -25,6 +25,7 @@ from bigfusion.model.runs.folder import METRICS, PREDICTIONS, TEST_EPOCHS, TRAIN
 from bigfusion.model.runs.sizes import split_size
 from bigfusion.model.runs.tensors import read_tensors
 from bigfusion.model.scoring.calibration import calibration
+from bigfusion.model.scoring.compare import intervals
 from bigfusion.model.scoring.metrics import emotion_shifts, scores
 from bigfusion.model.scoring.predict import choose_device, predict
 from bigfusion.model.scoring.results import Metrics, Picked, SeedResult, summarise
@@ -68,8 +69,10 @@ def evaluate(
         split: split_size(data, split) for split in (Split.VALID, Split.TEST) if data[split] or split is Split.TEST
     }
     metrics = summarise(results, data, scored, splits)
-    write_file((out or run) / PREDICTIONS, _parquet(pa.concat_tables(tables)))
-    write_record((out or run) / METRICS, metrics)
+    folder = out or run
+    write_file(folder / PREDICTIONS, _parquet(pa.concat_tables(tables)))
+    metrics = metrics.model_copy(update={"interval": intervals(folder)})
+    write_record(folder / METRICS, metrics)
     return metrics
 
 

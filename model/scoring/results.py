@@ -16,6 +16,7 @@ from bigfusion.model.runs.files import Record, read_record
 from bigfusion.model.runs.folder import METRICS
 from bigfusion.model.runs.sizes import SplitSize
 from bigfusion.model.scoring.calibration import Calibration, pooled
+from bigfusion.model.scoring.compare import Intervals
 from bigfusion.model.scoring.metrics import Scores, scores
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.schema import Split
@@ -107,6 +108,7 @@ class TestPicking(Record):
 class Metrics(Record):
     """``metrics.json``. ``scored`` is the split that every score is of, where nothing else is said.
 
+    ``interval`` is that of the headline scores over the scored dialogues.
     ``ece`` is the mean over seeds of the expected calibration error; ``calibration`` pools their predictions.
     """
 
@@ -122,6 +124,7 @@ class Metrics(Record):
     per_class: dict[str, ClassMean]
     confusion: Confusion
     majority: Majority
+    interval: Intervals | None = None
     emotion_shift: EmotionShift
     calibration: Calibration
     valid: Mean | None

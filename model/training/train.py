@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from bigfusion.model.data.batch import UNLABELLED
 from bigfusion.model.data.dialogues import Data, check, true_labels, utterance_digest
+from bigfusion.model.device import machine_name
 from bigfusion.model.networks.bigfusion import BigFusion
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.checkpoint import CheckpointFacts, DataFacts
@@ -108,7 +109,14 @@ def _train(rank: Rank, job: _Job, progress: Callable[[Epoch], None] = lambda epo
         if not rank.first:
             return Trained(run=run, seed=job.seed, epochs=len(done.history), best=done.best, neurons={})
         neurons = examine(checkpoint.load(folder, trainer.device).network, data.valid, trainer.device)
-    trained = Trained(run=run, seed=job.seed, epochs=len(done.history), best=done.best, neurons=neurons)
+    trained = Trained(
+        run=run,
+        seed=job.seed,
+        epochs=len(done.history),
+        best=done.best,
+        neurons=neurons,
+        machine=machine_name(trainer.device),
+    )
     write_record(folder / TRAINED, trained)
     (folder / STATE).unlink()
     return trained

@@ -14,14 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigfusion.model.data.dialogues import Data
+from bigfusion.model.report.dialogues import told
 from bigfusion.model.report.figures import ink_on, label_colours, nice_ticks, stacked
 from bigfusion.model.report.markup import Html, tag
-from bigfusion.model.report.material import Line, ReportContext
-from bigfusion.model.report.page import write_report
+from bigfusion.model.report.material import CurrentModel, Line, ReportContext, gather
+from bigfusion.model.report.page import POLICY, write_report
 from bigfusion.model.report.table import table
 from bigfusion.model.runs.files import read_record
 from bigfusion.model.runs.folder import METRICS, seed_folder
 from bigfusion.model.scoring.evaluate import evaluate
+from bigfusion.model.scoring.modalities import modality_scores
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.training.train import train
 from bigfusion.pipeline.errors import TrainingError
@@ -33,7 +35,7 @@ HOSTILE = "<script>alert(\"1\")</script> & 'co'"
 class Page(HTMLParser):
     """Text, elements and attributes of a page; fails where an element is closed that is not open."""
 
-    VOID = frozenset({"meta", "br"})
+    VOID = frozenset({"meta", "br", "input"})
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -87,6 +89,7 @@ def test_the_page_says_everything(run: Path) -> None:
     metrics = evaluate(run, small_data())
     _, text = page_of(run, context())
     assert metrics.std is not None
+    assert metrics.interval is not None
     assert metrics.test_picking is not None
     for expected in (
         "BIG-FUSION on MELD",
@@ -109,6 +112,10 @@ def test_the_page_says_everything(run: Path) -> None:
         "train.learning_rate",
         "python 3.11.2",
         "no label: read, not scored",
+        f"95 % over {metrics.interval.dialogues} dialogues",
+        f"{100 * metrics.interval.weighted_f1.low:.2f} to {100 * metrics.interval.weighted_f1.high:.2f}",
+        "Speakers and lengths",
+        "Parameters and fitted numbers of a network",
     ):
         assert expected in text, expected
     assert "Demo" not in text
@@ -117,7 +124,10 @@ def test_the_page_says_everything(run: Path) -> None:
 def test_the_page_needs_nothing_from_elsewhere(run: Path) -> None:
     page, _ = page_of(run, context())
     html = (run / "report.html").read_text(encoding="utf-8")
-    assert not {"script", "link", "img", "iframe", "object", "embed", "base", "form"} & set(page.elements)
+    assert not {"link", "img", "iframe", "object", "embed", "base"} & set(page.elements)
+    assert page.elements.count("script") == 1
+    assert ("content", POLICY) in page.attributes
+    assert "default-src 'none'" in POLICY
     assert not {"src", "href", "srcset", "data"} & {name for name, _ in page.attributes}
     assert not any(name.startswith("on") for name, _ in page.attributes)
     assert "://" not in html
@@ -154,7 +164,8 @@ def test_nothing_from_the_corpus_becomes_markup(tmp_path: Path) -> None:
         lines={f"{HOSTILE}_utt{turn}": Line(HOSTILE, HOSTILE) for turn in range(6)},
     )
     page, text = page_of(run, hostile)
-    assert not {"script", "b"} & set(page.elements)
+    assert page.elements.count("script") == 1
+    assert page.elements.count("b") == 1  # the one dialogue's own name
     assert text.count("<script>") > 10  # shown, as text
     assert "<b>joy</b>" in text
 
@@ -272,6 +283,43 @@ def test_ablations_stand_in_the_page_where_they_were_made(run: Path) -> None:
     against = {"difference": -0.0123, "low": -0.02, "high": 0.004, "p": 0.2}
     rows = [complete | {"against_complete": None}, other | {"against_complete": against}]
     _, text = page_of(run, context(ablations={"rows": rows, "seeds": [0, 1], "scored": "test"}))
-    for told in ("Ablations", "w/o GCL", "-1.23", "-2.00 to +0.40", "68.50", "-4.41"):
-        assert told in text
+    for shown in ("Ablations", "w/o GCL", "-1.23", "-2.00 to +0.40", "68.50", "-4.41"):
+        assert shown in text
     assert "Ablations" not in page_of(run, context())[1]
+
+
+def test_every_dialogue_stands_in_the_page_the_worst_first(run: Path) -> None:
+    page, _ = page_of(run, context())
+    metrics = read_record(run / METRICS, Metrics)
+    material = gather(run, context())
+    every = told(material)
+    assert len(every) == metrics.splits[metrics.scored].dialogues == page.elements.count("details")
+    assert [one.accuracy for one in every] == sorted(one.accuracy for one in every)
+    rows = material.predictions[material.predictions["split"] == "test"]
+    first = every[0].turns[0]
+    own = rows[rows["utterance"] == first.utterance][[f"p_{label}" for label in metrics.labels]].to_numpy()
+    assert len(own) == len(metrics.seeds)
+    assert first.guess == metrics.labels[own.mean(0).argmax()]
+    assert first.probability == pytest.approx(own.mean(0).max())
+
+
+def test_the_settings_that_differ_from_the_current_model_are_listed(run: Path) -> None:
+    facts = gather(run, context()).facts
+    settings = {"model": facts.model.model_dump(mode="json"), "train": facts.train.model_dump(mode="json")}
+    _, same = page_of(run, context(current=CurrentModel("abc", settings)))
+    assert "Against the current model, run abc The settings of network and training are the same." in same
+    settings["train"] |= {"learning_rate": 0.5, "threads": 7}
+    _, other = page_of(run, context(current=CurrentModel("abc", settings)))
+    assert "train.learning_rate 0.5 0.02" in other
+    assert "train.threads 7" not in other
+
+
+def test_what_each_modality_is_worth_is_shown_where_it_was_asked(run: Path, tmp_path: Path) -> None:
+    assert "Modalities" not in page_of(run, context())[1]
+    shutil.copytree(run, tmp_path / "run")
+    metrics = read_record(run / METRICS, Metrics)
+    found = modality_scores(tmp_path / "run", small_data(), metrics)
+    assert [row.modalities for row in found.rows] == [("text", "audio"), ("audio",), ("text",)]
+    assert found.rows[0].mean.weighted_f1 == pytest.approx(metrics.weighted_f1)
+    _, text = page_of(tmp_path / "run", context())
+    assert f"{100 * (found.rows[1].mean.weighted_f1 - metrics.weighted_f1):+.2f}" in text

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bigfusion.model.runs.folder import PREDICTIONS
-from bigfusion.model.scoring.compare import Comparison, bootstrap, compare, scores_of
+from bigfusion.model.scoring.compare import Comparison, bootstrap, compare, intervals, scores_of
 from bigfusion.model.scoring.metrics import scores
 from bigfusion.pipeline.errors import TrainingError
 
@@ -124,3 +124,21 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     (other / PREDICTIONS).write_bytes(b"no table")
     with pytest.raises(TrainingError, match="expected a table of predictions"):
         compare(first, other)
+
+
+def test_the_interval_of_one_run_by_hand(tmp_path: Path) -> None:
+    """Two dialogues of one turn each, one right: drawn again, the accuracy is 0, 1/2 or 1 at 1 : 2 : 1."""
+    folder = write(tmp_path / "run", [[0], [0]], [[[1], [0]]])
+    found = intervals(folder)
+    assert found is not None
+    assert (found.accuracy.low, found.accuracy.high, found.dialogues) == (0, 1, 2)
+    assert intervals(write(tmp_path / "one", [[0, 1]], [[[0, 0]]])) is None
+
+
+def test_a_run_of_many_dialogues_has_a_binomial_interval(tmp_path: Path) -> None:
+    right = [1] * 60 + [0] * 40
+    folder = write(tmp_path / "run", [[0]] * 100, [[[0] if one else [1] for one in right]])
+    found = intervals(folder)
+    assert found is not None
+    spread = 1.96 * (0.6 * 0.4 / 100) ** 0.5
+    assert (found.accuracy.low, found.accuracy.high) == pytest.approx((0.6 - spread, 0.6 + spread), abs=0.011)

@@ -1,0 +1,93 @@
+"""What each modality is worth to a trained run: its networks predict again with modalities taken away.
+
+Nothing is trained again. In place of a modality that is taken away the network reads its learned "absent" vector, as it
+does for a silent clip or a missing face. So this shows what the network leans on, not what a network trained without
+the modality would reach: that is an ablation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bigfusion.model.data.batch import Dialogue
+from bigfusion.model.data.dialogues import Data, true_labels
+from bigfusion.model.runs import checkpoint
+from bigfusion.model.runs.files import Record, write_record
+from bigfusion.model.runs.folder import seed_folder
+from bigfusion.model.scoring.metrics import scores
+from bigfusion.model.scoring.predict import choose_device, predict
+from bigfusion.model.scoring.results import Mean, Metrics, mean_of
+from bigfusion.model.seed import deterministic
+
+MODALITIES = "modalities.json"
+
+
+class Without(Record):
+    """Scores of a run that reads ``modalities`` alone."""
+
+    modalities: tuple[str, ...]
+    mean: Mean
+
+
+class ModalityScores(Record):
+    """``modalities.json``: all modalities first, then all but each, then each alone."""
+
+    scored: str
+    seeds: tuple[int, ...]
+    rows: tuple[Without, ...]
+
+
+def modality_scores(
+    run: Path,
+    data: Data,
+    metrics: Metrics,
+    device: str = "auto",
+    progress: Callable[[int], None] = lambda done: None,
+    out: Path | None = None,
+) -> ModalityScores:
+    """Score an evaluated run's networks with all modalities, without each, and with each alone.
+
+    Writes ``modalities.json`` into ``out``, or into the run's folder. ``progress(n)`` is called as n more predictions
+    are done.
+
+    Raises:
+        TrainingError: a checkpoint is missing or damaged.
+    """
+    where, dialogues = choose_device(device), data[metrics.scored]
+    true, classes = true_labels(dialogues), len(data.labels)
+    networks = [checkpoint.load(seed_folder(run, seed.seed), where) for seed in metrics.seeds]
+    rows = []
+    for kept in subsets([str(name) for name in networks[0].facts.model.modalities]):
+        found = []
+        for chosen in networks:
+            with deterministic(chosen.facts.train.threads):
+                reduced = [only(dialogue, kept) for dialogue in dialogues]
+                logits = predict(chosen.network, reduced, where, chosen.facts.train.batch_size)  # (U, C)
+            found.append(scores(true, logits.argmax(1).numpy(), classes))
+            progress(1)
+        rows.append(Without(modalities=tuple(kept), mean=mean_of(found)))
+    result = ModalityScores(
+        scored=metrics.scored.value, seeds=tuple(seed.seed for seed in metrics.seeds), rows=tuple(rows)
+    )
+    write_record((out or run) / MODALITIES, result)
+    return result
+
+
+def subsets(modalities: Sequence[str]) -> list[list[str]]:
+    """All modalities, then all but each, then each alone; no set twice."""
+    found = [list(modalities)]
+    found += [[other for other in modalities if other != name] for name in modalities]
+    found += [[name] for name in modalities]
+    return [kept for index, kept in enumerate(found) if kept and kept not in found[:index]]
+
+
+def only(dialogue: Dialogue, kept: Sequence[str]) -> Dialogue:
+    """The dialogue with every modality but ``kept`` marked as absent."""
+    present = {
+        name: rows if name in kept else np.zeros_like(rows, dtype=np.bool_) for name, rows in dialogue.present.items()
+    }
+    return replace(dialogue, present=present)
