@@ -146,11 +146,12 @@ _ASSEMBLY = (
 )
 """From stored cells to arrays. What else a store does changes no number: a shard is verified against its name."""
 _DIGESTED = (
+    "bigfusion.flows.project.project:Project",
     "bigfusion.flows.project.workspace:Workspace",
     "bigfusion.pipeline.manifest.manifest:Manifest",
     "bigfusion.pipeline.plan.plan:CellPlan",
 )
-"""What training is handed: what it takes of them (labels, cells) is among a run's inputs by its content."""
+"""What training is handed: what it takes of them (settings, labels, cells) is among a run's inputs by its content."""
 
 _LABEL_COLUMNS = ("utterance", "split", "dialogue", "turn", "speaker", "label")
 

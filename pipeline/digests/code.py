@@ -74,7 +74,7 @@ class Walk:
         self._pieces: set[Piece] = set()
         self._visited: set[Place | Piece] = set()
         self._run: set[str] = set()
-        self._hinted: set[Reference] = set()
+        self._hinted: set[tuple[Reference, bool]] = set()
         self._names: Counter[str] = Counter()
 
     def digests(self, entries: Collection[str]) -> dict[str, str]:
@@ -150,19 +150,24 @@ class Walk:
             for place in [target] if isinstance(target, tuple) else self._all(target):
                 self._reach(place)
 
-    def _follow_hint(self, hint: Reference) -> None:
-        """An annotation's classes count where code is theirs; what only names other types does not."""
-        if hint in self._hinted:
+    def _follow_hint(self, hint: Reference, by_alias: bool = False) -> None:
+        """An annotation's classes count where code is theirs, an alias of types does not.
+
+        Settings in an alias are one of several kinds: whoever has a value of it names its kind as an entry.
+        """
+        if (hint, by_alias) in self._hinted:
             return
-        self._hinted.add(hint)
+        self._hinted.add((hint, by_alias))
         for target in self._resolved(hint):
             if not isinstance(target, tuple):
                 continue
             definition = self._definition(target)
             if definition.kind == "value":  # an alias of types
                 for other in (*definition.piece.references, *definition.piece.hints):
-                    self._follow_hint(other)
-            elif definition.more is None or not (self._is_settings(target) or _is_protocol(definition.more)):
+                    self._follow_hint(other, by_alias=True)
+            elif definition.more is None or not (
+                _is_protocol(definition.more) or (by_alias and self._is_settings(target))
+            ):
                 self._reach(target)
 
     def _import(self, name: str) -> None:

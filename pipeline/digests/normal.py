@@ -1,9 +1,9 @@
 """A syntax tree as text that says what it computes and nothing else.
 
-Left out are positions, docstrings, annotations, logging, and the messages of errors. Names of this project are numbered
-in the order in which they appear (``«0»``) and listed beside the text: what they stand for is found elsewhere, however
-they are imported here. Not ``ast.dump``: its text differs between Python versions, and an upgrade must not make every
-feature stale.
+Left out are positions, docstrings, annotations, logging, and the messages of errors and failures. Names of this
+project are numbered in the order in which they appear (``«0»``) and listed beside the text: what they stand for is
+found elsewhere, however they are imported here. Not ``ast.dump``: its text differs between Python versions, and an
+upgrade must not make every feature stale.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 from bigfusion.pipeline.digests.imports import Binding, Function, Reference, bindings, is_ours, locals_of
 
 _LOGS = {"log", "logger", "logging", "warnings"}
-_ERRORS = ("Error", "Exception", "Warning")
+_WITH_MESSAGES = ("Error", "Exception", "Warning", "Failure", "Fault")
+"""The last words of classes that say in a sentence why there is no result."""
 _SILENT_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
 
 
@@ -160,7 +161,7 @@ class NormalText:
 
     def _write_Call(self, node: ast.Call) -> str:
         chain = _chain(node.func)
-        if chain is not None and chain[-1].endswith(_ERRORS):
+        if chain is not None and chain[-1].endswith(_WITH_MESSAGES):
             return self._without_messages(node)
         match chain, node.args:
             case [*_, "import_module"], [ast.Constant(value=str(module))] if is_ours(module):

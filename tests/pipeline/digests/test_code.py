@@ -241,6 +241,13 @@ def test_another_settings_class_in_a_union_changes_nothing(tmp_path: Path) -> No
     assert set(code(tmp_path, "top", "kinds:A")) == {"A.width", "top"}
 
 
+def test_settings_that_an_annotation_names_count_by_their_methods(tmp_path: Path) -> None:
+    kinds = "from bigfusion.settings import Settings\nclass A(Settings):\n    def width(self):\n        return 1\n"
+    project(tmp_path, settings=SETTINGS, kinds=kinds)
+    project(tmp_path, top="from bigfusion.kinds import A\ndef top(x: A):\n    return x.width()\n")
+    assert set(code(tmp_path)) == {"A.width", "top"}
+
+
 def test_a_method_may_be_an_entry_and_what_is_named_as_stop_ends_the_way(tmp_path: Path) -> None:
     text = "def f(): pass\ndef g(): pass\nclass C:\n    def a(self):\n        f()\n    def b(self):\n        g()\n"
     project(tmp_path, top=text)
