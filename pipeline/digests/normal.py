@@ -131,7 +131,7 @@ class NormalText:
                 bound = bindings(node, self._package).items()
                 return all(isinstance(target, tuple) or self._stands_for(name, target) for name, target in bound)
             case ast.If():
-                return is_type_checking(node) or (
+                return (is_type_checking(node) and not node.orelse) or (
                     all(map(self._is_idle, [*node.body, *node.orelse]))
                     and not any(isinstance(part, ast.Call | ast.NamedExpr | ast.Await) for part in ast.walk(node.test))
                 )
@@ -208,7 +208,7 @@ def is_logging(node: ast.expr) -> bool:
 def is_type_checking(node: ast.If) -> bool:
     """Whether a statement is ``if TYPE_CHECKING:``."""
     chain = _chain(node.test)
-    return chain is not None and chain[-1] == "TYPE_CHECKING" and not node.orelse
+    return chain is not None and chain[-1] == "TYPE_CHECKING"
 
 
 def used_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
