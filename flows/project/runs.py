@@ -27,6 +27,7 @@ from bigfusion.pipeline.store.store import Store
 _RUN, _EVALUATED = "run.json", "evaluated.json"
 ABLATIONS = "table-4.json"
 """What ``bigfusion reproduce --table 4`` writes."""
+_CELLS = "bigfusion.flows.project.cells"
 CELLS = "cells.parquet"
 """The fingerprints that a run was trained on: gc keeps them."""
 
@@ -145,7 +146,7 @@ _ASSEMBLY = (
     *(f"{entry(Store)}.{method}" for method in ("read", "_read", "_places", "shard")),
 )
 """From stored cells to arrays. What else a store does changes no number: a shard is verified against its name."""
-_DIGESTED = tuple(map(entry, (Project, Workspace, Manifest, CellPlan)))
+_DIGESTED = tuple(map(entry, (Project, Manifest, CellPlan)))
 """What training is handed: what it takes of them (settings, labels, cells) is among a run's inputs by its content."""
 
 _LABEL_COLUMNS = ("utterance", "split", "dialogue", "turn", "speaker", "label")
@@ -263,7 +264,7 @@ def _evaluation_code() -> str:
         code_digests(
             "bigfusion.model.scoring.evaluate:evaluate",
             "bigfusion.flows.project.reporting:write",
-            stop=(*_DIGESTED, entry(Run), entry(cells.notes), entry(cells.versions)),
+            stop=(*_DIGESTED, entry(Run), f"{_CELLS}:notes", f"{_CELLS}:versions"),
         )
     )
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from bigfusion.flows.project import cells, corpus, runs
-from bigfusion.flows.project.project import load
+from bigfusion.flows.project.load import load
 from bigfusion.model.settings import ModelSettings
 from bigfusion.pipeline.digests import code
 from bigfusion.pipeline.digests.sources import Sources
