@@ -46,7 +46,10 @@ class Settings(BaseModel):
         return found
 
     def code_entries(self) -> Iterator[str]:
-        """This class and those of the settings in it, as entries for :func:`code_digests`."""
+        """This class and those of the settings in it, as entries for :func:`code_digests`.
+
+        A class whose ``kind`` chooses code by its name names that code here as well.
+        """
         yield f"{type(self).__module__}:{type(self).__qualname__}"
         for name in type(self).model_fields:
             value = getattr(self, name)

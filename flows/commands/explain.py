@@ -43,7 +43,9 @@ def _text(data: Mapping[str, Any]) -> str:
         lines += ["", f"{name}: {cell['state']}{why}", f"  fingerprint  {cell['fingerprint']}"]
         lines += [f"  {key:<11}  {value}" for key, value in _components(cell)]
         for part in cell["differences"]:
-            lines.append(f"  differs      {part['component']}: {_value(part['stored'])} -> {_value(part['now'])}")
+            absent = "default" if part["component"].startswith("settings.") else "none"
+            values = " -> ".join(_value(part[name], absent) for name in ("stored", "now"))
+            lines.append(f"  differs      {part['component']}: {values}")
         stored = cell["stored"]
         if stored:
             made = f"{stored['created']} by run {stored['run']}"
@@ -53,8 +55,8 @@ def _text(data: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _value(value: Any) -> str:
-    text = "none" if value is None else str(value)
+def _value(value: Any, absent: str) -> str:
+    text = absent if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:16]}..."
 
 

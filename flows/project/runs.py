@@ -15,17 +15,19 @@ from bigfusion.model.runs.folder import METRICS, PREDICTIONS, REPORT, is_finishe
 from bigfusion.model.settings import ModelSettings, TrainSettings
 from bigfusion.model.training.code import training_entries
 from bigfusion.pipeline.atomic import write_whole
-from bigfusion.pipeline.digests.code import code_digests
+from bigfusion.pipeline.digests.code import code_digests, entry
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.manifest.rows import content_digest
 from bigfusion.pipeline.plan.differences import some
 from bigfusion.pipeline.plan.plan import CellPlan
 from bigfusion.pipeline.store.needs import write_reach
+from bigfusion.pipeline.store.store import Store
 
 _RUN, _EVALUATED = "run.json", "evaluated.json"
 ABLATIONS = "table-4.json"
 """What ``bigfusion reproduce --table 4`` writes."""
+_CELLS = "bigfusion.flows.project.cells"
 CELLS = "cells.parquet"
 """The fingerprints that a run was trained on: gc keeps them."""
 
@@ -139,18 +141,13 @@ def training_code(model: ModelSettings, train: TrainSettings) -> dict[str, str]:
     return code_digests(*training_entries(model, train), *_ASSEMBLY, stop=_DIGESTED)
 
 
-_STORE = "bigfusion.pipeline.store.store:Store"
 _ASSEMBLY = (
     "bigfusion.flows.project.assemble:assemble",
-    *(f"{_STORE}.{method}" for method in ("read", "_read", "_places", "shard")),
+    *(f"{entry(Store)}.{method}" for method in ("read", "_read", "_places", "shard")),
 )
 """From stored cells to arrays. What else a store does changes no number: a shard is verified against its name."""
-_DIGESTED = (
-    "bigfusion.flows.project.workspace:Workspace",
-    "bigfusion.pipeline.manifest.manifest:Manifest",
-    "bigfusion.pipeline.plan.plan:CellPlan",
-)
-"""What training is handed: what it takes of them (labels, cells) is among a run's inputs by its content."""
+_DIGESTED = tuple(map(entry, (Project, Manifest, CellPlan)))
+"""What training is handed: what it takes of them (settings, labels, cells) is among a run's inputs by its content."""
 
 _LABEL_COLUMNS = ("utterance", "split", "dialogue", "turn", "speaker", "label")
 
@@ -263,12 +260,11 @@ def _changed(old: Any, new: Any, are_settings: bool, prefix: str = "") -> list[s
 
 def _evaluation_code() -> str:
     """Scoring and what the report shows. The network is among the run's inputs."""
-    here = "bigfusion.flows.project"
     return digest(
         code_digests(
             "bigfusion.model.scoring.evaluate:evaluate",
-            f"{here}.reporting:write",
-            stop=(*_DIGESTED, f"{here}.runs:Run", f"{here}.cells:notes", f"{here}.cells:versions"),
+            "bigfusion.flows.project.reporting:write",
+            stop=(*_DIGESTED, entry(Run), f"{_CELLS}:notes", f"{_CELLS}:versions"),
         )
     )
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import builtins
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -28,7 +28,14 @@ DIGITS = 16
 
 _ITSELF = f"{__name__}:code_digests"
 """What it returns is digested already."""
+_ASKED_FOR_DIGESTS = {"numbers", "code_entries"}
+"""What these methods of settings return is digested already, too."""
 _ERRORS = ("Error", "Exception", "Warning")
+
+
+def entry(thing: type | Callable[..., object]) -> str:
+    """A class, function or method as an entry: ``package.module:Name``."""
+    return f"{thing.__module__}:{thing.__qualname__}"
 
 
 @cache
@@ -74,7 +81,7 @@ class Walk:
         self._pieces: set[Piece] = set()
         self._visited: set[Place | Piece] = set()
         self._run: set[str] = set()
-        self._hinted: set[Reference] = set()
+        self._hinted: set[tuple[Reference, bool]] = set()
         self._names: Counter[str] = Counter()
 
     def digests(self, entries: Collection[str]) -> dict[str, str]:
@@ -150,19 +157,25 @@ class Walk:
             for place in [target] if isinstance(target, tuple) else self._all(target):
                 self._reach(place)
 
-    def _follow_hint(self, hint: Reference) -> None:
-        """An annotation's classes count where code is theirs; what only names other types does not."""
-        if hint in self._hinted:
+    def _follow_hint(self, hint: Reference, by_alias: bool = False) -> None:
+        """An annotation's classes count where code is theirs, an alias of types does not.
+
+        Settings in an alias are one of several kinds: whoever has a value of it names its kind as an entry.
+        """
+        if (hint, by_alias) in self._hinted:
             return
-        self._hinted.add(hint)
+        self._hinted.add((hint, by_alias))
         for target in self._resolved(hint):
             if not isinstance(target, tuple):
                 continue
             definition = self._definition(target)
             if definition.kind == "value":  # an alias of types
                 for other in (*definition.piece.references, *definition.piece.hints):
-                    self._follow_hint(other)
-            elif definition.more is None or not (self._is_settings(target) or _is_protocol(definition.more)):
+                    self._follow_hint(other, by_alias=True)
+            elif definition.more is None:  # `Annotated[int, check]`; in an alias it is what makes the types
+                if not by_alias:
+                    self._reach(target)
+            elif not (_is_protocol(definition.more) or (by_alias and self._is_settings(target))):
                 self._reach(target)
 
     def _import(self, name: str) -> None:
@@ -276,7 +289,11 @@ class Walk:
 
 def _code_of_settings(more: Class) -> list[Piece]:
     """Not the fields: their values are digested elsewhere, and what validators made of them with them."""
-    methods = [piece for piece in more.methods if piece.name not in more.validators]
+    methods = [
+        piece
+        for piece in more.methods
+        if piece.name not in more.validators and piece.name.rpartition(".")[2] not in _ASKED_FOR_DIGESTS
+    ]
     return methods if more.bare is None else [more.bare, *methods]
 
 

@@ -131,6 +131,7 @@ def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
     for node in body:
         match node:
             case ast.If() if is_type_checking(node):
+                yield from _statements(node.orelse)
                 continue
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):  # as a script
                 continue

@@ -1,9 +1,9 @@
 """A syntax tree as text that says what it computes and nothing else.
 
-Left out are positions, docstrings, annotations, logging, and the messages of errors. Names of this project are numbered
-in the order in which they appear (``«0»``) and listed beside the text: what they stand for is found elsewhere, however
-they are imported here. Not ``ast.dump``: its text differs between Python versions, and an upgrade must not make every
-feature stale.
+Left out are positions, docstrings, annotations, logging, and the messages of errors and failures. Names of this
+project are numbered in the order in which they appear (``«0»``) and listed beside the text: what they stand for is
+found elsewhere, however they are imported here. Not ``ast.dump``: its text differs between Python versions, and an
+upgrade must not make every feature stale.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 from bigfusion.pipeline.digests.imports import Binding, Function, Reference, bindings, is_ours, locals_of
 
 _LOGS = {"log", "logger", "logging", "warnings"}
-_ERRORS = ("Error", "Exception", "Warning")
+_WITH_MESSAGES = ("Error", "Exception", "Warning", "Failure", "Fault")
+"""The last words of classes that say in a sentence why there is no result."""
 _SILENT_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
 
 
@@ -130,7 +131,7 @@ class NormalText:
                 bound = bindings(node, self._package).items()
                 return all(isinstance(target, tuple) or self._stands_for(name, target) for name, target in bound)
             case ast.If():
-                return is_type_checking(node) or (
+                return (is_type_checking(node) and not node.orelse) or (
                     all(map(self._is_idle, [*node.body, *node.orelse]))
                     and not any(isinstance(part, ast.Call | ast.NamedExpr | ast.Await) for part in ast.walk(node.test))
                 )
@@ -160,7 +161,7 @@ class NormalText:
 
     def _write_Call(self, node: ast.Call) -> str:
         chain = _chain(node.func)
-        if chain is not None and chain[-1].endswith(_ERRORS):
+        if chain is not None and chain[-1].endswith(_WITH_MESSAGES):
             return self._without_messages(node)
         match chain, node.args:
             case [*_, "import_module"], [ast.Constant(value=str(module))] if is_ours(module):
@@ -207,7 +208,7 @@ def is_logging(node: ast.expr) -> bool:
 def is_type_checking(node: ast.If) -> bool:
     """Whether a statement is ``if TYPE_CHECKING:``."""
     chain = _chain(node.test)
-    return chain is not None and chain[-1] == "TYPE_CHECKING" and not node.orelse
+    return chain is not None and chain[-1] == "TYPE_CHECKING"
 
 
 def used_names(nodes: Iterable[ast.AST]) -> Iterator[str]:

@@ -197,9 +197,9 @@ def test_spec_asks_for_the_digests_given() -> None:
 def test_construction_and_spec_import_nothing_heavy() -> None:
     code = (
         "import sys\n"
-        "from extractors.audio import AudioExtractor, AudioSettings\n"
-        "from extractors.text import TextExtractor, TextSettings\n"
-        "from extractors.visual import VisualExtractor, VisualSettings\n"
+        "from bigfusion.extractors.audio.opensmile import AudioExtractor, AudioSettings\n"
+        "from bigfusion.extractors.text.encoder import TextExtractor, TextSettings\n"
+        "from bigfusion.extractors.visual.speaker_face import VisualExtractor, VisualSettings\n"
         f"TextExtractor(TextSettings(model={MINILM!r}), lambda path: 'd').spec\n"
         "AudioExtractor(AudioSettings()).spec, VisualExtractor(VisualSettings(), lambda path: 'd').spec\n"
         "print([name for name in ('torch', 'cv2', 'transformers', 'opensmile', 'torchvision') if name in sys.modules])"

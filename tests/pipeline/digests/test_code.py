@@ -232,13 +232,24 @@ def test_another_settings_class_in_a_union_changes_nothing(tmp_path: Path) -> No
     kinds = "from bigfusion.settings import Settings\n" + "".join(
         f"class {name}(Settings):\n    def width(self):\n        return 1\n" for name in "ABC"
     )
-    project(tmp_path, settings=SETTINGS, kinds=kinds, union=union)
+    project(tmp_path, settings=SETTINGS, kinds=kinds, union=union, made="def union(): pass\n")
     project(tmp_path, top="from bigfusion.union import Either\ndef top(x: Either):\n    return x.width()\n")
     before = code(tmp_path)
     assert set(before) == {"top"}
     project(tmp_path, union=union.replace("B\n", "B, C\n", 1).replace("A | B", "A | B | C"))
     assert code(tmp_path) == before
     assert set(code(tmp_path, "top", "kinds:A")) == {"A.width", "top"}
+    found = "from bigfusion.made import union\nif TYPE_CHECKING:\n    Either = int\nelse:\n    Either = union()\n"
+    project(tmp_path, union=found)
+    assert code(tmp_path) == before
+    assert set(code(tmp_path, "union")) == {"Either", "union"}
+
+
+def test_settings_that_an_annotation_names_count_by_their_methods(tmp_path: Path) -> None:
+    kinds = "from bigfusion.settings import Settings\nclass A(Settings):\n    def width(self):\n        return 1\n"
+    project(tmp_path, settings=SETTINGS, kinds=kinds)
+    project(tmp_path, top="from bigfusion.kinds import A\ndef top(x: A):\n    return x.width()\n")
+    assert set(code(tmp_path)) == {"A.width", "top"}
 
 
 def test_a_method_may_be_an_entry_and_what_is_named_as_stop_ends_the_way(tmp_path: Path) -> None:
