@@ -142,14 +142,30 @@ def validate(kind: type[S], table: Mapping[str, Any], origin: str) -> S:
         return kind.model_validate(table)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(top level)"
+        key, which = _key(first["loc"], table, first["type"] == "missing")
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         if first["type"] == "extra_forbidden":
             raise SettingsError(
-                f"{origin}: unknown key {key}{more}; `bigfusion settings` lists the known ones"
+                f"{origin}: unknown key {key}{which}{more}; `bigfusion settings` lists the known ones"
             ) from None
-        found = repr(first["input"])
+        found = repr(first["input"]["kind"] if first["type"] == "unknown_kind" else first["input"])
         found = f", found {found if len(found) <= 80 else found[:77] + '...'}"
         if ", found " in first["msg"]:  # it says so itself, without the credentials
             found = ""
-        raise SettingsError(f"{origin}: {key}: {first['msg']}{found}{more}") from None
+        raise SettingsError(f"{origin}: {key}{which}: {first['msg']}{found}{more}") from None
+
+
+def _key(place: Sequence[Any], table: Any, missing: bool) -> tuple[str, str]:
+    """The dotted key of an error, and, in a table whose class depends on its kind, which kind that is."""
+    keys: list[str] = []
+    kind = ""
+    for index, part in enumerate(place):
+        if isinstance(table, Mapping) and part not in table and not (missing and index == len(place) - 1):
+            kind = f" ({'.'.join([*keys, 'kind'])} = {part!r})"  # pydantic puts the kind between the keys
+            continue
+        keys.append(str(part))
+        try:
+            table = table[part]
+        except (TypeError, KeyError, IndexError):
+            table = None
+    return ".".join(keys) or "(top level)", kind

@@ -44,6 +44,7 @@ def run(
     """Make one table or figure, as a picture and as data. What was trained for another one is used again."""
     from bigfusion.flows.progress import training
     from bigfusion.flows.project.workspace import exclusive, relative
+    from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
     from bigfusion.model.reproduce.studies import STUDIES
     from bigfusion.model.reproduce.tables import rows
     from bigfusion.model.reproduce.trials import Study
@@ -54,6 +55,8 @@ def run(
         raise SettingsError("reproduce: expected one of --table 4, --figure 3, --figure 4, --figure 5")
     name = f"table-{table}" if table else f"figure-{figure}"
     data, model, settings, folder = _material(common, features, out, seeds)
+    if not isinstance(model, BigFusionSettings):
+        raise SettingsError(f"reproduce: expected model.kind bigfusion, which {name} is about, found {model.kind}")
     corpus = {IEMOCAP: "iemocap", MELD: "meld"}.get(data.labels)
     with exclusive(folder, "name another folder with --out"):
         study = Study.of(folder, data, settings)

@@ -27,7 +27,7 @@ from bigfusion.model.runs.files import read_json, read_record, write_json
 from bigfusion.model.runs.folder import finished_seeds, seed_folder
 from bigfusion.model.scoring.evaluate import evaluate as score
 from bigfusion.model.scoring.results import Metrics
-from bigfusion.model.settings import ModelSettings
+from bigfusion.model.settings import ModelSettings, network_settings
 from bigfusion.model.training.code import training_entries
 from bigfusion.model.training.train import train as train_one_seed
 from bigfusion.pipeline.digests.code import code_digests
@@ -139,7 +139,7 @@ def _with_modalities_of(found: ImportedFeatures, model: ModelSettings) -> ModelS
     """``model`` on those modalities that the file has, unless the settings chose some."""
     if "modalities" in model.model_fields_set:
         return model
-    return ModelSettings.model_validate(
+    return network_settings(
         model.model_dump(exclude_unset=True) | {"modalities": [name for name in Modality if name in found.features]}
     )
 

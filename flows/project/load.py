@@ -10,6 +10,7 @@ from typing import Any
 
 from bigfusion.flows.project.settings import Learning, Project
 from bigfusion.flows.project.workspace import ADDRESS, WorkspaceSettings
+from bigfusion.model.settings import beneath
 from bigfusion.pipeline.errors import SettingsError
 from bigfusion.pipeline.settings import assign, merge, parse_assignment, read_toml, validate
 
@@ -41,10 +42,10 @@ def load(config: Path | str | None = None, preset: str | None = None, assignment
         log.info("no %s here: the demo's settings (%s) are used", DEFAULT_CONFIG, path)
     own = {} if config is None and preset and not path.exists() else read_toml(path)
     preset = _preset(preset, own, path)
-    table = merge(_below(read_preset(preset), own), own) if preset else own
+    table = laid(_below(read_preset(preset), own), own) if preset else own
     if any(parse_assignment(one)[0] == ["preset"] for one in assignments):
         raise SettingsError("--set preset: a preset lies below the settings file, not above it; name it with --preset")
-    table = assign(table, assignments)
+    table = laid(table, assign({}, assignments))
     if preset:
         table["preset"] = preset
     if "corpus" not in table:
@@ -61,9 +62,18 @@ def load_learning(config: Path | None, preset: str | None, assignments: Sequence
         SettingsError: as :func:`load`; an assignment to anything but the network and its training.
     """
     own = {} if config is None else read_toml(config)
-    table = merge(read_preset(_preset(preset, own, config) or LEARNING[0]), own)
-    table = assign({name: part for name, part in table.items() if name in Learning.model_fields}, assignments)
+    table = laid(read_preset(_preset(preset, own, config) or LEARNING[0]), own)
+    table = {name: part for name, part in table.items() if name in Learning.model_fields}
+    table = laid(table, assign({}, assignments))
     return validate(Learning, table, str(config or "settings"))
+
+
+def laid(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``over`` laid on ``table``. Another network or contrast than below starts from its own defaults."""
+    below, above = table.get("model"), over.get("model")
+    if isinstance(below, Mapping) and isinstance(above, Mapping):
+        table = {**table, "model": beneath(below, above)}
+    return merge(table, over)
 
 
 def _preset(given: str | None, own: Mapping[str, Any], path: Path | None) -> str | None:

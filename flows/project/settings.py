@@ -13,6 +13,7 @@ from bigfusion.extractors.text.encoder import TextSettings
 from bigfusion.extractors.text.finetuning.settings import FinetuneSettings
 from bigfusion.extractors.visual.speaker_face import VisualSettings
 from bigfusion.flows.project.workspace import Workspace, WorkspaceSettings
+from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
 from bigfusion.model.settings import ModelSettings, TrainSettings
 from bigfusion.pipeline.corpora.scan import CorpusSettings, MeldSettings
 from bigfusion.pipeline.settings import Settings
@@ -29,7 +30,7 @@ class ExtractSettings(Settings):
 class Learning(Settings):
     """The settings of the network and its training alone."""
 
-    model: ModelSettings = ModelSettings()
+    model: ModelSettings = BigFusionSettings()
     train: TrainSettings = TrainSettings()
 
 
@@ -69,7 +70,7 @@ class Project(Settings):
     visual: VisualSettings = VisualSettings()
     finetune: FinetuneSettings = FinetuneSettings()
     extract: ExtractSettings = ExtractSettings()
-    model: ModelSettings = ModelSettings()
+    model: ModelSettings = BigFusionSettings()
     train: TrainSettings = TrainSettings()
     promote: PromoteSettings = PromoteSettings()
     runner: RunnerSettings = RunnerSettings()

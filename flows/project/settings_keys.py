@@ -33,13 +33,15 @@ def _keys(kind: type[BaseModel], table: str) -> Iterator[dict[str, Any]]:
         if len(found) == 1:
             yield from _keys(found[0], f"{table}{name}.")
         else:
-            yield from _of_several(found, f"{table}{name}.")
+            default = kind.model_fields[name].default
+            default = json.dumps(default.kind) if hasattr(default, "kind") else "to be given"
+            yield from _of_several(found, f"{table}{name}.", default)
 
 
-def _of_several(kinds: list[type[BaseModel]], table: str) -> Iterator[dict[str, Any]]:
+def _of_several(kinds: list[type[BaseModel]], table: str, default: str) -> Iterator[dict[str, Any]]:
     """The keys of a table that is one of several kinds; those that not every kind has say which have them."""
     words = [next(_choices(kind.model_fields["kind"].annotation)) for kind in kinds]
-    yield {"key": f"{table}kind", "default": "to be given", "meaning": ", ".join(words)}
+    yield {"key": f"{table}kind", "default": default, "meaning": ", ".join(words)}
     having: dict[str, list[str]] = {}
     found: dict[str, dict[str, Any]] = {}
     for word, kind in zip(words, kinds, strict=True):

@@ -12,7 +12,9 @@ TINY = 1e-6
 """Shorter vectors are not scaled up: a node that no unit of the encoder answers to is similar to none (cosine 0)."""
 
 
-def contrastive_loss(first: Tensor, second: Tensor, mask: Tensor, temperature: float) -> Tensor:
+def contrastive_loss(
+    first: Tensor, second: Tensor, mask: Tensor, temperature: float, positives: Tensor | None = None
+) -> Tensor:
     """L_cl of Eq. 3 over all real nodes, the mean of both directions.
 
     For node i of ``first``, the positive is the same node of ``second``. The inter-view loss (Eq. 1) sets it against
@@ -20,25 +22,33 @@ def contrastive_loss(first: Tensor, second: Tensor, mask: Tensor, temperature: f
     identical to Eq. 1; the text above it says what its negatives are. Nodes of one row are each other's negatives; a
     node without any (a dialogue of one) has loss 0.
 
-    Shapes: first, second (B, N, D), mask (B, N) bool -> scalar.
+    ``positives`` names several positives of each node, itself among them: the numerators of both losses are then sums
+    over them, in the graph that the loss looks at. Those that ``mask`` leaves out count for nothing.
+
+    Shapes: first, second (B, N, D), mask (B, N) bool, positives (B, N, N) bool -> scalar.
     """
     first, second = normalize(first, dim=-1, eps=TINY), normalize(second, dim=-1, eps=TINY)
     between = first @ second.transpose(1, 2) / temperature  # (B, N, N): cosine similarities
-    losses = _node_losses(between, first @ first.transpose(1, 2) / temperature, mask)
-    losses = losses + _node_losses(between.transpose(1, 2), second @ second.transpose(1, 2) / temperature, mask)
+    losses = _node_losses(between, first @ first.transpose(1, 2) / temperature, mask, positives)
+    back, within = between.transpose(1, 2), second @ second.transpose(1, 2) / temperature
+    losses = losses + _node_losses(back, within, mask, positives)
     return losses.sum() / (4 * mask.sum().clamp(min=1))  # 2 n of Eq. 3, and two directions
 
 
-def _node_losses(between: Tensor, within: Tensor, mask: Tensor) -> Tensor:
+def _node_losses(between: Tensor, within: Tensor, mask: Tensor, positives: Tensor | None) -> Tensor:
     """L_inter + L_intra of each node, 0 where padded. Shapes: (B, N, N), (B, N, N), (B, N) -> (B, N)."""
-    positive = between.diagonal(dim1=1, dim2=2)  # (B, N)
+    lowest = torch.finfo(between.dtype).min
+    own = between.diagonal(dim1=1, dim2=2)  # (B, N)
     same = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
     within = torch.where(same, between, within)  # the anchor itself makes room for its positive
-    lowest = torch.finfo(between.dtype).min
-    inter, intra = (
-        torch.where(mask.unsqueeze(1), similarity, lowest).logsumexp(2) - positive for similarity in (between, within)
-    )
-    return torch.where(mask, inter + intra, 0)
+    total = torch.zeros_like(own)
+    for similarity in (between, within):
+        against = torch.where(mask.unsqueeze(1), similarity, lowest).logsumexp(2)
+        if positives is None:
+            total = total + (against - own)
+        else:
+            total = total + against - torch.where(positives & mask.unsqueeze(1), similarity, lowest).logsumexp(2)
+    return torch.where(mask, total, 0)
 
 
 def supervised_contrast(first: Tensor, second: Tensor, labels: Tensor, group: Tensor, temperature: float) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
-from bigfusion.model.settings import ModelSettings
+from bigfusion.model.networks.settings.base import NetworkSettings
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.schema import Split
@@ -82,7 +82,7 @@ def utterance_digest(dialogues: Sequence[Dialogue]) -> str:
     return digest([[dialogue.id, *dialogue.utterances] for dialogue in dialogues])
 
 
-def check(data: Data, settings: ModelSettings) -> None:
+def check(data: Data, settings: NetworkSettings) -> None:
     """See that a network of these settings can be trained on ``data``.
 
     Raises:
@@ -102,7 +102,7 @@ def check(data: Data, settings: ModelSettings) -> None:
         _check_dialogue(dialogue, data.widths, len(data.labels))
 
 
-def check_modalities(widths: dict[str, int], settings: ModelSettings) -> None:
+def check_modalities(widths: dict[str, int], settings: NetworkSettings) -> None:
     """See that every modality that is switched on has features.
 
     Raises:

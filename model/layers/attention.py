@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from bigfusion.model.layers.graph import to_rows
+from bigfusion.model.data.utterances import to_rows
 from bigfusion.model.layers.spiking import RateCoding
 
 
@@ -65,7 +65,7 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, fus
 
 @dataclass(frozen=True)
 class Attended:
-    """Shapes: ``output`` (V, D); ``firing``: mean rates of query, key and value (scalars), empty if not spiking."""
+    """Shapes: ``output`` (V, D); ``firing``: the rates of query, key and value (V, D) each, empty if not spiking."""
 
     output: Tensor
     firing: dict[str, Tensor]
@@ -115,4 +115,4 @@ class DualAttention(nn.Module):
         if self.spiking is None:
             return {}
         parts = zip(("query", "key", "value"), coded.detach().chunk(3, dim=-1), strict=True)
-        return {name: part.mean() for name, part in parts}
+        return dict(parts)

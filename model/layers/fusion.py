@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from bigfusion.pipeline.schema import Modality
 
 
-class Fusion(nn.Module):
-    """One vector for an utterance from its modalities' features.
+class Projections(nn.Module):
+    """A linear map to D for each modality. Where a modality is absent a learned vector stands in.
 
     ``widths`` maps each modality in use to its stored width F_m. ``audio_width`` is the paper's trained reduction of
     the acoustic features by a fully connected layer (1,582 for IEMOCAP, 300 for MELD); it is left out where the stored
-    width is no larger. Where a modality is absent a learned vector stands in; what its row holds is not looked at.
+    width is no larger. What the row of an absent modality holds is not looked at.
 
-    Shapes: ``features[m]`` (B, N, F_m), ``present[m]`` (B, N) bool -> (B, N, D).
+    Shapes: ``features[m]`` (..., F_m), ``present[m]`` (...) bool -> (..., D) for each modality.
     """
 
     def __init__(self, widths: Mapping[str, int], width: int, audio_width: int | None = None) -> None:
@@ -30,17 +30,34 @@ class Fusion(nn.Module):
             widths[Modality.AUDIO] = audio_width
         self.projections = nn.ModuleDict({name: nn.Linear(stored, width) for name, stored in widths.items()})
         self.absent = nn.ParameterDict({name: nn.Parameter(torch.zeros(width)) for name in widths})
-        self.join = nn.Linear(len(widths) * width, width)
 
-    def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
-        """Fuse; modalities that this network does not use are ignored."""
-        projected = [self._project(name, features[name], present[name]) for name in self.projections]
-        joined: Tensor = self.join(torch.cat(projected, dim=-1))  # (B, N, M D) -> (B, N, D)
-        return joined
+    def project(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Project each modality; those that this network does not use are ignored."""
+        return {name: self._project(name, features[name], present[name]) for name in self.projections}
 
     def _project(self, name: str, features: Tensor, present: Tensor) -> Tensor:
-        here = present.unsqueeze(-1)  # (B, N, 1)
+        here = present.unsqueeze(-1)  # (..., 1)
         features = torch.where(here, features, 0)  # an absent row may hold anything: NaN would poison the gradient
         if name == Modality.AUDIO and self.reduction is not None:
             features = self.reduction(features)
-        return torch.where(here, self.projections[name](features), self.absent[name])  # (B, N, D)
+        return torch.where(here, self.projections[name](features), self.absent[name])  # (..., D)
+
+    def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The same as :meth:`project`."""
+        return self.project(features, present)
+
+
+class Fusion(Projections):
+    """One vector for an utterance: its modalities' projections side by side, and a linear map of them to D.
+
+    Shapes: ``features[m]`` (..., F_m), ``present[m]`` (...) bool -> (..., D).
+    """
+
+    def __init__(self, widths: Mapping[str, int], width: int, audio_width: int | None = None) -> None:
+        super().__init__(widths, width, audio_width)
+        self.join = nn.Linear(len(widths) * width, width)
+
+    def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
+        """Fuse."""
+        joined: Tensor = self.join(torch.cat(list(self.project(features, present).values()), dim=-1))
+        return joined

@@ -70,9 +70,3 @@ def build_graph(mask: Tensor, speakers: Tensor, window: int, relations: Relation
     source, target = source[exists], target[exists]  # (E,)
     relation = relations.of(speaker[source], speaker[target], later=source > target)
     return Graph(torch.stack([source, target]), relation, dialogue, speaker, mask.sum(1), window, relations)
-
-
-def to_rows(nodes: Tensor, mask: Tensor) -> Tensor:
-    """Nodes back in the batch's rows, zeros where padded. Shapes: (V, ...), (B, N) bool -> (B, N, ...)."""
-    rows = nodes.new_zeros(*mask.shape, *nodes.shape[1:])
-    return rows.masked_scatter(mask.view(*mask.shape, *(1 for _ in nodes.shape[1:])), nodes)

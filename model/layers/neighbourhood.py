@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Tensor, nn
-from torch.nn.functional import linear, one_hot
+from torch.nn.functional import linear
 
 from bigfusion.model.data.batch import UNLABELLED
 from bigfusion.model.layers.graph import Relations, build_graph
+from bigfusion.model.layers.regression import penalised_regression
 from bigfusion.model.layers.relative import group_mean, speaker_groups
 
 Band = tuple[int, int]
@@ -102,25 +100,3 @@ class NeighbourhoodClassifier(nn.Module):
         """Classify."""
         columns = (neighbourhood(values, mask, speakers, self.bands) - self.mean) / self.deviation
         return linear(columns, self.weight, self.bias).log_softmax(-1)
-
-
-def penalised_regression(columns: Tensor, labels: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
-    """The multinomial logistic regression that minimises mean cross-entropy + ``penalty`` |W|^2, by L-BFGS.
-
-    Shapes: columns (U, K), labels (U,) -> weights (C, K), biases (C,), not penalised.
-    """
-    target = one_hot(labels, classes).to(columns.dtype)  # (U, C)
-    size = classes * columns.shape[1]
-
-    def objective(numbers: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        whole = torch.from_numpy(numbers)
-        weight, bias = whole[:size].view(classes, -1), whole[size:]
-        logs = linear(columns, weight.to(columns.dtype), bias.to(columns.dtype)).log_softmax(1)  # (U, C)
-        error = (logs.exp() - target) / len(labels)
-        value = -(target * logs).sum().double() / len(labels) + penalty * weight.square().sum()
-        slope = (error.T @ columns).double() + 2 * penalty * weight  # (C, K)
-        return value.item(), torch.cat([slope.flatten(), error.sum(0).double()]).numpy()
-
-    options = {"maxiter": 500, "ftol": 1e-9, "gtol": 1e-6}
-    found = minimize(objective, np.zeros(size + classes), jac=True, method="L-BFGS-B", options=options).x
-    return torch.from_numpy(found[:size]).view(classes, -1), torch.from_numpy(found[size:])

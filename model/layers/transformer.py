@@ -47,7 +47,7 @@ class EncoderLayer(nn.Module):
 
 @dataclass(frozen=True)
 class Encoded:
-    """Shapes: ``output`` (V, D); ``rates`` mean firing rates (``layer1.query``: a scalar)."""
+    """Shapes: ``output`` (V, D); ``rates`` firing rates without gradient (``layer1.query``: (V, D))."""
 
     output: Tensor
     rates: dict[str, Tensor]

@@ -2,93 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
 
-from bigfusion.model.contrast.importance import dual_importance, random_importance
-from bigfusion.model.contrast.information import Information, gaussian_information, histogram_information
-from bigfusion.model.contrast.losses import contrastive_loss, supervised_contrast
-from bigfusion.model.contrast.views import view_weights
-from bigfusion.model.data.batch import UNLABELLED, Batch, Dialogue, collate
+from bigfusion.model.contrast.base import Comparison, Host, contrasted
+from bigfusion.model.contrast.base import build as build_contrast
+from bigfusion.model.contrast.dual_importance import importance
+from bigfusion.model.data.batch import Batch, Dialogue, collate
+from bigfusion.model.data.utterances import Utterances, to_rows
 from bigfusion.model.layers.fusion import Fusion
-from bigfusion.model.layers.graph import Graph, Relations, build_graph, to_rows
+from bigfusion.model.layers.graph import Graph, Relations, build_graph
 from bigfusion.model.layers.neighbourhood import NeighbourhoodClassifier
-from bigfusion.model.layers.normalise import Normalise
+from bigfusion.model.layers.objectives import classification_loss
 from bigfusion.model.layers.relative import less_speaker_mean, relative_to_speaker, speaker_groups
 from bigfusion.model.layers.rgcn import RelationalEncoder
 from bigfusion.model.layers.spiking import RateCoding
 from bigfusion.model.layers.transformer import DualTransformer
-from bigfusion.model.settings import ContrastSettings, ModelSettings
-from bigfusion.pipeline.errors import TrainingError
+from bigfusion.model.networks.base import Network, Output, Part
+from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
 
 
-@dataclass(frozen=True)
-class Output:
-    """What the network says of a batch.
-
-    Shapes: ``logits`` (B, N, C), in training the network's own, which are taught; in evaluation what is predicted,
-    together with the neighbourhood classifier where there is one; ``contrast`` scalar, L_cl of Eq. 3, 0 where it was
-    not asked for; ``rates`` the mean firing rate of each spiking layer (``layer1.query``, ...: scalars without
-    gradient); ``fused``, ``context`` and ``graph`` (B, N, D): the utterances after fusion, Transformer and graph
-    (``None`` without a graph); ``views`` (B, N, C): the logits of each augmented view, where they are classified and
-    the contrast was asked for. All but the rates are zero where padded.
-    """
-
-    logits: Tensor
-    contrast: Tensor
-    rates: dict[str, Tensor]
-    fused: Tensor
-    context: Tensor
-    graph: Tensor | None
-    views: tuple[Tensor, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Inputs:
-    """A batch's V real utterances. Shapes: ``features[m]`` (V, F), ``present[m]``, ``group`` (V,), the rest (B, N)."""
-
-    features: dict[str, Tensor]
-    present: dict[str, Tensor]
-    group: Tensor
-    mask: Tensor
-    speakers: Tensor
-
-    @property
-    def packed(self) -> tuple[Tensor, Tensor, Tensor]:
-        """All features side by side, zeros where absent (V, F), and the masks and speakers that they stand for."""
-        values = [torch.where(self.present[name].unsqueeze(1), rows, 0) for name, rows in self.features.items()]
-        return torch.cat(values, dim=1), self.mask, self.speakers
-
-
-class BigFusion(nn.Module):
-    """The network. ``widths`` maps each stored modality to its features' width; ``settings.modalities`` chooses.
+class BigFusion(Network):
+    """The network. What it is contrasted by, ``settings.contrast`` says (``contrast/KIND.py``).
 
     Before training, ``fit(dialogues)`` takes the features' means and deviations, and the neighbourhood classifier, from
-    the training dialogues; they travel in the state dict. ``exchange`` gives a batch's nodes from this process's, where
-    several share a batch.
+    the training dialogues; they travel in the state dict.
 
-    Raises:
-        TrainingError: a modality of the settings is not among the stored ones.
+    Output: ``representations`` are the utterances after ``fusion``, ``context`` (the Transformer) and ``graph`` (if
+    there is one); ``parts``: ``contrast`` L_cl of Eq. 3, ``views`` (B, N, C) the logits of each augmented view where
+    they are classified; both only where the contrast was asked for.
     """
 
-    def __init__(self, widths: Mapping[str, int], classes: int, settings: ModelSettings) -> None:
-        super().__init__()
+    training_only = ("contrast",)
+
+    def __init__(self, settings: BigFusionSettings, widths: Mapping[str, int], classes: int) -> None:
+        super().__init__(settings, widths)
         self.settings = settings
-        self.exchange: Callable[[Tensor], Tensor] = _own
         width, spiking, graph = settings.width, settings.spiking, settings.graph
-        widths = _chosen(widths, settings)
-        self.normalise = Normalise(widths)
         self.dropout = nn.Dropout(settings.feature_dropout)
-        seen = {name: 2 * stored if name in settings.relative else stored for name, stored in widths.items()}
+        seen = {name: 2 * stored if name in settings.relative else stored for name, stored in self.widths.items()}
         self.fusion = Fusion(seen, width, settings.audio_width)
         self.relative = nn.Linear(width, width) if settings.relative_fusion else None
-        neurons = RateCoding(spiking.steps, spiking.decay, spiking.threshold, spiking.rise, spiking.surrogate_alpha)
+        neurons = RateCoding(
+            spiking.steps, spiking.decay, spiking.threshold, spiking.rise, spiking.surrogate_alpha, spiking.backend
+        )
         self.transformer = DualTransformer(
             width,
             layers=settings.layers,
@@ -103,70 +65,80 @@ class BigFusion(nn.Module):
         self.classifier = nn.Sequential(
             nn.Dropout(settings.dropout), nn.Linear(2 * width if graph.enabled else width, classes)
         )
+        contrasts = graph.enabled and settings.contrast.enabled
+        self.contrast = build_contrast(settings.contrast, settings, self.relations) if contrasts else None
         self.neighbourhood: NeighbourhoodClassifier | None = None
         if graph.enabled and graph.neighbourhood.enabled:
             self.neighbourhood = NeighbourhoodClassifier(sum(seen.values()), classes, graph.neighbourhood.bands)
 
     def fit(self, dialogues: Sequence[Dialogue]) -> None:
         """Fit on the training dialogues what gradient steps do not: means, deviations, the neighbourhood classifier."""
-        self.normalise.fit(dialogues)
+        super().fit(dialogues)
         if self.neighbourhood is not None:
-            inputs = (self._read(collate([dialogue])).packed for dialogue in dialogues)
+            inputs = (self._neighbourhood_inputs(self.read(collate([dialogue]))) for dialogue in dialogues)
             labels = torch.from_numpy(np.concatenate([dialogue.labels for dialogue in dialogues]))
             self.neighbourhood.fit(inputs, labels, self.settings.graph.neighbourhood.penalty)
 
     def forward(self, batch: Batch, contrast: bool | None = None) -> Output:
         """Read a batch. ``contrast``: whether to compute L_cl where it is enabled; by default in training only."""
-        mask = batch.mask
-        inputs = self._read(batch)
-        fused = self._fuse(inputs)  # (V, D): the V real utterances, packed
-        encoded = self.transformer(fused, mask)
-        nodes, rates = encoded.output, encoded.rates  # (V, D)
-        rows = partial(to_rows, mask=mask)  # (V, ...) -> (B, N, ...)
+        utterances = self.read(batch)
+        rows = utterances.rows  # (V, ...) -> (B, N, ...)
+        fused = self._fuse(utterances)  # (V, D)
+        encoded = self.transformer(fused, batch.mask)
+        nodes = encoded.output  # (V, D)
+        representations = {"fusion": rows(fused), "context": rows(nodes)}
         if self.encoder is None:
-            return Output(rows(self.classifier(nodes)), nodes.new_zeros(()), rates, rows(fused), rows(nodes), None)
+            return Output(rows(self.classifier(nodes)), {}, encoded.rates, representations)
 
-        graph = build_graph(mask, batch.speakers, self.settings.graph.window, self.relations)
+        graph = build_graph(batch.mask, batch.speakers, self.settings.graph.window, self.relations)
         original = self.encoder(nodes, graph)  # (V, D)
         logits = self._classify(original, nodes)  # (V, C)
         if self.neighbourhood is not None and not self.training:
-            logits = (logits.log_softmax(-1) + self.neighbourhood(*inputs.packed)) / 2  # the geometric mean
-        contrasted = nodes.new_zeros(())
-        views: tuple[Tensor, ...] = ()
-        if self.settings.contrast.enabled and (self.training if contrast is None else contrast):
-            contrasted, views = self._contrast(nodes, original, graph, batch)
-        return Output(
-            logits=rows(logits),
-            contrast=contrasted,
-            rates=rates,
-            fused=rows(fused),
-            context=rows(nodes),
-            graph=rows(original),
-            views=views,
-        )
+            beside = self.neighbourhood(*self._neighbourhood_inputs(utterances))
+            logits = (logits.log_softmax(-1) + beside) / 2  # the geometric mean
+        parts = {}
+        if self.contrast is not None and (self.training if contrast is None else contrast):
+            parts = self._contrast(nodes, original, graph, batch)
+        return Output(rows(logits), parts, encoded.rates, representations | {"graph": rows(original)})
+
+    def loss(self, output: Output, batch: Batch, smoothing: float = 0.0) -> dict[str, Part]:
+        """Eq. 12: L_ce + lambda L_cl, lambda being ``contrast.weight``; and the views' own L_ce, if asked for."""
+        parts, settings = super().loss(output, batch, smoothing), self.settings.contrast
+        if "contrast" in output.parts:
+            whole = settings.negatives == "batch"
+            parts["contrast"] = Part(output.parts["contrast"], "batch" if whole else "nodes", settings.weight)
+        if "penalty" in output.parts:
+            parts["penalty"] = Part(output.parts["penalty"], "dialogues", settings.weight)
+        if "views" in output.parts:
+            losses = [classification_loss(logits, batch, smoothing) for logits in output.parts["views"]]
+            parts["views"] = Part(torch.stack(losses).mean(), weight=settings.classify)
+        return parts
 
     def _classify(self, graph: Tensor, nodes: Tensor) -> Tensor:
         """Shapes: (V, D), (V, D) -> (V, C)."""
         logits: Tensor = self.classifier(torch.cat([graph, nodes], dim=-1))
         return logits
 
-    def _read(self, batch: Batch) -> _Inputs:
-        """The real utterances' features, packed dialogue after dialogue: standardised, and relative where asked for."""
-        mask = batch.mask
-        present = {name: batch.present[name][mask] for name in self.normalise.modalities}  # (V,)
-        features = self.normalise({name: batch.features[name][mask] for name in present})  # (V, F_m)
-        group = speaker_groups(mask.nonzero()[:, 0], batch.speakers[mask])  # (V,)
+    def read(self, batch: Batch) -> Utterances:
+        """The real utterances of a batch, standardised; ``relative`` ones also relative to their speaker's mean."""
+        utterances = super().read(batch)
+        group = speaker_groups(utterances.dialogue, utterances.speaker)  # (V,)
+        features = dict(utterances.features)
         for name in features.keys() & set(self.settings.relative):
-            relative = relative_to_speaker(features[name], present[name], group)
+            relative = relative_to_speaker(features[name], utterances.present[name], group)
             features[name] = torch.cat([features[name], relative], dim=-1)  # (V, 2 F_m)
-        return _Inputs(features, present, group, mask, batch.speakers)
+        return replace(utterances, features=features)
 
-    def _fuse(self, inputs: _Inputs) -> Tensor:
+    def _neighbourhood_inputs(self, utterances: Utterances) -> tuple[Tensor, Tensor, Tensor]:
+        return utterances.joined, utterances.mask, utterances.speakers
+
+    def _fuse(self, utterances: Utterances) -> Tensor:
         """The real utterances fused. Shape: (V, D)."""
-        dropped = {name: self.dropout(rows) for name, rows in inputs.features.items()}
-        fused: Tensor = self.fusion(dropped, inputs.present)
+        dropped = {name: self.dropout(rows) for name, rows in utterances.features.items()}
+        fused: Tensor = self.fusion(dropped, utterances.present)
         if self.relative is not None:
-            fused = fused + self.relative(less_speaker_mean(fused, inputs.group))
+            group = speaker_groups(utterances.dialogue, utterances.speaker)
+            fused = fused + self.relative(less_speaker_mean(fused, group))
         return fused
 
     def importance(self, nodes: Tensor, graph: Graph) -> Tensor:
@@ -177,83 +149,45 @@ class BigFusion(nn.Module):
         """
         if self.encoder is None:
             raise RuntimeError("importance is that of a graph's nodes; this network has graph.enabled = false")
-        settings = self.settings.importance
-        if settings.method == "random":
-            return random_importance(graph)
-        information: Information = gaussian_information
-        if settings.estimator == "histogram":
-            information = partial(histogram_information, bins=settings.bins)
-        return dual_importance(
-            nodes.detach(),
-            graph,
-            self.encoder,
-            gamma=settings.gamma,
-            noise=settings.noise,
-            draws=settings.draws,
-            information=information,
-        )
+        return importance(nodes, graph, self.encoder, self.settings.importance)
 
     def _contrast(
         self, nodes: Tensor, original: Tensor, graph: Graph, batch: Batch
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """L_cl of the two augmented views, or of the original with each; and the views' logits, if they are classified.
+    ) -> dict[str, Tensor | tuple[Tensor, ...]]:
+        """L_cl, its penalty if it has one, and the views' logits (B, N, C) if they are classified."""
+        assert self.encoder is not None and self.contrast is not None
+        found = contrasted(self.contrast, nodes, original, graph, self.encoder, self._comparison(batch))
+        parts: dict[str, Tensor | tuple[Tensor, ...]] = {"contrast": found.loss}
+        if found.penalty is not None:
+            parts["penalty"] = found.penalty
+        if self.settings.contrast.classify:
+            parts["views"] = tuple(to_rows(self._classify(view, nodes), batch.mask) for view in found.encoded)
+        return parts
 
-        Shapes: (V, D), (V, D) -> scalar, (B, N, C) each.
-        """
-        assert self.encoder is not None
-        settings = self.settings.contrast
-        importance = self.importance(nodes, graph)
-        weights = (view_weights(importance, graph, rho, settings.eta).to(nodes.dtype) for rho in settings.rho)
-        first, second = (self.encoder(nodes, graph, weight) for weight in weights)
-        pairs = [(first, second)] if settings.pair == "views" else [(original, first), (original, second)]
-        losses = [self._contrast_of(one, other, graph, batch) for one, other in pairs]
-        views = [self._classify(view, nodes) for view in (first, second)] if settings.classify else []
-        return torch.stack(losses).mean(), tuple(to_rows(logits, batch.mask) for logits in views)
+    def _comparison(self, batch: Batch) -> Comparison:
+        return Comparison(self.settings.contrast, batch.labels[batch.mask], batch.mask, self.peers.gather)
 
-    def _contrast_of(self, first: Tensor, second: Tensor, graph: Graph, batch: Batch) -> Tensor:
-        """L_cl of two graphs of the same nodes. Shapes: (V, D), (V, D) -> scalar."""
-        settings = self.settings.contrast
-        labels, group, mask = batch.labels[batch.mask], graph.dialogue, batch.mask
-        if settings.negatives == "batch":
-            first, second, labels = map(self.exchange, (first, second, labels))
-            group = torch.zeros_like(labels)
-            mask = torch.ones_like(labels, dtype=torch.bool).unsqueeze(0)  # (1, V): one row
-        if settings.positives == "label":
-            return supervised_contrast(first, second, labels, group, settings.temperature)
-        return contrastive_loss(to_rows(first, mask), to_rows(second, mask), mask, settings.temperature)
+    def optimizers(self) -> dict[str, Optimizer]:
+        """The contrast's."""
+        return {} if self.contrast is None else self.contrast.optimizers()
 
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Tell the contrast."""
+        if self.contrast is not None:
+            self.contrast.begin_epoch(epoch, epochs)
 
-def _own(rows: Tensor) -> Tensor:
-    return rows
+    def own_step(self, batch: Batch, optimizers: Mapping[str, Optimizer]) -> None:
+        """A step of the contrast's optimizers, on nodes without gradient."""
+        assert self.encoder is not None and self.contrast is not None
+        with torch.no_grad():
+            nodes = self.transformer(self._fuse(self.read(batch)), batch.mask).output
+        graph = build_graph(batch.mask, batch.speakers, self.settings.graph.window, self.relations)
+        self.contrast.own_step(nodes, graph, Host(self.encoder, self._comparison(batch)), optimizers)
 
-
-def _chosen(widths: Mapping[str, int], settings: ModelSettings) -> dict[str, int]:
-    """The stored widths of the modalities in use."""
-    missing = [str(name) for name in settings.modalities if name not in widths]
-    if missing:
-        stored = ", ".join(widths) or "none"
-        raise TrainingError(
-            f"modality {missing[0]}: expected features, for model.modalities names it, found those of {stored}; "
-            "extract it or take it out of model.modalities"
-        )
-    return {str(name): widths[name] for name in settings.modalities}
+    def after_step(self, output: Output, batch: Batch) -> None:
+        """Tell the contrast."""
+        if self.contrast is not None and self.encoder is not None:
+            self.contrast.after_step(self.encoder)
 
 
-def classification_loss(logits: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
-    """Eq. 11: mean cross-entropy over the labelled real utterances; 0, with a gradient of 0, where there is none.
-
-    ``smoothing`` is the share of each label that is spread over all classes. Shapes: (B, N, C) -> scalar.
-    """
-    labelled = batch.mask & (batch.labels != UNLABELLED)  # (B, N)
-    logits = logits[labelled]
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision would blur the logarithm
-    total = cross_entropy(logits, batch.labels[labelled], reduction="sum", label_smoothing=smoothing)
-    return total / labelled.sum().clamp(min=1)
-
-
-def loss(output: Output, batch: Batch, contrast: ContrastSettings, smoothing: float = 0.0) -> Tensor:
-    """Eq. 12: L_ce + lambda L_cl, lambda being ``contrast.weight``; and the views' own L_ce, if asked for."""
-    total = classification_loss(output.logits, batch, smoothing) + contrast.weight * output.contrast
-    for logits in output.views:
-        total = total + contrast.classify / len(output.views) * classification_loss(logits, batch, smoothing)
-    return total
+NETWORK = BigFusion

@@ -154,7 +154,7 @@ def learning(material: Material) -> Html:
     for index, (seed, history) in enumerate(zip(material.metrics.seeds, material.histories, strict=True)):
         colour = SEED_COLOURS[index % len(SEED_COLOURS)]
         loss += [
-            Curve([epoch.cross_entropy for epoch in history], colour),
+            Curve([epoch.parts["cross_entropy"] for epoch in history], colour),
             Curve([epoch.valid_loss for epoch in history], colour, dashed=True),
         ]
         valid.append(Curve([100 * epoch.valid_weighted_f1 for epoch in history], colour, chosen=seed.epoch))

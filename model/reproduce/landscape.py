@@ -26,7 +26,7 @@ def explained_variance(network: nn.Module, dialogues: Sequence[Dialogue], device
     rows = []
     for dialogue in dialogues:
         output = network(collate([dialogue]).to(device))
-        rows.append(output.context[0, : len(dialogue)].double().cpu().numpy())
+        rows.append(output.representations["context"][0, : len(dialogue)].double().cpu().numpy())
     values = np.concatenate(rows)  # (U, D)
     variances = np.linalg.svd(values - values.mean(0), compute_uv=False) ** 2
     shares: NDArray[np.float64] = np.cumsum(variances) / max(variances.sum(), np.finfo(float).tiny)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
 from bigfusion.model.reproduce.landscape import explained_variance, landscape
 from bigfusion.model.reproduce.trials import Progress, Study
 from bigfusion.model.reproduce.variants import CASE, COMPLETE, NO_SPIKING, TABLE_4, WEIGHTS, balance
@@ -17,13 +18,12 @@ from bigfusion.model.runs.folder import PREDICTIONS, seed_folder
 from bigfusion.model.scoring.compare import compare
 from bigfusion.model.scoring.predict import choose_device
 from bigfusion.model.scoring.results import Metrics
-from bigfusion.model.settings import ModelSettings
 
 Data = dict[str, Any]
 Told = Callable[[str], None]
 
 
-def table_4(study: Study, base: ModelSettings, corpus: str | None, progress: Progress, told: Told) -> Data:
+def table_4(study: Study, base: BigFusionSettings, corpus: str | None, progress: Progress, told: Told) -> Data:
     """Accuracy and weighted F1 of each row, and its difference from the complete network (paired bootstrap)."""
     rows = []
     for variant in TABLE_4:
@@ -41,7 +41,7 @@ def table_4(study: Study, base: ModelSettings, corpus: str | None, progress: Pro
     return {"table": 4, "scored": metrics.scored.value, "corpus": corpus, "rows": rows}
 
 
-def figure_3(study: Study, base: ModelSettings, corpus: str | None, progress: Progress, told: Told) -> Data:
+def figure_3(study: Study, base: BigFusionSettings, corpus: str | None, progress: Progress, told: Told) -> Data:
     """Weighted F1 for each pair of the attention's global weight and the contrast's local weight."""
     cells = []
     for attention in WEIGHTS:
@@ -52,7 +52,7 @@ def figure_3(study: Study, base: ModelSettings, corpus: str | None, progress: Pr
     return {"figure": 3, "scored": metrics.scored.value, "corpus": corpus, "cells": cells}
 
 
-def figure_5(study: Study, base: ModelSettings, corpus: str | None, progress: Progress, told: Told) -> Data:
+def figure_5(study: Study, base: BigFusionSettings, corpus: str | None, progress: Progress, told: Told) -> Data:
     """Explained variance (mean over seeds) and the loss landscape (first seed) of spiking and of plain attention."""
     models: dict[str, Data] = {}
     device = choose_device(study.training.device)
@@ -83,7 +83,7 @@ def figure_5(study: Study, base: ModelSettings, corpus: str | None, progress: Pr
     return {"figure": 5, "scored": metrics.scored.value, "corpus": corpus, "models": models}
 
 
-def figure_4(study: Study, base: ModelSettings, corpus: str | None, progress: Progress, told: Told) -> Data:
+def figure_4(study: Study, base: BigFusionSettings, corpus: str | None, progress: Progress, told: Told) -> Data:
     """A dialogue turn by turn under several models (first seed): the one on which the models differ most.
 
     Of at least six labelled turns; of equals the first by name. The rule, not a person, picks it.
@@ -118,7 +118,7 @@ def figure_4(study: Study, base: ModelSettings, corpus: str | None, progress: Pr
     }
 
 
-STUDIES: Mapping[str, Callable[[Study, ModelSettings, str | None, Progress, Told], Data]] = {
+STUDIES: Mapping[str, Callable[[Study, BigFusionSettings, str | None, Progress, Told], Data]] = {
     "table-4": table_4,
     "figure-3": figure_3,
     "figure-4": figure_4,

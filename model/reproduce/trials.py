@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigfusion.model.data.dialogues import Data
+from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
 from bigfusion.model.runs.files import read_record
 from bigfusion.model.runs.folder import METRICS, Epoch, seed_folder
 from bigfusion.model.scoring.evaluate import evaluate
 from bigfusion.model.scoring.results import Metrics
-from bigfusion.model.settings import ModelSettings, TrainSettings
+from bigfusion.model.settings import TrainSettings
 from bigfusion.model.training.code import training_entries
 from bigfusion.model.training.train import train
 from bigfusion.pipeline.digests.code import code_digests
@@ -34,7 +35,7 @@ class Study:
         """A study in ``folder``, which may hold others."""
         return cls(folder, data, data.digest(), training)
 
-    def run(self, model: ModelSettings) -> Path:
+    def run(self, model: BigFusionSettings) -> Path:
         """The folder of a network's trial."""
         inputs = {
             "data": self.digest,
@@ -44,7 +45,7 @@ class Study:
         }
         return self.folder / "runs" / digest(inputs)[:16]
 
-    def trial(self, model: ModelSettings, progress: Progress = lambda epoch: None) -> Metrics:
+    def trial(self, model: BigFusionSettings, progress: Progress = lambda epoch: None) -> Metrics:
         """Train every seed that is not trained, go on with one that was interrupted, and score them.
 
         Raises:

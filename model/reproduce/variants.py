@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bigfusion.model.settings import ModelSettings
+from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
 from bigfusion.pipeline.settings import merge
 
 
@@ -18,9 +18,9 @@ class Variant:
     changes: Mapping[str, Any] = field(default_factory=dict)
     paper: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
-    def of(self, base: ModelSettings) -> ModelSettings:
+    def of(self, base: BigFusionSettings) -> BigFusionSettings:
         """``base`` with the changes."""
-        return ModelSettings.model_validate(merge(base.model_dump(), self.changes))
+        return BigFusionSettings.model_validate(merge(base.model_dump(), self.changes))
 
 
 def _paper(iemocap: tuple[float, float], meld: tuple[float, float]) -> dict[str, tuple[float, float]]:

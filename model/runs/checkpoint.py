@@ -8,10 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from bigfusion.model.data.dialogues import Data
-from bigfusion.model.networks.bigfusion import BigFusion
+from bigfusion.model.networks.base import Network, build
 from bigfusion.model.runs.files import Record, read_record, write_record
 from bigfusion.model.runs.folder import CHECKPOINT
 from bigfusion.model.runs.sizes import SplitSize, split_size
@@ -51,7 +50,7 @@ class CheckpointFacts(Record):
 class Checkpoint:
     """A network as it was chosen, in evaluation mode, and its facts."""
 
-    network: BigFusion
+    network: Network
     facts: CheckpointFacts
 
 
@@ -69,9 +68,10 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-def save(folder: Path, network: nn.Module, facts: CheckpointFacts) -> None:
+def save(folder: Path, network: Network, facts: CheckpointFacts) -> None:
     """Write ``checkpoint.safetensors`` and, tied to it by its checksum, ``checkpoint.json``."""
-    checksum = write_tensors(folder / TENSORS, network.state_dict(), {"format": FORMAT})
+    state = {name: tensor for name, tensor in network.state_dict().items() if not _for_training(network, name)}
+    checksum = write_tensors(folder / TENSORS, state, {"format": FORMAT})
     write_record(folder / FACTS, facts.model_copy(update={"tensors": checksum}))
 
 
@@ -89,10 +89,15 @@ def load(folder: Path, device: torch.device) -> Checkpoint:
     tensors, _, checksum = read_tensors(folder / TENSORS)
     if checksum != facts.tensors:
         raise TrainingError(f"{folder}: {TENSORS} is not the one that {FACTS} was written for; train the run again")
-    network = BigFusion(facts.widths, len(facts.labels), facts.model)
+    network = build(facts.model, facts.widths, len(facts.labels))
     try:
-        network.load_state_dict(tensors)
+        fresh = {name: tensor for name, tensor in network.state_dict().items() if _for_training(network, name)}
+        network.load_state_dict(fresh | tensors)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise TrainingError(f"{folder / TENSORS}: does not fit the network of {FACTS}: {first} train again") from None
     return Checkpoint(network.to(device).eval(), facts)
+
+
+def _for_training(network: Network, name: str) -> bool:
+    return name.partition(".")[0] in network.training_only

@@ -14,6 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from pydantic import model_validator
 
 from bigfusion.model.runs.files import Record
 from bigfusion.pipeline.errors import TrainingError
@@ -26,16 +29,25 @@ PREDICTIONS, METRICS, REPORT = "predictions.parquet", "metrics.json", "report.ht
 class Steps(Record):
     """Means over one epoch's steps, weighted by labelled utterances; ``learning_rate`` is that of the last step.
 
-    ``loss`` = ``cross_entropy`` + lambda * ``contrast`` (Eq. 12); ``gradient_norm`` is that before clipping;
-    ``rates`` is the firing rate of each spiking layer.
+    ``parts`` are the values of the loss's parts by name, which ``loss`` sums with the network's weights (BIG-FUSION:
+    ``cross_entropy`` + lambda * ``contrast``, Eq. 12); ``gradient_norm`` is that before clipping; ``rates`` is the
+    firing rate of each spiking layer. Histories of earlier versions have two parts, beside ``loss``.
     """
 
     loss: float
-    cross_entropy: float
-    contrast: float
+    parts: dict[str, float]
     gradient_norm: float
     learning_rate: float
     rates: dict[str, float]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier(cls, line: Any) -> Any:
+        if isinstance(line, dict) and "parts" not in line:
+            names = [name for name in ("cross_entropy", "contrast") if name in line]
+            rest = {name: value for name, value in line.items() if name not in names}
+            return rest | {"parts": {name: line[name] for name in names}}
+        return line
 
 
 class Epoch(Steps):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,11 +45,11 @@ class Rank:
         """This process's share of a batch's dialogues; may be empty where the batch is small."""
         return batch[self.index :: self.count]
 
-    def sum_gradients(self, network: nn.Module) -> None:
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Give every process the sum of all processes' gradients; a missing one counts as 0."""
         if self.alone:
             return
-        weights = [weight for weight in network.parameters() if weight.requires_grad]
+        weights = [weight for weight in parameters if weight.requires_grad]
         gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         distributed.all_reduce(flat)

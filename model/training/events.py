@@ -32,8 +32,7 @@ class Events:
         """Add one epoch, and see that a reader finds it."""
         scalars = {
             "loss/train": epoch.loss,
-            "loss/cross-entropy": epoch.cross_entropy,
-            "loss/contrast": epoch.contrast,
+            **{f"loss/{name.replace('_', '-')}": value for name, value in epoch.parts.items()},
             "loss/valid": epoch.valid_loss,
             "valid/weighted F1": epoch.valid_weighted_f1,
             "valid/accuracy": epoch.valid_accuracy,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
 
-from bigfusion.model.data.batch import UNLABELLED, Dialogue, collate
-from bigfusion.model.networks.bigfusion import BigFusion, loss
+from bigfusion.model.data.batch import UNLABELLED, Batch, Dialogue, collate
+from bigfusion.model.networks.base import Network, Output, ParameterGroup, Part, Peers
 from bigfusion.model.runs.folder import Steps
 from bigfusion.model.seed import seed_everything
 from bigfusion.model.settings import TrainSettings
@@ -50,7 +53,7 @@ class Optimisation:
 
     def __init__(
         self,
-        network: BigFusion,
+        network: Network,
         dialogues: Sequence[Dialogue],
         settings: TrainSettings,
         seed: int,
@@ -58,21 +61,28 @@ class Optimisation:
     ) -> None:
         self.network = network
         self.scored = copy.deepcopy(network) if settings.average else network
-        self.optimizer = torch.optim.Adam(
-            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        self._own = network.optimizers()
+        groups = _stepped(network, self._own)
+        self.parameters = [weight for group in groups for weight in group.parameters]
+        self._rates = [group.rate for group in groups]
+        self._optimizer = _adam(groups, settings)
         self._dialogues = dialogues
         self._steps = -(-len(self._dialogues) // settings.batch_size)
         self._forward = torch.compile(network, dynamic=True) if settings.compile else network
-        self._settings, self._contrast, self._seed = settings, network.settings.contrast, seed
+        self._settings, self._seed = settings, seed
         self._rank = rank
-        self._device = next(network.parameters()).device
+        self._device = next(itertools.chain(network.parameters(), network.buffers())).device
 
     @property
-    def networks(self) -> dict[str, BigFusion]:
-        """What a state between two epochs has to hold besides the optimizer."""
+    def networks(self) -> dict[str, Network]:
+        """What a state between two epochs has to hold besides the optimizers."""
         own = {"network": self.network}
         return own if self.scored is self.network else own | {"average": self.scored}
+
+    @property
+    def optimizers(self) -> dict[str, Optimizer]:
+        """The training's optimizer, of a network that has parameters, and the network's own."""
+        return ({"training": self._optimizer} if self._optimizer else {}) | self._own
 
     def epoch(self, number: int) -> Steps:
         """Train one epoch; ``number`` counts from 1.
@@ -83,6 +93,7 @@ class Optimisation:
         if not self._rank.alone:  # each draws noise and dropout of its own, the same after a resume
             seed_everything((self._seed * 1_000_003 + number) * 1_009 + self._rank.index)
         self.network.train()
+        self.network.begin_epoch(number, self._settings.epochs)
         sums: dict[str, float] = defaultdict(float)
         rates: dict[str, float] = defaultdict(float)
         rate, total = 0.0, 0
@@ -97,47 +108,72 @@ class Optimisation:
             for name, value in fired.items():
                 rates[name] += value * labelled
             total += labelled
+        self._take_buffers()
         means = {name: value / total for name, value in sums.items()}
-        return Steps(**means, learning_rate=rate, rates={name: value / total for name, value in rates.items()})
+        return Steps(
+            loss=means.pop("loss"),
+            gradient_norm=means.pop("gradient_norm"),
+            parts=means,
+            learning_rate=rate,
+            rates={name: value / total for name, value in rates.items()},
+        )
 
     def _step(self, batch: list[Dialogue], rate: float, epoch: int) -> tuple[dict[str, float], dict[str, float]]:
         """One gradient step; its loss in parts and its firing rates, over all processes."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad()
-        parts, rates = (self._rank.sum_numbers(numbers, self._device) for numbers in self._backward(batch))
+        share = _Share.of(self._rank.part(batch), batch)
+        read = collate(share.dialogues or batch[:1]).to(self._device)  # nothing to do: something, weighed by 0
+        if not self._rank.alone:
+            self.network.peers = self._peers(bool(share.dialogues))
+        if self._own:
+            self.network.own_step(read, self._own)
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad()
+        output, *numbers = self._backward(read, share)
+        parts, rates = (self._rank.sum_numbers(each, self._device) for each in numbers)
         if not math.isfinite(parts["loss"]):
             raise TrainingError(
                 f"seed {self._seed}, epoch {epoch}: expected a finite loss, found {parts['loss']}; "
                 "lower train.learning_rate or train.clip"
             )
-        self._rank.sum_gradients(self.network)
-        norm = clip_grad_norm_(self.network.parameters(), self._settings.clip)
-        self.optimizer.step()
-        return parts | {"gradient_norm": norm.item()}, rates
+        norm = self._move(rate)
+        with torch.no_grad():
+            self.network.after_step(output, read)
+        return parts | {"gradient_norm": norm}, rates
 
-    def _backward(self, batch: list[Dialogue]) -> tuple[dict[str, float], dict[str, float]]:
+    def _peers(self, working: bool) -> Peers:
+        """The other processes. One without dialogues of its own gives no rows."""
+        return Peers(
+            gather=lambda rows: self._rank.gather(rows if working else rows[:0]),
+            sum_gradients=self._rank.sum_gradients,
+        )
+
+    def _backward(self, batch: Batch, share: _Share) -> tuple[Output, dict[str, float], dict[str, float]]:
         """Gradients of this process's share of a batch; over all processes they, loss and rates sum to the batch's."""
-        mine = self._rank.part(batch)
-        labelled = _labelled(mine) / max(_labelled(batch), 1)
-        nodes = sum(map(len, mine)) / sum(map(len, batch))
-        read = collate(mine or batch[:1]).to(self._device)  # nothing to do: something, weighed by 0
-        whole = not self._rank.alone and self._contrast.negatives == "batch"
-        if whole:
-            self.network.exchange = lambda rows: self._rank.gather(rows if mine else rows[:0])
         bfloat16 = self._settings.precision == "bfloat16"
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=bfloat16):
-            output = self._forward(read)
-            total: Tensor = loss(output, read, self._contrast, self._settings.smoothing)
-            taught = self._contrast.weight * output.contrast
-            rest = total - taught
-            if not self._rank.alone:
-                total = labelled * rest + (taught if whole else nodes * taught)
-        torch.autograd.backward(total)
-        contrast, cross_entropy = nodes * output.contrast.item(), labelled * rest.item()
-        loss_here = cross_entropy + self._contrast.weight * contrast
-        parts = {"loss": loss_here, "cross_entropy": cross_entropy, "contrast": contrast}
-        return parts, {name: nodes * float(value) for name, value in output.rates.items()}
+            output: Output = self._forward(batch)
+            parts = self.network.loss(output, batch, self._settings.smoothing)
+            alone = self._rank.alone
+            total = sum(
+                part.value * (part.weight * (1.0 if alone else share.gradient(part))) for part in parts.values()
+            )
+        if isinstance(total, Tensor) and total.requires_grad:
+            torch.autograd.backward(total)
+        numbers = {name: share.number(part) * part.value.item() for name, part in parts.items()}
+        whole = sum(part.weight * numbers[name] for name, part in parts.items())
+        rates = {name: share.nodes * rate.mean().item() for name, rate in output.rates.items()}
+        return output, {"loss": whole} | numbers, rates
+
+    def _move(self, rate: float) -> float:
+        """Step the training's optimizer; the gradient's norm before clipping."""
+        if self._optimizer is None:
+            return 0.0
+        self._rank.sum_gradients(self.parameters)
+        norm = clip_grad_norm_(self.parameters, self._settings.clip)
+        for group, scale in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * scale
+        self._optimizer.step()
+        return norm.item()
 
     @torch.no_grad()
     def _follow(self, step: int) -> None:
@@ -146,6 +182,62 @@ class Optimisation:
             decay = min(self._settings.average, (1 + step) / (10 + step))
             for average, weight in zip(self.scored.parameters(), self.network.parameters(), strict=True):
                 average.lerp_(weight, 1 - decay)
+
+    @torch.no_grad()
+    def _take_buffers(self) -> None:
+        """Give the averaged network what the trained one has besides weights: running statistics are no average."""
+        if self.scored is not self.network:
+            for average, buffer in zip(self.scored.buffers(), self.network.buffers(), strict=True):
+                average.copy_(buffer)
+
+
+@dataclass(frozen=True)
+class _Share:
+    """One process's dialogues of a batch and their share of its labelled utterances, utterances and dialogues."""
+
+    dialogues: Sequence[Dialogue]
+    labels: float
+    nodes: float
+    whole: float
+
+    @classmethod
+    def of(cls, dialogues: Sequence[Dialogue], batch: Sequence[Dialogue]) -> _Share:
+        """The share of ``dialogues`` in ``batch``."""
+        labels = _labelled(dialogues) / max(_labelled(batch), 1)
+        return cls(dialogues, labels, sum(map(len, dialogues)) / sum(map(len, batch)), len(dialogues) / len(batch))
+
+    def number(self, part: Part) -> float:
+        """What to weigh a part's value by, so that the processes' values sum to the batch's."""
+        return {"labels": self.labels, "nodes": self.nodes, "batch": self.nodes, "dialogues": self.whole}[part.per]
+
+    def gradient(self, part: Part) -> float:
+        """What to weigh its gradient by: of a part over the whole batch, each process has its own rows' gradients."""
+        return 1.0 if part.per == "batch" else self.number(part)
+
+
+def _stepped(network: Network, own: Mapping[str, Optimizer]) -> list[ParameterGroup]:
+    """The network's groups without what its own optimizers step and what no gradient moves; none empty."""
+    others = {id(weight) for each in own.values() for group in each.param_groups for weight in group["params"]}
+    groups = []
+    for group in network.parameter_groups():
+        weights = [weight for weight in group.parameters if weight.requires_grad and id(weight) not in others]
+        if weights:
+            groups.append(replace(group, parameters=weights))
+    return groups
+
+
+def _adam(groups: Sequence[ParameterGroup], settings: TrainSettings) -> torch.optim.Adam | None:
+    """Adam over the groups; None for a network that has no parameters to step."""
+    if not groups:
+        return None
+    tables = [
+        {
+            "params": list(group.parameters),
+            "weight_decay": settings.weight_decay if group.weight_decay is None else group.weight_decay,
+        }
+        for group in groups
+    ]
+    return torch.optim.Adam(tables, lr=settings.learning_rate)
 
 
 def _labelled(dialogues: Sequence[Dialogue]) -> int:

@@ -41,7 +41,11 @@ class Progress:
 
 
 def save_state(
-    folder: Path, run: str, progress: Progress, networks: Mapping[str, nn.Module], optimizer: Optimizer
+    folder: Path,
+    run: str,
+    progress: Progress,
+    networks: Mapping[str, nn.Module],
+    optimizers: Mapping[str, Optimizer],
 ) -> None:
     """Write everything that the next epoch depends on. ``run`` names what is trained, on what and how."""
     generators, others = random_states()
@@ -49,14 +53,17 @@ def save_state(
     for part, network in networks.items():
         tensors |= {f"{part}/{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"random/{name}": tensor for name, tensor in generators.items()}
-    for index, slots in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{slot}": tensor for slot, tensor in slots.items()}
+    for part, optimizer in optimizers.items():
+        for index, slots in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{part}/{index}/{slot}": tensor for slot, tensor in slots.items()}
     history = [epoch.model_dump(mode="json") for epoch in progress.history]
     write_tensors(folder / STATE, tensors, {"run": run, "history": history, "random": others})
 
 
-def restore_state(folder: Path, run: str, networks: Mapping[str, nn.Module], optimizer: Optimizer) -> Progress:
-    """Bring the networks, the optimizer and all generators to where the file left them.
+def restore_state(
+    folder: Path, run: str, networks: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]
+) -> Progress:
+    """Bring the networks, the optimizers and all generators to where the file left them.
 
     Raises:
         TrainingError: the file is damaged, or belongs to a run with other settings or other data.
@@ -73,11 +80,12 @@ def restore_state(folder: Path, run: str, networks: Mapping[str, nn.Module], opt
         raise TrainingError(
             f"{folder / STATE}: was written by another version of the network; delete the folder and train again"
         ) from None
-    state = copy.deepcopy(optimizer.state_dict())
-    for name, tensor in _under("optimizer", tensors).items():
-        index, slot = name.split("/")
-        state["state"].setdefault(int(index), {})[slot] = tensor
-    optimizer.load_state_dict(state)
+    for part, optimizer in optimizers.items():
+        state = copy.deepcopy(optimizer.state_dict())
+        for name, tensor in _under(f"optimizer/{part}", tensors).items():
+            index, slot = name.split("/")
+            state["state"].setdefault(int(index), {})[slot] = tensor
+        optimizer.load_state_dict(state)
     restore_random_states(_under("random", tensors), facts["random"])
     return Progress(tuple(Epoch.model_validate(epoch) for epoch in facts["history"]), tensors["test_classes"])
 

@@ -20,7 +20,8 @@ from torch.nn.functional import cross_entropy
 from bigfusion.model.data.batch import UNLABELLED
 from bigfusion.model.data.dialogues import Data, check, true_labels, utterance_digest
 from bigfusion.model.device import machine_name
-from bigfusion.model.networks.bigfusion import BigFusion
+from bigfusion.model.networks.base import build
+from bigfusion.model.networks.settings.base import NetworkSettings
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.checkpoint import CheckpointFacts, DataFacts
 from bigfusion.model.runs.files import read_record, write_file, write_record
@@ -29,7 +30,7 @@ from bigfusion.model.runs.tensors import write_tensors
 from bigfusion.model.scoring.metrics import accuracy, confusion, weighted_f1
 from bigfusion.model.scoring.predict import choose_device, predict
 from bigfusion.model.seed import deterministic, seed_everything
-from bigfusion.model.settings import ModelSettings, TrainSettings
+from bigfusion.model.settings import TrainSettings
 from bigfusion.model.training.distributed import Rank, device_of, processes
 from bigfusion.model.training.events import Events
 from bigfusion.model.training.neurons import examine
@@ -41,7 +42,7 @@ from bigfusion.pipeline.errors import TrainingError
 
 def train(
     data: Data,
-    model_settings: ModelSettings,
+    model_settings: NetworkSettings,
     train_settings: TrainSettings,
     seed: int,
     folder: Path,
@@ -78,7 +79,7 @@ class _Job:
 
     data: Data
     facts: DataFacts
-    model: ModelSettings
+    model: NetworkSettings
     settings: TrainSettings
     seed: int
     device: torch.device
@@ -92,17 +93,17 @@ def _train(rank: Rank, job: _Job, progress: Callable[[Epoch], None] = lambda epo
     with deterministic(job.settings.threads):
         seed_everything(job.seed)
         trainer = _Trainer(data, job.facts, job.model, job.settings, job.seed, device_of(rank, job.device), rank)
-        networks, optimizer = trainer.optimisation.networks, trainer.optimisation.optimizer
+        networks, optimizers = trainer.optimisation.networks, trainer.optimisation.optimizers
         done = Progress((), torch.empty(0, len(true_labels(data.test)), dtype=torch.int16))
         if rank.tell((folder / STATE).exists(), trainer.device):
-            done = restore_state(folder, run, networks, optimizer)
+            done = restore_state(folder, run, networks, optimizers)
             if rank.first:
                 trainer.publish(folder, done)  # the kill may have come between the state and the files made from it
         with Events(folder, first=len(done.history) + 1) if rank.first else nullcontext() as events:
             while not done.over(job.settings.epochs, job.settings.patience):
                 done = trainer.epoch(done)
                 if events is not None:
-                    save_state(folder, run, done, networks, optimizer)
+                    save_state(folder, run, done, networks, optimizers)
                     trainer.publish(folder, done)
                     events.write(done.history[-1])
                     progress(done.history[-1])
@@ -130,7 +131,7 @@ def _check_processes(train_settings: TrainSettings, device: torch.device) -> Non
         )
 
 
-def _run_digest(data: DataFacts, model_settings: ModelSettings, train_settings: TrainSettings, seed: int) -> str:
+def _run_digest(data: DataFacts, model_settings: NetworkSettings, train_settings: TrainSettings, seed: int) -> str:
     """Digest of all that one seed's training depends on, the machine apart."""
     settings = {"model": model_settings.numbers(), "train": train_settings.numbers()}
     return digest({"data": data.digest, "seed": seed, **settings})
@@ -153,14 +154,14 @@ class _Trainer:
         self,
         data: Data,
         facts: DataFacts,
-        model_settings: ModelSettings,
+        model_settings: NetworkSettings,
         train_settings: TrainSettings,
         seed: int,
         device: torch.device,
         rank: Rank,
     ) -> None:
         self.data, self.batch_size, self.device, self.rank = data, train_settings.batch_size, device, rank
-        network = BigFusion(data.widths, len(data.labels), model_settings)
+        network = build(model_settings, data.widths, len(data.labels))
         network.fit(data.train)
         self.optimisation = Optimisation(network.to(device), data.train, train_settings, seed, rank)
         self.facts = CheckpointFacts(

@@ -1,4 +1,4 @@
-"""Leave one session out over IEMOCAP's training dialogues: the tuned preset, its ablations and a biGRU, paired.
+"""Leave one session out over IEMOCAP's training dialogues: `tuned`, its ablations, a biGRU, a logistic regression.
 
 Each of the sessions 1 to 4 is held out once: the network trains on the other three for the preset's epochs, without a
 validation split, and its last weights are scored on all of the held-out session. Nothing else is chosen on the fold.
@@ -14,45 +14,41 @@ import argparse
 import json
 import re
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bigfusion.flows.project.assemble import dialogues
-from bigfusion.flows.project.load import read_preset
-from bigfusion.model.data.batch import Batch, Dialogue
+from bigfusion.flows.project.load import laid, read_preset
+from bigfusion.model.data.batch import Dialogue
 from bigfusion.model.data.dialogues import true_labels
-from bigfusion.model.layers.graph import to_rows
-from bigfusion.model.networks.bigfusion import BigFusion, Output
+from bigfusion.model.networks.base import build
+from bigfusion.model.networks.settings.base import NetworkSettings
 from bigfusion.model.scoring.metrics import scores
 from bigfusion.model.scoring.predict import predict
 from bigfusion.model.seed import deterministic, seed_everything
-from bigfusion.model.settings import ModelSettings, TrainSettings
+from bigfusion.model.settings import TrainSettings, network_settings
 from bigfusion.model.training.optimise import Optimisation
 from bigfusion.pipeline.feature_files.reader import read_features
 from bigfusion.pipeline.schema import Split
 
 Changes = dict[str, Any]
 
-PLAIN: Changes = {
-    "model": {"feature_dropout": 0.0, "relative": [], "relative_fusion": False},
-    "train": {"batch_size": 8, "smoothing": 0.0, "average": 0.0},
-}
+PLAIN: Changes = {"train": {"batch_size": 8, "smoothing": 0.0, "average": 0.0}}
 """The project's defaults: what the paper says where it says anything."""
 
 WITHOUT_CONTRAST: Changes = {"model": {"contrast": {"enabled": False}}}
-RECURRENT: Changes = {"model": {"contrast": {"enabled": False}, "graph": {"enabled": False}}}
+RECURRENT: Changes = {"model": {"kind": "bigru"}}
+NO_GRAPH: Changes = {"model": {"contrast": {"enabled": False}, "graph": {"enabled": False}}}
 
 VARIANTS: dict[str, tuple[Changes, ...]] = {
     "complete": (),
-    "bigru": (RECURRENT,),
+    "bigru": (RECURRENT, {"model": {"feature_dropout": 0.3}}),
     "bigru, plain recipe": (RECURRENT, PLAIN),
-    "no graph": (RECURRENT,),
+    "logistic": ({"model": {"kind": "logistic"}},),
+    "no graph": (NO_GRAPH,),
     "no neighbourhood": ({"model": {"graph": {"neighbourhood": {"enabled": False}}}},),
     "no spiking": ({"model": {"spiking": {"enabled": False}}},),
     "no contrast": (WITHOUT_CONTRAST,),
@@ -60,43 +56,12 @@ VARIANTS: dict[str, tuple[Changes, ...]] = {
 }
 
 
-class BiGRU(BigFusion):
-    """The same fusion of the same inputs, then two bidirectional GRU layers in place of Transformer and graph."""
-
-    def __init__(self, widths: Mapping[str, int], classes: int, settings: ModelSettings) -> None:
-        super().__init__(widths, classes, settings)
-        width = settings.width
-        del self.transformer
-        self.gru = nn.GRU(
-            width, width // 2, num_layers=2, batch_first=True, bidirectional=True, dropout=settings.dropout
-        )
-        self.between = nn.Dropout(settings.dropout)
-
-    def forward(self, batch: Batch, contrast: bool | None = None) -> Output:
-        """Read a batch."""
-        fused = to_rows(self._fuse(self._read(batch)), batch.mask)  # (B, N, D)
-        packed = pack_padded_sequence(
-            self.between(fused), batch.mask.sum(1).cpu(), batch_first=True, enforce_sorted=False
-        )
-        context, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=batch.mask.shape[1])
-        return Output(self.classifier(context), fused.new_zeros(()), {}, fused, context, None)
-
-
-def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the values of ``change`` laid over it, table by table."""
-    result = dict(base)
-    for name, value in change.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
-        result[name] = merged(result[name], value) if both else value
-    return result
-
-
-def settings_of(variant: str, own: Changes) -> tuple[ModelSettings, TrainSettings]:
+def settings_of(variant: str, own: Changes) -> tuple[NetworkSettings, TrainSettings]:
     """The tuned preset with the variant's changes."""
-    table = merged({"model": {"modalities": ["text", "audio"]}}, merged(read_preset("tuned"), own))
+    table = laid({"model": {"modalities": ["text", "audio"]}}, laid(read_preset("tuned"), own))
     for change in VARIANTS[variant]:
-        table = merged(table, change)
-    return ModelSettings.model_validate(table["model"]), TrainSettings.model_validate(table["train"])
+        table = laid(table, change)
+    return network_settings(table["model"]), TrainSettings.model_validate(table["train"])
 
 
 def session(dialogue: Dialogue) -> int:
@@ -114,9 +79,8 @@ def one(some: list[Dialogue], classes: int, variant: str, fold: int, seed: int, 
     started = time.process_time()
     with deterministic(1):
         seed_everything(seed)
-        kind = BiGRU if variant.startswith("bigru") else BigFusion
         widths = {name: array.shape[1] for name, array in some[0].features.items()}
-        network = kind(widths, classes, model_settings)
+        network = build(model_settings, widths, classes)
         network.fit(train)
         optimisation = Optimisation(network, train, train_settings, seed)
         for epoch in range(1, train_settings.epochs + 1):

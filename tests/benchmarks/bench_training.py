@@ -24,8 +24,9 @@ from torch.nn.functional import cosine_similarity
 
 from bigfusion.model.data.batch import Dialogue, collate
 from bigfusion.model.layers.graph import Graph, Relations
-from bigfusion.model.networks.bigfusion import BigFusion, loss
-from bigfusion.model.settings import ModelSettings, TrainSettings
+from bigfusion.model.networks.bigfusion import BigFusion
+from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
+from bigfusion.model.settings import TrainSettings
 from bigfusion.model.training.optimise import Optimisation
 from tests.benchmarks.bench_importance import slow_importance
 
@@ -82,8 +83,9 @@ def plain_graph(mask: Tensor, speakers: Tensor, window: int, relations: Relation
     return Graph(edges, *parts, mask.sum(1), window, relations)
 
 
-def plain_contrast(first: Tensor, second: Tensor, mask: Tensor, temperature: float) -> Tensor:
+def plain_contrast(first: Tensor, second: Tensor, mask: Tensor, temperature: float, positives: None) -> Tensor:
     """Each node's two losses, in both directions."""
+    assert positives is None
     total, nodes = first.new_zeros(()), 0
     for row in range(len(mask)):
         length = int(mask[row].sum())
@@ -108,8 +110,8 @@ def the_fields_way() -> Iterator[None]:
     with (
         mock.patch("bigfusion.model.layers.attention.local_attention", plain_local_attention),
         mock.patch("bigfusion.model.networks.bigfusion.build_graph", plain_graph),
-        mock.patch("bigfusion.model.networks.bigfusion.contrastive_loss", plain_contrast),
-        mock.patch("bigfusion.model.networks.bigfusion.dual_importance", plain_importance),
+        mock.patch("bigfusion.model.contrast.base.contrastive_loss", plain_contrast),
+        mock.patch("bigfusion.model.contrast.dual_importance.dual_importance", plain_importance),
     ):
         yield
 
@@ -122,7 +124,8 @@ def step(network: BigFusion, dialogues: Sequence[Dialogue], size: int) -> float:
     for start in range(0, len(dialogues), size):
         batch = collate(dialogues[start : start + size])
         share = int(batch.mask.sum()) / nodes
-        value = share * loss(network(batch), batch, network.settings.contrast)
+        parts = network.loss(network(batch), batch).values()
+        value = share * torch.stack([part.weight * part.value for part in parts]).sum()
         torch.autograd.backward(value)
         total += value.item()
     return total
@@ -139,10 +142,10 @@ def seconds(run: Callable[[], object], repeats: int) -> float:
     return min(times)
 
 
-def network_of(settings: ModelSettings, dialogues: Sequence[Dialogue]) -> BigFusion:
+def network_of(settings: BigFusionSettings, dialogues: Sequence[Dialogue]) -> BigFusion:
     """A seeded network, fitted and ready to train."""
     torch.manual_seed(0)
-    network = BigFusion(WIDTHS, CLASSES, settings)
+    network = BigFusion(settings, WIDTHS, CLASSES)
     network.fit(dialogues)
     return network.train()
 
@@ -153,7 +156,7 @@ def main() -> None:
     torch.set_num_threads(int(numbers[0]) if numbers else 1)
     dialogues = corpus()
     base = {"modalities": ["text", "audio"], "width": 128}
-    without_chance = ModelSettings.model_validate(base | {"dropout": 0, "contrast": {"rho": (0, 0)}})
+    without_chance = BigFusionSettings.model_validate(base | {"dropout": 0, "contrast": {"rho": (0, 0)}})
     network = network_of(without_chance, dialogues)
     batch = dialogues[:BATCH]
     fast = seconds(lambda: step(network, batch, BATCH), 5)
@@ -167,7 +170,9 @@ def main() -> None:
 
     for compiled in (False, True) if "--compile" in sys.argv else (False,):
         settings = TrainSettings(batch_size=BATCH, compile=compiled)
-        optimisation = Optimisation(network_of(ModelSettings.model_validate(base), dialogues), dialogues, settings, 0)
+        optimisation = Optimisation(
+            network_of(BigFusionSettings.model_validate(base), dialogues), dialogues, settings, 0
+        )
         started = time.perf_counter()
         optimisation.epoch(1)
         first = time.perf_counter() - started

@@ -8,8 +8,9 @@ import numpy as np
 
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data
+from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
 from bigfusion.model.runs.folder import seed_folder
-from bigfusion.model.settings import ModelSettings, TrainSettings
+from bigfusion.model.settings import TrainSettings
 from bigfusion.model.training.train import train
 
 LABELS = ("neutral", "joy", "anger")
@@ -44,10 +45,10 @@ def small_data(test: int = 4) -> Data:
     )
 
 
-def small_model(**changes: object) -> ModelSettings:
+def small_model(**changes: object) -> BigFusionSettings:
     """A network of width 8 that trains in milliseconds; dropout and noise draw random numbers at every step."""
     settings = {"modalities": ("text", "audio"), "width": 8, "layers": 1, "heads": 2, "dropout": 0.3}
-    return ModelSettings.model_validate(settings | changes)
+    return BigFusionSettings.model_validate(settings | changes)
 
 
 def small_training(**changes: object) -> TrainSettings:

@@ -2,7 +2,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigfusion.model.layers.graph import Relations, build_graph, to_rows
+from bigfusion.model.data.utterances import to_rows
+from bigfusion.model.layers.graph import Relations, build_graph
 from tests.helpers.slow_forms import rows, slow_edges
 
 ORDER = Relations()

@@ -6,26 +6,25 @@ import torch
 
 from bigfusion.model.data.batch import UNLABELLED, Dialogue, collate
 from bigfusion.model.layers.graph import build_graph
-from bigfusion.model.networks.bigfusion import BigFusion, classification_loss, loss
-from bigfusion.model.settings import ModelSettings
-from bigfusion.pipeline.errors import TrainingError
+from bigfusion.model.layers.objectives import classification_loss
+from bigfusion.model.networks.bigfusion import BigFusion
+from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
+from tests.helpers.network_suite import CLASSES, WIDTHS, NetworkSuite, summed
 from tests.helpers.slow_forms import dialogue, double
 
 TAUGHT = {"contrast": {"positives": "label", "negatives": "batch", "classify": 0.5, "temperature": 0.2}}
 SPEAKERS = {"relative": ["text", "audio"], "relative_fusion": True}
 BESIDE = {"graph": {"window": 3, "neighbourhood": {"enabled": True, "bands": [[1, 1], [2, 4]]}}}
-WIDTHS = {"text": 7, "audio": 6, "visual": 5}
-CLASSES = 3
 
 
 def settings(**changes):
     small = {"width": 16, "heads": 2, "dropout": 0.0, "graph": {"window": 3}, "attention": {"window": 3}}
-    return ModelSettings.model_validate(small | changes)
+    return BigFusionSettings.model_validate(small | changes)
 
 
 def network(*, seed=0, **changes):
     torch.manual_seed(seed)
-    model = BigFusion(WIDTHS, CLASSES, settings(**changes)).double()
+    model = BigFusion(settings(**changes), WIDTHS, CLASSES).double()
     model.fit(dialogues())
     for vector in model.fusion.absent.values():
         torch.nn.init.normal_(vector)
@@ -40,52 +39,47 @@ def batch(*, pad_to=None, lengths=(6, 1, 9)):
     return double(collate(dialogues(lengths), pad_to))
 
 
+def loss(model, output, inputs):
+    return summed(model.loss(output, inputs))
+
+
 def seeded(model, inputs):
     """Loss and output of a training step, the noise being the same every time."""
     torch.manual_seed(7)
     output = model(inputs)
-    return loss(output, inputs, model.settings.contrast), output
+    return loss(model, output, inputs), output
+
+
+class TestBigFusion(NetworkSuite):
+    settings = settings()
+    random = {"dropout": 0.3}
+
+
+class TestTuned(NetworkSuite):
+    settings = settings(**SPEAKERS, **TAUGHT, **BESIDE)
+    random = {"feature_dropout": 0.3}
 
 
 def test_what_comes_out():
     output = network()(batch())
     assert output.logits.shape == (3, 9, CLASSES)
-    assert output.fused.shape == output.context.shape == output.graph.shape == (3, 9, 16)
-    assert output.contrast.shape == () and output.contrast > 0
+    assert {name: rows.shape for name, rows in output.representations.items()} == dict.fromkeys(
+        ("fusion", "context", "graph"), (3, 9, 16)
+    )
+    assert output.parts["contrast"].shape == () and output.parts["contrast"] > 0
     assert set(output.rates) == {f"layer{n}.{part}" for n in (1, 2) for part in ("query", "key", "value")}
-    assert all(0 < rate < 1 for rate in output.rates.values())
+    assert all(rates.shape == (16, 16) and 0 < rates.mean() < 1 for rates in output.rates.values())
 
 
 def test_the_logits_are_those_of_graph_and_context_side_by_side():
     model, inputs = network().eval(), batch()
     output = model(inputs)
     _, linear = model.classifier
-    expected = torch.cat([output.graph, output.context], -1) @ linear.weight.T + linear.bias
+    expected = (
+        torch.cat([output.representations["graph"], output.representations["context"]], -1) @ linear.weight.T
+        + linear.bias
+    )
     torch.testing.assert_close(output.logits[inputs.mask], expected[inputs.mask])
-
-
-@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT | BESIDE], ids=["default", "tuned"])
-def test_padding_changes_neither_logits_nor_contrast_nor_gradients(changes):
-    model, real = network(**changes), batch().mask
-    gradients = []
-    for inputs in (batch(), batch(pad_to=25)):
-        model.zero_grad()
-        total, output = seeded(model, inputs)
-        total.backward()
-        gradients.append({name: parameter.grad.clone() for name, parameter in model.named_parameters()})
-        gradients[-1] |= {"loss": total, "contrast": output.contrast, "logits": output.logits[:, :9][real]}
-    assert gradients[0].keys() == gradients[1].keys()
-    for name, value in gradients[0].items():
-        torch.testing.assert_close(gradients[1][name], value, atol=1e-10, rtol=1e-9, msg=name)
-
-
-@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT | BESIDE], ids=["default", "tuned"])
-def test_a_dialogues_logits_do_not_depend_on_its_batch(changes):
-    model, together = network(**changes).eval(), batch()
-    output = model(together)
-    for row, one in enumerate(dialogues()):
-        alone = model(double(collate([one])))
-        torch.testing.assert_close(output.logits[row, : len(one)], alone.logits[0], atol=1e-10, rtol=1e-9)
 
 
 @pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT | BESIDE], ids=["default", "tuned"])
@@ -95,20 +89,6 @@ def test_the_order_of_dialogues_makes_no_difference(changes):
     turned_total, turned = seeded(model, double(collate(some[::-1])))
     torch.testing.assert_close(turned.logits.flip(0), output.logits, atol=1e-10, rtol=1e-9)
     torch.testing.assert_close(turned_total, total, atol=1e-10, rtol=1e-9)
-
-
-@pytest.mark.parametrize("changes", [{}, SPEAKERS | TAUGHT | BESIDE], ids=["default", "tuned"])
-def test_absent_rows_may_hold_anything(changes):
-    model, inputs = network(**changes), batch()
-    spoilt = {
-        name: value.masked_fill(~inputs.present[name].unsqueeze(-1), torch.nan)
-        for name, value in inputs.features.items()
-    }
-    total, output = seeded(model, inputs)
-    spoilt_total, spoilt_output = seeded(model, replace(inputs, features=spoilt))
-    assert torch.equal(output.logits, spoilt_output.logits) and torch.equal(total, spoilt_total)
-    spoilt_total.backward()
-    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
 def test_present_values_that_are_not_numbers_count_as_the_mean():
@@ -170,11 +150,11 @@ def test_it_overfits_labels_that_only_the_context_tells():
         some.append(replace(one, features={"text": centres[told].astype(np.float32)}, labels=labels))
         some[-1].present["text"][:] = True
     torch.manual_seed(0)
-    model = BigFusion({"text": 7}, CLASSES, settings(modalities=["text"], width=32, contrast={"weight": 0.1}))
+    model = BigFusion(settings(modalities=["text"], width=32, contrast={"weight": 0.1}), {"text": 7}, CLASSES)
     optimizer, inputs = torch.optim.Adam(model.parameters(), lr=3e-3), collate(some)
     for _ in range(150):
         optimizer.zero_grad()
-        loss(model(inputs), inputs, model.settings.contrast).backward()
+        loss(model, model(inputs), inputs).backward()
         optimizer.step()
     model.eval()
     labelled = inputs.labels != UNLABELLED
@@ -187,15 +167,15 @@ def test_evaluation_is_deterministic_and_draws_nothing():
     first = model(inputs)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(model(inputs).logits, first.logits)
-    assert first.contrast == 0
-    assert model(inputs, contrast=True).contrast > 0
+    assert not first.parts
+    assert model(inputs, contrast=True).parts["contrast"] > 0
 
 
 def test_one_seed_governs_a_training_step():
     model, inputs = network(dropout=0.3), batch()
     assert torch.equal(seeded(model, inputs)[0], seeded(model, inputs)[0])
     assert not torch.equal(model(inputs).logits, model(inputs).logits)
-    assert model(inputs, contrast=False).contrast == 0
+    assert not model(inputs, contrast=False).parts
 
 
 @pytest.mark.parametrize(
@@ -234,7 +214,7 @@ def test_every_switch_runs(changes, absent):
     assert absent is None or not any(name.startswith(absent) for name in model.state_dict())
     assert any(name.startswith(absent) for name in network().state_dict()) if absent else True
     off = "contrast" in changes or not changes.get("graph", {}).get("enabled", True)
-    assert (output.contrast == 0) == off
+    assert ("contrast" not in output.parts) == off
     assert bool(output.rates) == ("spiking" not in changes or changes["spiking"].get("enabled", True))
 
 
@@ -258,14 +238,14 @@ def test_every_choice_of_the_contrast_makes_a_difference(changes):
     inputs = batch(lengths=(14, 9, 17))
     default, other = (seeded(network(**choice), inputs)[1] for choice in ({}, changes))
     assert torch.equal(default.logits, other.logits)
-    assert not torch.isclose(default.contrast, other.contrast, rtol=1e-9)
+    assert not torch.isclose(default.parts["contrast"], other.parts["contrast"], rtol=1e-9)
 
 
 def test_whole_batch_negatives_are_those_of_one_long_dialogue():
     model, inputs = network(contrast={"negatives": "batch"}), batch()
-    found = seeded(model, inputs)[1].contrast
+    found = seeded(model, inputs)[1].parts["contrast"]
     nodes = int(inputs.mask.sum())
-    assert found > seeded(network(), inputs)[1].contrast  # more negatives
+    assert found > seeded(network(), inputs)[1].parts["contrast"]  # more negatives
     assert found < 2 * np.log(nodes) + 2  # each term is log n + 2 / temperature at most
 
 
@@ -276,7 +256,7 @@ def test_an_offset_of_a_speaker_is_seen_beside_what_is_relative_to_it():
         model.fusion.projections["text"].weight[:, :7] = 0  # what reaches the network is the relative half alone
     moved = inputs.features["text"] + (inputs.speakers == 1).unsqueeze(-1).double()
     other = model(replace(inputs, features=inputs.features | {"text": moved}))
-    torch.testing.assert_close(other.fused, model(inputs).fused)
+    torch.testing.assert_close(other.representations["fusion"], model(inputs).representations["fusion"])
 
 
 def test_relative_fusion_is_the_fused_vector_and_a_map_of_it_less_its_speakers_mean():
@@ -284,7 +264,7 @@ def test_relative_fusion_is_the_fused_vector_and_a_map_of_it_less_its_speakers_m
     without.load_state_dict({name: value for name, value in model.state_dict().items() if "relative." not in name})
     torch.nn.init.eye_(model.relative.weight)
     torch.nn.init.zeros_(model.relative.bias)
-    found, plain = model(inputs).fused, without(inputs).fused
+    found, plain = (each(inputs).representations["fusion"] for each in (model, without))
     for row in range(3):
         for speaker in inputs.speakers[row].unique():
             own = (inputs.speakers[row] == speaker) & inputs.mask[row]
@@ -295,20 +275,11 @@ def test_relative_fusion_is_the_fused_vector_and_a_map_of_it_less_its_speakers_m
 def test_dropped_features_are_left_out_in_training_alone():
     model, inputs = network(feature_dropout=0.5), batch()
     torch.manual_seed(0)
-    assert not torch.equal(model(inputs).fused, model(inputs).fused)
+    one, other = (model(inputs).representations["fusion"] for _ in range(2))
+    assert not torch.equal(one, other)
     model.eval()
-    assert torch.equal(model(inputs).fused, network().eval()(inputs).fused)  # the same weights: dropout has none
-
-
-def test_modalities_not_in_use_are_not_looked_at():
-    model, inputs = network(modalities=["text"]).eval(), batch()
-    kept = replace(inputs, features={"text": inputs.features["text"]}, present={"text": inputs.present["text"]})
-    assert torch.equal(model(inputs).logits, model(kept).logits)
-
-
-def test_a_modality_without_features_is_named():
-    with pytest.raises(TrainingError, match=r"modality visual: .* found those of text, audio; .*model\.modalities"):
-        BigFusion({"text": 3, "audio": 2}, 3, settings())
+    one, other = (each(inputs).representations["fusion"] for each in (model, network().eval()))
+    assert torch.equal(one, other)  # the same weights: dropout has none
 
 
 def test_the_loss_is_eq_12():
@@ -322,7 +293,7 @@ def test_the_loss_is_eq_12():
         if inputs.mask[row, place] and inputs.labels[row, place] != UNLABELLED
     ]
     assert len(terms) == 14
-    torch.testing.assert_close(total, torch.stack(terms).mean() + 0.5 * output.contrast, check_dtype=False)
+    torch.testing.assert_close(total, torch.stack(terms).mean() + 0.5 * output.parts["contrast"], check_dtype=False)
 
 
 def test_the_neighbourhood_classifier_speaks_in_evaluation_alone():
@@ -332,7 +303,7 @@ def test_the_neighbourhood_classifier_speaks_in_evaluation_alone():
     for one, other in zip(seeded(alone, inputs)[:1], seeded(model, inputs)[:1], strict=True):
         assert torch.equal(one, other)
     own, both = alone.eval()(inputs).logits.softmax(-1), model.eval()(inputs).logits.softmax(-1)
-    beside = model.neighbourhood(*model._read(inputs).packed).exp()
+    beside = model.neighbourhood(*model._neighbourhood_inputs(model.read(inputs))).exp()
     mean = (own[inputs.mask] * beside).sqrt()
     torch.testing.assert_close(both[inputs.mask], mean / mean.sum(-1, keepdim=True))
     assert [name for name, _ in model.named_parameters()] == [name for name, _ in alone.named_parameters()]
@@ -349,18 +320,18 @@ def test_smoothed_labels_are_spread_over_all_classes():
 def test_the_views_own_loss_joins_with_its_weight():
     model, inputs = network(contrast={"classify": 0.5}), batch()
     output = seeded(model, inputs)[1]
-    own, *views = (classification_loss(logits, inputs) for logits in (output.logits, *output.views))
-    assert len(views) == 2 and all(view.shape == output.logits.shape for view in output.views)
-    assert not torch.equal(output.views[0], output.views[1])
-    expected = own + 0.5 * output.contrast + 0.5 * (views[0] + views[1]) / 2
-    torch.testing.assert_close(loss(output, inputs, model.settings.contrast), expected)
-    assert model(inputs, contrast=False).views == () and network()(inputs).views == ()
+    own, *views = (classification_loss(logits, inputs) for logits in (output.logits, *output.parts["views"]))
+    assert len(views) == 2 and all(view.shape == output.logits.shape for view in output.parts["views"])
+    assert not torch.equal(output.parts["views"][0], output.parts["views"][1])
+    expected = own + 0.5 * output.parts["contrast"] + 0.5 * (views[0] + views[1]) / 2
+    torch.testing.assert_close(loss(model, output, inputs), expected)
+    assert "views" not in network()(inputs).parts
 
 
 def test_a_view_without_lowered_edges_is_the_graph_itself():
     model, inputs = network(contrast={"classify": 0.5, "rho": [0.0, 0.0]}), batch()
     output = model(inputs)
-    for logits in output.views:
+    for logits in output.parts["views"]:
         torch.testing.assert_close(logits, output.logits)
 
 
@@ -368,7 +339,7 @@ def test_without_a_label_the_classification_loss_is_a_finite_zero():
     model, inputs = network(), batch()
     inputs.labels.fill_(UNLABELLED)
     output = model(inputs, contrast=False)
-    total = loss(output, inputs, model.settings.contrast)
+    total = loss(model, output, inputs)
     total.backward()
     assert total == 0 and classification_loss(output.logits, inputs) == 0
     assert all(parameter.grad is None or (parameter.grad == 0).all() for parameter in model.parameters())
@@ -396,26 +367,10 @@ def test_a_batch_of_padding_alone_is_finite(changes):
     assert total == 0 and output.logits.isfinite().all()
 
 
-def test_half_precision_trains():
-    torch.manual_seed(0)
-    model, inputs = BigFusion(WIDTHS, CLASSES, settings()), collate(dialogues())
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        total = loss(model(inputs), inputs, model.settings.contrast)
-    total.backward()
-    assert total.isfinite() and all(parameter.grad.isfinite().all() for parameter in model.parameters())
-
-
-def test_the_state_dict_is_the_whole_network():
-    model, inputs = network().eval(), batch()
-    copy = BigFusion(WIDTHS, CLASSES, settings()).double().eval()
-    copy.load_state_dict(model.state_dict())
-    assert torch.equal(copy(inputs).logits, model(inputs).logits)
-
-
 def test_importance_is_open_to_analysis():
     model, inputs = network().eval(), batch()
     graph = build_graph(inputs.mask, inputs.speakers, 3, model.relations)
-    scores = model.importance(model(inputs).context[inputs.mask], graph)
+    scores = model.importance(model(inputs).representations["context"][inputs.mask], graph)
     assert scores.shape == (16,) and scores[6] == 0 and scores.max() > 0.5
     with pytest.raises(RuntimeError, match=r"graph\.enabled"):
         network(graph={"enabled": False}).importance(torch.zeros(16, 16), graph)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bigfusion.model.runs import checkpoint
-from bigfusion.model.runs.folder import seed_folder
+from bigfusion.model.runs.folder import Epoch, seed_folder
 from bigfusion.model.runs.tensors import read_tensors, write_tensors
 from bigfusion.model.scoring.predict import predict
 from bigfusion.pipeline.errors import TrainingError
@@ -95,3 +95,21 @@ def test_tensors_that_do_not_fit_are_named(folder: Path) -> None:
     with pytest.raises(TrainingError, match=r"does not fit the network of checkpoint\.json: Missing key") as error:
         checkpoint.load(folder, CPU)
     assert "\n" not in str(error.value)
+
+
+def test_facts_and_histories_of_the_old_layout_are_read():
+    """Before a network was a file, ``model`` named no kind, and an epoch's loss had two parts beside it."""
+    line = (
+        '{"loss": 3.0, "cross_entropy": 2.0, "contrast": 2.0, "gradient_norm": 1.0, "learning_rate": 0.1, "rates": {},'
+        ' "epoch": 1, "valid_loss": 1.5, "valid_weighted_f1": 0.4, "valid_accuracy": 0.5, "seconds": 2.0}'
+    )
+    assert Epoch.model_validate_json(line).parts == {"cross_entropy": 2.0, "contrast": 2.0}
+    facts = (
+        '{"format": 1, "seed": 0, "epoch": 3, "valid_weighted_f1": 0.5, "labels": ["a", "b"], "widths": {"text": 4},'
+        ' "model": {"modalities": ["text"], "width": 8, "heads": 2, "contrast": {"rho": [0.6, 0.3], "weight": 0.5}},'
+        ' "train": {}, "data": {"digest": "d", "splits": {}}, "versions": {}, "tensors": "t"}'
+    )
+    model = checkpoint.CheckpointFacts.model_validate_json(facts).model
+    assert (model.kind, model.width, model.contrast.kind, model.contrast.rho) == (
+        "bigfusion", 8, "dual_importance", (0.6, 0.3),
+    )  # fmt: skip

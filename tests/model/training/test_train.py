@@ -85,15 +85,15 @@ def test_a_trained_seed_leaves_its_files(tmp_path: Path) -> None:
 def test_it_learns(tmp_path: Path) -> None:
     trained = run_seed(tmp_path, epochs=20, patience=20)
     history = read_history(tmp_path)
-    assert history[-1].cross_entropy < 0.6 * history[0].cross_entropy
+    assert history[-1].parts["cross_entropy"] < 0.6 * history[0].parts["cross_entropy"]
     assert trained.best.valid_weighted_f1 > 0.75  # the majority class alone scores below 0.4
 
 
 def test_the_loss_is_the_sum_of_its_parts(tmp_path: Path) -> None:
     run_seed(tmp_path, epochs=2)
     for epoch in read_history(tmp_path):
-        assert epoch.contrast > 0
-        assert epoch.loss == pytest.approx(epoch.cross_entropy + 0.5 * epoch.contrast, rel=1e-6)
+        assert epoch.parts["contrast"] > 0
+        assert epoch.loss == pytest.approx(epoch.parts["cross_entropy"] + 0.5 * epoch.parts["contrast"], rel=1e-6)
         assert set(epoch.rates) == {"layer1.query", "layer1.key", "layer1.value"}
         assert all(0 <= rate <= 1 for rate in epoch.rates.values())
 
@@ -138,7 +138,7 @@ def test_a_killed_run_continues_bit_for_bit(tmp_path: Path, kills: tuple[int, ..
 def test_the_average_follows_the_weights_fast_at_first() -> None:
     data, settings = small_data(), small_training(average=0.15, batch_size=6, learning_rate=0.1)
     torch.manual_seed(0)
-    network = BigFusion(data.widths, len(data.labels), small_model())
+    network = BigFusion(small_model(), data.widths, len(data.labels))
     network.fit(data.train)
     optimisation = Optimisation(network, data.train[:6], settings, seed=0)  # one step an epoch
     expected = [weight.detach().clone() for weight in network.parameters()]
@@ -153,7 +153,7 @@ def test_the_average_follows_the_weights_fast_at_first() -> None:
 
 def test_without_an_average_the_network_itself_is_scored() -> None:
     data = small_data()
-    network = BigFusion(data.widths, len(data.labels), small_model())
+    network = BigFusion(small_model(), data.widths, len(data.labels))
     assert Optimisation(network, data.train, small_training(), seed=0).scored is network
 
 

@@ -1,0 +1,50 @@
+"""Settings classes found by the name of their file: ``kind = "bigru"`` means ``SETTINGS`` of ``settings/bigru.py``.
+
+There is no list to keep: whoever adds a file adds a kind. Its code is imported by the same name.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping
+from functools import cache, reduce
+from importlib import import_module
+from operator import or_
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Tag
+
+from bigfusion.pipeline.settings import Settings
+
+
+@cache
+def settings_classes(package: str) -> dict[str, type[Settings]]:
+    """The settings class of every kind: one for each module of ``package``, ``base`` apart."""
+    modules = pkgutil.iter_modules(import_module(package).__path__)
+    kinds = sorted(module.name for module in modules if module.name != "base")
+    return {kind: import_module(f"{package}.{kind}").SETTINGS for kind in kinds}
+
+
+def any_kind(package: str, default: str) -> Any:
+    """The union of these classes, as pydantic takes it. A table without ``kind`` is one of the ``default`` kind."""
+    classes = settings_classes(package)
+
+    def kind(table: Any) -> Any:
+        return table.get("kind", default) if isinstance(table, Mapping) else getattr(table, "kind", None)
+
+    return Annotated[
+        reduce(or_, (Annotated[settings, Tag(name)] for name, settings in classes.items())),
+        Discriminator(
+            kind,
+            custom_error_type="unknown_kind",
+            custom_error_message=f"expected a kind among {', '.join(classes)}",
+        ),
+    ]
+
+
+def changed_kind(table: Mapping[str, Any], package: str, default: str, kind: str) -> dict[str, Any]:
+    """``table`` for another ``kind``: what all kinds share stays, what only its old kind has falls away."""
+    if table.get("kind", default) == kind or kind not in settings_classes(package):
+        return dict(table)
+    shared = import_module(f"{package}.base").SHARED.model_fields
+    return {name: value for name, value in table.items() if name in shared and name != "kind"}

@@ -1,0 +1,160 @@
+"""The protocol of a network: what training, checkpoints and reports ask of it, and nothing of any network by name.
+
+A network is one file, ``networks/KIND.py``, that ends with ``NETWORK = TheClass``; its settings are
+``networks/settings/KIND.py``. :func:`build` imports the file that the settings name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from bigfusion.model.data.batch import Batch, Dialogue
+from bigfusion.model.data.utterances import Utterances
+from bigfusion.model.layers.normalise import Normalise
+from bigfusion.model.layers.objectives import classification_loss
+from bigfusion.model.networks.settings.base import NetworkSettings
+from bigfusion.pipeline.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a network says of a batch.
+
+    Shapes: ``logits`` (B, N, C): in training those that are taught, in evaluation those that are predicted;
+    ``parts``: what :meth:`Network.loss` needs besides, of any form, the network's own affair; ``rates[name]`` (V, D)
+    firing rates of spiking neurons, without gradient; ``representations[name]`` (B, N, D), zeros where padded.
+    """
+
+    logits: Tensor
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    rates: Mapping[str, Tensor] = field(default_factory=dict)
+    representations: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One summand of a loss: ``weight`` * ``value``, a scalar.
+
+    ``per`` says what ``value`` is a mean of, so that processes that share a batch know how much theirs weighs: the
+    labelled utterances, all real utterances, or the dialogues of this process. ``batch``: the value is that of the
+    whole batch already, over rows that :attr:`Network.peers` gathered, and gradients reach this process's own rows.
+    """
+
+    value: Tensor
+    per: Literal["labels", "nodes", "dialogues", "batch"] = "labels"
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters whose learning rate is ``rate`` times the training's; ``weight_decay`` None: the training's own."""
+
+    parameters: Sequence[nn.Parameter]
+    rate: float = 1.0
+    weight_decay: float | None = None
+
+
+def _own_rows(rows: Tensor) -> Tensor:
+    return rows
+
+
+def _own_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    del parameters
+
+
+@dataclass(frozen=True)
+class Peers:
+    """The processes that share a batch, as a network sees them; by default there are none.
+
+    ``gather`` gives the rows of all processes from this one's; ``sum_gradients`` sums the gradients of parameters that
+    the network itself optimises.
+    """
+
+    gather: Callable[[Tensor], Tensor] = _own_rows
+    sum_gradients: Callable[[Iterable[nn.Parameter]], None] = _own_gradients
+
+
+class Network(nn.Module):
+    """Base of every network. ``widths`` maps each stored modality to its features' width; ``modalities`` chooses.
+
+    A subclass writes ``forward``; the rest it overrides where it differs. ``normalise`` standardises the features;
+    :meth:`read` gives the real utterances of a batch, packed.
+
+    Raises:
+        TrainingError: a modality of the settings is not among the stored ones.
+    """
+
+    causal: bool = False
+    """Whether an utterance's logits depend on no later utterance."""
+    numbered_speakers: bool = False
+    """Whether the speakers' numbers themselves matter (an embedding of each), not only who is the same as whom."""
+    training_only: ClassVar[tuple[str, ...]] = ()
+    """Submodules that prediction does not use: a checkpoint leaves them out."""
+
+    def __init__(self, settings: NetworkSettings, widths: Mapping[str, int]) -> None:
+        super().__init__()
+        self.peers = Peers()
+        self.widths = _chosen(widths, settings)
+        self.normalise = Normalise(self.widths)
+
+    def fit(self, dialogues: Sequence[Dialogue]) -> None:
+        """Take from the training dialogues, before the first step, what gradient steps do not learn."""
+        self.normalise.fit(dialogues)
+
+    def read(self, batch: Batch) -> Utterances:
+        """The real utterances of a batch, standardised."""
+        mask = batch.mask
+        present = {name: batch.present[name][mask] for name in self.widths}  # (V,)
+        features = self.normalise({name: batch.features[name][mask] for name in present})  # (V, F_m)
+        features = {name: rows.where(present[name].unsqueeze(1), 0) for name, rows in features.items()}
+        return Utterances(features, present, mask.nonzero()[:, 0], batch.speakers[mask], mask, batch.speakers)
+
+    def forward(self, batch: Batch) -> Output:
+        """Read a batch."""
+        raise NotImplementedError
+
+    def loss(self, output: Output, batch: Batch, smoothing: float = 0.0) -> dict[str, Part]:
+        """The loss in named parts, which are summed. ``smoothing`` is that of the labels."""
+        return {"cross_entropy": Part(classification_loss(output.logits, batch, smoothing))}
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """What the training's optimizer steps, and how fast; parameters of ``optimizers`` are left to those."""
+        return [ParameterGroup(list(self.parameters()))]
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Optimizers of the network's own, by name, made once a training; their states are kept for a resume."""
+        return {}
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Called before each epoch (from 1): whatever changes over the training is a function of these numbers."""
+
+    def own_step(self, batch: Batch, optimizers: Mapping[str, Optimizer]) -> None:
+        """Called before each of the training's steps: a step of the network's own optimizers."""
+
+    def after_step(self, output: Output, batch: Batch) -> None:
+        """Called after each of the training's steps, without gradient: a moving average, a statistic of the batch."""
+
+
+def build(settings: NetworkSettings, widths: Mapping[str, int], classes: int) -> Network:
+    """The network that ``settings.kind`` names, before its training."""
+    module = import_module(f"bigfusion.model.networks.{settings.kind}")
+    network: Network = module.NETWORK(settings, widths, classes)
+    return network
+
+
+def _chosen(widths: Mapping[str, int], settings: NetworkSettings) -> dict[str, int]:
+    """The stored widths of the modalities in use."""
+    missing = [str(name) for name in settings.modalities if name not in widths]
+    if missing:
+        stored = ", ".join(widths) or "none"
+        raise TrainingError(
+            f"modality {missing[0]}: expected features, for model.modalities names it, found those of {stored}; "
+            "extract it or take it out of model.modalities"
+        )
+    return {str(name): widths[name] for name in settings.modalities}

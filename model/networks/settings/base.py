@@ -1,0 +1,38 @@
+"""What the settings of every network share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.settings import Settings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A part of a whole: the paper's "40 %" is 0.4."""
+Distance = Annotated[int, Field(ge=1)]
+"""Between two utterances of a dialogue, in utterances."""
+
+
+class NetworkSettings(Settings):
+    """Base of a network's settings. A subclass narrows ``kind`` to its file's name: ``kind: Literal["x"] = "x"``."""
+
+    kind: str
+    modalities: tuple[Modality, ...] = (Modality.TEXT, Modality.AUDIO, Modality.VISUAL)
+
+    @field_validator("modalities")
+    @classmethod
+    def _distinct(cls, modalities: tuple[Modality, ...]) -> tuple[Modality, ...]:
+        if not modalities or len(set(modalities)) != len(modalities):
+            raise ValueError("modalities must name at least one of text, audio, visual, each once")
+        return modalities
+
+    def code_entries(self) -> Iterator[str]:
+        """Also the network's own file: another network's change leaves its runs alone."""
+        yield from super().code_entries()
+        yield f"bigfusion.model.networks.{self.kind}:NETWORK"
+
+
+SHARED = NetworkSettings
