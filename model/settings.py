@@ -1,6 +1,6 @@
 """Every number of a network and of its training, frozen. ``[model] kind`` says which network's settings are meant.
 
-Each network's settings class lies in a file of its own, ``networks/settings/KIND.py``, and is found there.
+Each network's settings class lies in a file of its own, ``network_settings/KIND.py``, and is found there.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, TypeAdapter, model_validator
 
 from bigfusion.model.kinds import any_kind, changed_kind
-from bigfusion.model.networks.settings.base import NetworkSettings
-from bigfusion.model.networks.settings.bigfusion import CONTRASTS, DEFAULT_CONTRAST
+from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.network_settings.bigfusion import CONTRASTS, DEFAULT_CONTRAST
 from bigfusion.pipeline.settings import Settings
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What every generator takes: NumPy's are seeded with 32 bits."""
 
-NETWORKS = "bigfusion.model.networks.settings"
+NETWORKS = "bigfusion.model.network_settings"
 DEFAULT_NETWORK = "bigfusion"
 """The network of settings that name none."""
 

@@ -44,7 +44,7 @@ def run(
     """Make one table or figure, as a picture and as data. What was trained for another one is used again."""
     from bigfusion.flows.progress import training
     from bigfusion.flows.project.workspace import exclusive, relative
-    from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
+    from bigfusion.model.network_settings.bigfusion import BigFusionSettings
     from bigfusion.model.reproduce.studies import STUDIES
     from bigfusion.model.reproduce.tables import rows
     from bigfusion.model.reproduce.trials import Study

@@ -13,7 +13,7 @@ from bigfusion.extractors.text.encoder import TextSettings
 from bigfusion.extractors.text.finetuning.settings import FinetuneSettings
 from bigfusion.extractors.visual.speaker_face import VisualSettings
 from bigfusion.flows.project.workspace import Workspace, WorkspaceSettings
-from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.settings import ModelSettings, TrainSettings
 from bigfusion.pipeline.corpora.scan import CorpusSettings, MeldSettings
 from bigfusion.pipeline.settings import Settings

@@ -1,7 +1,7 @@
 """The protocol of a contrast: two views of a graph, and what BIG-FUSION does with them (Eqs. 1-3).
 
 A contrast is one file, ``contrast/KIND.py``, that ends with ``CONTRAST = TheClass``; its settings are
-``contrast/settings/KIND.py``. :func:`build` imports the file that the settings name.
+``contrast_settings/KIND.py``. :func:`build` imports the file that the settings name.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bigfusion.model.contrast.losses import contrastive_loss, supervised_contrast
-from bigfusion.model.contrast.settings.base import ContrastSettings
+from bigfusion.model.contrast_settings.base import ContrastSettings
 from bigfusion.model.data.utterances import to_rows
 from bigfusion.model.layers.graph import Graph, Relations
 from bigfusion.model.layers.rgcn import RelationalEncoder
-from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from torch import Tensor
 from bigfusion.model.contrast.base import Contrast, Host, View, Views
 from bigfusion.model.contrast.importance import dual_importance, random_importance
 from bigfusion.model.contrast.information import Information, gaussian_information, histogram_information
-from bigfusion.model.contrast.settings.dual_importance import DualImportanceSettings
 from bigfusion.model.contrast.views import view_weights
+from bigfusion.model.contrast_settings.dual_importance import DualImportanceSettings
 from bigfusion.model.layers.graph import Graph, Relations
 from bigfusion.model.layers.rgcn import RelationalEncoder
-from bigfusion.model.networks.settings.bigfusion import BigFusionSettings, ImportanceSettings
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings, ImportanceSettings
 
 
 class DualImportance(Contrast):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
-from bigfusion.model.networks.settings.base import NetworkSettings
+from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.schema import Split

@@ -1,7 +1,7 @@
 """The protocol of a network: what training, checkpoints and reports ask of it, and nothing of any network by name.
 
 A network is one file, ``networks/KIND.py``, that ends with ``NETWORK = TheClass``; its settings are
-``networks/settings/KIND.py``. :func:`build` imports the file that the settings name.
+``network_settings/KIND.py``. :func:`build` imports the file that the settings name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bigfusion.model.data.batch import Batch, Dialogue
 from bigfusion.model.data.utterances import Utterances
 from bigfusion.model.layers.normalise import Normalise
 from bigfusion.model.layers.objectives import classification_loss
-from bigfusion.model.networks.settings.base import NetworkSettings
+from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.pipeline.errors import TrainingError
 
 

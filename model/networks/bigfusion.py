@@ -23,8 +23,8 @@ from bigfusion.model.layers.relative import less_speaker_mean, relative_to_speak
 from bigfusion.model.layers.rgcn import RelationalEncoder
 from bigfusion.model.layers.spiking import RateCoding
 from bigfusion.model.layers.transformer import DualTransformer
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.networks.base import Network, Output, Part
-from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
 
 
 class BigFusion(Network):

@@ -13,8 +13,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bigfusion.model.data.batch import Batch
 from bigfusion.model.layers.fusion import Fusion
+from bigfusion.model.network_settings.bigru import BiGRUSettings
 from bigfusion.model.networks.base import Network, Output
-from bigfusion.model.networks.settings.bigru import BiGRUSettings
 
 
 class BiGRU(Network):

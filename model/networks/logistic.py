@@ -15,8 +15,8 @@ from torch.nn.functional import linear
 
 from bigfusion.model.data.batch import UNLABELLED, Batch, Dialogue, collate
 from bigfusion.model.layers.regression import penalised_regression
+from bigfusion.model.network_settings.logistic import LogisticSettings
 from bigfusion.model.networks.base import Network, Output
-from bigfusion.model.networks.settings.logistic import LogisticSettings
 
 
 class Logistic(Network):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.reproduce.landscape import explained_variance, landscape
 from bigfusion.model.reproduce.trials import Progress, Study
 from bigfusion.model.reproduce.variants import CASE, COMPLETE, NO_SPIKING, TABLE_4, WEIGHTS, balance

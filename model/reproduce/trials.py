@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigfusion.model.data.dialogues import Data
-from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.runs.files import read_record
 from bigfusion.model.runs.folder import METRICS, Epoch, seed_folder
 from bigfusion.model.scoring.evaluate import evaluate

@@ -20,8 +20,8 @@ from torch.nn.functional import cross_entropy
 from bigfusion.model.data.batch import UNLABELLED
 from bigfusion.model.data.dialogues import Data, check, true_labels, utterance_digest
 from bigfusion.model.device import machine_name
+from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.networks.base import build
-from bigfusion.model.networks.settings.base import NetworkSettings
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.checkpoint import CheckpointFacts, DataFacts
 from bigfusion.model.runs.files import read_record, write_file, write_record

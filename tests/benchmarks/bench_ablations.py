@@ -24,8 +24,8 @@ from bigfusion.flows.project.assemble import dialogues
 from bigfusion.flows.project.load import laid, read_preset
 from bigfusion.model.data.batch import Dialogue
 from bigfusion.model.data.dialogues import true_labels
+from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.networks.base import build
-from bigfusion.model.networks.settings.base import NetworkSettings
 from bigfusion.model.scoring.metrics import scores
 from bigfusion.model.scoring.predict import predict
 from bigfusion.model.seed import deterministic, seed_everything

@@ -24,8 +24,8 @@ from torch.nn.functional import cosine_similarity
 
 from bigfusion.model.data.batch import Dialogue, collate
 from bigfusion.model.layers.graph import Graph, Relations
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.networks.bigfusion import BigFusion
-from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
 from bigfusion.model.settings import TrainSettings
 from bigfusion.model.training.optimise import Optimisation
 from tests.benchmarks.bench_importance import slow_importance

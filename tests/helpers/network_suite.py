@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from bigfusion.model.data.batch import UNLABELLED, Batch, Dialogue, collate
+from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.networks.base import Network, Output, Part, build
-from bigfusion.model.networks.settings.base import NetworkSettings
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.checkpoint import CheckpointFacts, DataFacts
 from bigfusion.model.settings import TrainSettings, network_settings

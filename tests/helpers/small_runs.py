@@ -8,7 +8,7 @@ import numpy as np
 
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data
-from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.runs.folder import seed_folder
 from bigfusion.model.settings import TrainSettings
 from bigfusion.model.training.train import train

@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from bigfusion.flows.project.load import laid, load_learning
-from bigfusion.model.contrast.settings.dual_importance import DualImportanceSettings
-from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
-from bigfusion.model.networks.settings.bigru import BiGRUSettings
+from bigfusion.model.contrast_settings.dual_importance import DualImportanceSettings
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings
+from bigfusion.model.network_settings.bigru import BiGRUSettings
 from bigfusion.model.settings import beneath, network_settings
 from bigfusion.pipeline.errors import SettingsError
 

@@ -7,7 +7,8 @@ import pytest
 from pydantic import Field
 
 from bigfusion.extractors.text.encoder import TextSettings
-from bigfusion.model.settings import GraphSettings, ModelSettings, TrainSettings
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings, GraphSettings
+from bigfusion.model.settings import TrainSettings
 from bigfusion.pipeline import settings
 from bigfusion.pipeline.settings import Settings
 from tests.helpers.first_defaults import missing, settings_classes
@@ -69,7 +70,12 @@ def test_of_the_real_settings_those_of_the_machine_never_count(monkeypatch: pyte
     monkeypatch.undo()
     assert TrainSettings(seeds=(7,), device="cpu", threads=3).numbers() == TrainSettings().numbers() == {}
     assert TrainSettings(epochs=3).numbers() == {"epochs": 3}
-    assert ModelSettings(width=64, graph=GraphSettings(layers=2)).numbers() == {"width": 64, "graph": {"layers": 2}}
+    assert BigFusionSettings(width=64, graph=GraphSettings(layers=2)).numbers() == {
+        "kind": "bigfusion",
+        "contrast": {"kind": "dual_importance"},
+        "width": 64,
+        "graph": {"layers": 2},
+    }
     assert TextSettings(model="other/encoder", device="cpu").numbers() == {}, "the weights' digests say which encoder"
 
 

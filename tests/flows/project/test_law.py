@@ -13,7 +13,8 @@ import pytest
 
 from bigfusion.flows.project import cells, corpus, runs
 from bigfusion.flows.project.load import load
-from bigfusion.model.settings import ModelSettings
+from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.settings import network_settings
 from bigfusion.pipeline.digests import code
 from bigfusion.pipeline.digests.sources import Sources
 from bigfusion.pipeline.digests.values import digest
@@ -191,9 +192,9 @@ def test_a_changed_network_makes_its_own_runs_stale_and_no_others(finished, edit
         assert stale(finished) == TRAINING
 
 
-def settings_of(kind: str) -> ModelSettings:
+def settings_of(kind: str) -> NetworkSettings:
     """A network's settings, whatever they are called where there are several."""
-    return ModelSettings.model_validate({"kind": kind} if "kind" in ModelSettings.model_fields else {})
+    return network_settings({"kind": kind})
 
 
 def test_a_changed_audio_decoder_extracts_sound_alone_and_is_named(place, edited):
@@ -227,7 +228,7 @@ def test_new_settings_with_defaults_and_a_moved_extractor_make_nothing_stale_in_
         ("extractors/audio/opensmile.py", "class AudioSettings(Settings):"),
         ("extractors/visual/speaker_face.py", "class VisualSettings(Settings):"),
         ("extractors/text/encoder.py", "class TextSettings(Settings):"),
-        ("model/settings.py", "class GraphSettings(Settings):"),
+        ("model/network_settings/bigfusion.py", "class GraphSettings(Settings):"),
         ("model/settings.py", "class TrainSettings(Settings):"),
     ):
         edited.replace(inside, name, f"{name}\n    quite_new: int = 3\n")

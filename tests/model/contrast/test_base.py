@@ -9,8 +9,8 @@ from torch.nn.functional import normalize
 from bigfusion.model.contrast import base
 from bigfusion.model.contrast.base import Contrast, View, Views
 from bigfusion.model.contrast.losses import contrastive_loss
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.networks.bigfusion import BigFusion
-from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.tensors import read_tensors
 from bigfusion.model.training.optimise import Optimisation

@@ -7,8 +7,8 @@ import torch
 from bigfusion.model.data.batch import UNLABELLED, Dialogue, collate
 from bigfusion.model.layers.graph import build_graph
 from bigfusion.model.layers.objectives import classification_loss
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.networks.bigfusion import BigFusion
-from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
 from tests.helpers.network_suite import CLASSES, WIDTHS, NetworkSuite, summed
 from tests.helpers.slow_forms import dialogue, double
 

@@ -1,7 +1,7 @@
 import torch
 
+from bigfusion.model.network_settings.bigru import BiGRUSettings
 from bigfusion.model.networks.bigru import BiGRU
-from bigfusion.model.networks.settings.bigru import BiGRUSettings
 from tests.helpers.network_suite import CLASSES, WIDTHS, NetworkSuite, batch
 
 

@@ -5,8 +5,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from bigfusion.model.data.batch import UNLABELLED, collate
+from bigfusion.model.network_settings.logistic import LogisticSettings
 from bigfusion.model.networks.logistic import Logistic
-from bigfusion.model.networks.settings.logistic import LogisticSettings
 from bigfusion.model.runs.folder import read_history
 from bigfusion.model.training.train import train
 from tests.helpers.network_suite import CLASSES, NetworkSuite

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.networks.bigfusion import BigFusion
-from bigfusion.model.networks.settings.bigfusion import BigFusionSettings
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.folder import TRAINED, Epoch, read_history
 from bigfusion.model.runs.tensors import read_tensors, write_tensors

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from bigfusion.model.contrast.settings.base import ContrastSettings
-from bigfusion.model.networks.settings.base import Share
+from bigfusion.model.contrast_settings.base import ContrastSettings
+from bigfusion.model.quantities import Share
 
 
 class DualImportanceSettings(ContrastSettings):

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from bigfusion.model.contrast.settings.base import ContrastSettings
-from bigfusion.model.contrast.settings.dual_importance import DualImportanceSettings
+from bigfusion.model.contrast_settings.base import ContrastSettings
+from bigfusion.model.contrast_settings.dual_importance import DualImportanceSettings
 from bigfusion.model.kinds import any_kind
-from bigfusion.model.networks.settings.base import Distance, NetworkSettings
+from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.quantities import Distance
 from bigfusion.pipeline.schema import Modality
 from bigfusion.pipeline.settings import Settings
 
-CONTRASTS = "bigfusion.model.contrast.settings"
+CONTRASTS = "bigfusion.model.contrast_settings"
 DEFAULT_CONTRAST = "dual_importance"
 
 if TYPE_CHECKING:

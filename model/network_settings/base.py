@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from bigfusion.pipeline.schema import Modality
 from bigfusion.pipeline.settings import Settings
-
-Share = Annotated[float, Field(ge=0, le=1)]
-"""A part of a whole: the paper's "40 %" is 0.4."""
-Distance = Annotated[int, Field(ge=1)]
-"""Between two utterances of a dialogue, in utterances."""
 
 
 class NetworkSettings(Settings):

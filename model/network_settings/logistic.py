@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bigfusion.model.networks.settings.base import NetworkSettings
+from bigfusion.model.network_settings.base import NetworkSettings
 
 
 class LogisticSettings(NetworkSettings):
