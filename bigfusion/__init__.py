@@ -40,8 +40,7 @@ The rooms lie at the top of the repository (``pipeline/``, ``extractors/``, ``mo
 here by links, so that what is installed has one name: ``bigfusion.pipeline``, ``bigfusion.model`` and so on.
 """
 
-# Names, not import statements: code digests follow every import, and this file is above every module. Their types
-# stand in __init__.pyi.
+# Names, not import statements: nothing is imported until it is used. Their types stand in __init__.pyi.
 _HOMES = {
     "evaluate": "bigfusion.flows.project.file_runs",
     "load": "bigfusion.flows.project.project",
