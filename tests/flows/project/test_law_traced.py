@@ -19,13 +19,16 @@ from tests.helpers.small_runs import small_data, small_model, small_training
 HERE = f"{PROJECT}/bigfusion/"
 
 
-def ran(work: Callable[[], object]) -> set[str]:
-    """The project's functions and methods that ``work`` called, in any thread: ``read_frames``, ``Source.decode``."""
+def ran(work: Callable[[], object], inside: str = "") -> set[str]:
+    """The project's functions and methods that ``work`` called, in any thread: ``read_frames``, ``Source.decode``.
+
+    ``inside``: only those of files below this folder, or of this file.
+    """
     seen: set[str] = set()
 
     def called(frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
-        if event == "call" and code.co_filename.startswith(HERE) and code.co_flags & inspect.CO_OPTIMIZED:
+        if event == "call" and code.co_filename.startswith(HERE + inside) and code.co_flags & inspect.CO_OPTIMIZED:
             seen.add(code.co_qualname.partition(".<")[0])
 
     threading.setprofile(called)
@@ -71,13 +74,13 @@ def test_whatever_a_training_runs_counts(tmp_path):
     assert found - runs.training_code(model, training).keys() == set()
 
 
-def test_whatever_puts_the_data_together_counts(finished):
-    """But for what is verified by its content: a shard against its name, labels and cells against the run's inputs."""
+@pytest.mark.parametrize("inside", ["flows/project/assemble.py", "model/", "pipeline/store/shards.py"])
+def test_whatever_puts_the_data_together_counts(finished, inside):
+    """Not how a store finds its shards and a plan its cells: a shard is verified, cells are among a run's inputs."""
     project = load(finished.config)
     manifest = corpus.kept(project)
     planned = cells.plan(project, manifest)
-    found = ran(lambda: assemble.assemble(project, manifest, planned))
-    left = found - runs.training_code(project.model, project.train).keys()
-    apart = ("Project.", "Workspace", "Manifest.", "CellPlan.", "ModalityPlan.")
-    store = ("Store.", "Index.", "ShardFolder.", "LocalFolder.", "ShardCache.", "_mending")
-    assert {name for name in left if not name.startswith((*apart, *store))} == set()
+    found = ran(lambda: assemble.assemble(project, manifest, planned), inside)
+    named = {"is_shard", "is_sound", "modality_of"}  # of a shard's name, which decode verifies
+    assert found
+    assert found - runs.training_code(project.model, project.train).keys() - named == set()
