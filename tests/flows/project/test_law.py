@@ -171,7 +171,7 @@ EXACTLY: dict[str, tuple[Edit, Stale]] = {
         lambda project: (project.add("model/report/sections.py", NEW_SECTION), project.change("write_report")),
         EVALUATION,
     ),
-    "a command": (change("evaluate_faces"), Stale()),
+    "a command": (change("run", "/commands/evaluate_faces"), Stale()),
     "upkeep of the store": (change("Store.small"), Stale()),
 }  # fmt: skip
 

@@ -1,0 +1,86 @@
+"""The law's other side: every function of the project that runs while numbers are made counts."""
+
+import inspect
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+import pytest
+
+from bigfusion.flows.project import assemble, cells, corpus, runs
+from bigfusion.flows.project.load import load
+from bigfusion.model.training.train import train
+from bigfusion.pipeline.digests.code import PROJECT
+from bigfusion.pipeline.schema import Modality
+from tests.helpers.first_defaults import settings_classes
+from tests.helpers.small_runs import small_data, small_model, small_training
+
+HERE = f"{PROJECT}/bigfusion/"
+
+
+def ran(work: Callable[[], object], inside: str = "") -> set[str]:
+    """The project's functions and methods that ``work`` called, in any thread: ``read_frames``, ``Source.decode``.
+
+    ``inside``: only those of files below this folder, or of this file.
+    """
+    seen: set[str] = set()
+
+    def called(frame: FrameType, event: str, _: object) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(HERE + inside) and code.co_flags & inspect.CO_OPTIMIZED:
+            seen.add(code.co_qualname.partition(".<")[0])
+
+    threading.setprofile(called)
+    sys.setprofile(called)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)  # type: ignore[arg-type]
+    errors = {name for name in seen if name.partition(".")[0].endswith("Error")}
+    seen.discard("<lambda>")  # a default argument: part of the function that has it
+    return seen - errors - digested_by_value()
+
+
+def digested_by_value() -> set[str]:
+    """What makes settings and reads their values, which are digested themselves."""
+    found = {f"Settings.{name}" for name in ("numbers", "_is_first", "present_default")} | {"first_defaults"}
+    for kind in settings_classes():
+        decorators = kind.__pydantic_decorators__
+        found |= {f"{kind.__name__}.{name}" for name in (*decorators.model_validators, *decorators.field_validators)}
+    return found
+
+
+@pytest.mark.parametrize("modality", list(Modality))
+@pytest.mark.parametrize("how", ["as by default", "in other ways"])
+def test_whatever_an_extractor_runs_counts(finished, modality, how):
+    other = ["visual.speaker=talking", "visual.pool=mean+std", "text.context=2", "text.layers=last4"]
+    project = load(finished.config, assignments=[] if how == "as by default" else other)
+    manifest = corpus.kept(project)
+    maker = cells._made(project, modality)
+    counted = cells.description(maker)["code"]
+    utterances = manifest.utterances(manifest.table["utterance"].tolist()[:6], maker.spec.window)
+    found = ran(lambda: maker.extract(utterances))
+    assert len(found) > 5
+    assert found - counted.keys() == set()
+
+
+def test_whatever_a_training_runs_counts(tmp_path):
+    model, training = small_model(), small_training(epochs=2)
+    data = small_data()
+    found = ran(lambda: train(data, model, training, 0, tmp_path / "seed-0"))
+    assert len(found) > 50
+    assert found - runs.training_code(model, training).keys() == set()
+
+
+@pytest.mark.parametrize("inside", ["flows/project/assemble.py", "model/", "pipeline/store/shards.py"])
+def test_whatever_puts_the_data_together_counts(finished, inside):
+    """Not how a store finds its shards and a plan its cells: a shard is verified, cells are among a run's inputs."""
+    project = load(finished.config)
+    manifest = corpus.kept(project)
+    planned = cells.plan(project, manifest)
+    found = ran(lambda: assemble.assemble(project, manifest, planned), inside)
+    named = {"is_shard", "is_sound", "modality_of"}  # of a shard's name, which decode verifies
+    assert found
+    assert found - runs.training_code(project.model, project.train).keys() - named == set()
