@@ -22,6 +22,7 @@ GROUPS = {
     "store": ("store", "export", "fsck", "gc"),
     "production": ("serve", "deploy", "rollback"),
     "encoders": ("finetune-text", "train-faces", "evaluate-faces"),
+    "your shell": ("completion",),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 
