@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from pathlib import Path
 
 _VARIABLES = {"PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"}
-_FILES = (".env", "prefect.toml", "pyproject.toml")
 
 
 def may_name_server() -> bool:
@@ -15,11 +15,17 @@ def may_name_server() -> bool:
     if "prefect" in sys.modules or not _VARIABLES.isdisjoint(name.upper() for name in os.environ):
         return True
     home = next((value for name, value in os.environ.items() if name.upper() == "PREFECT_HOME"), "~/.prefect")
-    return (Path(home).expanduser() / "profiles.toml").exists() or any(_speaks_of_prefect(name) for name in _FILES)
+    if (Path(home).expanduser() / "profiles.toml").exists() or Path("prefect.toml").exists():
+        return True
+    return b"prefect" in _read(".env").lower() or _has_table(_read("pyproject.toml"))
 
 
-def _speaks_of_prefect(name: str) -> bool:
+def _read(name: str) -> bytes:
+    return Path(name).read_bytes() if Path(name).is_file() else b""
+
+
+def _has_table(pyproject: bytes) -> bool:
     try:
-        return Path(name).exists() and b"prefect" in Path(name).read_bytes().lower()
-    except OSError:
+        return "prefect" in tomllib.loads(pyproject.decode()).get("tool", {})
+    except ValueError:  # no TOML: Prefect says what is wrong with it
         return True

@@ -42,11 +42,15 @@ def measured(command: list[str]) -> tuple[float, float]:
 
 
 def an_utterance(config: Path) -> str:
-    """The first utterance of the project."""
-    from bigfusion.flows.project.corpus import kept
-    from bigfusion.flows.project.project import load
-
-    return str(kept(load(config)).table["utterance"].iloc[0])
+    """The first utterance of the project, read elsewhere: a process begins with the peak of the one that starts it."""
+    script = (
+        "import sys\n"
+        "from bigfusion.flows.project.corpus import kept\n"
+        "from bigfusion.flows.project.project import load\n"
+        "print(kept(load(sys.argv[1])).table['utterance'].iloc[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(config)], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def main(folder: str = "demo", rounds: str = "3") -> None:

@@ -89,10 +89,11 @@ def test_prefect_is_asked_for_its_server_only_when_some_place_may_name_one(tmp_p
     assert not asked(tmp_path)
     assert asked(tmp_path, PREFECT_API_URL="http://lab:4200/api")
     assert asked(tmp_path, prefect_profile="lab")
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n')
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\ndependencies = ["prefect>=3"]\n')
     assert not asked(tmp_path)
     for name, text in {
         "pyproject.toml": "[tool.prefect.api]\n",
+        "prefect.toml": "",
         ".env": "prefect_api_url=x\n",
         "home/profiles.toml": "",
     }.items():
