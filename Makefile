@@ -39,13 +39,12 @@ defaults: $(READY)
 	$(BIN)/python -m tests.helpers.first_defaults
 
 # uv installs the hashed lock several times faster than pip; plain `pip install --require-hashes` does the same.
-# Byte code is compiled at once: without it the first commands take three times as long.
 # Byte code is made at once: without it what starts first takes three times as long, every time where none is kept.
 $(READY): requirements.lock requirements-uv.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # New locks from pyproject.toml's ranges and the exact versions in requirements.in; the images have no tests to run.

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_jsonable_python
 
 from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.nearest import did_you_mean
 
 S = TypeVar("S", bound="Settings")
 
@@ -145,11 +146,26 @@ def validate(kind: type[S], table: Mapping[str, Any], origin: str) -> S:
         key = ".".join(str(part) for part in first["loc"]) or "(top level)"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         if first["type"] == "extra_forbidden":
+            near = did_you_mean(key, known_keys(kind))
             raise SettingsError(
-                f"{origin}: unknown key {key}{more}; `bigfusion settings` lists the known ones"
+                f"{origin}: unknown key {key}{more}; `bigfusion settings` lists the known ones{near}"
             ) from None
         found = repr(first["input"])
         found = f", found {found if len(found) <= 80 else found[:77] + '...'}"
         if ", found " in first["msg"]:  # it says so itself, without the credentials
             found = ""
         raise SettingsError(f"{origin}: {key}: {first['msg']}{found}{more}") from None
+
+
+def known_keys(kind: type[BaseModel], table: str = "") -> Iterator[str]:
+    """The dotted keys of a settings class; a table of several kinds (corpora) has the keys of all of them."""
+    for name, field in kind.model_fields.items():
+        yield f"{table}{name}"
+        for found in _tables(field.annotation):
+            yield from known_keys(found, f"{table}{name}.")
+
+
+def _tables(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [found for part in get_args(annotation) for found in _tables(part)]
