@@ -146,7 +146,9 @@ def validate(kind: type[S], table: Mapping[str, Any], origin: str) -> S:
         key = ".".join(str(part) for part in first["loc"]) or "(top level)"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         if first["type"] == "extra_forbidden":
-            near = did_you_mean(key, known_keys(kind))
+            known = set(known_keys(kind))
+            key = _written(first["loc"], known)
+            near = did_you_mean(key, sorted(known))
             raise SettingsError(
                 f"{origin}: unknown key {key}{more}; `bigfusion settings` lists the known ones{near}"
             ) from None
@@ -155,6 +157,14 @@ def validate(kind: type[S], table: Mapping[str, Any], origin: str) -> S:
         if ", found " in first["msg"]:  # it says so itself, without the credentials
             found = ""
         raise SettingsError(f"{origin}: {key}: {first['msg']}{found}{more}") from None
+
+
+def _written(loc: Sequence[int | str], known: set[str]) -> str:
+    """An unknown key as the user wrote it: pydantic puts a table's kind between the table and the key."""
+    table = ""
+    for part in loc[:-1]:
+        table = f"{table}{part}." if f"{table}{part}" in known else table
+    return f"{table}{loc[-1]}"
 
 
 def known_keys(kind: type[BaseModel], table: str = "") -> Iterator[str]:

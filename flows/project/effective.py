@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bigfusion.flows.project.load import layers, load, settings_file
-from bigfusion.pipeline.settings import parse_assignment
+from bigfusion.pipeline.settings import assign
 
 
 def effective_settings(
@@ -20,23 +20,15 @@ def effective_settings(
     """
     project = load(config, preset, assignments)
     name, below, own = layers(config, preset)
-    given = dict.fromkeys((".".join(parse_assignment(one)[0]) for one in assignments), "--set")
     sources = (
         dict.fromkeys((key for key, _ in _leaves(below)), f"preset {name}")
         | dict.fromkeys((key for key, _ in _leaves(own)), str(settings_file(config, preset)))
-        | given
+        | dict.fromkeys((key for key, _ in _leaves(assign({}, assignments))), "--set")
     )
     return [
-        {"key": key, "value": value, "source": _source(key, sources)}
+        {"key": key, "value": value, "source": sources.get(key, "default")}
         for key, value in _leaves(project.model_dump(mode="json"))
     ]
-
-
-def _source(key: str, sources: Mapping[str, str]) -> str:
-    """The source of a key, or of the table or list around it that was set as a whole."""
-    parts = key.split(".")
-    around = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-    return next((sources[name] for name in around if name in sources), "default")
 
 
 def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

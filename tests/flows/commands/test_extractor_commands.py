@@ -38,7 +38,7 @@ def test_the_quarantine_lists_what_was_spoilt(place):
         if row["status"] == "corrupt_media":
             assert Path(row["file"]).is_file()
         if row["status"] == "missing_media":
-            assert row["file"] == str(place.corpus / "train_splits/dia0_utt5.mp4")
+            assert row["file"].endswith("/MELD.Raw/train_splits/dia0_utt5.mp4")
             assert not Path(row["file"]).exists()
 
 
