@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_jsonable_python
 
 from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.nearest import did_you_mean
 
 S = TypeVar("S", bound="Settings")
 
@@ -145,8 +146,10 @@ def validate(kind: type[S], table: Mapping[str, Any], origin: str) -> S:
         key, which = _key(first["loc"], table, first["type"] == "missing")
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         if first["type"] == "extra_forbidden":
+            known = set(known_keys(kind))
+            near = did_you_mean(key, sorted(known))
             raise SettingsError(
-                f"{origin}: unknown key {key}{which}{more}; `bigfusion settings` lists the known ones"
+                f"{origin}: unknown key {key}{which}{more}; `bigfusion settings` lists the known ones{near}"
             ) from None
         found = repr(first["input"]["kind"] if first["type"] == "unknown_kind" else first["input"])
         found = f", found {found if len(found) <= 80 else found[:77] + '...'}"
@@ -169,3 +172,17 @@ def _key(place: Sequence[Any], table: Any, missing: bool) -> tuple[str, str]:
         except (TypeError, KeyError, IndexError):
             table = None
     return ".".join(keys) or "(top level)", kind
+
+
+def known_keys(kind: type[BaseModel], table: str = "") -> Iterator[str]:
+    """The dotted keys of a settings class; a table of several kinds (corpora) has the keys of all of them."""
+    for name, field in kind.model_fields.items():
+        yield f"{table}{name}"
+        for found in _tables(field.annotation):
+            yield from known_keys(found, f"{table}{name}.")
+
+
+def _tables(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [found for part in get_args(annotation) for found in _tables(part)]

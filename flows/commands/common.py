@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.errors import SettingsError, TrainingError
 
 if TYPE_CHECKING:
     from bigfusion.flows.project.settings import Project
@@ -107,3 +107,28 @@ def _seeds(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
         raise argparse.ArgumentTypeError(f"expected how many seeds to train, 1 to 1000, found {text!r}")
     return int(text)
+
+
+def see(features: Path) -> None:
+    """Refuse a ``--features`` that is not there, in the option's own name."""
+    if not features.is_file():
+        found = "a folder" if features.is_dir() else "no such file"
+        raise SettingsError(f"--features {features}: {found}; expected a feature file (Parquet or pickle)")
+
+
+def run_folder(common: Common, run: Path) -> Path:
+    """The folder of a run: as it is given, or the project's run of this id, as `bigfusion models` prints it.
+
+    Raises:
+        TrainingError: the beginning of an id that several runs share.
+    """
+    if run.exists() or len(run.parts) != 1:
+        return run
+    try:
+        runs = common.project().files.runs
+    except SettingsError:  # no project is here: what was given is a folder that does not exist
+        return run
+    found = sorted(folder for folder in runs.glob("*") if folder.name.startswith(run.name))
+    if len(found) > 1:
+        raise TrainingError(f"run {run}: expected one run, found {', '.join(f.name for f in found)}; write more of it")
+    return found[0] if found else run

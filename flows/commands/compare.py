@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bigfusion.flows.commands import show
-from bigfusion.flows.commands.common import Answer, Common, without
+from bigfusion.flows.commands.common import Answer, Common, run_folder, without
 from bigfusion.pipeline.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -18,17 +18,19 @@ HELP = "compare two scored runs: differences, and how sure they are"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `compare` takes."""
-    parser.add_argument("first", type=Path, metavar="RUN")
-    parser.add_argument("second", type=Path, metavar="RUN")
+    parser.add_argument("first", type=Path, metavar="RUN", help="an id that `bigfusion models` prints, or a folder")
+    parser.add_argument("second", type=Path, metavar="RUN", help="another")
 
 
 def run(common: Common, first: Path, second: Path) -> Answer:
-    """Compare two scored runs by paired bootstrap, each a run folder or a folder of scores."""
+    """Compare two scored runs by paired bootstrap, each an id, a run folder or a folder of scores."""
     from bigfusion.model.scoring.compare import compare
 
     remedy = "both runs are scored already"
-    without("compare", remedy, config=common.config, preset=common.preset, set=common.assignments)
-    first, second = _scores(first), _scores(second)
+    if first.exists() and second.exists():  # else they are ids, of a project that the options may name
+        without("compare", remedy, config=common.config, preset=common.preset)
+    without("compare", remedy, set=common.assignments)
+    first, second = _scores(run_folder(common, first)), _scores(run_folder(common, second))
     found = compare(first, second)
     rows = []
     for name, title in (("weighted_f1", "weighted F1"), ("accuracy", "accuracy"), ("macro_f1", "macro F1")):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bigfusion.flows.commands.common import Answer, Common, add_features, add_seeds, without
+from bigfusion.flows.commands.common import Answer, Common, add_features, add_seeds, run_folder, see, without
 from bigfusion.flows.commands.flow import run_flow
 from bigfusion.flows.commands.results import results
 from bigfusion.pipeline.errors import SettingsError, TrainingError
@@ -25,7 +26,7 @@ HEADLINE = ("weighted_f1", "accuracy", "macro_f1", "ece")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `evaluate` takes."""
     parser.add_argument(
-        "--run", dest="trained", type=Path, metavar="RUN", help="with --features: the trained run's folder"
+        "--run", dest="trained", type=Path, metavar="RUN", help="with --features: the trained run, its id or its folder"
     )
     add_features(parser)
     add_seeds(parser)
@@ -70,7 +71,11 @@ def _on_file(common: Common, features: Path | None, trained: Path | None) -> Ans
 
     if features is None or trained is None:
         raise SettingsError("evaluate: --features and --run go together: bigfusion evaluate --features FILE --run RUN")
-    scored = file_runs.evaluate(features, trained, _device(common))
+    see(features)
+    folder = run_folder(common, trained)
+    device = _device(common if folder == trained else replace(common, config=None, preset=None))
+    trained = folder
+    scored = file_runs.evaluate(features, trained, device)
     seen = f"{scored.seen} of these dialogues were trained or validated on: their scores are no test."
     if scored.seen is None:
         seen = (

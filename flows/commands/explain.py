@@ -8,6 +8,7 @@ from typing import Any
 
 from bigfusion.flows.commands.common import Answer, Common
 from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.nearest import did_you_mean
 
 HELP = "show each cell of an utterance: what it was made from, when, and by which run"
 
@@ -27,6 +28,7 @@ def run(common: Common, utterance: str) -> Answer:
     if utterance not in set(known):
         raise CorpusError(
             f"utterance {utterance!r}: not in the manifest of {manifest.corpus}; ids look like {known[0]!r}"
+            f"{did_you_mean(utterance, known)}"
             if known
             else f"{manifest.corpus}: the manifest is empty"
         )

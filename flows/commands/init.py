@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 from bigfusion.flows.commands.common import Answer, Common, without
 from bigfusion.flows.project.preset_names import LEARNING
-from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.errors import CorpusError, SettingsError
 
 HELP = "write a commented settings file for a preset into a folder"
+
+log = logging.getLogger("bigfusion")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,14 +24,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(common: Common, folder: Path, root: str | None, learning: str | None) -> Answer:
     """Write a commented settings file; an existing one is never overwritten."""
-    from bigfusion.flows.project.load import DEFAULT_CONFIG
+    from bigfusion.flows.project.load import DEFAULT_CONFIG, load
     from bigfusion.flows.project.write import write_config
+    from bigfusion.pipeline.corpora.scan import check_layout
 
     if common.preset is None:
         raise SettingsError("init: expected a preset; for instance `bigfusion init my-meld --preset meld`")
     without("init", "edit the file that it writes", config=common.config, set=common.assignments)
     path = folder / DEFAULT_CONFIG
     write_config(path, common.preset, root, learning)
+    if root:
+        try:
+            check_layout(load(path).corpus)
+        except CorpusError as error:  # it may be unpacked or mounted later: the settings are written all the same
+            log.warning("init: %s", error)
     first = "" if root else "set corpus.root in it, then "
     text = f"wrote {path}: {first}`cd {folder} && bigfusion plan`, then `bigfusion run`"
     return Answer(text, {"config": str(path)})

@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn, Protocol, cast
 
 from bigfusion.flows.commands.common import Answer, add_common
 from bigfusion.flows.version import version
+from bigfusion.pipeline.nearest import did_you_mean
 
 GROUPS = {
     "make a project": ("demo", "init", "import", "settings"),
@@ -22,6 +22,7 @@ GROUPS = {
     "store": ("store", "export", "fsck", "gc"),
     "production": ("serve", "deploy", "rollback"),
     "encoders": ("finetune-text", "train-faces", "evaluate-faces"),
+    "your shell": ("completion",),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 
@@ -88,6 +89,5 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         return parser([name]).parse_args(arguments)
     whole = parser(())
     if name and not name.startswith("-"):
-        near = get_close_matches(name, COMMANDS, 1)
-        whole.error(f"no command {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        whole.error(f"no command {name!r}{did_you_mean(name, COMMANDS)}")
     return whole.parse_args(arguments)

@@ -30,7 +30,8 @@ def run(common: Common, seeds: int | None) -> Answer:
     with counted("plan", " files") as progress:
         standing = look(project, progress=progress)
     data = {
-        "pending": standing.plan.pending_count,
+        "pending": standing.plan.pending_count + sum(stage.pending for stage in standing.stages),
+        "pending_cells": standing.plan.pending_count,
         "cells": standing.plan.counts(),
         "reasons": standing.plan.reasons(),
         "stages": {stage.name: {"pending": stage.pending, "why": stage.why} for stage in standing.stages},
@@ -38,8 +39,7 @@ def run(common: Common, seeds: int | None) -> Answer:
         "run": standing.run.id,
         "estimate": estimate(project, standing.plan, any(s.pending for s in standing.stages if s.name == "train")),
     }
-    pending = bool(standing.plan.pending_count) or any(stage.pending for stage in standing.stages)
-    return Answer(_text(data), data, code=PENDING if pending else 0)
+    return Answer(_text(data), data, code=PENDING if data["pending"] else 0)
 
 
 def _text(data: Mapping[str, Any]) -> str:
@@ -48,8 +48,10 @@ def _text(data: Mapping[str, Any]) -> str:
     for name, stage in data["stages"].items():
         lines.append(f"{name}: {'will run' if stage['pending'] else 'up to date'} ({stage['why']})")
     stages = [name for name, stage in data["stages"].items() if stage["pending"]]
-    if data["pending"] or stages:
-        lines.append(f"\n{data['pending']} cells to extract" + (f", then {' and '.join(stages)}" if stages else ""))
+    if data["pending"]:
+        lines.append(
+            f"\n{data['pending_cells']} cells to extract" + (f", then {' and '.join(stages)}" if stages else "")
+        )
         lines += _estimate(data["estimate"])
     else:
         lines.append("\nnothing to do: 0 cells to extract, model up to date")

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bigfusion.flows.commands.common import Answer, Common, add_features, add_seeds
+from bigfusion.flows.commands.common import Answer, Common, add_features, add_seeds, see
 from bigfusion.flows.commands.show import columns
 from bigfusion.pipeline.errors import SettingsError, TrainingError
 
@@ -86,6 +86,7 @@ def _material(
     from bigfusion.flows.project.standing import load
 
     if features is not None:
+        see(features)
         wanted = load_learning(common.config, common.preset, common.settings(seeds))
         data, model = file_runs.training_data(features, wanted)
         return data, model, wanted.train, out or Path("reproduction")

@@ -25,5 +25,13 @@ def schedule(cron: str | None, timezone: str) -> CronSchedule | None:
     except ValueError as error:
         raise SettingsError(
             f"--cron {cron!r} --timezone {timezone}: expected five fields as in crontab and a zone such"
-            f" as Europe/Berlin, found {str(error).splitlines()[-1].strip()}"
+            f" as Europe/Berlin, found {_reason(error)}"
         ) from None
+
+
+def _reason(error: ValueError) -> str:
+    """What is wrong, without pydantic's frame around it."""
+    from pydantic import ValidationError
+
+    told = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else str(error)
+    return " ".join(told.removeprefix("Value error, ").split())

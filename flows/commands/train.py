@@ -6,7 +6,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from bigfusion.flows.commands.common import Answer, Common, add_features, add_seeds
+from bigfusion.flows.commands.common import Answer, Common, add_features, add_seeds, see
 from bigfusion.flows.commands.flow import run_flow
 from bigfusion.pipeline.errors import SettingsError, TrainingError
 
@@ -56,6 +56,7 @@ def _on_file(common: Common, features: Path | None, out: Path | None, seeds: int
 
     if features is None or out is None:
         raise SettingsError("train: --features and --out go together: bigfusion train --features FILE --out RUN")
+    see(features)
     learning = load_learning(common.config, common.preset, common.settings(seeds))
     trained = file_runs.train(features, out, learning)
     follows = f"bigfusion evaluate --features OTHER --run {out}"

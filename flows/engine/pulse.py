@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
+from pathlib import Path
 from typing import Any
 
-import httpx
-
 from bigfusion.flows.engine.configuration import FLOWS, configure, has_server, server_url, set_defaults
+from bigfusion.flows.engine.flow_runs import LOOKED_AT, FlowRun, of_database, workspace_of
+from bigfusion.flows.engine.sources import may_name_server
 from bigfusion.flows.project.settings import Project
 
 log = logging.getLogger("bigfusion")
 
-_LOOKED_AT = 100
+_SCHEDULED = "SCHEDULED"
 
 
 def flow_runs(project: Project, last: int = 8) -> list[dict[str, Any]]:
@@ -23,38 +25,54 @@ def flow_runs(project: Project, last: int = 8) -> list[dict[str, Any]]:
     servers leave in the workspace; a run there that is marked as running while nobody works on the workspace has died.
     """
     workspace = project.files
-    database = workspace.prefect_home / "prefect.db"
     set_defaults()
-    if not has_server():
-        if not database.exists():
-            return []
-        configure(PREFECT_HOME=str(workspace.prefect_home.resolve()))
-    try:
-        found, names = asyncio.run(_read())
-    except httpx.HTTPError as error:
-        log.warning("status: %s: no answer of Prefect's server: %s", server_url(), str(error).split("\n", 1)[0])
-        return []
-    alive = has_server() or workspace.holder() is not None
-    mine = [run for run in found if _workspace_of(run.parameters) == str(workspace.folder)]
-    waiting = [run for run in mine if run.start_time is None and run.state is not None and run.state.is_scheduled()]
-    later = [run for run in waiting if run.state.name == "Scheduled"][1:]  # of a schedule the next one is enough
+    server = has_server() if may_name_server() else False
+    found = _asked() if server else _left(workspace.prefect_home / "prefect.db")
+    alive = server or workspace.holder() is not None
+    mine = [run for run in found if run.workspace == str(workspace.folder)]
+    waiting = [run for run in mine if run.start is None and run.state_type == _SCHEDULED]
+    later = [run for run in waiting if run.state == "Scheduled"][1:]  # of a schedule the next one is enough
     mine = [run for run in mine if run not in later and _worth_a_line(run)]
+    mine.sort(key=lambda run: run.state_type != _SCHEDULED and run.start is not None)  # just taken by a worker: first
     return [
         {
-            "flow": names[run.flow_id],
+            "flow": run.flow,
             "run": run.name,
-            "id": str(run.id),
+            "id": run.id,
             "state": _state(run, alive),
             "start": _when(run),
-            "seconds": round(run.total_run_time.total_seconds(), 1),
-            "message": "" if run.state is None else run.state.message or "",
+            "seconds": round(run.seconds, 1),
+            "message": run.message,
         }
         for run in mine[:last]
     ]
 
 
-async def _read() -> tuple[list[Any], dict[Any, str]]:
-    """Runs of our flows, first those to come, then those that began, the last one first; and their flows' names."""
+def _left(database: Path) -> list[FlowRun]:
+    """The runs in the database of this workspace's own servers."""
+    if not database.exists():
+        return []
+    try:
+        return of_database(database, FLOWS)
+    except (sqlite3.Error, ValueError) as error:  # of another version of Prefect, which can read it itself
+        log.debug("status: %s: %s; Prefect reads it", database, error)
+        configure(PREFECT_HOME=str(database.parent.resolve()))
+        return _asked()
+
+
+def _asked() -> list[FlowRun]:
+    """The runs that Prefect's server tells; it is asked within this process when there is none."""
+    import httpx
+
+    try:
+        return asyncio.run(_read())
+    except httpx.HTTPError as error:
+        log.warning("status: %s: no answer of Prefect's server: %s", server_url(), str(error).split("\n", 1)[0])
+        return []
+
+
+async def _read() -> list[FlowRun]:
+    """Runs of our flows, first those to come, then those that began, the last one first."""
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.filters import (
         FlowFilter,
@@ -73,12 +91,29 @@ async def _read() -> tuple[list[Any], dict[Any, str]]:
 
         async def read(kind: FlowRunFilterStateType, sort: FlowRunSort) -> list[Any]:
             state = FlowRunFilter(state=FlowRunFilterState(type=kind))
-            return await client.read_flow_runs(flow_filter=wanted, flow_run_filter=state, sort=sort, limit=_LOOKED_AT)
+            return await client.read_flow_runs(flow_filter=wanted, flow_run_filter=state, sort=sort, limit=LOOKED_AT)
 
         to_come = await read(scheduled, FlowRunSort.EXPECTED_START_TIME_ASC)
         begun = await read(others, FlowRunSort.START_TIME_DESC)
-        begun.sort(key=lambda run: run.start_time is not None)  # those that a worker has just taken come first
-        return [*to_come, *begun], {flow.id: flow.name for flow in await client.read_flows(flow_filter=wanted)}
+        names = {flow.id: flow.name for flow in await client.read_flows(flow_filter=wanted)}
+        return [_told(run, names[run.flow_id]) for run in [*to_come, *begun]]
+
+
+def _told(run: Any, flow: str) -> FlowRun:
+    """A run as the server's client has it."""
+    return FlowRun(
+        flow=flow,
+        name=run.name,
+        id=str(run.id),
+        state_type="" if run.state is None else run.state.type.value,
+        state="Pending" if run.state is None else str(run.state.name),
+        message="" if run.state is None else run.state.message or "",
+        start=run.start_time,
+        expected=run.expected_start_time,
+        seconds=run.total_run_time.total_seconds(),
+        workspace=workspace_of(run.parameters),
+        child=run.parent_task_run_id is not None,
+    )
 
 
 def _api() -> Any:
@@ -90,23 +125,16 @@ def _api() -> Any:
     return create_app(ephemeral=True)
 
 
-def _workspace_of(parameters: dict[str, Any]) -> str:
-    project = parameters.get("project")
-    workspace = project.get("workspace") if isinstance(project, dict) else None
-    return str(workspace.get("path")) if isinstance(workspace, dict) else ""
-
-
-def _worth_a_line(run: Any) -> bool:
+def _worth_a_line(run: FlowRun) -> bool:
     """Of a run's own runs those that are over and well are left out: a retrain has dozens of partitions."""
-    return run.parent_task_run_id is None or run.state is None or not run.state.is_completed()
+    return not run.child or run.state_type != "COMPLETED"
 
 
-def _when(run: Any) -> str | None:
+def _when(run: FlowRun) -> str | None:
     """When a run began, or is to begin."""
-    moment = run.start_time or run.expected_start_time
-    return None if moment is None else str(moment.isoformat(timespec="seconds"))
+    moment = run.start or run.expected
+    return None if moment is None else moment.isoformat(timespec="seconds")
 
 
-def _state(run: Any, alive: bool) -> str:
-    name = "Pending" if run.state is None else str(run.state.name)
-    return f"{name} (died)" if name in ("Running", "Pending") and not alive else name
+def _state(run: FlowRun, alive: bool) -> str:
+    return f"{run.state} (died)" if run.state in ("Running", "Pending") and not alive else run.state

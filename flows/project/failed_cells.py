@@ -47,6 +47,7 @@ def failed_cells(project: Project) -> list[FailedCell]:
         CorpusError: there is no manifest yet.
     """
     manifest = corpus.kept(project)
+    missing = {item.item: _missing(item.reason, manifest.root) for item in manifest.skipped}
     plan = cells.plan(project, manifest)
     found: list[FailedCell] = []
     with project.files.store() as store:
@@ -60,9 +61,18 @@ def failed_cells(project: Project) -> list[FailedCell]:
             splits = manifest.table["split"].iloc[at].tolist()
             for row, utterance, split in zip(at, manifest.utterances(names), splits, strict=True):
                 status, reason = failures[fingerprints[row]]
-                file = _file(utterance, modality)
+                file = _file(utterance, modality) or (missing.get(utterance.id, "") if status in _NO_FILE else "")
                 found.append(FailedCell(utterance.id, split, modality.value, status, reason, file))
     return found
+
+
+_NO_FILE = (Status.MISSING_MEDIA,)
+
+
+def _missing(reason: str, root: Path) -> str:
+    """The paths of the files that ingest looked for and did not find; it says so in these words."""
+    names = f" and {reason}".split(" and no file ")[1:]
+    return ", ".join(str(root / name) for name in names)
 
 
 def _file(utterance: Utterance, modality: Modality) -> str:

@@ -8,18 +8,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from bigfusion.flows.project.preset_names import LEARNING, PRESETS
 from bigfusion.flows.project.settings import Learning, Project
 from bigfusion.flows.project.workspace import ADDRESS, WorkspaceSettings
 from bigfusion.model.settings import beneath
 from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.nearest import did_you_mean
 from bigfusion.pipeline.settings import assign, merge, parse_assignment, read_toml, validate
 
 log = logging.getLogger("bigfusion")
 
 DEFAULT_CONFIG = Path("bigfusion.toml")
-PRESETS = ("meld", "iemocap", "demo")
-LEARNING = ("tuned", "paper")
-"""Presets of the network and its training alone: they go with any corpus."""
 _FOLDERS = {
     "corpus": ("root", "path", "media_root"),
     "workspace": ("path", "store", "cache"),
@@ -40,9 +39,8 @@ def load(config: Path | str | None = None, preset: str | None = None, assignment
     path = settings_file(config, preset)
     if config is None and path != DEFAULT_CONFIG:
         log.info("no %s here: the demo's settings (%s) are used", DEFAULT_CONFIG, path)
-    own = {} if config is None and preset and not path.exists() else read_toml(path)
-    preset = _preset(preset, own, path)
-    table = laid(_below(read_preset(preset), own), own) if preset else own
+    preset, below, own = layers(config, preset)
+    table = laid(below, own)
     if any(parse_assignment(one)[0] == ["preset"] for one in assignments):
         raise SettingsError("--set preset: a preset lies below the settings file, not above it; name it with --preset")
     table = laid(table, assign({}, assignments))
@@ -53,6 +51,18 @@ def load(config: Path | str | None = None, preset: str | None = None, assignment
             f"{path}: expected a [corpus] table or a preset, found neither; see `bigfusion init --help`"
         )
     return validate(Project, _resolved(table, path.resolve().parent), str(path))
+
+
+def layers(config: Path | str | None, preset: str | None) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
+    """The preset's name, its table, and the settings file's own table above it.
+
+    Raises:
+        SettingsError: as :func:`load`.
+    """
+    path = settings_file(config, preset)
+    own = {} if config is None and preset and not path.exists() else read_toml(path)
+    preset = _preset(preset, own, path)
+    return preset, _below(read_preset(preset), own) if preset else {}, own
 
 
 def load_learning(config: Path | None, preset: str | None, assignments: Sequence[str] = ()) -> Learning:
@@ -118,7 +128,8 @@ def read_preset(name: str) -> dict[str, Any]:
         SettingsError: there is no preset of this name.
     """
     if name not in (*PRESETS, *LEARNING):
-        raise SettingsError(f"preset {name!r}: expected one of {', '.join((*PRESETS, *LEARNING))}")
+        known = (*PRESETS, *LEARNING)
+        raise SettingsError(f"preset {name!r}: expected one of {', '.join(known)}{did_you_mean(name, known)}")
     with resources.as_file(resources.files("bigfusion.flows.project") / "presets" / f"{name}.toml") as path:
         return read_toml(path)
 

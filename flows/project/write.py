@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from bigfusion.flows.project.learning_preset import for_corpus
-from bigfusion.flows.project.load import PRESETS, placed, preset_text, read_preset
+from bigfusion.flows.project.load import placed, preset_text, read_preset
+from bigfusion.flows.project.preset_names import PRESETS
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.errors import SettingsError
 

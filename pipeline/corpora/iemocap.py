@@ -64,9 +64,7 @@ def scan(settings: IemocapSettings, digests: FileDigests, progress: Progress = s
             it is listed as skipped.
     """
     root = corpus_folder(settings.root, "IEMOCAP_full_release")
-    sessions = {number: root / f"Session{number}" for number in SESSIONS if (root / f"Session{number}").is_dir()}
-    if not sessions:
-        raise CorpusError(f"{root}: expected the folders Session1 to Session5 of IEMOCAP_full_release, found none")
+    sessions = session_folders(root)
     skipped = [
         Skipped(f"Session{number}", "missing_session", "no such folder")
         for number in SESSIONS
@@ -85,6 +83,18 @@ def scan(settings: IemocapSettings, digests: FileDigests, progress: Progress = s
     if not rows:
         raise CorpusError(f"{root}: no turn with one of the labels {', '.join(LABELS)} in dialog/EmoEvaluation/*.txt")
     return assemble("iemocap", root, LABELS, columns_of(rows), skipped, digests=digests, progress=progress)
+
+
+def session_folders(root: Path) -> dict[int, Path]:
+    """The sessions' folders that are there.
+
+    Raises:
+        CorpusError: none is.
+    """
+    sessions = {number: root / f"Session{number}" for number in SESSIONS if (root / f"Session{number}").is_dir()}
+    if not sessions:
+        raise CorpusError(f"{root}: expected the folders Session1 to Session5 of IEMOCAP_full_release, found none")
+    return sessions
 
 
 def _media(session: str, dialogue: str, turn: Turn) -> dict[str, object]:

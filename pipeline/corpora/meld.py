@@ -70,7 +70,7 @@ def scan(settings: MeldSettings, digests: FileDigests, progress: Progress = sile
             it is listed as skipped.
     """
     root = corpus_folder(settings.root, "MELD.Raw")
-    files = _annotation_files(root)
+    files = annotation_files(root)
     skipped: list[Skipped] = []
     records = []
     for part, file in files.items():
@@ -97,7 +97,7 @@ def scan(settings: MeldSettings, digests: FileDigests, progress: Progress = sile
     return assemble("meld", root, LABELS, columns_of(records), skipped, digests=digests, progress=progress)
 
 
-def _annotation_files(root: Path) -> dict[Part, Path]:
+def annotation_files(root: Path) -> dict[Part, Path]:
     """Every split's CSV: at the top, or inside the split's folder."""
     files = {}
     for part in PARTS:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from bigfusion.pipeline.corpora import iemocap, meld, table
-from bigfusion.pipeline.corpora.base import Progress, silent
+from bigfusion.pipeline.corpora.base import Progress, corpus_folder, silent
 from bigfusion.pipeline.corpora.iemocap import IemocapSettings
 from bigfusion.pipeline.corpora.meld import MeldSettings
 from bigfusion.pipeline.corpora.table import TableSettings
@@ -30,6 +30,18 @@ CorpusSettings = Annotated[
     MeldSettings | IemocapSettings | TableSettings | FeatureSettings, Field(discriminator="kind")
 ]
 """The settings of any corpus: ``kind`` is ``meld``, ``iemocap``, ``table`` or ``features``."""
+
+
+def check_layout(settings: CorpusSettings) -> None:
+    """See at a glance whether a folder may be the corpus: nothing in it is read. Other kinds are files, and are read.
+
+    Raises:
+        CorpusError: there is no such folder, or it is laid out otherwise.
+    """
+    if isinstance(settings, MeldSettings):
+        meld.annotation_files(corpus_folder(settings.root, "MELD.Raw"))
+    elif isinstance(settings, IemocapSettings):
+        iemocap.session_folders(corpus_folder(settings.root, "IEMOCAP_full_release"))
 
 
 def scan(settings: CorpusSettings, digests: FileDigests, progress: Progress = silent) -> Manifest:

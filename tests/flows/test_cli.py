@@ -1,11 +1,11 @@
 """The command line as a stranger meets it: settings, JSON, errors in one line."""
 
 import json
-import os
 import pickle
 import re
 import signal
-import time
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -21,7 +21,7 @@ from tests.helpers.own_features import separable
 def test_a_pipe_that_breaks_inside_a_command_is_one_line(monkeypatch, capsys):
     """Not the one that the answer is written to: what the command itself talks to is gone."""
 
-    def broken(common, seeds):
+    def broken(common, named, seeds):
         raise BrokenPipeError(32, "Broken pipe")
 
     monkeypatch.setattr("bigfusion.flows.commands.report.run", broken)
@@ -141,27 +141,28 @@ def test_debug_shows_the_traceback(tmp_path):
         cli.main(["plan", "--config", str(tmp_path / "absent.toml"), "--debug"])
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_unwinds_the_command(tmp_path, capsys, monkeypatch, number, code):
-    unwound = []
-
-    def stopped(common):
-        try:
-            os.kill(os.getpid(), number)
-            time.sleep(60)
-        finally:
-            unwound.append(number)
-
-    monkeypatch.setattr("bigfusion.flows.commands.status.run", stopped)
-    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-    before = signal.getsignal(signal.SIGTERM)
+STOPPED = """
+import os, sys, time
+from bigfusion.flows import cli
+from bigfusion.flows.commands import status
+def stopped(common):
     try:
-        assert cli.main(["status"]) == code
+        os.kill(os.getpid(), int(sys.argv[1]))
+        time.sleep(60)
     finally:
-        signal.signal(signal.SIGINT, interrupt)
-    assert "what is finished is kept" in capsys.readouterr().err
-    assert unwound == [number]
-    assert signal.getsignal(signal.SIGTERM) is before
+        print("unwound")
+status.run = stopped
+raise SystemExit(cli.main(["status"]))
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_unwinds_the_command(number, code):
+    """In a process of its own: one that was stopped ends soon, whatever it still does."""
+    command = [sys.executable, "-c", STOPPED, str(int(number))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (code, "unwound\n")
+    assert "what is finished is kept" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -307,6 +308,74 @@ def test_explain_and_status_of_a_finished_project(place):
     assert place.capsys.readouterr().out.strip().endswith("report.html")
 
 
+def test_commands_take_the_ids_that_models_prints(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert place.run("models", "--json") == 0
+    (model,) = json.loads(place.capsys.readouterr().out)["models"]
+    name = model["run"]
+    assert place.run("report", "--run", name) == 0
+    assert place.capsys.readouterr().out.strip().endswith(f"runs/{name}/report.html")
+    assert place.run("report", "--run", name[:6]) == 0, "the beginning is enough"
+    place.capsys.readouterr()
+    assert place.run("compare", name, name, "--json") == 0
+    compared = json.loads(place.capsys.readouterr().out)
+    assert compared["first"] == compared["second"] == str(place.folder / "work/runs" / name)
+    assert place.run("report", "--run", "0000") == 1
+    assert "no such report; `bigfusion models` lists the runs" in place.capsys.readouterr().err
+
+
+def test_an_id_names_the_trained_run_of_evaluate(place, tmp_path, monkeypatch):
+    """The file does not fit the run's features: the message is about them, so the run was found."""
+    monkeypatch.chdir(tmp_path)
+    separable(tmp_path / "mine.parquet")
+    assert place.run("models", "--json") == 0
+    (model,) = json.loads(place.capsys.readouterr().out)["models"]
+    assert place.run("evaluate", "--features", "mine.parquet", "--run", model["run"]) == 1
+    shown = place.capsys.readouterr().err
+    assert "labels" in shown or "modalit" in shown or "wid" in shown
+    assert "no such" not in shown
+
+
+def test_the_beginning_of_several_ids_is_refused(tmp_path, capsys):
+    table(tmp_path)
+    for name in ("aa01", "aa02"):
+        (tmp_path / "work/runs" / name).mkdir(parents=True)
+    line = fails(capsys, "report", "--run", "aa", "--config", str(tmp_path / "bigfusion.toml"))
+    assert "found aa01, aa02; write more of it" in line
+
+
+def test_a_mistyped_utterance_is_told_the_one_that_is_meant(place):
+    assert place.run("explain", "train/dia0_ut0") == 1
+    assert place.capsys.readouterr().err.strip().endswith("did you mean 'train/dia0_utt0'?")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train", "reproduce"])
+def test_features_that_are_not_there_are_spoken_of_as_the_option(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    others = {"evaluate": ["--run", "r"], "train": ["--out", "r"], "reproduce": ["--table", "4"]}[command]
+    assert fails(capsys, command, "--features", "nope", *others).startswith("bigfusion: --features nope: no such file")
+
+
+@pytest.mark.parametrize(
+    ("preset", "layout", "expected"),
+    [
+        ("meld", None, "no such folder; set corpus.root"),
+        ("meld", "Session1", "no train_sent_emo.csv"),
+        ("iemocap", "train_splits", "expected the folders Session1 to Session5"),
+        ("iemocap", "Session1", ""),
+    ],
+)
+def test_init_looks_at_the_root(tmp_path, capsys, preset, layout, expected):
+    """A warning: the corpus may be unpacked later."""
+    root = tmp_path / "corpus"
+    if layout:
+        (root / layout).mkdir(parents=True)
+    assert cli.main(["init", str(tmp_path / "p"), "--preset", preset, "--root", str(root)]) == 0
+    warned = capsys.readouterr().err
+    assert expected in warned
+    assert bool(warned) == bool(expected)
+
+
 def test_import_then_train_on_features_of_ones_own(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     separable(tmp_path / "mine.parquet")
@@ -317,7 +386,7 @@ def test_import_then_train_on_features_of_ones_own(tmp_path, capsys, monkeypatch
     config = ["--config", "mine/bigfusion.toml", *settings]
     assert cli.main(["plan", "--json", *config]) == 2
     plan = json.loads(capsys.readouterr().out)
-    assert plan["pending"] == 0
+    assert (plan["pending"], plan["pending_cells"]) == (3, 0), "train, evaluate, promote"
     assert plan["cells"]["audio"]["failed"] == 1
     assert cli.main(["run", "--json", *config]) == 0
     metrics = json.loads(capsys.readouterr().out)

@@ -37,6 +37,9 @@ def test_the_quarantine_lists_what_was_spoilt(place):
         assert row["remedy"]
         if row["status"] == "corrupt_media":
             assert Path(row["file"]).is_file()
+        if row["status"] == "missing_media":
+            assert row["file"].endswith("/MELD.Raw/train_splits/dia0_utt5.mp4")
+            assert not Path(row["file"]).exists()
 
 
 def test_a_healthy_corpus_has_an_empty_quarantine(place):

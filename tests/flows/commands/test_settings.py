@@ -54,3 +54,44 @@ def test_an_unknown_table_is_one_line(capsys):
     assert capsys.readouterr().err.splitlines()[-1] == (
         "bigfusion: settings 'colour': expected a table or key, found none; `bigfusion settings` lists all"
     )
+
+
+def test_what_a_command_would_use_and_where_each_value_comes_from(tmp_path, capsys):
+    config = tmp_path / "bigfusion.toml"
+    config.write_text('preset = "meld"\n[corpus]\nroot = "x"\n[train]\nepochs = 3\n')
+    given = ["--config", str(config), "--set", "train.batch_size=2", "--set", "model.contrast={rho = [0.5, 0.5]}"]
+    assert cli.main(["settings", "--effective", "--json", *given]) == 0
+    found = {one["key"]: (one["value"], one["source"]) for one in json.loads(capsys.readouterr().out)["settings"]}
+    assert found["train.epochs"] == (3, str(config))
+    assert found["train.batch_size"] == (2, "--set")
+    assert found["model.contrast.rho"] == ([0.5, 0.5], "--set")
+    assert found["corpus.root"] == (str(tmp_path / "x"), str(config))
+    assert found["corpus.kind"] == ("meld", "preset meld")
+    assert found["extract.retries"] == (3, "default")
+    assert cli.main(["settings", "train", "--effective", *given]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(rf"^epochs = 3 +# {re.escape(str(config))}$", shown, re.MULTILINE)
+    assert "[model" not in shown
+
+
+def test_effective_settings_are_those_that_load(tmp_path, capsys):
+    assert cli.main(["settings", "--effective", "--json", "--preset", "iemocap", "--set", "corpus.root=/c"]) == 0
+    told = {one["key"]: one["value"] for one in json.loads(capsys.readouterr().out)["settings"]}
+    assert told == dict(leaves(load(None, "iemocap", ["corpus.root=/c"]).model_dump(mode="json")))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["settings", "modle.graph"], "model.graph"),
+        (["plan", "--preset", "mled"], "meld"),
+        (["plan", "--preset", "meld", "--set", "train.epoch=3"], "train.epochs"),
+        (["plan", "--preset", "meld", "--set", "corpus.rooot=x"], "corpus.root"),
+    ],
+)
+def test_a_mistyped_word_is_told_the_one_that_is_meant(arguments, meant, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 1
+    line = capsys.readouterr().err.strip()
+    assert line.endswith(f"did you mean {meant!r}?")
+    assert "\n" not in line

@@ -61,10 +61,10 @@ def test_fsck_finds_repairs_and_the_plan_shows_exactly_those_cells(place):
     victim.write_bytes(payload)
     found = place.answer("fsck", code=3)
     assert [finding["item"] for finding in found["findings"]] == [victim.name]
-    assert place.answer("plan", code=2)["pending"] == 0  # its index still knows what it held
+    assert place.answer("plan", code=2)["pending_cells"] == 0  # its index still knows what it held
     assert place.answer("fsck", "--repair", code=3)["repaired"]
     plan = place.answer("plan", code=2)
-    assert plan["cells"][victim.name.split("-")[0]]["new"] == plan["pending"] == held
+    assert plan["cells"][victim.name.split("-")[0]]["new"] == plan["pending_cells"] == held
     sampled = place.answer("fsck", "--sample", "50%")
     assert (sampled["shards"], sampled["checked"], sampled["findings"]) == (15, 8, [])
 
@@ -131,7 +131,7 @@ def test_gc_keeps_what_runs_and_other_workspaces_need(place):
     assert {Path(item["path"]) for item in place.answer("gc", "--grace", "0")["items"]} == set(before)
     assert place.answer("gc", "--grace", "0", "--apply")["applied"]
     assert not set(before) & set(place.shards())
-    assert place.answer("plan", code=2)["pending"] == 0
+    assert place.answer("plan", code=2)["pending_cells"] == 0
 
 
 def test_a_second_machine_leaves_to_the_first_what_it_is_at(place):

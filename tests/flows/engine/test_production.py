@@ -57,7 +57,10 @@ def test_prefect_yaml_says_the_projects_settings(place: Place, tmp_path):
 def test_a_wrong_schedule_is_refused_in_one_line(place: Place, arguments, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # nobody is asked
     assert place.run("deploy", *arguments) == 1
-    assert "expected five fields as in crontab" in place.capsys.readouterr().err
+    shown = place.capsys.readouterr().err
+    assert "expected five fields as in crontab" in shown
+    assert "found Invalid " in shown
+    assert "further information" not in shown
 
 
 def test_deploy_needs_a_server(place: Place, monkeypatch):

@@ -37,10 +37,10 @@ def test_a_whole_project_on_a_bucket(url, tmp_path, capsys, monkeypatch):
     config.write_text(config.read_text() + f'\n[workspace]\nstore = "{url}"\n')
     assert not (tmp_path / "mine/work/store").exists()
     assert answer(capsys, "store", "info")["path"] == "s3://features/store"
-    assert answer(capsys, "plan", code=2)["pending"] == 0  # training is to be done
+    assert answer(capsys, "plan", code=2)["pending_cells"] == 0  # training is to be done
 
     features(tmp_path / "mine.parquet", shift=1.0)  # another file: every cell is new
-    assert answer(capsys, "plan", code=2)["pending"] == 144
+    assert answer(capsys, "plan", code=2)["pending_cells"] == 144
     assert answer(capsys, "extract")["pending"] == 0
     with monkeypatch.context() as second:
         second.setattr(extract, "run_flow", lambda *_: pytest.fail("something was left to do"))

@@ -58,7 +58,7 @@ def test_bad_media_are_the_typed_rows_that_were_meant(place):
 def test_a_second_run_does_nothing(place):
     before = place.shards()
     stamps = {path: path.stat().st_mtime_ns for path in (place.folder / "work/runs").rglob("*") if path.is_file()}
-    assert answer(place, "plan")["pending"] == 0
+    assert answer(place, "plan")["pending_cells"] == 0
     place.run("run")
     shown = place.capsys.readouterr()
     assert "nothing to do: 0 cells to extract, model up to date" in shown.err
@@ -81,7 +81,7 @@ def test_the_flow_itself_skips_what_is_done(place):
 def test_a_changed_transcript_reruns_one_text_cell_and_the_training(place):
     rewrite(place, "We got the flat!", "We lost the flat.")
     plan = answer(place, "plan", code=2)
-    assert plan["pending"] == 1
+    assert plan["pending_cells"] == 1
     assert plan["cells"]["text"]["changed"] == 1
     assert plan["reasons"] == ["text: 1 changed transcript"]
     assert plan["stages"]["train"]["pending"]
@@ -91,14 +91,14 @@ def test_a_changed_transcript_reruns_one_text_cell_and_the_training(place):
     assert new.startswith("text-")
     assert "changed since run" in place.capsys.readouterr().err
     assert len(list((place.folder / "work/runs").iterdir())) == 2
-    assert answer(place, "plan")["pending"] == 0
+    assert answer(place, "plan")["pending_cells"] == 0
 
 
 def test_a_changed_line_reruns_the_cells_that_read_it(place):
     """The first line of a dialogue, which the two after it read as well."""
     settings = ("--set", "text.context=2", "--set", 'model.modalities=["text"]')
     assert place.run("extract", *settings) == 0
-    assert answer(place, "plan", *settings, code=2)["pending"] == 0
+    assert answer(place, "plan", *settings, code=2)["pending_cells"] == 0
     rewrite(place, "We got the flat!", "We lost the flat.")
     plan = answer(place, "plan", *settings, code=2)
     assert set(plan["reasons"]) == {"text: 1 changed transcript", "text: 2 changed context"}
@@ -106,7 +106,7 @@ def test_a_changed_line_reruns_the_cells_that_read_it(place):
     assert [cell["why"] for cell in found] == ["changed transcript", "changed context", "changed context", ""]
     assert [item["component"] for item in found[2]["differences"]] == ["input.-2"]
     assert place.run("extract", *settings) == 0
-    assert answer(place, "plan", *settings, code=2)["pending"] == 0
+    assert answer(place, "plan", *settings, code=2)["pending_cells"] == 0
 
 
 def test_a_changed_clip_reruns_two_cells(place):
@@ -128,7 +128,7 @@ def test_a_changed_setting_reruns_that_modality_alone(place):
 
 def test_a_changed_training_setting_reruns_the_training_alone(place):
     plan = answer(place, "plan", "--set", "train.epochs=3", code=2)
-    assert plan["pending"] == 0
+    assert plan["pending_cells"] == 0
     assert plan["stages"]["train"]["why"].endswith("train epochs 2 -> 3")
 
 
@@ -150,7 +150,7 @@ def test_a_run_takes_more_seeds_and_gives_fewer(place):
     assert three["seeds"][1]["weighted_f1"] == one["weighted_f1"]
     assert {path: path.stat().st_mtime_ns for path in trained} == trained
     assert list((place.folder / "work/runs").iterdir()) == [run]
-    assert answer(place, "plan", "--set", "train.seeds=[0, 1, 2]")["pending"] == 0
+    assert answer(place, "plan", "--set", "train.seeds=[0, 1, 2]")["pending_cells"] == 0
 
 
 def test_touch_and_a_moved_corpus_rerun_nothing(place):
@@ -158,7 +158,7 @@ def test_touch_and_a_moved_corpus_rerun_nothing(place):
         os.utime(path)
     moved = place.folder / "elsewhere"
     place.corpus.rename(moved)
-    assert answer(place, "plan", "--set", f"corpus.root={moved}")["pending"] == 0
+    assert answer(place, "plan", "--set", f"corpus.root={moved}")["pending_cells"] == 0
 
 
 def test_a_corpus_checked_out_again_reruns_nothing(place):
@@ -166,7 +166,7 @@ def test_a_corpus_checked_out_again_reruns_nothing(place):
     away = place.folder / "away"
     place.corpus.rename(away)
     shutil.copytree(away, place.corpus, copy_function=shutil.copyfile)
-    assert answer(place, "plan")["pending"] == 0
+    assert answer(place, "plan")["pending_cells"] == 0
 
 
 def test_a_clip_that_appears_is_computed(place):
@@ -193,7 +193,7 @@ def test_a_failed_chunk_leaves_the_others_work(place, monkeypatch):
     shown = place.capsys.readouterr().err
     assert "1 chunks failed, 2 are stored; run the same command again to go on" in shown
     assert "First error: [Errno 5] Input/output error" in shown, "the extractor's, not the store's"
-    left = answer(place, "plan", *settings, code=2)["pending"]
+    left = answer(place, "plan", *settings, code=2)["pending_cells"]
     assert left == calls[1]
     assert place.run("extract", *settings) == 0
     assert sum(calls) == calls[1] + answer(place, "plan", *settings, code=2)["cells"]["text"]["done"]
@@ -237,7 +237,7 @@ def test_a_cell_that_fails_leaves_its_chunk_and_its_modality(place, monkeypatch)
     assert "2 cells failed, what was computed beside them is stored; run the same command again" in shown
     (place.folder / "away.mp4").rename(away[0])
     plan = answer(place, "plan", *settings, code=2)
-    assert plan["pending"] == 2
+    assert plan["pending_cells"] == 2
     assert plan["cells"]["audio"]["done"] + plan["cells"]["audio"]["failed"] == len(pending) - 2
     monkeypatch.setattr(opensmile, "read_audio", real)
     assert place.run("extract", *settings) == 0
@@ -289,12 +289,12 @@ def test_what_was_lost_of_a_run_is_made_again(place):
         (run / lost).rename(place.folder / lost)
         assert answer(place, "plan", code=2)["stages"]["evaluate"]["pending"], lost
         (place.folder / lost).rename(run / lost)
-    assert answer(place, "plan")["pending"] == 0
+    assert answer(place, "plan")["pending_cells"] == 0
     (run / "seed-1/checkpoint.safetensors").unlink()
     (run / "metrics.json").unlink()
     assert answer(place, "plan", code=2)["stages"]["train"]["pending"]
     assert len(answer(place, "run")["seeds"]) == 2
-    assert answer(place, "plan")["pending"] == 0
+    assert answer(place, "plan")["pending_cells"] == 0
 
 
 def test_the_manifest_of_the_workspace_is_a_manifest(place):
@@ -318,4 +318,4 @@ def test_the_report_shows_the_ablations_wherever_they_were_made(place):
         assert place.run("evaluate") == 0
         assert name in (run / "report.html").read_text()
     assert "w/o GCL" not in (run / "report.html").read_text()
-    assert answer(place, "plan", code=0)["pending"] == 0
+    assert answer(place, "plan", code=0)["pending_cells"] == 0

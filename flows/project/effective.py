@@ -1,0 +1,41 @@
+"""The settings that a command would use, each with the layer that it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bigfusion.flows.project.load import layers, load, settings_file
+from bigfusion.pipeline.settings import assign
+
+
+def effective_settings(
+    config: Path | None, preset: str | None, assignments: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Every key with its value and its source: ``--set``, the settings file, the preset, or the default.
+
+    Raises:
+        SettingsError: as :func:`bigfusion.flows.project.load.load`.
+    """
+    project = load(config, preset, assignments)
+    name, below, own = layers(config, preset)
+    sources = (
+        dict.fromkeys((key for key, _ in _leaves(below)), f"preset {name}")
+        | dict.fromkeys((key for key, _ in _leaves(own)), str(settings_file(config, preset)))
+        | dict.fromkeys((key for key, _ in _leaves(assign({}, assignments))), "--set")
+    )
+    return [
+        {"key": key, "value": value, "source": sources.get(key, "default")}
+        for key, value in _leaves(project.model_dump(mode="json"))
+    ]
+
+
+def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted keys of a table, those with a value before those that are tables, as TOML has them."""
+    for key, value in table.items():
+        if not isinstance(value, Mapping):
+            yield f"{prefix}{key}", value
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
