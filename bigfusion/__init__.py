@@ -4,7 +4,7 @@ Six names are enough to use it from Python. Each is loaded when it is first used
 alone imports neither torch nor pandas nor Prefect.
 
 =================== ======================================================================================
-``load``            read a project's settings file: :func:`bigfusion.flows.project.project.load`
+``load``            read a project's settings file: :func:`bigfusion.flows.project.load.load`
 ``retrain``         ingest, extract, train, evaluate, as ``bigfusion run`` does: the Prefect flow ``retrain``
 ``read_features``   read a feature file: Parquet, or one of the field's pickles
 ``load_learning``   read the settings of the network and its training, without a project
@@ -44,8 +44,8 @@ here by links, so that what is installed has one name: ``bigfusion.pipeline``, `
 # stand in __init__.pyi.
 _HOMES = {
     "evaluate": "bigfusion.flows.project.file_runs",
-    "load": "bigfusion.flows.project.project",
-    "load_learning": "bigfusion.flows.project.project",
+    "load": "bigfusion.flows.project.load",
+    "load_learning": "bigfusion.flows.project.load",
     "read_features": "bigfusion.pipeline.feature_files.reader",
     "retrain": "bigfusion.flows.stages.retrain",
     "train": "bigfusion.flows.project.file_runs",

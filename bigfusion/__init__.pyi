@@ -2,7 +2,7 @@
 
 from bigfusion.flows.project.file_runs import evaluate as evaluate
 from bigfusion.flows.project.file_runs import train as train
-from bigfusion.flows.project.project import load as load
-from bigfusion.flows.project.project import load_learning as load_learning
+from bigfusion.flows.project.load import load as load
+from bigfusion.flows.project.load import load_learning as load_learning
 from bigfusion.flows.stages.retrain import retrain as retrain
 from bigfusion.pipeline.feature_files.reader import read_features as read_features

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import bigfusion
-from bigfusion.flows.project.project import write_config
+from bigfusion.flows.project.write import write_config
 from tests.helpers.small_runs import LABELS, dialogue
 
 HEAVY = {"torch", "pandas", "numpy", "pyarrow", "pydantic", "prefect", "transformers"}
