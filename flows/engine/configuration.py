@@ -31,6 +31,7 @@ _DEFAULTS = {
     STARTUP: "120",  # a first start builds the database: 10-20 s
     "PREFECT_LOGGING_LEVEL": "CRITICAL",  # errors reach the user as one line; --debug shows the rest
     "PREFECT_LOGGING_ROOT_LEVEL": "CRITICAL",  # Prefect would show every library's warnings, its own workers' too
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # a command logs before and after its flows, too
     "PREFECT_CLI_PROMPT": "false",
 }
 

@@ -19,6 +19,7 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
 
+from bigfusion.flows.engine import database
 from bigfusion.flows.engine.configuration import STARTUP, configured, server_url, set_defaults
 from bigfusion.flows.engine.home import kept, served
 from bigfusion.flows.project.workspace import Workspace
@@ -46,6 +47,7 @@ def temporary_server(home: Path, meanwhile: Callable[[], None] = lambda: None) -
     Raises:
         SettingsError: it does not start in time.
     """
+    new = database.lay(home)
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     command = [sys.executable, *_TEMPORARY, "--host", "127.0.0.1", "--port", str(port), "--lifespan", "on"]
@@ -54,6 +56,8 @@ def temporary_server(home: Path, meanwhile: Callable[[], None] = lambda: None) -
         seconds = float(os.environ[STARTUP])
         remedy = f"{logged} says why; run the same command again, on a busy machine with {STARTUP}=600"
         await_server(url, seconds, remedy, lambda: _check(server, url, f"{logged} says why"), pause=0.1, said=True)
+        if new:
+            database.keep(home)
         with _reporting_to(url):
             yield url
 

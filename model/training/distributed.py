@@ -9,6 +9,7 @@ a batch are each other's negatives, each process has the whole contrast, over no
 from __future__ import annotations
 
 import json
+import signal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -114,9 +115,10 @@ def processes(count: int, device: torch.device, others: Callable[..., object], *
         return
     with tempfile.TemporaryDirectory() as folder:
         meeting = (str(Path(folder) / "meeting"), count, "nccl" if device.type == "cuda" else "gloo")
-        started = spawn(  # type: ignore[no-untyped-call]
-            _other, args=(meeting, others, arguments), nprocs=count - 1, join=False
-        )
+        with _deaf_to_interrupts():
+            started = spawn(  # type: ignore[no-untyped-call]
+                _other, args=(meeting, others, arguments), nprocs=count - 1, join=False
+            )
         rank = Rank(0, count)
         try:
             with _met(meeting, rank):
@@ -127,6 +129,16 @@ def processes(count: int, device: torch.device, others: Callable[..., object], *
             raise
         while not started.join():
             pass
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started in this block never see a terminal's Ctrl-C: the first process does, and ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _other(index: int, meeting: tuple[str, int, str], others: Callable[..., object], arguments: Sequence[Any]) -> None:

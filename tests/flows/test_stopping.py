@@ -1,14 +1,17 @@
 """Ctrl-C in a terminal and SIGTERM to the process group: one line, the known exit code, in seconds, nothing left."""
 
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from bigfusion.flows import cli
 from bigfusion.flows.engine.server import free_port
 from bigfusion.pipeline.demo.build import build
-from tests.flows.test_cli import features
+from tests.helpers.own_features import separable
 from tests.helpers.small_project import CONFIG
 from tests.helpers.terminal import Terminal
 
@@ -44,7 +47,7 @@ def media(tmp_path):
 @pytest.fixture
 def imported(tmp_path):
     """A project on a feature file: nothing to extract."""
-    features(tmp_path)
+    separable(tmp_path / "mine.parquet")
     assert cli.main(["import", str(tmp_path / "mine.parquet"), str(tmp_path / "mine")]) == 0
     return tmp_path / "mine"
 
@@ -83,8 +86,8 @@ def test_an_idle_serve_ends_at_once(imported, how):
 
 @pytest.mark.slow
 def test_a_command_on_a_feature_file_ends_at_once(tmp_path):
-    features(tmp_path)
     file = str(tmp_path / "mine.parquet")
+    separable(Path(file))
     terminal = Terminal(tmp_path, "train", "--features", file, "--out", "run", *LONG)
     terminal.wait_until(lambda: list(tmp_path.glob("run/seed-0/resume.safetensors")))
     stop(terminal, "interrupted")
@@ -98,3 +101,31 @@ def test_a_dead_proxy_in_the_environment_changes_nothing(imported):
     terminal = Terminal(imported, "train", *settings, **dead)
     terminal.end(240)
     assert terminal.code == 0, terminal.shown
+
+
+HANGING = """
+import sys, time
+from bigfusion.flows.stopping import say, stoppable
+try:
+    with stoppable():
+        try:
+            print("ready", flush=True)
+            time.sleep(100)
+        finally:
+            time.sleep(100)
+except KeyboardInterrupt as stopped:
+    sys.exit(say(stopped))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "how"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
+def test_a_command_whose_unwinding_hangs_ends_all_the_same(number, how):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGING], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    _, shown = process.communicate(timeout=60)
+    assert process.returncode == ENDS[how]
+    assert shown == f"{how}; what is finished is kept, the same command goes on from there\n"

@@ -174,3 +174,14 @@ def test_a_temporary_server_that_does_not_come_up_in_time_is_one_line(tmp_path):
     last = shown.stderr.strip().splitlines()[-1]
     assert "expected Prefect's server within 1 s" in last
     assert last.endswith("on a busy machine with PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=600")
+
+
+def test_a_setting_that_prefect_refuses_is_one_line(tmp_path):
+    code = "from bigfusion.flows.engine import configuration as c; c.set_defaults(); c.server_url()"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {"PREFECT_HOME": str(tmp_path), "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "often"}
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    last = shown.stderr.strip().splitlines()[-1]
+    assert last.startswith("bigfusion.pipeline.errors.SettingsError: Prefect's setting")
+    assert "heartbeat_frequency" in last
+    assert "found 'often'" in last
