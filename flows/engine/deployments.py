@@ -117,7 +117,7 @@ def register(path: Path, table: dict[str, Any], gpus: int, dead_after: float) ->
             f"deploy: expected Prefect's server to take work pools, a limit and an automation, found {first}; see"
             " PREFECT_API_URL and PREFECT_API_AUTH_STRING"
         ) from error
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(path)]
+    command = [sys.executable, "-P", "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(path)]
     ran = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ, cwd=path.parent)
     if ran.returncode:
         last = (ran.stderr.strip() or ran.stdout.strip()).splitlines()[-1:]

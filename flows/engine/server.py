@@ -33,7 +33,7 @@ _LOG = "server.log"
 _START_SECONDS = 300.0  # a first start builds the database: 10-20 s on an idle machine
 _DELIVERED_SECONDS = 3.0
 _END_SECONDS = {"temporary": 3.0, "lasting": 20.0}
-_TEMPORARY = ("-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--log-level", "error")
+_TEMPORARY = ("-P", "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--log-level", "error")
 _ONLY_API = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 """What Prefect itself gives to a temporary server: no pages, and of its services those alone that a run needs."""
 
@@ -50,7 +50,18 @@ def temporary_server(home: Path, meanwhile: Callable[[], None] = lambda: None) -
     new = database.lay(home)
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
-    command = [sys.executable, *_TEMPORARY, "--host", "127.0.0.1", "--port", str(port), "--lifespan", "on"]
+    command = [
+        sys.executable,
+        *_TEMPORARY,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--lifespan",
+        "on",
+        "--app-dir",
+        str(home),
+    ]
     with _process(command, home, _ONLY_API, _END_SECONDS["temporary"]) as (server, logged):
         meanwhile()
         seconds = float(os.environ[STARTUP])
@@ -79,7 +90,7 @@ def own_server(workspace: Workspace, port: int) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}/api"
     with kept(workspace, url) as home, configured(PREFECT_HOME=str(home)):
         _check_free(port)
-        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+        command = [sys.executable, "-P", "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
         # Its pages ask 127.0.0.1:4200 whatever the port, unless they are told.
         with _process(command, home, {"PREFECT_SERVER_UI_API_URL": url}, _END_SECONDS["lasting"]) as (server, logged):
             why = f"{logged} says why"
