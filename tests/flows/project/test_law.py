@@ -146,7 +146,7 @@ def change(name: str, inside: str = "") -> Edit:
 
 TRAINING = Stale(training=True, evaluation=True)
 EVALUATION = Stale(evaluation=True)
-NETWORK = {"bigfusion": "BigFusion.forward"}
+NETWORK = {"bigfusion": "BigFusion.forward", "bigru": "BiGRU.forward"}
 """A network's kind, and a method of it."""
 EXACTLY: dict[str, tuple[Edit, Stale]] = {
     "the frame reader": (change("read_frames"), Stale(frozenset({VISUAL}))),

@@ -74,7 +74,7 @@ def test_whatever_a_training_runs_counts(tmp_path):
     assert found - runs.training_code(model, training).keys() == set()
 
 
-@pytest.mark.parametrize("inside", ["flows/project/assemble.py", "model/", "pipeline/store/shards.py"])
+@pytest.mark.parametrize("inside", ["flows/project/assemble.py", "pipeline/store/shards.py"])
 def test_whatever_puts_the_data_together_counts(finished, inside):
     """Not how a store finds its shards and a plan its cells: a shard is verified, cells are among a run's inputs."""
     project = load(finished.config)
