@@ -46,7 +46,7 @@ def an_utterance(config: Path) -> str:
     script = (
         "import sys\n"
         "from bigfusion.flows.project.corpus import kept\n"
-        "from bigfusion.flows.project.project import load\n"
+        "from bigfusion.flows.project.load import load\n"
         "print(kept(load(sys.argv[1])).table['utterance'].iloc[0])"
     )
     done = subprocess.run([sys.executable, "-c", script, str(config)], check=True, capture_output=True, text=True)
