@@ -42,7 +42,7 @@ def test_prefect_yaml_says_the_projects_settings(place: Place, tmp_path):
     read = yaml.safe_load((tmp_path / "prefect.yaml").read_text())
     assert read == table
     pools = {
-        f"{item['entrypoint'].rsplit('.', 1)[1]}/{item['name']}": item["work_pool"]["name"] for item in read["deployments"]
+        f"{item['entrypoint'].split('.')[-1]}/{item['name']}": item["work_pool"]["name"] for item in read["deployments"]
     }
     assert pools == {
         "retrain/lab": "cpu", "ingest/lab": "cpu", "extract/lab": "cpu", "partition/lab-cpu": "cpu",
