@@ -100,7 +100,7 @@ def test_export_is_what_was_imported_with_a_card(place):
     card = (place.folder / "out/README.md").read_text()
     for part in ("license: other", "path: data/validation.parquet", "| `audio` | 3 | 71 | 1 missing_media |", "owner"):
         assert part in card
-    assert "extractors/imported.py" in card
+    assert "`ImportedExtractor" in card
     place.capsys.readouterr()
     assert cli.main(["export", "out", "--config", str(place.config), *SETTINGS]) == 1
     assert "expected a folder that is empty" in place.capsys.readouterr().err
