@@ -11,12 +11,12 @@ Eq. 4, attention over the whole dialogue                 ``layers/attention.py``
 Eq. 5, attention within a sliding window                 ``layers/attention.py``: ``local_attention``
 Eq. 6, both, weighed by alpha                            ``layers/attention.py``: ``DualAttention``
 Eq. 7, spikes of Q, K and V                              ``layers/spiking.py``: ``RateCoding``
-Eq. 8, one step of a neuron, the rising threshold        ``layers/spiking.py``: ``lif_step``
+Eq. 8, one step of a neuron, the rising threshold        ``layers/rising_threshold.py``: ``RisingThresholdNode``
 Eq. 9, information that survives a node's perturbation   ``contrast/information.py``
 Eqs. 9, 10, dual importance of a node                    ``contrast/importance.py``: ``dual_importance``
 After Eq. 10, the two views                              ``contrast/views.py``: ``view_weights``
-Eq. 11, cross-entropy of the classifier                  ``networks/bigfusion.py``: ``classification_loss``
-Eq. 12, both losses together                             ``networks/bigfusion.py``: ``loss``
+Eq. 11, cross-entropy of the classifier                  ``layers/objectives.py``: ``classification_loss``
+Eq. 12, both losses together                             ``networks/bigfusion.py``: ``BigFusion.loss``
 The graph of a dialogue and its convolution              ``layers/graph.py``, ``layers/rgcn.py``
 Table 4, Figures 3-5                                     ``reproduce/studies.py``
 The paper's printed figures                              ``report/paper.py``

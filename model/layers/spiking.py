@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,8 +54,8 @@ class RateCoding(nn.Module):
     Threshold regulation: V_th(t) = threshold (1 + rise t) for t = 0 .. steps - 1, so that weak currents fall silent;
     ``rise`` = 0 leaves it out. There are no parameters and no state between calls.
 
-    ``backend`` "spikingjelly" steps the library's neuron; "fused" is the loop below, which keeps no sequence of
-    currents or spikes. Their spikes are equal; ``torch.compile`` always gets the loop.
+    The neuron is spikingjelly's. A network that ``torch.compile`` compiles gets the loop of :func:`lif_step` instead,
+    whose spikes are equal.
 
     Shapes: current (B, N, D) -> rates (B, N, D) in [0, 1], multiples of 1 / steps.
     """
@@ -67,31 +67,29 @@ class RateCoding(nn.Module):
         threshold: float,
         rise: float,
         surrogate_alpha: float = 2.0,
-        backend: Literal["spikingjelly", "fused"] = "spikingjelly",
     ) -> None:
+        from bigfusion.model.layers.rising_threshold import RisingThresholdNode  # a second of imports
+
         super().__init__()
         self.steps = steps
         self.decay = decay
         self.threshold = threshold
         self.rise = rise
         self.surrogate_alpha = surrogate_alpha
-        self.node: nn.Module | None = None
-        if backend == "spikingjelly":
-            from bigfusion.model.layers.rising_threshold import RisingThresholdNode  # a second of imports
-
-            self.node = RisingThresholdNode(decay, threshold, rise, surrogate_alpha)
+        self.node = RisingThresholdNode(decay, threshold, rise, surrogate_alpha)
 
     def forward(self, current: Tensor) -> Tensor:
         """Rates of ``current``."""
-        if self.node is None or torch.compiler.is_compiling():
-            return self._fused(current)
+        if torch.compiler.is_compiling():
+            return self.looped(current)
         from spikingjelly.activation_based import functional
 
         rates: Tensor = self.node(current.expand(self.steps, *current.shape)).mean(0)
         functional.reset_net(self.node)
         return rates
 
-    def _fused(self, current: Tensor) -> Tensor:
+    def looped(self, current: Tensor) -> Tensor:
+        """The same rates without the library, as ``torch.compile`` takes them."""
         potential, spikes = torch.zeros_like(current), torch.zeros_like(current)
         for t in range(self.steps):
             threshold = self.threshold * (1 + self.rise * t)

@@ -32,9 +32,6 @@ class SpikingSettings(Settings):
     threshold: float = Field(default=0.5, gt=0, description="V_0")
     rise: float = Field(default=0.2, ge=0, description="delta: V_th(t) = V_0 * (1 + delta * t)")
     surrogate_alpha: float = Field(default=2.0, gt=0, description="width of the arctan surrogate gradient")
-    backend: Literal["spikingjelly", "fused"] = Field(
-        default="spikingjelly", description="the library's neuron, or the same steps in a loop of this project"
-    )
 
 
 class AttentionSettings(Settings):

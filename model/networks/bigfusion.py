@@ -48,9 +48,7 @@ class BigFusion(Network):
         seen = {name: 2 * stored if name in settings.relative else stored for name, stored in self.widths.items()}
         self.fusion = Fusion(seen, width, settings.audio_width)
         self.relative = nn.Linear(width, width) if settings.relative_fusion else None
-        neurons = RateCoding(
-            spiking.steps, spiking.decay, spiking.threshold, spiking.rise, spiking.surrogate_alpha, spiking.backend
-        )
+        neurons = RateCoding(spiking.steps, spiking.decay, spiking.threshold, spiking.rise, spiking.surrogate_alpha)
         self.transformer = DualTransformer(
             width,
             layers=settings.layers,

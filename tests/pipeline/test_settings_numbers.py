@@ -72,7 +72,6 @@ def test_of_the_real_settings_those_of_the_machine_never_count(monkeypatch: pyte
     assert TrainSettings(epochs=3).numbers() == {"epochs": 3}
     assert BigFusionSettings(width=64, graph=GraphSettings(layers=2)).numbers() == {
         "kind": "bigfusion",
-        "contrast": {"kind": "dual_importance"},
         "width": 64,
         "graph": {"layers": 2},
     }

@@ -18,7 +18,7 @@ from bigfusion.model.training.resume import Progress, restore_state, save_state
 from tests.helpers.network_suite import CLASSES, WIDTHS, batch, dialogues, facts
 from tests.helpers.small_runs import small_training
 
-SMALL = BigFusionSettings.model_validate({"width": 8, "heads": 2, "dropout": 0.0, "spiking": {"backend": "fused"}})
+SMALL = BigFusionSettings.model_validate({"width": 8, "heads": 2, "dropout": 0.0})
 
 
 class Learned(Contrast):
