@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bigfusion.model.runs.files import Record
 from bigfusion.model.runs.folder import PREDICTIONS
+from bigfusion.model.scoring.results import Interval, Intervals
 from bigfusion.pipeline.errors import TrainingError
 
 NAMES = ("weighted_f1", "accuracy", "macro_f1")
@@ -44,23 +45,6 @@ class Comparison(Record):
     dialogues: int
     utterances: int
     seeds: tuple[int, int]
-    resamples: int
-
-
-class Interval(Record):
-    """What holds 95 % of a score's values when the scored dialogues are drawn again, as fractions."""
-
-    low: float
-    high: float
-
-
-class Intervals(Record):
-    """The interval of each headline score of one run, a mean over its seeds, over ``dialogues`` dialogues."""
-
-    weighted_f1: Interval
-    accuracy: Interval
-    macro_f1: Interval
-    dialogues: int
     resamples: int
 
 

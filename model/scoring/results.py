@@ -16,7 +16,6 @@ from bigfusion.model.runs.files import Record, read_record
 from bigfusion.model.runs.folder import METRICS
 from bigfusion.model.runs.sizes import SplitSize
 from bigfusion.model.scoring.calibration import Calibration, pooled
-from bigfusion.model.scoring.compare import Intervals
 from bigfusion.model.scoring.metrics import Scores, scores
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.schema import Split
@@ -103,6 +102,23 @@ class TestPicking(Record):
     weighted_f1: float
     inflation_points: float
     note: str = "not a result: the epoch was picked on the test split itself"
+
+
+class Interval(Record):
+    """What holds 95 % of a score's values when the scored dialogues are drawn again, as fractions."""
+
+    low: float
+    high: float
+
+
+class Intervals(Record):
+    """The interval of each headline score of one run, a mean over its seeds, over ``dialogues`` dialogues."""
+
+    weighted_f1: Interval
+    accuracy: Interval
+    macro_f1: Interval
+    dialogues: int
+    resamples: int
 
 
 class Metrics(Record):

@@ -46,7 +46,7 @@ def test_a_changed_sound_is_noticed_where_it_was_read_with_the_pictures(tmp_path
     sound.write_bytes(b"sound")
     spans = [MediaSpan(path, file_sha256(path)) for path in (sound, clip)]
     turns = [Utterance("a", "", *spans), Utterance("deaf", "", None, spans[1]), Utterance("blind", "", spans[0])]
-    monkeypatch.setattr(cells, "Workspace", lambda project: SimpleNamespace(digests=FileDigests))
+    project = SimpleNamespace(files=SimpleNamespace(digests=FileDigests))
     outcomes = [
         Feature(np.zeros(1, np.float32)),
         Feature(np.ones(1, np.float32)),
@@ -55,7 +55,7 @@ def test_a_changed_sound_is_noticed_where_it_was_read_with_the_pictures(tmp_path
 
     def faults(**how: bool) -> list[bool]:
         spec = ExtractorSpec(Modality.VISUAL, "speaker_face", "bigfusion.extractors.visual.speaker_face", {}, **how)
-        found = cells._changed(None, spec, turns, outcomes)  # type: ignore[arg-type]
+        found = cells._changed(project, spec, turns, outcomes)  # type: ignore[arg-type]
         return [isinstance(outcome, Fault) for outcome in found]
 
     assert faults(hears=True) == faults() == [False, False, False]

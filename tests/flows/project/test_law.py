@@ -207,7 +207,7 @@ def test_a_changed_audio_decoder_extracts_sound_alone_and_is_named(place, edited
     assert {name.split("-")[0] for name in place.shards().keys() - before.keys()} == {"audio"}
     place.capsys.readouterr()
     assert place.run("plan", "--json") == 2, "the run is trained on other cells now"
-    assert json.loads(place.capsys.readouterr().out)["pending"] == 0
+    assert json.loads(place.capsys.readouterr().out)["pending_cells"] == 0
 
 
 def test_a_changed_metric_scores_again_and_trains_nothing(place, edited):
@@ -243,7 +243,9 @@ def test_changed_defaults_make_stale_what_they_are_of_in_a_new_process(place, tm
     found = edited.command("plan", "--config", str(place.config), code=2)
     assert [reason.split(" (")[0] for reason in found["reasons"]] == ["audio: setting silence_rms default -> 1e-05"]
     edited.replace("extractors/audio/opensmile.py", "default=1e-5", "default=1e-4")
-    edited.replace("model/settings.py", "eta: float = Field(default=0.5", "eta: float = Field(default=0.6")
+    edited.replace(
+        "model/contrast_settings/dual_importance.py", "eta: float = Field(default=0.5", "eta: float = Field(default=0.6"
+    )
     found = edited.command("plan", "--config", str(place.config), code=2)
-    assert found["pending"] == 0
+    assert found["pending_cells"] == 0
     assert found["stages"]["train"]["why"].endswith("model contrast.eta default -> 0.6")

@@ -46,6 +46,7 @@ def ran(work: Callable[[], object], inside: str = "") -> set[str]:
 def digested_by_value() -> set[str]:
     """What makes settings and reads their values, which are digested themselves."""
     found = {f"Settings.{name}" for name in ("numbers", "_is_first", "present_default")} | {"first_defaults"}
+    found |= {"any_kind", "kind", "settings_classes"}  # which class reads a table
     for kind in settings_classes():
         decorators = kind.__pydantic_decorators__
         found |= {f"{kind.__name__}.{name}" for name in (*decorators.model_validators, *decorators.field_validators)}

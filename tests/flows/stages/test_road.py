@@ -122,7 +122,7 @@ def test_a_changed_clip_reruns_two_cells(place):
 def test_a_changed_setting_reruns_that_modality_alone(place):
     plan = answer(place, "plan", "--set", "text.layers=last4", code=2)
     total = sum(plan["cells"]["text"].values()) - plan["cells"]["text"]["orphaned"]
-    assert plan["reasons"] == [f"text: setting layers last -> last4 ({total} cells)"]
+    assert plan["reasons"] == [f"text: setting layers default -> last4 ({total} cells)"]
     assert plan["cells"]["audio"]["changed"] == plan["cells"]["visual"]["changed"] == 0
 
 

@@ -125,7 +125,7 @@ def test_explained_variance_is_that_of_the_transformers_output(place: Path) -> N
     shares = explained_variance(network, small_data().test, CPU)
     with torch.no_grad():
         batch = collate(small_data().test)
-        values = network(batch).context[batch.mask].double().numpy()
+        values = network(batch).representations["context"][batch.mask].double().numpy()
     variances = np.sort(np.linalg.eigvalsh(np.cov(values.T)))[::-1]
     np.testing.assert_allclose(shares, np.cumsum(variances) / variances.sum(), atol=1e-6)
 
