@@ -239,7 +239,8 @@ def test_ingest_of_a_table_without_its_media(tmp_path, capsys):
     assert data["dialogues"] == {"train": 2, "valid": 1, "test": 1}
     assert data["utterances"] == {"train": 6, "valid": 3, "test": 3}
     assert data["labels"]["train"] == {"angry": 3, "calm": 3}
-    assert [item["status"] for item in data["skipped"]] == ["missing_media"] * 12
+    assert [item["status"] for item in data["incomplete"]] == ["missing_media"] * 12
+    assert data["skipped"] == []
     assert (tmp_path / "work/manifest.parquet").exists()
 
 
