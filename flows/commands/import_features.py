@@ -11,6 +11,7 @@ from bigfusion.flows.commands import show
 from bigfusion.flows.commands.common import Answer, Common, without
 from bigfusion.flows.commands.store import store_info
 from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.settings import assign, validate
 
 if TYPE_CHECKING:
     from bigfusion.flows.project.settings import Project
@@ -39,9 +40,11 @@ def run(common: Common, file: str, folder: Path | None) -> Answer:
     source = Path(file).resolve()
     folder = folder or Path(source.stem)
     config = folder / DEFAULT_CONFIG
-    scan(FeatureSettings(kind="features", path=source), FileDigests())  # refuses what it cannot take before it writes
+    own = assign({"corpus": {"kind": "features", "path": str(source)}}, common.assignments)["corpus"]
     if not config.exists():
-        write_import_config(config, source, common.preset)
+        corpus_settings = validate(FeatureSettings, own, "--set")
+        scan(corpus_settings, FileDigests())  # refuses what it cannot take before it writes
+        write_import_config(config, corpus_settings, common.preset)
     project = load(config, None, common.assignments)
     if not isinstance(project.corpus, FeatureSettings) or project.corpus.path.resolve() != source:
         raise SettingsError(
