@@ -24,7 +24,13 @@ MARKS = {
 }
 """Byte-order marks."""
 
-_ESCAPES = re.compile(rb"\x1b(\$[@AB]|\$\([A-Z]|\([BIJ])")
+_BEYOND_CHANCE = 8
+"""Characters of GBK that are valid UTF-8 as well: one in eight, so eight of them one in ten million times."""
+
+_PACKED = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b")
+"""What spreadsheets and packed files begin with."""
+
+_ESCAPES = re.compile(rb"\x1b(\$[@AB]|\$[()][A-Z]|\([BIJ])")
 _SEPARATORS = re.compile(r"[,;|\t]")
 
 _STRAY = "\udc80-\udcff"
@@ -49,10 +55,16 @@ def read_text(path: Path, encoding: str = "") -> str:
         raise CorpusError(
             f"{path}: expected a text file, found {error.strerror}; check the path and its rights"
         ) from None
+    if data.startswith(_PACKED):
+        raise CorpusError(f"{path}: expected text, found a spreadsheet or a packed file; save the sheet as CSV (UTF-8)")
     marked = next((name for mark, name in MARKS.items() if data.startswith(mark)), "")
     if encoding and marked and not _same(encoding, marked):
         raise CorpusError(
             f'{path}: expected {encoding} (corpus.encoding), found the mark of {marked}; write corpus.encoding = ""'
+        )
+    if encoding and not encoding.startswith("utf") and _is_utf8(data):
+        raise CorpusError(
+            f'{path}: expected {encoding} (corpus.encoding), found valid UTF-8; write corpus.encoding = ""'
         )
     if encoding or marked:
         return _strict(path, data, encoding or marked)
@@ -62,6 +74,15 @@ def read_text(path: Path, encoding: str = "") -> str:
 def _same(encoding: str, marked: str) -> bool:
     """Whether text in ``encoding`` may begin with the mark of ``marked``, as utf-16-le with that of utf-16."""
     return codecs.lookup(encoding).name.startswith(codecs.lookup(marked).name)
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Whether the bytes are UTF-8 beyond doubt: valid, with more characters of several bytes than chance makes so."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return False
+    return not text.isascii() and sum(not char.isascii() for char in text) >= _BEYOND_CHANCE
 
 
 def _strict(path: Path, data: bytes, encoding: str) -> str:

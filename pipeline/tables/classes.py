@@ -136,7 +136,8 @@ def _looks(name: str) -> str:
     if _WHOLE.fullmatch(name):
         return str(int(name))
     visible = "".join(char for char in unicodedata.normalize("NFKC", name) if unicodedata.category(char) != "Cf")
-    return unicodedata.normalize("NFC", _SPACES.sub(" ", visible).strip().casefold())
+    folded = unicodedata.normalize("NFC", _SPACES.sub(" ", visible).strip().casefold())
+    return folded.replace("i\u0307", "i").replace("ı", "i")  # what Turkish makes of I and i
 
 
 def _refuse_too_many(counts: Counter[str], rows: int) -> None:

@@ -21,7 +21,6 @@ CELLS = {
     "mac_roman": "José,Mañana será un buen día señor,alegría",
     "cp1252": "Zoë,Müller fährt über die Straße,fröhlich",
 }
-SEEMS = {"euc_kr": "cp949"}  # which holds all of it
 
 
 def table(cells: str, rows: int = 1) -> str:
@@ -51,7 +50,7 @@ def test_what_is_not_utf8_is_refused_with_what_it_seems_to_be_and_read_when_the_
     text = table(CELLS[encoding], rows)
     message = refusal(tmp_path, text.encode(encoding))
     speaker = CELLS[encoding].partition(",")[0]
-    assert f'write corpus.encoding = "{SEEMS.get(encoding, encoding)}"' in message
+    assert f'write corpus.encoding = "{encoding}"' in message
     assert repr(speaker) in message
     assert "in line 2" in message
     assert read(tmp_path, text.encode(encoding), encoding) == text
@@ -118,11 +117,30 @@ def test_seven_bit_escapes_are_refused_with_their_setting(tmp_path):
     assert read(tmp_path, data, "iso2022_jp") == table("田中,今日は,x")
 
 
+@pytest.mark.parametrize(
+    ("encoding", "cells"),
+    [
+        ("gb18030", "王,你好,喜"), ("big5", "陳,你好嗎,高興"), ("cp932", "田中,こんにちは,喜び"),
+        ("euc_jp", "田中,こんにちは,喜び"),
+        ("euc_kr", "김,안녕,기쁨"), ("mac_roman", "René,ça va très bien,fâché"), ("cp1251", "Анна,Привет,радость"),
+    ],
+)  # fmt: skip
+def test_the_guess_holds_for_a_few_words(tmp_path, encoding, cells):
+    message = refusal(tmp_path, table(cells, 3).encode(encoding))
+    assert f"it seems to be {encoding} ({cells.partition(',')[0]!r})" in message
+
+
+@pytest.mark.parametrize("start", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"])
+def test_a_spreadsheet_under_another_name_is_refused(tmp_path, start):
+    assert "found a spreadsheet or a packed file" in refusal(tmp_path, start + bytes(200))
+
+
 def test_a_setting_that_the_file_contradicts_is_refused(tmp_path):
     assert "expected ascii, found d5 c5 c8 fd in line 2" in refusal(
         tmp_path, table(CELLS["gb18030"]).encode("gb18030"), "ascii"
     )
     assert "found the mark of utf-8" in refusal(tmp_path, table("é").encode("utf-8-sig"), "cp1251")
     assert "found the mark of utf-16" in refusal(tmp_path, table("é").encode("utf-16"), "cp1252")
+    assert "found valid UTF-8" in refusal(tmp_path, table("René,ça va été là,fâché", 2).encode(), "cp1252")
     assert read(tmp_path, table("é").encode("utf-16"), "utf-16-le") == table("é")
     assert read(tmp_path, table("é").encode("utf-8-sig"), "utf-8") == table("é")

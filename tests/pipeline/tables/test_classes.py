@@ -49,6 +49,7 @@ PAIRS = {
     "soft hyphen": ("happy", "hap\xadpy"),
     "wide letters": ("happy", "ｈａｐｐｙ"),
     "spaces": ("very happy", "very\xa0 happy"),
+    "Turkish": ("KIZGIN", "kızgın"),
     "sharp s": ("STRASSE", "straße"),
     "numbers": ("1", "01"),
     "plus": ("1", "+1"),
