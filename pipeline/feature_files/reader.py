@@ -117,7 +117,8 @@ def _classes(
     if not -MOST_CLASSES < low <= high + 1 <= MOST_CLASSES:
         raise CorpusError(f"column label: expected class codes from 0 on, found {low} to {high}")
     known = names or _benchmark(found, high + 1)
-    counted = known and (not names or high + 1 == len(names))  # the classes are 0, 1, ...: -1 is none of them
+    begun = {*codes} == {*range(-1, len(names) - 1)}  # as many codes as names, if -1 is a class
+    counted = known and not (names and begun)  # the classes are 0, 1, ...: -1 is none of them
     settled = settle(found.labels, (), {"-1": "", **label_map} if counted and low == -1 else label_map)
     classes = {*settled.labels} - {""}
     if not all(map(_CODE.fullmatch, classes)):  # the map has made names of them

@@ -156,6 +156,8 @@ def test_minus_one_as_frequent_as_a_class_is_a_class(tmp_path, kind):
     assert named.labels == ("bad", "good", "so")
     with pytest.raises(CorpusError, match="expected codes from 0 on for bad, so, good, found -1 to 1"):
         read_features(path, ("bad", "so", "good"))
+    four = read_features(path, ("a", "b", "c", "d")).manifest  # of a run: whatever -1 is, it is none of these
+    assert four.table["label"].value_counts().to_dict() == {"a": 21, "b": 20, "": 19}
     assert read_features(path, ("so", "good")).manifest.table["label"].value_counts().to_dict() == {
         "so": 21, "good": 20, "": 19,
     }  # fmt: skip
