@@ -11,7 +11,6 @@ from bigfusion.flows.commands import show
 from bigfusion.flows.commands.common import Answer, Common, without
 from bigfusion.flows.commands.store import store_info
 from bigfusion.pipeline.errors import SettingsError
-from bigfusion.pipeline.settings import assign, validate
 
 if TYPE_CHECKING:
     from bigfusion.flows.project.settings import Project
@@ -35,6 +34,7 @@ def run(common: Common, file: str, folder: Path | None) -> Answer:
     from bigfusion.flows.project.write import write_import_config
     from bigfusion.pipeline.corpora.scan import FeatureSettings, scan
     from bigfusion.pipeline.digests.files import FileDigests
+    from bigfusion.pipeline.settings import assign, validate
 
     without("import", "name the project's folder after the file", config=common.config)
     source = Path(file).resolve()
