@@ -42,7 +42,7 @@ class ImportedExtractor:
 
     @cached_property
     def _features(self) -> ImportedFeatures:
-        found = read_features(self._path)
+        found = read_features(self._path, labelled=False)
         if self._sha256(self._path) != self.spec.weights["file"]:
             raise ExtractionError(f"{self._path}: expected the file that was planned, found it changed; run again")
         return found

@@ -62,7 +62,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("settings")
     group.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: bigfusion.toml)")
     group.add_argument(
-        "--preset", metavar="NAME", help="shipped settings below the file's: meld, iemocap, demo, tuned, paper"
+        "--preset", metavar="NAME", help="shipped settings below the file's: meld, iemocap, table, demo, tuned, paper"
     )
     group.add_argument(
         "--set",

@@ -34,14 +34,17 @@ def run(common: Common, file: str, folder: Path | None) -> Answer:
     from bigfusion.flows.project.write import write_import_config
     from bigfusion.pipeline.corpora.scan import FeatureSettings, scan
     from bigfusion.pipeline.digests.files import FileDigests
+    from bigfusion.pipeline.settings import assign, validate
 
     without("import", "name the project's folder after the file", config=common.config)
     source = Path(file).resolve()
     folder = folder or Path(source.stem)
     config = folder / DEFAULT_CONFIG
-    scan(FeatureSettings(kind="features", path=source), FileDigests())  # refuses what it cannot take before it writes
+    own = assign({"corpus": {"kind": "features", "path": str(source)}}, common.assignments)["corpus"]
     if not config.exists():
-        write_import_config(config, source, common.preset)
+        corpus_settings = validate(FeatureSettings, own, "--set")
+        scan(corpus_settings, FileDigests())  # refuses what it cannot take before it writes
+        write_import_config(config, corpus_settings, common.preset)
     project = load(config, None, common.assignments)
     if not isinstance(project.corpus, FeatureSettings) or project.corpus.path.resolve() != source:
         raise SettingsError(

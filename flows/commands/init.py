@@ -18,14 +18,14 @@ log = logging.getLogger("bigfusion")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `init` takes."""
     parser.add_argument("folder", type=Path, metavar="DIR")
-    parser.add_argument("--root", metavar="PATH", help="the corpus's folder")
+    parser.add_argument("--root", metavar="PATH", help="the corpus's folder; with --preset table that of the media")
     parser.add_argument("--learning", choices=LEARNING, help="the network and its training of this preset instead")
 
 
 def run(common: Common, folder: Path, root: str | None, learning: str | None) -> Answer:
     """Write a commented settings file; an existing one is never overwritten."""
     from bigfusion.flows.project.load import DEFAULT_CONFIG, load
-    from bigfusion.flows.project.write import write_config
+    from bigfusion.flows.project.write import SKELETON, write_config
     from bigfusion.pipeline.corpora.scan import check_layout
 
     if common.preset is None:
@@ -39,5 +39,7 @@ def run(common: Common, folder: Path, root: str | None, learning: str | None) ->
         except CorpusError as error:  # it may be unpacked or mounted later: the settings are written all the same
             log.warning("init: %s", error)
     first = "" if root else "set corpus.root in it, then "
+    if common.preset == "table":
+        first = f"fill {folder / SKELETON} with a row for each utterance, then "
     text = f"wrote {path}: {first}`cd {folder} && bigfusion plan`, then `bigfusion run`"
     return Answer(text, {"config": str(path)})

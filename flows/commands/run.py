@@ -40,6 +40,7 @@ def run_project(project: Project, debug: bool, retry_failed: bool = False) -> An
 
     with counted("plan", " files") as progress:
         standing = look(project, retry_failed, progress)
+    standing.require_labels()
     if standing.pending:
         return results(project, runs.named(project, run_flow(project, debug, standing, flow)))
     standing.say_nothing_to_do()

@@ -24,22 +24,32 @@ def columns(rows: Iterable[Sequence[Any]], header: Sequence[str] = ()) -> str:
 
 
 def ingested(data: Mapping[str, Any], changed: bool) -> str:
-    """Counts by split and label, and what was skipped."""
+    """Counts by split and label, what was skipped, what lacks media or transcripts, and what is to be known."""
     splits = list(data["utterances"])
     rows: list[list[Any]] = [["dialogues", *data["dialogues"].values()], ["utterances", *data["utterances"].values()]]
     labels: Iterable[str] = next(iter(data["labels"].values()), ())
     rows += [[f"  {label}", *(data["labels"][split][label] for split in splits)] for label in labels]
+    if data["unlabelled"]:
+        rows.append(["  (no label)", *(data["unlabelled"].get(split, 0) for split in splits)])
     lines = [columns(rows, [data["corpus"], *splits])]
-    if data["skipped"]:
-        kinds = ", ".join(f"{number} {status}" for status, number in sorted(data["skipped_counts"].items()))
-        lines.append(f"\nskipped or incomplete: {kinds}")
-        lines += [f"  {item['item']}: {item['reason']}" for item in data["skipped"][:_SKIPPED_SHOWN]]
-        if len(data["skipped"]) > _SKIPPED_SHOWN:
-            lines.append(f"  ... and {len(data['skipped']) - _SKIPPED_SHOWN} more (--json lists all)")
+    lines += _listed("skipped", data["skipped"], data["skipped_counts"])
+    lines += _listed("incomplete (in the manifest all the same)", data["incomplete"], data["incomplete_counts"])
+    lines += [f"\nnote: {note}" for note in data["notes"]]
     lines.append(
         f"\nmanifest {'written' if changed else 'unchanged'}: {data.get('path', '')}  digest {data['digest'][:12]}"
     )
     return "\n".join(lines)
+
+
+def _listed(title: str, items: Sequence[Mapping[str, str]], counts: Mapping[str, int]) -> list[str]:
+    """How many items of which status, and the first of them."""
+    if not items:
+        return []
+    kinds = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+    lines = [f"\n{title}: {kinds}", *(f"  {item['item']}: {item['reason']}" for item in items[:_SKIPPED_SHOWN])]
+    if len(items) > _SKIPPED_SHOWN:
+        lines.append(f"  ... and {len(items) - _SKIPPED_SHOWN} more (--json lists all)")
+    return lines
 
 
 def cells(data: Mapping[str, Any]) -> str:

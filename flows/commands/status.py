@@ -42,7 +42,9 @@ def run(common: Common) -> Answer:
     data = {
         "workspace": str(workspace.folder),
         "store": store_info(project),
-        "manifest": None if manifest is None else {k: v for k, v in manifest.items() if k != "skipped"},
+        "manifest": None
+        if manifest is None
+        else {k: v for k, v in manifest.items() if k not in ("skipped", "incomplete")},
         "runs": runs.summaries(project),
         "failures": _failures(project),
         "disk_free_bytes": shutil.disk_usage(existing).free,

@@ -32,6 +32,7 @@ def run(common: Common, features: Path | None, out: Path | None, seeds: int | No
     project = common.project(seeds=seeds)
     standing = load(project)
     present, stage = standing.run, standing.stage("train")
+    standing.require_labels()
     if standing.plan.pending_count:
         raise TrainingError(
             f"nothing to train on yet: {stage.why}; run `bigfusion extract`, or `bigfusion run` for all"

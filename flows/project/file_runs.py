@@ -93,8 +93,14 @@ def training_data(features: Path, learning: Learning) -> tuple[Data, ModelSettin
         TrainingError: it has too few dialogues to hold some out.
     """
     found = read_features(features, fill=False)
+    _say_notes(features, found)
     model = _with_modalities_of(found, learning.model)
     return _training_data(found, model, learning.train.holdout), model
+
+
+def _say_notes(features: Path, found: ImportedFeatures) -> None:
+    for note in found.manifest.notes:
+        log.info("%s: note: %s", features.name, note)
 
 
 def evaluate(features: Path, run: Path, device: str = "auto") -> Scored:
@@ -116,6 +122,7 @@ def evaluate(features: Path, run: Path, device: str = "auto") -> Scored:
     folders = finished_seeds(run, record.get("seeds"))
     facts = read_record(folders[0] / FACTS, CheckpointFacts)
     found = read_features(features, facts.labels, fill=False)
+    _say_notes(features, found)
     _check_fit(features, found, run, facts)
     splits = dialogues(found.manifest, _chosen(found, facts.model))
     scored = splits[Split.TEST] or [dialogue for split in Split for dialogue in splits[split]]

@@ -136,7 +136,12 @@ def read_preset(name: str) -> dict[str, Any]:
 
 def preset_text(name: str) -> str:
     """A shipped preset's TOML with its comments."""
-    return (resources.files("bigfusion.flows.project") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    return preset_file(f"{name}.toml")
+
+
+def preset_file(name: str) -> str:
+    """A file that is shipped beside the presets, to the letter."""
+    return (resources.files("bigfusion.flows.project") / "presets" / name).read_bytes().decode()
 
 
 def _below(preset: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> 
         corpus="the demo corpus" if demo else manifest.corpus,
         created=datetime.now(UTC),
         demo=demo,
-        notes=tuple(cells.notes(project)),
+        notes=(*cells.notes(project), *manifest.notes),
         cells=counts,
         fingerprints={
             "manifest": manifest.digest,

@@ -16,6 +16,7 @@ from bigfusion.flows.project import cells, corpus, promotion, runs
 from bigfusion.flows.project.runs import Run, Stage
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.corpora.base import Progress, silent
+from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan
 
@@ -43,6 +44,18 @@ class Standing:
     def stage(self, name: str) -> Stage:
         """``train``, ``evaluate`` or ``promote``."""
         return next(stage for stage in self.stages if stage.name == name)
+
+    def require_labels(self) -> None:
+        """See that there is something to learn.
+
+        Raises:
+            TrainingError: no utterance has a label.
+        """
+        if not self.manifest.labels:
+            raise TrainingError(
+                f"{self.manifest.corpus}: nothing to learn: expected utterances with labels, found none with one; "
+                "`bigfusion extract` computes the features, corpus.columns.label names the column of labels"
+            )
 
     def say_nothing_to_do(self) -> None:
         """Log that nothing is to do, and why."""

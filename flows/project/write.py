@@ -7,20 +7,24 @@ import re
 from pathlib import Path
 
 from bigfusion.flows.project.learning_preset import for_corpus
-from bigfusion.flows.project.load import placed, preset_text, read_preset
+from bigfusion.flows.project.load import placed, preset_file, preset_text, read_preset
 from bigfusion.flows.project.preset_names import PRESETS
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.feature_files.corpus import FeatureSettings
+
+SKELETON = "utterances.csv"
+"""A table's header, in UTF-8 with the mark by which Excel knows it."""
 
 _LEARNING_TABLES = re.compile(r"^\[(?:model|train)[.\]].*?(?=^\[(?!(?:model|train)[.\]])|\Z)", re.MULTILINE | re.DOTALL)
 
 
 def write_config(path: Path, preset: str, root: str | None, learning: str | None = None) -> None:
-    """Write a settings file that says everything that ``preset`` says, with its comments.
+    """Write a settings file that says everything that ``preset`` says, with its comments; for a table its skeleton too.
 
     The network and its training are those of ``learning``, where it is given, but for what the paper states corpus by
     corpus (window, rho, the trained width of audio). A relative ``root`` is meant from the current folder, where it was
-    typed, and is written in full.
+    typed, and is written in full; for a table it is the folder of the media.
 
     Raises:
         SettingsError: there is no such preset, or the file exists already.
@@ -35,12 +39,14 @@ def write_config(path: Path, preset: str, root: str | None, learning: str | None
         text = _LEARNING_TABLES.sub("", text) + for_corpus(preset_text(learning), preset_text(preset))
     if root is not None:
         written = f"root = {_toml(placed(root, Path.cwd()))}"
-        text = re.sub(r'^root = "[^"]*"', lambda _: written, text, flags=re.MULTILINE)
+        text = re.sub(r'^(media_)?root = "[^"]*"', lambda old: f"{old[1] or ''}{written}", text, flags=re.MULTILINE)
     _write_new(path, text)
+    if preset == "table" and not (path.parent / SKELETON).exists():
+        _write_new(path.parent / SKELETON, preset_file(SKELETON))
 
 
-def write_import_config(path: Path, features: Path, preset: str | None) -> None:
-    """Write the settings file of a project whose features come from a file.
+def write_import_config(path: Path, corpus: FeatureSettings, preset: str | None) -> None:
+    """Write the settings file of a project whose features come from a file, with what is said about its labels.
 
     Raises:
         SettingsError: there is no such preset, or the file exists already.
@@ -49,11 +55,20 @@ def write_import_config(path: Path, features: Path, preset: str | None) -> None:
     if preset is not None:
         read_preset(preset)
         above = f'preset = "{preset}"                # the model and training settings\n'
+    said = corpus.model_dump(mode="json", exclude_defaults=True, exclude={"kind", "path"})
+    lines = [f"{key} = {_value(value)}" for key, value in said.items()]
     _write_new(
         path,
         "# Settings of a bigfusion project on features of your own.\n"
-        f'{above}\n[corpus]\nkind = "features"\npath = {_toml(str(features))}\n',
+        + "\n".join([above, "[corpus]", 'kind = "features"', f"path = {_toml(str(corpus.path))}", *lines, ""]),
     )
+
+
+def _value(value: str | list[str] | dict[str, str]) -> str:
+    """A setting of the corpus in TOML."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_value(key)} = {_value(item)}" for key, item in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _toml(path: str) -> str:

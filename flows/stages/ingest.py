@@ -33,14 +33,18 @@ def scanned(project: Project) -> Ingested:
 
 def keep(project: Project, found: Ingested) -> str:
     """Keep a scanned manifest in the workspace. Returns its digest."""
-    found.manifest.write(project.files.manifest)
-    counts = found.manifest.counts()
+    manifest = found.manifest
+    manifest.write(project.files.manifest)
+    incomplete = len(manifest.incomplete)
     log.info(
-        "ingest: %s: %d utterances in %d dialogues, %d skipped; manifest %s",
-        found.manifest.corpus,
-        len(found.manifest),
-        sum(counts["dialogues"].values()),
-        len(found.manifest.skipped),
+        "ingest: %s: %d utterances in %d dialogues%s, %d skipped; manifest %s",
+        manifest.corpus,
+        len(manifest),
+        sum(manifest.counts()["dialogues"].values()),
+        f" ({incomplete} lack media or a transcript)" if incomplete else "",
+        len(manifest.left_out),
         "changed" if found.changed else "unchanged",
     )
-    return found.manifest.digest
+    for note in manifest.notes:
+        log.info("ingest: note: %s", note)
+    return manifest.digest

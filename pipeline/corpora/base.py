@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bigfusion.pipeline.corpora.file_names import meet
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
@@ -45,13 +46,17 @@ def assemble(
     *,
     digests: FileDigests,
     progress: Progress = silent,
+    notes: Iterable[str] = (),
 ) -> Manifest:
     """A manifest of ``columns`` (see :data:`SCHEMA`; the digests are filled in here).
 
     Every row whose media or transcript is missing stays, and is listed as ``missing_media`` or ``missing_transcript``.
+    ``notes`` say what was decided about the corpus as a whole.
     """
     rows = len(columns["utterance"])
     audio, visual = (list(columns.get(f"{kind}_path", [""] * rows)) for kind in ("audio", "visual"))
+    spelled = meet(root, [*audio, *visual])
+    audio, visual = ([spelled.get(path, path) for path in paths] for paths in (audio, visual))
     sha256 = _digests(root, [*audio, *visual], digests, progress)
     missing = [*skipped]
     for name, text, *paths in zip(columns["utterance"], columns["text"], audio, visual, strict=True):
@@ -61,10 +66,12 @@ def assemble(
         if not text:
             missing.append(Skipped(name, Status.MISSING_TRANSCRIPT.value, "no transcript"))
     found = {
+        "audio_path": audio,
+        "visual_path": visual,
         "audio_sha256": [sha256.get(path, "") for path in audio],
         "visual_sha256": [sha256.get(path, "") for path in visual],
     }
-    return Manifest.of(corpus, root, labels, {**columns, **found}, missing)
+    return Manifest.of(corpus, root, labels, {**columns, **found}, missing, notes)
 
 
 def _digests(root: Path, paths: Iterable[str], digests: FileDigests, progress: Progress) -> dict[str, str]:

@@ -1,9 +1,12 @@
-"""Train, valid and test for a corpus without official splits: whole dialogues, dealt by the hash of their ids."""
+"""Train, valid and test for a corpus without official splits: whole dialogues, dealt by the hash of their ids.
+
+Or whole groups of dialogues, such as those of one speaker, dealt by the hash of the group's name.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from bigfusion.pipeline.schema import Split
 
@@ -26,6 +29,25 @@ def deal(dialogues: Iterable[str]) -> dict[str, str]:
     valid = min(valid, number - train - (number > 1))
     splits = [Split.TRAIN] * train + [Split.VALID] * valid + [Split.TEST] * number
     return {name: split.value for name, split in zip(ordered, splits, strict=False)}
+
+
+def groups(dialogues: Sequence[str], values: Sequence[str]) -> dict[str, str]:
+    """Each dialogue's group, row by row of a table: dialogues that share a value lie in one group.
+
+    A group is named after its smallest value, so it does not depend on the rows' order.
+    """
+    parent: dict[str, str] = {value: value for value in values}
+
+    def top(value: str) -> str:
+        while parent[value] != value:
+            parent[value] = value = parent[parent[value]]
+        return value
+
+    first: dict[str, str] = {}
+    for dialogue, value in zip(dialogues, values, strict=True):
+        one, other = sorted((top(first.setdefault(dialogue, value)), top(value)))
+        parent[other] = one
+    return {dialogue: top(value) for dialogue, value in first.items()}
 
 
 def _hash(name: str) -> float:

@@ -167,7 +167,7 @@ def _read_texts(dialogue: str, file: Path | None, skipped: list[Skipped]) -> dic
 def _lines(file: Path | None) -> Iterator[tuple[int, str]]:
     """Lines that are not blank, stripped, with their numbers."""
     if file is not None:
-        lines = re.split("\r\n|\n|\r", read(file))
+        lines = re.split("\r\n|\n|\r", read(file, mojibake=False))
         yield from ((number, text) for number, line in enumerate(lines, 1) if (text := plain(line)))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from bigfusion.pipeline.feature_files.reader import read_features
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.settings import Settings
@@ -14,12 +16,13 @@ class FeatureSettings(Settings):
     """``kind = "features"``: a file that :func:`read_features` reads.
 
     ``labels`` names the classes in the order of the file's codes, ``name`` the corpus; see there for what they are
-    otherwise.
+    otherwise. ``label_map`` renames or merges labels or codes; ``""`` makes one no label.
     """
 
     kind: Literal["features"]
     path: Path
     labels: tuple[str, ...] = ()
+    label_map: dict[str, str] = Field(default={}, description='renames or merges labels; "" makes one no label')
     name: str = ""
 
 
@@ -30,4 +33,4 @@ def scan(settings: FeatureSettings) -> Manifest:
         UnsafePickleError: a pickle asks for anything but plain containers, strings, numbers and NumPy arrays.
         CorpusError: the file is missing, of another layout, or its parts do not fit together.
     """
-    return read_features(settings.path, settings.labels, settings.name).manifest
+    return read_features(settings.path, settings.labels, settings.name, label_map=settings.label_map).manifest

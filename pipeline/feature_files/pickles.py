@@ -14,7 +14,7 @@ Text in four layers (the last four of RoBERTa) becomes their mean.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.schema import Modality, Split
-from bigfusion.pipeline.tables.encoding import plain, repair
+from bigfusion.pipeline.tables.classes import composed
+from bigfusion.pipeline.tables.encoding import plain, repair, without_controls
 
 _FOUR_LAYERS = "text text text text"
 LAYOUTS = {
@@ -62,16 +63,15 @@ MELD_DEV, MELD_TEST, MELD_END = 1039, 1153, 1433
 class Conversations:
     """What a feature file holds, utterance by utterance.
 
-    ``columns`` has the manifest's utterance, split, dialogue, turn, speaker and text; ``codes`` the label of each as a
-    number, -1 for none; ``features[m]`` is (N, F_m) float32, not finite where something is missing. ``labels`` names
-    the codes where the file does.
+    ``columns`` has the manifest's utterance, split, dialogue, turn, speaker and text; ``labels`` the code or the name
+    of each as the file has it, ``""`` for none; ``features[m]`` is (N, F_m) float32, not finite where something is
+    missing.
     """
 
     layout: str
     columns: dict[str, list[Any]]
-    codes: list[int]
+    labels: list[str]
     features: dict[Modality, NDArray[np.float32]]
-    labels: tuple[str, ...] = ()
 
 
 def recognise(content: Any) -> str:
@@ -126,20 +126,21 @@ def conversations(content: Any) -> Conversations:
         fields.setdefault(role, []).append(values)
     splits = _splits(fields)
     names = _meld_names(splits) if layout.endswith("MELD") else {}
+    mend = repair if layout.endswith("MELD") else without_controls
     columns: dict[str, list[Any]] = {}
-    codes: list[int] = []
+    labels: list[str] = []
     vectors: dict[Modality, list[Any]] = {modality: [] for modality in Modality if modality in fields}
     for key, split in splits.items():
         entries = _entries(fields, key)
-        for name, values in _columns(entries, *names.get(key, (str(key), split))).items():
+        for name, values in _columns(entries, *names.get(key, (str(key), split)), mend).items():
             columns.setdefault(name, []).extend(values)
-        codes += [_code(entry, key) for entry in entries["labels"][0]]
+        labels += [_label(entry, key) for entry in entries["labels"][0]]
         for modality in vectors:
             vectors[modality] += _vectors(entries[modality], key, modality)
-    if not codes:
+    if not labels:
         raise CorpusError("expected utterances in train, valid or test, found none")
     return Conversations(
-        layout, columns, codes, {modality: _matrix(modality, rows) for modality, rows in vectors.items()}
+        layout, columns, labels, {modality: _matrix(modality, rows) for modality, rows in vectors.items()}
     )
 
 
@@ -183,7 +184,10 @@ def _entries(fields: Mapping[str, list[Any]], key: Any) -> dict[str, list[Any]]:
     return entries
 
 
-def _columns(entries: Mapping[str, list[Any]], dialogue: str, split: Split) -> dict[str, list[Any]]:
+def _columns(
+    entries: Mapping[str, list[Any]], dialogue: str, split: Split, mend: Callable[[str], str]
+) -> dict[str, list[Any]]:
+    """A dialogue's columns; ``mend`` undoes what the file's makers did to its text."""
     number = len(entries["labels"][0])
     ids = entries["ids"][0] if "ids" in entries else [None] * number
     return {
@@ -192,7 +196,7 @@ def _columns(entries: Mapping[str, list[Any]], dialogue: str, split: Split) -> d
         "dialogue": [dialogue] * number,
         "turn": list(range(number)),
         "speaker": [_speaker(entry, dialogue) for entry in entries["speakers"][0]],
-        "text": [plain(repair(entry)) if isinstance(entry, str) else "" for entry in entries["sentences"][0]],
+        "text": [composed(plain(mend(entry))) if isinstance(entry, str) else "" for entry in entries["sentences"][0]],
     }
 
 
@@ -212,16 +216,19 @@ def _utterance_id(dialogue: str, turn: int, id_: Any) -> str:
 def _speaker(entry: Any, dialogue: str) -> str:
     """A name, a number, or the place of the one in a one-hot vector."""
     if isinstance(entry, str) or _is_number(entry):
-        return plain(str(entry))
+        return composed(plain(str(entry)))
     vector = _vector(entry, dialogue, "speaker")
     return str(int(np.argmax(vector))) if vector is not None and len(vector) else ""
 
 
-def _code(entry: Any, key: Any) -> int:
-    if not _is_number(entry) or entry not in range(-1, MOST_CLASSES):
+def _label(entry: Any, key: Any) -> str:
+    """A label's code, ``""`` for None and NaN."""
+    if entry is None or (_is_number(entry) and np.isnan(entry)):
+        return ""
+    if not _is_number(entry) or entry not in range(1 - MOST_CLASSES, MOST_CLASSES):
         found = entry if _is_number(entry) else type(entry).__name__
         raise CorpusError(f"dialogue {key}: expected labels as whole numbers from 0 on, found {found}")
-    return int(entry)
+    return str(int(entry))
 
 
 def _vectors(layers: Sequence[Any], key: Any, modality: Modality) -> list[NDArray[np.float32] | None]:

@@ -11,7 +11,7 @@ pitch that could not be measured) is filled with its column's mean over the trai
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,15 @@ from bigfusion.pipeline.feature_files.pickles import MOST_CLASSES, Conversations
 from bigfusion.pipeline.feature_files.unpickle import load
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.schema import Modality, Split
+from bigfusion.pipeline.tables.classes import composed, settle
 from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
+from bigfusion.pipeline.tables.splits import NAMES as SPLITS
+from bigfusion.pipeline.tables.splits import check_spellings, split_of
 from bigfusion.pipeline.tables.tables import PARQUET, as_text
 
 PICKLES = (".pkl", ".pickle", ".p")
 _COLUMNS = ("dialogue", "utterance", "speaker", "label")
-_CODE = re.compile(r"-1|\d{1,9}")
+_CODE = re.compile(r"-?[0-9]{1,18}(\.0*)?")
 _IEMOCAP_DIALOGUE = re.compile(r"Ses0[1-5][FM]_(impro|script)\w+")
 
 
@@ -52,17 +55,27 @@ class ImportedFeatures:
     filled: dict[Modality, int]
 
 
-def read_features(path: Path, labels: Sequence[str] = (), name: str = "", *, fill: bool = True) -> ImportedFeatures:
+def read_features(
+    path: Path,
+    labels: Sequence[str] = (),
+    name: str = "",
+    *,
+    fill: bool = True,
+    label_map: Mapping[str, str] | None = None,
+    labelled: bool = True,
+) -> ImportedFeatures:
     """Read a feature file.
 
     ``labels`` names the classes in the order of the file's codes; without it they are IEMOCAP's or MELD's where the
-    file is recognisably one of these, else the codes themselves, or the sorted names. ``name`` is the corpus's name
-    (else the file's). ``fill`` = False leaves a number that is missing inside a row NaN: the file's own mean is not
-    the training's where the file is only scored.
+    file is recognisably one of these, else the codes themselves, or the sorted names. ``label_map`` says what single
+    codes or names stand for (:func:`settle`). ``name`` is the corpus's name (else the file's). ``fill`` = False leaves
+    a number that is missing inside a row NaN: the file's own mean is not the training's where the file is only scored.
+    ``labelled`` = False leaves the labels unread.
 
     Raises:
         UnsafePickleError: a pickle asks for anything but plain containers, strings, numbers and NumPy arrays.
-        CorpusError: the file is missing, of another layout, or its parts do not fit together.
+        CorpusError: the file is missing, of another layout, its parts do not fit together, or its labels may mean two
+            things.
     """
     path = path.expanduser().absolute()
     suffix = path.suffix.lower()
@@ -70,10 +83,10 @@ def read_features(path: Path, labels: Sequence[str] = (), name: str = "", *, fil
         raise CorpusError(f"{path}: expected features in a file whose name ends in {', '.join((*PARQUET, *PICKLES))}")
     content = load(path) if suffix in PICKLES else _open(path)
     try:
-        found = conversations(content) if suffix in PICKLES else _from_parquet(content, labels)
-        classes = _classes(found, labels)
-        columns = {**found.columns, "label": [classes[code] if code >= 0 else "" for code in found.codes]}
-        manifest = Manifest.of(name or path.stem, path.parent, classes, columns)
+        found = conversations(content) if suffix in PICKLES else _from_parquet(content)
+        label, classes, notes = _classes(found, tuple(labels), label_map or {}) if labelled else ([], (), ())
+        columns = {**found.columns, "label": label or [""] * len(found.labels)}
+        manifest = Manifest.of(name or path.stem, path.parent, classes, columns, notes=notes)
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}") from None
     training = np.array(columns["split"]) == Split.TRAIN.value
@@ -87,20 +100,61 @@ def read_features(path: Path, labels: Sequence[str] = (), name: str = "", *, fil
     )
 
 
-def _classes(found: Conversations, labels: Sequence[str]) -> tuple[str, ...]:
-    """Names for the codes: those given, the benchmark's where the file is one of the two, else the codes themselves."""
-    number = max(found.codes, default=-1) + 1
-    if labels or found.labels:
-        names = tuple(labels or found.labels)
-    elif found.layout.endswith("MELD") and number <= len(MELD):
-        names = MELD
-    elif number <= len(IEMOCAP) and all(map(_IEMOCAP_DIALOGUE.fullmatch, set(found.columns["dialogue"]))):
-        names = IEMOCAP
-    else:
-        names = tuple(str(code) for code in range(number))
-    if number > len(names):
-        raise CorpusError(f"expected label codes below {len(names)} ({', '.join(names)}), found {number - 1}")
-    return names
+def _classes(
+    found: Conversations, names: tuple[str, ...], label_map: Mapping[str, str]
+) -> tuple[list[str], tuple[str, ...], tuple[str, ...]]:
+    """Each utterance's class (``""``: none), all classes in order, and what was decided about them.
+
+    A file has codes or names. Codes are named by ``names``, by the benchmark's where the file is one of the two, else
+    by themselves.
+    """
+    as_names = bool(names) and {*found.labels} - {""} <= {*names}
+    if as_names or not all(label == "" or label in label_map or _CODE.fullmatch(label) for label in found.labels):
+        settled = settle(found.labels, names, label_map)
+        return settled.labels, _names({*settled.labels} - {""}, names), settled.notes
+    codes = [int(float(label)) for label in found.labels if label and label not in label_map]
+    low, high = min(codes, default=0), max(codes, default=-1)
+    if not -MOST_CLASSES < low <= high + 1 <= MOST_CLASSES:
+        raise CorpusError(f"column label: expected class codes from 0 on, found {low} to {high}")
+    known = names or _benchmark(found, high + 1)
+    begun = {*codes} == {*range(-1, len(names) - 1)}  # as many codes as names, if -1 is a class
+    counted = known and not (names and begun)  # the classes are 0, 1, ...: -1 is none of them
+    settled = settle(found.labels, (), {"-1": "", **label_map} if counted and low == -1 else label_map)
+    classes = {*settled.labels} - {""}
+    if not all(map(_CODE.fullmatch, classes)):  # the map has made names of them
+        return settled.labels, _names(classes, names), settled.notes
+    if any(int(code) < 0 for code in classes):
+        if names:
+            raise CorpusError(
+                f"column label: expected codes from 0 on for {', '.join(names)}, found {low} to {high}; "
+                f'write corpus.label_map = {{"{low}" = "{names[0]}", ...}}'
+            )
+        numbers = sorted(map(int, classes))
+        return settled.labels, tuple(str(code) for code in range(numbers[0], numbers[-1] + 1)), settled.notes
+    number = max(map(int, classes), default=-1) + 1
+    known = known or tuple(str(code) for code in range(number))
+    if number > len(known):
+        raise CorpusError(f"expected label codes below {len(known)} ({', '.join(known)}), found {number - 1}")
+    return [known[int(code)] if code else "" for code in settled.labels], known, settled.notes
+
+
+def _benchmark(found: Conversations, number: int) -> tuple[str, ...]:
+    """The names of ``number`` codes in a file that is recognisably MELD's or IEMOCAP's, else none."""
+    if found.layout.endswith("MELD") and number <= len(MELD):
+        return MELD
+    if number <= len(IEMOCAP) and all(map(_IEMOCAP_DIALOGUE.fullmatch, {*found.columns["dialogue"]})):
+        return IEMOCAP
+    return ()
+
+
+def _names(found: set[str], names: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes of a file that names them: those given, a benchmark's where it knows all of them, else sorted."""
+    if names:
+        strangers = sorted(found - {*names})
+        if strangers:
+            raise CorpusError(f"column label: expected one of {', '.join(names)}, found {', '.join(strangers[:5])}")
+        return names
+    return next((known for known in (IEMOCAP, MELD) if found <= {*known}), tuple(sorted(found)))
 
 
 def _complete(
@@ -129,7 +183,7 @@ def _open(path: Path) -> pa.Table:
         raise CorpusError(f"{path}: expected a Parquet file, found {str(error).splitlines()[0]}") from None
 
 
-def _from_parquet(table: pa.Table, labels: Sequence[str]) -> Conversations:
+def _from_parquet(table: pa.Table) -> Conversations:
     """The utterances of a Parquet file: dialogues by their first rows, turns in the order of theirs."""
     modalities = [modality for modality in Modality if modality in table.column_names]
     if not {*_COLUMNS} <= {*table.column_names} or not modalities or not len(table):
@@ -150,34 +204,29 @@ def _from_parquet(table: pa.Table, labels: Sequence[str]) -> Conversations:
         columns["utterance"] = [f"{name}/{turn}" for name, turn in pairs]
     columns["turn"] = pd.Series(dialogue).groupby(dialogue).cumcount().tolist()
     columns["text"] = [""] * len(table)
-    codes, names = _labels(table["label"], labels)
-    return Conversations("parquet", columns, codes, {m: _matrix(m, table[m]) for m in modalities}, names)
+    columns["speaker"] = [composed(name) for name in columns["speaker"]]
+    columns["split"] = _splits(columns["split"])
+    return Conversations("parquet", columns, _labels(table["label"]), {m: _matrix(m, table[m]) for m in modalities})
 
 
-def _labels(column: pa.ChunkedArray, labels: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
-    """Class codes, -1 for none, and the classes' names where the file gives names instead of codes."""
-    texts = as_text("label", column)
-    if not pa.types.is_integer(column.type) and any(text and not _CODE.fullmatch(text) for text in texts):
-        names = _names(column, {*texts} - {""}, tuple(labels))
-        place = {"": -1} | {name: code for code, name in enumerate(names)}
-        return [place[text] for text in texts], names
-    codes = [int(text or -1) for text in texts]
-    if not -1 <= min(codes) <= max(codes) < MOST_CLASSES:
-        raise CorpusError(f"column label: expected class codes from 0 on, found {min(codes)} to {max(codes)}")
-    return codes, ()
-
-
-def _names(column: pa.ChunkedArray, found: set[str], labels: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes of a file that names them: those given, a benchmark's where it knows all of them, else sorted."""
+def _labels(column: pa.ChunkedArray) -> list[str]:
+    """Codes or names as text, ``""`` for none."""
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    texts = as_text("label", column)
+    types = pa.types
+    if not any(check(kind) for check in (types.is_string, types.is_large_string, types.is_null, types.is_integer,
+                                         types.is_floating)):  # fmt: skip
         raise CorpusError(f"column label: expected whole numbers (the class codes) or names, found {column.type}")
-    if labels:
-        strangers = sorted(found - {*labels})
-        if strangers:
-            raise CorpusError(f"column label: expected one of {', '.join(labels)}, found {', '.join(strangers[:5])}")
-        return labels
-    return next((names for names in (IEMOCAP, MELD) if found <= {*names}), tuple(sorted(found)))
+    return texts
+
+
+def _splits(cells: list[str]) -> list[str]:
+    """The splits that the cells name."""
+    check_spellings(cells)
+    strange = next((cell for cell in cells if not split_of(cell)), None)
+    if strange is not None:
+        raise CorpusError(f"column split: expected one of {', '.join(SPLITS)}, found {strange!r}")
+    return [split_of(cell) for cell in cells]
 
 
 def _matrix(modality: Modality, column: pa.ChunkedArray) -> NDArray[np.float32]:

@@ -27,9 +27,13 @@ from bigfusion.pipeline.digests.values import canonical, digest
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.context import contexts
 from bigfusion.pipeline.manifest.rows import COLUMNS, CONTROL, SCHEMA, SECONDS, TEXT, arrow_table, check, content_digest
-from bigfusion.pipeline.schema import ALONE, MediaSpan, Skipped, Split, Utterance, Window
+from bigfusion.pipeline.manifest.sides import split_notes
+from bigfusion.pipeline.schema import ALONE, MediaSpan, Skipped, Split, Status, Utterance, Window
 
 __all__ = ["COLUMNS", "Manifest"]
+
+INCOMPLETE = frozenset((Status.MISSING_MEDIA.value, Status.MISSING_TRANSCRIPT.value))
+"""Statuses of :attr:`Manifest.skipped` whose utterance is in the manifest all the same."""
 
 _HEADER, _HEADER_SHA256 = b"bigfusion.manifest", b"bigfusion.manifest.sha256"
 
@@ -39,8 +43,9 @@ class Manifest:
     """The utterances of one corpus, in order: dialogue by dialogue, turn by turn.
 
     ``labels`` gives the classes, position = class index. ``table`` has :data:`COLUMNS` and is not to be modified.
-    ``skipped`` lists what was found and not used as it should have been. ``verified`` are the same rows, known to keep
-    the rules (a file that was written under the present rules, and whose digest agrees).
+    ``skipped`` lists what was found and not used as it should have been: rows that were left out, and rows that are
+    here and lack media or a transcript. ``notes`` say what was decided about the corpus as a whole. ``verified`` are
+    the same rows, known to keep the rules (a file that was written under the present rules, and whose digest agrees).
 
     Raises:
         CorpusError: a row breaks a rule that the rest of the house relies on; the message names it.
@@ -51,6 +56,7 @@ class Manifest:
     labels: tuple[str, ...]
     table: pd.DataFrame
     skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
     verified: InitVar[pa.Table | None] = None
 
     def __post_init__(self, verified: pa.Table | None) -> None:
@@ -67,13 +73,20 @@ class Manifest:
 
     @classmethod
     def of(
-        cls, corpus: str, root: Path, labels: Sequence[str], columns: Mapping[str, Any], skipped: Iterable[Skipped] = ()
+        cls,
+        corpus: str,
+        root: Path,
+        labels: Sequence[str],
+        columns: Mapping[str, Any],
+        skipped: Iterable[Skipped] = (),
+        notes: Iterable[str] = (),
     ) -> Manifest:
         """A manifest from columns of plain values. Text columns left out are empty, seconds left out NaN."""
         rows = len(columns["utterance"])
         blank = {TEXT: "", SECONDS: math.nan}
         whole = {f.name: columns[f.name] if f.name in columns else [blank.get(f.type)] * rows for f in SCHEMA}
-        return cls(corpus, root, tuple(labels), arrow_table(corpus, whole).to_pandas(), tuple(skipped))
+        frame = arrow_table(corpus, whole).to_pandas()
+        return cls(corpus, root, tuple(labels), frame, tuple(skipped), (*notes, *split_notes(frame)))
 
     def __len__(self) -> int:
         return len(self.table)
@@ -107,14 +120,34 @@ class Manifest:
 
     def summary(self, path: Path | None = None) -> dict[str, Any]:
         """What ``bigfusion ingest --json`` prints; ``path`` is where the manifest was written."""
+        lacking = [item for item in self.skipped if item.status in INCOMPLETE]
         return {
             "corpus": self.corpus,
             "digest": self.digest,
             **self.counts(),
-            "skipped": [asdict(item) for item in self.skipped],
-            "skipped_counts": dict(Counter(item.status for item in self.skipped)),
+            "unlabelled": self._unlabelled(),
+            "skipped": [asdict(item) for item in self.left_out],
+            "skipped_counts": _by_status(self.left_out),
+            "incomplete": [asdict(item) for item in lacking],
+            "incomplete_counts": _by_status(lacking),
+            "notes": list(self.notes),
             **({"path": str(path)} if path is not None else {}),
         }
+
+    @property
+    def left_out(self) -> list[Skipped]:
+        """What was found in the corpus and is not in the manifest."""
+        return [item for item in self.skipped if item.status not in INCOMPLETE]
+
+    @property
+    def incomplete(self) -> set[str]:
+        """The utterances that lack media or a transcript."""
+        return {item.item for item in self.skipped if item.status in INCOMPLETE}
+
+    def _unlabelled(self) -> dict[str, int]:
+        """Utterances without a label, by split; splits that have some."""
+        splits = self.table.loc[self.table["label"] == "", "split"].value_counts()
+        return {split.value: int(splits[split.value]) for split in Split if split.value in splits}
 
     def utterances(self, ids: Sequence[str] | None = None, window: Window = ALONE) -> list[Utterance]:
         """What extractors read, with absolute paths, in the manifest's order or in that of ``ids``.
@@ -160,6 +193,7 @@ class Manifest:
                 "digest": self.digest,
                 "rules": _rules(),
                 "skipped": [asdict(item) for item in self.skipped],
+                "notes": self.notes,
             }
         )
         metadata = {_HEADER: header, _HEADER_SHA256: hashlib.sha256(header).hexdigest().encode()}
@@ -203,10 +237,15 @@ class Manifest:
         arrow = arrow.replace_schema_metadata(None)
         verified = arrow if meta.get("rules") == _rules() else None
         frame = arrow.to_pandas()
-        manifest = cls(meta["corpus"], Path(meta["root"]), tuple(meta["labels"]), frame, skipped, verified)
+        notes = tuple(meta.get("notes", ()))
+        manifest = cls(meta["corpus"], Path(meta["root"]), tuple(meta["labels"]), frame, skipped, notes, verified)
         if manifest.digest != meta["digest"]:
             raise CorpusError(f"{path}: the manifest's rows differ from its digest; {remedy}")
         return manifest
+
+
+def _by_status(items: Iterable[Skipped]) -> dict[str, int]:
+    return dict(Counter(item.status for item in items))
 
 
 def _seconds(value: float) -> float | None:

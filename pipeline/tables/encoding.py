@@ -1,4 +1,7 @@
-"""Bytes to text for annotation files of unknown and mixed encoding: no line is lost, mojibake is undone.
+"""Bytes to text for the published corpora's annotation files, of unknown and mixed encoding: no line is lost.
+
+MELD's mojibake is undone, and only MELD's: in a text of the user's own the same characters may be meant.
+A user's own table is read by :mod:`bigfusion.pipeline.tables.charset`.
 
 Corpora travelled through editors of every kind. What is met in them, often in one file: UTF-8, with or without a byte
 order mark; cp1252 bytes (``\\x92`` for an apostrophe); cp1252 read as Latin-1 (``U+0092``); and UTF-8 read as cp1252
@@ -23,28 +26,36 @@ _C1 = re.compile(r"[\x80-\x9f]")
 _DOUBLE = re.compile(f"[Â-ô][{''.join(re.escape(char) for char, byte in _BYTE_OF.items() if byte < 0xC0)}]{{1,3}}")
 
 
-def read(path: Path) -> str:
-    """A text file, decoded.
+def read(path: Path, *, mojibake: bool = True) -> str:
+    """A text file, decoded as :func:`decode` does.
 
     Raises:
         CorpusError: it cannot be read.
     """
     try:
-        return decode(path.read_bytes())
+        return decode(path.read_bytes(), mojibake=mojibake)
     except OSError as error:
         raise CorpusError(
             f"{path}: expected a text file, found {error.strerror}; check the path and its rights"
         ) from None
 
 
-def decode(data: bytes) -> str:
-    """``data`` as text: UTF-8 where it is valid, cp1252 byte by byte where it is not, then :func:`repair`."""
-    text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
-    return repair(_STRAY_BYTE.sub(lambda match: _CHAR_OF[ord(match[0]) - 0xDC00], text))
+def decode(data: bytes, *, mojibake: bool = True) -> str:
+    """``data`` as text: UTF-8 where it is valid, cp1252 byte by byte where it is not, then :func:`repair`.
+
+    Without ``mojibake`` only C1 controls are repaired.
+    """
+    text = cp1252(data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape"))
+    return repair(text) if mojibake else without_controls(text)
+
+
+def cp1252(text: str) -> str:
+    """``text`` with its stray bytes (surrogate escapes) read as cp1252."""
+    return _STRAY_BYTE.sub(lambda match: _CHAR_OF[ord(match[0]) - 0xDC00], text)
 
 
 def repair(text: str) -> str:
-    """``text`` without mojibake and without C1 controls, which are cp1252 in disguise or nothing.
+    """``text`` without mojibake (for MELD) and without C1 controls, which are cp1252 in disguise or nothing.
 
     Only sequences that stand for a character of cp1252 itself are undone: ``â€™`` becomes an apostrophe, while
     ``é…”``, which also happens to be valid UTF-8 when read as bytes, stays as it is.
@@ -54,6 +65,11 @@ def repair(text: str) -> str:
         if undone == text:
             break
         text = undone
+    return without_controls(text)
+
+
+def without_controls(text: str) -> str:
+    """``text`` with C1 controls as the characters of cp1252 that they stand for."""
     return _C1.sub(lambda match: "" if ord(match[0]) in _UNDEFINED else _CHAR_OF[ord(match[0])], text)
 
 

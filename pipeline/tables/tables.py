@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bigfusion.pipeline.errors import CorpusError
-from bigfusion.pipeline.tables.encoding import read
+from bigfusion.pipeline.tables.charset import read_text
+from bigfusion.pipeline.tables.classes import composed
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
+"""What separates the cells of a text file, by its name; Excel calls its "Unicode text" .txt."""
+_OTHERS = (",", ";", "\t", "|")
+_EXCEL = re.compile(r'"?sep=(?P<delimiter>[^"\r\n])"?[,;\t]*(\r\n|\n|\r)', re.IGNORECASE)
 PARQUET = (".parquet", ".pq")
 
 
@@ -25,13 +30,14 @@ class Table:
     """Columns of text, ``""`` where a cell is empty.
 
     ``header`` names all columns of the file, those not read among them; ``lines`` are the rows' lines in the file,
-    where it has lines.
+    where it has lines; ``delimiter`` is what separates its cells, where something does.
     """
 
     path: Path
     header: Sequence[str]
     columns: Mapping[str, list[str]]
     lines: Sequence[int] = ()
+    delimiter: str = ""
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))
@@ -57,8 +63,10 @@ class Table:
                 self.refuse(row, column, expected)
 
 
-def read_table(path: Path, wanted: Iterable[str]) -> Table:
+def read_table(path: Path, wanted: Iterable[str], *, encoding: str = "", delimiter: str = "") -> Table:
     """Those columns of a file that are ``wanted`` and there.
+
+    ``encoding`` and ``delimiter`` are those of a text file; ``""``: as the file shows.
 
     Raises:
         CorpusError: the file is missing, is not the kind that its name says, or has a wanted column twice.
@@ -68,32 +76,66 @@ def read_table(path: Path, wanted: Iterable[str]) -> Table:
         return _read_parquet(path, list(wanted))
     if suffix not in DELIMITERS:
         kinds = ", ".join((*DELIMITERS, *PARQUET))
-        raise CorpusError(f"{path}: expected a table whose name ends in one of {kinds}")
-    return _read_text(path, list(wanted), DELIMITERS[suffix])
+        hint = "; save the sheet as CSV (UTF-8)" if suffix in (".xlsx", ".xls", ".ods", ".numbers") else ""
+        raise CorpusError(f"{path}: expected a table whose name ends in one of {kinds}{hint}")
+    return _parse(path, read_text(path, encoding), list(wanted), delimiter)
 
 
-def _read_text(path: Path, wanted: list[str], delimiter: str) -> Table:
-    reader = csv.reader(io.StringIO(read(path), newline=""), delimiter=delimiter, strict=True)
+def _parse(path: Path, text: str, wanted: list[str], delimiter: str) -> Table:
+    """The table of a text. Lines and rows without a single filled cell are passed over."""
+    text, delimiter, before = _delimited(path, text, wanted, delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
     lines: list[int] = []
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = [composed(name.strip()) for name in next(reader, [])]
         line = reader.line_num + 1
         for row in reader:
-            line, start = reader.line_num + 1, line
-            if not row:
+            line, start = reader.line_num + 1, line + before
+            if not any(map(str.strip, row)):
                 continue
             if len(row) != len(header):
-                found = f"{len(row)}: quote a cell that holds the separator"
+                found = f"{len(row)}: quote a cell that holds the separator {_shown(delimiter)}"
                 raise CorpusError(
                     f"{path}: row {len(rows) + 1} (line {start}): expected {len(header)} cells, found {found}"
                 )
             rows.append(row)
             lines.append(start)
     except csv.Error as error:
-        raise CorpusError(f"{path}: near line {reader.line_num}: expected closed quotes, found {error}") from None
+        near = reader.line_num + before
+        raise CorpusError(f"{path}: near line {near}: expected closed quotes, found {error}") from None
     places = _places(path, header, wanted)
-    return Table(path, header, {name: [row[place] for row in rows] for name, place in places.items()}, lines)
+    columns = {name: [row[place] for row in rows] for name, place in places.items()}
+    return Table(path, header, columns, lines, delimiter)
+
+
+def _delimited(path: Path, text: str, wanted: list[str], delimiter: str) -> tuple[str, str, int]:
+    """The text, what separates its cells, and how many lines were taken off: Excel's ``sep=;`` stands above the header.
+
+    Where nothing says it, the header does: the delimiter is the one that cuts most of the wanted columns out of it.
+    """
+    if excel := _EXCEL.match(text):
+        if delimiter not in ("", excel["delimiter"]):
+            raise CorpusError(
+                f"{path}: expected cells separated by {_shown(delimiter)} (corpus.delimiter), found the first line "
+                f'{excel[0].strip()!r}; write corpus.delimiter = ""'
+            )
+        return text[excel.end() :], excel["delimiter"], 1
+    if delimiter:
+        return text, delimiter, 0
+    usual = DELIMITERS[path.suffix.lower()]
+    header = re.split(r"[\r\n]", text, maxsplit=1)[0]
+
+    def names(candidate: str) -> int:
+        """How many wanted columns the header has, cut by ``candidate``."""
+        cells = next(csv.reader([header], delimiter=candidate), [])
+        return len({composed(cell.strip()) for cell in cells} & {*wanted})
+
+    return text, max((usual, *_OTHERS), key=names), 0  # the usual one where others are no better
+
+
+def _shown(delimiter: str) -> str:
+    return "tab" if delimiter == "\t" else repr(delimiter)
 
 
 def _read_parquet(path: Path, wanted: list[str]) -> Table:

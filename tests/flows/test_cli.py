@@ -1,5 +1,6 @@
 """The command line as a stranger meets it: settings, JSON, errors in one line."""
 
+import csv
 import json
 import pickle
 import re
@@ -14,8 +15,13 @@ from bigfusion.flows import cli
 from bigfusion.flows.project.load import load, load_learning
 from bigfusion.flows.project.preset_names import LEARNING, PRESETS
 from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.manifest.manifest import Manifest
 from tests.helpers.command_line import fails
 from tests.helpers.own_features import separable
+from tests.helpers.tiny_media import write_wav
+
+FOLDERS = {"table": "media_root"}
+"""What `init --root` sets, where it is not `corpus.root`."""
 
 
 def test_a_pipe_that_breaks_inside_a_command_is_one_line(monkeypatch, capsys):
@@ -34,8 +40,9 @@ def test_init_writes_settings_that_load_and_are_the_presets(tmp_path, preset, ca
     written = tmp_path / "p/bigfusion.toml"
     assert "#" in written.read_text()
     project = load(written)
-    assert str(project.corpus.root) == "/data/corpus"
-    alone = load(None, preset, ["corpus.root=/data/corpus"])
+    folder = FOLDERS.get(preset, "root")
+    assert str(getattr(project.corpus, folder)) == "/data/corpus"
+    alone = load(None, preset, [f"corpus.{folder}=/data/corpus"])
     assert project.model == alone.model
     assert project.train == alone.train
     assert project.work == tmp_path / "p/work"
@@ -46,13 +53,44 @@ def test_init_writes_settings_that_load_and_are_the_presets(tmp_path, preset, ca
 @pytest.mark.parametrize("preset", PRESETS)
 def test_init_takes_the_network_and_its_training_of_another_preset(tmp_path, preset, learning):
     assert cli.main(["init", str(tmp_path), "--preset", preset, "--learning", learning, "--root", "/corpus"]) == 0
-    project, own = load(tmp_path / "bigfusion.toml"), load(None, preset, ["corpus.root=/corpus"])
-    stated = {("meld", "paper"): 300, ("iemocap", "paper"): 1582, ("demo", "paper"): 16}.get((preset, learning))
+    project = load(tmp_path / "bigfusion.toml")
+    own = load(None, preset, [f"corpus.{FOLDERS.get(preset, 'root')}=/corpus"])
+    stated = {("meld", "paper"): 300, ("table", "paper"): 300, ("iemocap", "paper"): 1582, ("demo", "paper"): 16}.get(
+        (preset, learning)
+    )
     assignments = [f"model.graph.window={own.model.graph.window}", f"model.contrast.rho={list(own.model.contrast.rho)}"]
     assignments += [f"model.audio_width={stated}"] if stated else []
     assert (project.model, project.train) == tuple(dict(load_learning(None, learning, assignments)).values())
-    rest = {"preset", "model", "train", "workspace"}
+    rest = {"preset": True, "model": True, "train": True, "workspace": True, "corpus": {"path"}}  # beside the file
     assert project.model_dump(exclude=rest) == own.model_dump(exclude=rest)
+
+
+def test_a_table_s_skeleton_ingests_once_it_is_filled_in(tmp_path, capsys):
+    folder = tmp_path / "mine"
+    assert cli.main(["init", str(folder), "--preset", "table"]) == 0
+    assert f"fill {folder / 'utterances.csv'} with a row for each utterance" in capsys.readouterr().out
+    config, skeleton = folder / "bigfusion.toml", folder / "utterances.csv"
+    assert skeleton.read_bytes().startswith(b"\xef\xbb\xbf"), "or Excel takes UTF-8 for cp1252"
+    assert "expected at least one row below the header" in fails(capsys, "ingest", "--config", str(config))
+    write_wav(folder / "é.wav", seconds=2)
+    with skeleton.open("a", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(
+            [
+                ["d1", 0, "Zoë", "Ça va ?", "joie", "é.wav", "0:00.5", "00:00:01,500"],
+                ["d2", 0, "Ann", "", "", "", "", ""],
+            ]
+        )
+    assert cli.main(["ingest", "--config", str(config), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert sum(counts["joie"] for counts in data["labels"].values()) == 1
+    assert sum(data["unlabelled"].values()) == 1
+    assert [item["status"] for item in data["incomplete"]] == ["missing_transcript"]
+    row = Manifest.read(folder / "work/manifest.parquet").table.set_index("dialogue").loc["d1"]
+    assert (row["speaker"], row["audio_start"], row["audio_end"]) == ("Zoë", 0.5, 1.5)
+    filled = skeleton.read_bytes()
+    config.unlink()
+    assert cli.main(["init", str(folder), "--preset", "table"]) == 0
+    assert skeleton.read_bytes() == filled, "a table is never overwritten"
 
 
 @pytest.mark.parametrize("read", [load, load_learning])
@@ -239,7 +277,8 @@ def test_ingest_of_a_table_without_its_media(tmp_path, capsys):
     assert data["dialogues"] == {"train": 2, "valid": 1, "test": 1}
     assert data["utterances"] == {"train": 6, "valid": 3, "test": 3}
     assert data["labels"]["train"] == {"angry": 3, "calm": 3}
-    assert [item["status"] for item in data["skipped"]] == ["missing_media"] * 12
+    assert [item["status"] for item in data["incomplete"]] == ["missing_media"] * 12
+    assert data["skipped"] == []
     assert (tmp_path / "work/manifest.parquet").exists()
 
 

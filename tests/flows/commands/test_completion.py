@@ -42,7 +42,7 @@ def test_a_shell_takes_its_script(script, shell):
         ("bigfusion ''", {*COMMANDS}),
         ("bigfusion ev", {"evaluate", "evaluate-faces"}),
         ("bigfusion plan --pre", {"--preset"}),
-        ("bigfusion plan --preset ''", {"meld", "iemocap", "demo", "tuned", "paper"}),
+        ("bigfusion plan --preset ''", {"meld", "iemocap", "table", "demo", "tuned", "paper"}),
         ("bigfusion store ''", {"info", "compact"}),
         ("bigfusion import mi", {"mine.parquet"}),
         ("bigfusion export mi", set()),

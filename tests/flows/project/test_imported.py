@@ -1,8 +1,11 @@
 """Features of a user's own file: what comes out of the store is what stands in the file, utterance by utterance."""
 
+import json
 import pickle
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bigfusion.flows import cli
@@ -86,3 +89,23 @@ def test_a_replaced_file_is_seen_within_one_process(tmp_path, monkeypatch):
     expected = read_features(tmp_path / "mine.pkl")
     for modality, values in stored(tmp_path / "mine/bigfusion.toml").items():
         np.testing.assert_array_equal(values, expected.features[modality])
+
+
+def test_what_is_said_of_a_file_s_labels_at_import_stands_in_the_project(tmp_path, monkeypatch, capsys):
+    """-1 in a fifth of the rows: import asks, takes the answer, and the next command knows it."""
+    monkeypatch.chdir(tmp_path)
+    labels = ["-1"] * 4 + ["0"] * 4 + ["1"] * 4 + ["2"] * 4
+    names = [f"d{row}" for row in range(16)]
+    columns = {"dialogue": names, "utterance": names, "speaker": names, "label": labels, "text": [[1.0]] * 16}
+    pq.write_table(pa.table({**columns, "split": ["training"] * 12 + ["validation"] * 4}), "mine.parquet")
+    assert cli.main(["import", "mine.parquet"]) == 1
+    refused = capsys.readouterr().err
+    assert "found -1 in 4 of 16 rows, which may be a class or none; write corpus.label_map" in refused
+    assert not (tmp_path / "mine").exists()
+    assert cli.main(["import", "mine.parquet", "--set", 'corpus.label_map={"-1" = "", "2" = "😀"}', "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["unlabelled"] == {"train": 4}
+    assert data["utterances"] == {"train": 12, "valid": 4}
+    assert cli.main(["ingest", "--config", "mine/bigfusion.toml", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["digest"] == data["digest"]
+    assert load("mine/bigfusion.toml").corpus.label_map == {"-1": "", "2": "😀"}

@@ -129,7 +129,7 @@ def test_what_is_set_to_nothing_is_not_needed(table):
         TableSettings(kind="table", path=table, columns={"speaker": ""})
 
 
-@pytest.mark.parametrize("column", HEADER.split(","))
+@pytest.mark.parametrize("column", [name for name in HEADER.split(",") if name != "label"])
 def test_a_missing_column_names_it_and_those_there(table, column):
     header = HEADER.replace(column, "other")
     message = refusal(table, f"{header}\nd,0,Ann,hi,x,\n")
@@ -159,9 +159,10 @@ BAD = {
     "no speaker": (f"{HEADER}\nd,0,,hi,x,\n", "column speaker: expected a name, found ''"),
     "twice": (f"{HEADER}\n{ROW}\ne,0,Ann,hi,x,\nd,0,Ben,hi,x,\n",
               "row 3 (line 4), column turn: expected a turn that the dialogue does not have (row 1 (line 2) has it)"),
-    "split": (f"{HEADER},split\n{ROW},training\n", "column split: expected one of train, valid, test, dev, val"),
+    "split": (f"{HEADER},split\n{ROW},eval\n", "column split: expected one of train, training, valid, validation, val"),
     "two splits": (f"{HEADER},split\n{ROW},train\nd,1,Ann,hi,x,,test\n", "row 2 (line 3), column split: expected"),
-    "start": (f"{HEADER},start\n{ROW},soon\n", "column start: expected seconds from 0 on, or nothing, found 'soon'"),
+    "start": (f"{HEADER},start\n{ROW},soon\n",
+              "expected seconds from 0 on, mm:ss or hh:mm:ss,ms, or nothing, found 'soon'"),
     "negative": (f"{HEADER},start\n{ROW},-1\n", "column start: expected seconds from 0 on"),
     "nan": (f"{HEADER},end\n{ROW},nan\n", "column end: expected seconds from 0 on"),
     "end": (f"{HEADER},start,end\n{ROW},2,1\n", "column end: expected an end after the start, found '1'"),
@@ -190,7 +191,8 @@ def test_lines_are_the_file_s_though_cells_hold_line_ends(table):
 
 def test_a_label_outside_the_list_is_named(table):
     message = refusal(table, f"{HEADER}\n{ROW}\nd,1,Ann,hi,sadd,\n", labels=("x", "sad"))
-    assert "row 2 (line 3), column label: expected one of x, sad, found 'sadd'" in message
+    assert "row 2 (line 3), column label: expected one of x, sad (corpus.labels; corpus.label_map" in message
+    assert message.endswith("found 'sadd'")
 
 
 def test_other_files_and_none(table, tmp_path):
@@ -263,3 +265,129 @@ def test_settings_tell_the_kinds_apart():
     for wrong in ({"kind": "mosei", "root": "x"}, {"root": "x"}, {"kind": "meld", "root": "x", "labels": "release"}):
         with pytest.raises(ValidationError):
             adapter.validate_python(wrong)
+
+
+def singles(*speakers: str, extra: str = "") -> str:
+    """A corpus of single utterances, two of each speaker."""
+    rows = [f"{name}-{take},0,{name},hi,x,{extra}\n" for name in speakers for take in range(2)]
+    return f"{HEADER}\n{''.join(rows)}"
+
+
+SPEAKERS = [f"speaker{number:02}" for number in range(40)]
+
+
+def test_speakers_on_both_sides_of_a_split_are_said_for_single_utterances(table):
+    manifest = ingest(table, singles(*SPEAKERS))
+    rows = manifest.table
+    sides = {split: {*rows.loc[rows["split"] == split, "speaker"]} for split in ("train", "valid", "test")}
+    shared = len(sides["test"] & sides["train"])
+    assert shared > 0
+    note = next(note for note in manifest.notes if "speakers" in note)
+    assert f"{shared} of {len(sides['test'])} test speakers" in note
+    assert 'corpus.split_by = "speaker"' in note
+    dialogues = "".join(f"d{number},{turn},Ann,hi,x,\n" for number in range(12) for turn in range(2))
+    assert ingest(table, f"{HEADER}\n{dialogues}").notes == (), "conversations of the same people are usual"
+
+
+@pytest.mark.parametrize("role", ["speaker", "who"])
+def test_splits_by_speaker_are_dealt_by_the_speaker_s_digest(table, role):
+    text = singles(*SPEAKERS).replace("speaker,", f"{role},", 1)
+    manifest = ingest(table, text, split_by="speaker", columns={"speaker": role})
+    dealt = deal(SPEAKERS)
+    assert manifest.table["split"].tolist() == [dealt[name] for name in manifest.table["speaker"]]
+    assert manifest.notes == ()
+
+
+def test_splits_by_any_column_keep_each_value_and_each_dialogue_in_one_split(table):
+    rows = "".join(f"d{k},{turn},Ann,hi,x,,site{k % 20}\n" for k in range(60) for turn in range(2))
+    manifest = ingest(table, f"{HEADER},site\n{rows}", split_by="site")
+    dealt = deal([f"site{k}" for k in range(20)])
+    expected = [dealt[f"site{int(name[1:]) % 20}"] for name in manifest.table["dialogue"]]
+    assert manifest.table["split"].tolist() == expected
+    assert set(expected) == {"train", "valid", "test"}
+
+
+def test_splits_by_a_column_that_cannot_are_refused(table):
+    assert "expected a column 'site' (corpus.split_by), found dialogue" in refusal(
+        table, singles("a", "b"), split_by="site"
+    )
+    message = refusal(table, singles("a", "b"), split_by="speaker")
+    assert "expected 3 groups or more to deal by 'speaker' (corpus.split_by), found 2 in 4 dialogues" in message
+    text = f"{HEADER},site\nd,0,Ann,hi,x,,A\ne,0,Ann,hi,x,,\n"
+    assert "row 2 (line 3), column site: expected a value to deal" in refusal(table, text, split_by="site")
+    assert "found both; write corpus.columns.split" in refusal(table, SMALL, split_by="speaker")
+
+
+def test_a_split_column_that_nobody_filled_is_none(table):
+    rows = "".join(f"d{number},0,s{number},hi,x,,\n" for number in range(12))
+    dealt = deal([f"d{number}" for number in range(12)])
+    assert ingest(table, f"{HEADER},split\n{rows}").table["split"].tolist() == [dealt[f"d{k}"] for k in range(12)]
+
+
+def test_synonyms_of_splits(table):
+    rows = "".join(f"{name},0,{name},hi,x,,{name}\n" for name in ("Training", "validation", "TESTING"))
+    assert ingest(table, f"{HEADER},split\n{rows}").table["split"].tolist() == ["train", "valid", "test"]
+    both = f"{HEADER},split\na,0,Ann,hi,x,,dev\nb,0,Ben,hi,x,,valid\n"
+    assert "expected one name for valid, found 'dev' and 'valid'" in refusal(table, both)
+
+
+def test_clock_times(table):
+    text = f'{HEADER},start,end\nd,0,Ann,hi,x,a.mp4,1:02.5,"00:01:04,250"\nd,1,Ann,hi,x,a.mp4,64.5,1:06\n'
+    manifest = ingest(table, text)
+    assert manifest.table["audio_start"].tolist() == [62.5, 64.5]
+    assert manifest.table["audio_end"].tolist() == [64.25, 66]
+    assert "row 1 (line 2), column start: expected seconds" in refusal(table, text.replace("1:02.5", "1:72"))
+    semicolons = f"{HEADER},start".replace(",", ";") + "\nd;0;Ann;hi;x;a.mp4;12,345\n"
+    assert ingest(table, semicolons).table["audio_start"].tolist() == [12.345]
+    assert "expected seconds" in refusal(table, f'{HEADER},start\nd,0,Ann,hi,x,a.mp4,"12,345"\n')
+
+
+def test_a_table_without_labels_is_ingested_and_says_so(table):
+    manifest = ingest(table, "dialogue,turn,speaker,text,emotion,media\nd,0,Ann,hi,sad,\nd,1,Ann,hi,sad,\n")
+    assert (manifest.labels, manifest.table["label"].tolist()) == ((), ["", ""])
+    assert "no label column among dialogue, turn, speaker, text, emotion, media" in manifest.notes[0]
+    assert "corpus.columns.label" in manifest.notes[0]
+    for settings in ({"labels": ("x",)}, {"label_map": {"x": "y"}}, {"columns": {"label": "label"}}):
+        assert "expected a column 'label'" in refusal(
+            table, "dialogue,turn,speaker,text,media\nd,0,A,hi,\n", **settings
+        )
+
+
+def test_text_labels_and_speakers_are_composed(table):
+    manifest = ingest(table, f"{HEADER}\nd,0,Zoe\u0308,e\u0301te\u0301,ge\u0302ne,\nd,1,Zoë,x,gêne,\n")
+    assert manifest.table["speaker"].tolist() == ["Zoë", "Zoë"]
+    assert manifest.table["text"][0] == "été"
+    assert manifest.labels == ("gêne",)
+
+
+def test_media_meet_in_either_form_of_their_names(table):
+    write_wav(table.parent / "e\u0301.wav")
+    manifest = ingest(table, f"{HEADER}\nd,0,Ann,hi,x,é.wav\n")
+    assert manifest.skipped == ()
+    assert manifest.utterances()[0].audio.path.exists()
+
+
+def test_labels_in_doubt_name_the_table_and_the_map_settles_them(table):
+    text = f"{HEADER}\nd,0,Ann,hi,Happy,\nd,1,Ann,hi,happy,\n"
+    assert refusal(table, text).startswith(f"{table}: column label: expected classes that differ")
+    assert ingest(table, text, label_map={"Happy": "happy"}).labels == ("happy",)
+    assert ingest(table, text, labels=("happy", "Happy")).table["label"].tolist() == ["Happy", "happy"]
+    manifest = ingest(table, text, label_map={"Happy": "joy", "happy": ""})
+    assert (manifest.labels, manifest.table["label"].tolist()) == (("joy",), ["joy", ""])
+    assert manifest.summary()["unlabelled"] == {"train": 1}
+
+
+def test_the_encoding_and_the_delimiter_are_settings(table):
+    text = f"{HEADER}\nd,0,张三,你好,高兴,\n".replace(",", "^")
+    manifest = ingest(table, text.encode("gb18030"), encoding="GBK", delimiter="^")
+    assert (manifest.table["speaker"][0], manifest.labels) == ("张三", ("高兴",))
+    for wrong in ({"encoding": "klingon"}, {"encoding": "base64"}, {"delimiter": "ab"}, {"delimiter": '"'}):
+        with pytest.raises(ValidationError, match="expected"):
+            TableSettings(kind="table", path=table, **wrong)
+    assert TableSettings(kind="table", path=table, delimiter="tab", encoding="Mac Roman").delimiter == "\t"
+
+
+def test_words_that_exports_write_for_an_empty_transcript_are_said(table):
+    manifest = ingest(table, f"{HEADER}\nd,0,Ann,nan,x,\nd,1,Ann,Nan said so,x,\n")
+    assert manifest.table["text"].tolist() == ["nan", "Nan said so"]
+    assert manifest.notes == ("1 transcripts are nan and are read as words; empty the cells if there is none",)

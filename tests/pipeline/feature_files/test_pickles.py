@@ -4,9 +4,11 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from bigfusion.pipeline.corpora.scan import FeatureSettings, scan
+from bigfusion.pipeline.corpora.scan import FeatureSettings, TableSettings, scan
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError, UnsafePickleError
 from bigfusion.pipeline.feature_files.pickles import LAYOUTS, MELD_END
@@ -189,7 +191,9 @@ def test_unknown_dialogues_and_many_classes_keep_their_codes(tmp_path):
     content = layout("MMGCN", turns, train=["call"], test=[], labels={"call": [0, 7]})
     assert read_features(save(tmp_path / "f.pkl", content)).manifest.labels == tuple("01234567")
     content = layout("MMGCN", turns, train=["call"], test=[], labels={"call": [-1, 1]})
-    assert read_features(save(tmp_path / "f.pkl", content)).manifest.table["label"].tolist() == ["", "1"]
+    assert read_features(save(tmp_path / "f.pkl", content)).manifest.table["label"].tolist() == ["-1", "1"]
+    content = layout("MMGCN", turns, train=["call"], test=[], labels={"call": [None, float("nan")]})
+    assert read_features(save(tmp_path / "f.pkl", content)).manifest.table["label"].tolist() == ["", ""]
 
 
 def without(mapping: dict, key) -> dict:
@@ -213,7 +217,6 @@ BAD = {
     "words": (with_entries("audio", ["ab", "cd"]), "expected audio entries that are lists of numbers"),
     "deep": (with_entries("audio", [[[1.0]], [[2.0]]]), "expected audio entries that are lists of numbers"),
     "label": (with_entries("labels", [0.5, 1]), "expected labels as whole numbers from 0 on, found 0.5"),
-    "nan label": (with_entries("labels", [float("nan"), 1]), "expected labels as whole numbers from 0 on, found nan"),
     "huge label": (with_entries("labels", [10**9, 1]), "expected labels as whole numbers from 0 on, found 1000000000"),
     "word as label": (with_entries("labels", ["sad", 1]), "expected labels as whole numbers from 0 on, found str"),
     "no dialogues": ({"train": [], "test": []}, "expected utterances in train, valid or test, found none"),
@@ -275,3 +278,35 @@ def test_a_small_file_that_unfolds_without_end_is_refused_quickly(tmp_path):
     content = layout("MMGCN", text={key: [level] * number for key, number in TURNS.items()})
     with pytest.raises(CorpusError, match="expected text entries that are lists of numbers"):
         read_features(save(tmp_path / "f.pkl", content))
+
+
+def test_tables_pickles_and_parquet_mean_the_same_by_a_label(tmp_path):
+    labels = [*[1] * 20, *[0] * 21, *[-1] * 19]
+    turns = {f"call{row}": 1 for row in range(60)}
+    over = {"labels": {key: [label] for key, label in zip(turns, labels, strict=True)}, "train": [*turns], "test": []}
+    pickled = read_features(save(tmp_path / "f.pkl", layout("MMGCN", turns, **over))).manifest
+    names = [*turns]
+    columns = {"dialogue": names, "utterance": names, "speaker": names, "label": labels, "text": [[1.0]] * 60}
+    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
+    stored = read_features(tmp_path / "f.parquet").manifest
+    rows = "".join(f"d{row},0,d{row},x,{label},\n" for row, label in enumerate(labels))
+    (tmp_path / "f.csv").write_text(f"dialogue,turn,speaker,text,label,media\n{rows}", encoding="utf-8")
+    table = scan(TableSettings(kind="table", path=tmp_path / "f.csv"), FileDigests())
+    assert pickled.table["label"].tolist() == stored.table["label"].tolist() == table.table["label"].tolist()
+    assert pickled.labels == stored.labels == table.labels
+    assert pickled.notes == stored.notes == table.notes
+
+
+def test_minus_one_in_a_benchmark_s_file_is_none_however_frequent(tmp_path):
+    over = {"labels": {key: [-1, 0, 5][:number] for key, number in TURNS.items()}}
+    manifest = read_features(save(tmp_path / "f.pkl", layout("MMGCN", **over))).manifest
+    assert manifest.labels == IEMOCAP
+    assert manifest.notes == ("3 of 7 rows have no label (-1 3)",)
+
+
+def test_mojibake_is_repaired_in_meld_s_pickles_and_only_there(tmp_path):
+    over = {"sentences": {key: ["AMANHÃ…", "itâ€™s", "it\x92s"][:number] for key, number in TURNS.items()}}
+    plain = read_features(save(tmp_path / "f.pkl", layout("MMGCN", **over))).manifest
+    meld = read_features(save(tmp_path / "f.pkl", layout("MMGCN, MELD", **over))).manifest
+    assert plain.table["text"].tolist()[:3] == ["AMANHÃ…", "itâ€™s", "it’s"]
+    assert meld.table["text"].tolist()[:3] == ["AMANHÅ", "it’s", "it’s"]

@@ -58,8 +58,8 @@ BAD_TABLES = {
     "no speaker": ({"speaker": None}, "expected rows with dialogue, utterance, speaker, label and at least one"),
     "no features": ({"text": None, "audio": None}, "at least one of text, audio, visual"),
     "strange labels": ({"label": [[1], [2], [3], [4]]}, "column label: expected text or numbers, found list"),
-    "halves as labels": ({"label": [0.5, 1, 2, 0]}, "expected whole numbers (the class codes) or names, found double"),
-    "negative": ({"label": [-2, 0, 0, 0]}, "expected class codes from 0 on, found -2"),
+    "halves as labels": ({"label": [0.5, 1, 2, 0]}, "expected classes, found real numbers (0.5; rows: 1)"),
+    "negative": ({"label": [-2, 0, 0, 0]}, "expected classes, found -2 in 1 of 4 rows, which may be a class or none"),
     "huge": ({"label": [10**9, 0, 0, 0]}, "expected class codes from 0 on"),
     "transcripts": ({"text": ["a", "b", "c", "d"]}, "column text: expected lists of numbers, found string"),
     "words": ({"text": [["a"], ["b"], ["c"], ["d"]]}, "column text: expected lists of numbers, found list"),
@@ -132,3 +132,68 @@ def test_gaps_can_be_left(tmp_path):
         np.where(gaps, filled.features["audio"], left.features["audio"]), filled.features["audio"]
     )
     assert left.present["audio"].tolist() == filled.present["audio"].tolist()
+
+
+def sentiment(path: Path, counts: dict, **over) -> Path:
+    """Single utterances, so many of each label."""
+    labels = [label for label, number in counts.items() for _ in range(number)]
+    names = [f"d{row}" for row in range(len(labels))]
+    columns = {"dialogue": names, "utterance": names, "speaker": names, "label": labels, "text": [[1.0]] * len(labels)}
+    pq.write_table(pa.table({**columns, **over}), path)
+    return path
+
+
+@pytest.mark.parametrize("kind", [int, float, str])
+def test_minus_one_as_frequent_as_a_class_is_a_class(tmp_path, kind):
+    path = sentiment(tmp_path / "f.parquet", {kind(1): 20, kind(0): 21, kind(-1): 19})
+    manifest = read_features(path).manifest
+    assert manifest.labels == ("-1", "0", "1")
+    assert manifest.table["label"].value_counts().to_dict() == {"0": 21, "1": 20, "-1": 19}
+    assert "label -1 (19 of 60 rows) is a class" in manifest.notes[0]
+    none = read_features(path, label_map={"-1": ""}).manifest
+    assert (none.labels, none.notes[0]) == (("0", "1"), "19 of 60 rows have no label (-1 19)")
+    named = read_features(path, label_map={"-1": "bad", "0": "so", "1": "good"}).manifest
+    assert named.labels == ("bad", "good", "so")
+    with pytest.raises(CorpusError, match="expected codes from 0 on for bad, so, good, found -1 to 1"):
+        read_features(path, ("bad", "so", "good"))
+    four = read_features(path, ("a", "b", "c", "d")).manifest  # of a run: whatever -1 is, it is none of these
+    assert four.table["label"].value_counts().to_dict() == {"a": 21, "b": 20, "": 19}
+    assert read_features(path, ("so", "good")).manifest.table["label"].value_counts().to_dict() == {
+        "so": 21, "good": 20, "": 19,
+    }  # fmt: skip
+    assert read_features(path, ("-1", "0", "1")).manifest.table["label"].value_counts()["-1"] == 19
+
+
+def test_minus_one_in_doubt_is_refused_and_a_rare_one_is_none_and_counted(tmp_path):
+    path = sentiment(tmp_path / "f.parquet", {-1: 15, 0: 20, 1: 20, 2: 20})
+    with pytest.raises(CorpusError, match="found -1 in 15 of 75 rows, which may be a class or none"):
+        read_features(path)
+    assert not read_features(path, labelled=False).manifest.table["label"].any()
+    rare = read_features(sentiment(tmp_path / "f.parquet", {-1: 5, 0: 20, 1: 20, 2: 20})).manifest
+    assert (rare.labels, rare.notes) == (("0", "1", "2"), ("5 of 65 rows have no label (-1 5)",))
+
+
+@pytest.mark.parametrize("column", [["nan", "up", "NULL", "up"], ["up", "N/A", "None", ""]])
+def test_empty_tokens_are_no_label(tmp_path, column):
+    manifest = read_features(parquet(tmp_path / "f.parquet", label=column)).manifest
+    assert manifest.labels == ("up",)
+
+
+def test_labels_in_doubt_are_refused(tmp_path):
+    with pytest.raises(CorpusError, match=r"f\.parquet: column label: expected classes that differ, found \"Up\""):
+        read_features(parquet(tmp_path / "f.parquet", label=["Up", "up", "Up", "Up"]))
+    with pytest.raises(CorpusError, match="expected at most one class for ten rows, found 30 in 30 rows"):
+        read_features(sentiment(tmp_path / "f.parquet", {f"score {row}": 1 for row in range(30)}))
+    with pytest.raises(CorpusError, match="found real numbers"):
+        read_features(sentiment(tmp_path / "f.parquet", {0.25: 2, 1.5: 2}))
+
+
+def test_names_of_splits_that_export_and_others_write(tmp_path):
+    names = ["validation", "validation", "Training", "validation"]
+    manifest = read_features(parquet(tmp_path / "f.parquet", split=names)).manifest
+    assert manifest.table["split"].tolist() == ["valid", "valid", "valid", "train"]
+    wrong = {"eval": "column split: expected one of train, training, valid.*found 'eval'",
+             "dev": "expected one name for valid, found 'dev' and 'val'"}  # fmt: skip
+    for name, message in wrong.items():
+        with pytest.raises(CorpusError, match=message):
+            read_features(parquet(tmp_path / "f.parquet", split=[name, name, "val", name]))

@@ -67,8 +67,12 @@ def test_counts_and_summary():
         "dialogues": {"train": 1, "test": 1},
         "utterances": {"train": 2, "test": 1},
         "labels": {"train": {"joy": 1, "anger": 0}, "test": {"joy": 0, "anger": 1}},
-        "skipped": [dataclasses.asdict(item) for item in skipped],
-        "skipped_counts": {"missing_media": 1, "broken_row": 2},
+        "unlabelled": {"train": 1},
+        "skipped": [dataclasses.asdict(item) for item in skipped[1:]],
+        "skipped_counts": {"broken_row": 2},
+        "incomplete": [dataclasses.asdict(skipped[0])],
+        "incomplete_counts": {"missing_media": 1},
+        "notes": [],
         "path": "out.parquet",
     }
     assert json.loads(json.dumps(summary)) == summary

@@ -1,0 +1,165 @@
+"""The labels of a table or a feature file as classes: what means none, what is the same, what is no class at all.
+
+The same words mean the same in CSV, Parquet and pickles. Where a label may mean two things, ingest stops and names the
+setting (``corpus.label_map``) that says which.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bigfusion.pipeline.errors import CorpusError
+
+NONE = frozenset(("", "nan", "-nan", "none", "null", "<na>", "n/a", "#n/a", "na", "#na", "nat"))
+"""What exports write for an empty cell, in lower case: no label."""
+
+FEW = 7
+"""So many classes a file may have however few its rows are; beyond, one for every ten rows."""
+
+_WHOLE = re.compile(r"([+-]?[0-9]+)(\.0*)?")
+_FRACTION = re.compile(r"[+-]?([0-9]+[.,][0-9]*|[.,][0-9]+|[0-9]+)([eE][+-]?[0-9]+)?")
+_SPACES = re.compile(r"\s+")
+
+
+@dataclass(frozen=True)
+class Classed:
+    """``labels`` row by row, ``""`` for none; ``notes`` say what was decided about them."""
+
+    labels: list[str]
+    notes: tuple[str, ...] = ()
+
+
+def composed(text: str) -> str:
+    """``text`` in Unicode's composed form (NFC): an é is one character, however it was typed."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def settle(cells: Sequence[str], known: Iterable[str] = (), label_map: Mapping[str, str] | None = None) -> Classed:
+    """The class of each cell.
+
+    ``known`` are the classes that the settings list; ``label_map`` says what a label stands for (``""``: no label).
+    A label that neither mentions is examined.
+
+    Raises:
+        CorpusError: labels that are no classes, or may mean two things; the message names the setting to write.
+    """
+    known, mapped = frozenset(map(composed, known)), {_tidy(a): _tidy(b) for a, b in (label_map or {}).items()}
+    tidy = {cell: _tidy(cell) for cell in set(cells)}
+    written = Counter(tidy[cell] for cell in cells)
+    meaning = {name: _meaning(name, known, mapped) for name in written}
+    counts = Counter[str]()
+    for name, number in written.items():
+        counts[meaning[name]] += number
+    del counts[""]
+    said = known | {*mapped.values()}
+    notes = [f"corpus.label_map: no row has the label {name!r}" for name in mapped if name not in written]
+    if not known:
+        _refuse_fractions(counts, said)
+        notes += _negatives(counts, said, meaning, len(cells))
+        _refuse_doubles(counts, said)
+        _refuse_too_many(counts, len(cells))
+    labels = [meaning[tidy[cell]] for cell in cells]
+    return Classed(labels, (*notes, *_unlabelled(written, meaning, len(cells))))
+
+
+def _tidy(cell: str) -> str:
+    """A label as it is compared: composed, without spaces at its ends, a whole number without its ``.0``."""
+    name = composed(cell.strip())
+    if all(unicodedata.category(char) == "Cf" for char in name):  # nothing, or nothing that can be seen
+        return ""
+    whole = _WHOLE.fullmatch(name)
+    return name if whole is None else whole[1]
+
+
+def _meaning(name: str, known: frozenset[str], mapped: Mapping[str, str]) -> str:
+    if name in mapped:
+        return mapped[name]
+    return "" if name.lower() in NONE and name not in known else name
+
+
+def _refuse_fractions(counts: Counter[str], said: frozenset[str] | set[str]) -> None:
+    found = [name for name in counts if name not in said and _FRACTION.fullmatch(name) and not _WHOLE.fullmatch(name)]
+    if found:
+        rows = sum(counts[name] for name in found)
+        raise CorpusError(
+            f"column label: expected classes, found real numbers ({', '.join(found[:4])}; rows: {rows}); "
+            "write the class that each stands for into the table, or corpus.label_map = "
+            f'{{{_toml(found[0])} = "CLASS", ...}}'
+        )
+
+
+def _negatives(counts: Counter[str], said: frozenset[str] | set[str], meaning: dict[str, str], rows: int) -> list[str]:
+    """Decide what -1 means, class or none: ``meaning`` and ``counts`` are corrected where it is none.
+
+    Codes from -2 or lower on without a gap are a scale; -1 beside 1 alone, or beside 0 and 1 and as frequent as they,
+    is a class; -1 that is much rarer than every class is none. As frequent: half the rows of the rarest class or more.
+    """
+    numbers = {int(name) for name in counts if _WHOLE.fullmatch(name)}
+    low = min(numbers, default=0)
+    scale = low < -1 and numbers == {*range(low, max(numbers) + 1)}
+    if low >= 0 or str(low) in said or scale:
+        return []
+    others = [number for name, number in counts.items() if name != str(low)]
+    as_frequent = bool(others) and 2 * counts[str(low)] >= min(others)
+    whole = len(numbers) == len(counts)
+    share = f"{counts[str(low)]} of {rows} rows"
+    if low == -1 and whole and (numbers == {-1, 1} or (numbers == {-1, 0, 1} and as_frequent)):
+        return [f'label -1 ({share}) is a class; corpus.label_map = {{"-1" = ""}} would make it none']
+    if low == -1 and not as_frequent and numbers != {-1, 0, 1}:
+        meaning["-1"] = ""
+        del counts["-1"]
+        return []
+    raise CorpusError(
+        f"column label: expected classes, found {low} in {share}, which may be a class or none; write "
+        f'corpus.label_map = {{"{low}" = "{low}"}} if it is a class, {{"{low}" = ""}} if such rows have no label'
+    )
+
+
+def _refuse_doubles(counts: Counter[str], said: frozenset[str] | set[str]) -> None:
+    """Labels that look the same: another case, spaces, characters without width, or forms of the same letter."""
+    alike: dict[str, str] = {}
+    for name, _ in counts.most_common():
+        other = alike.setdefault(_looks(name), name)
+        if other != name and not {name, other} <= said:
+            raise CorpusError(
+                f"column label: expected classes that differ, found {_toml(other)} ({counts[other]} rows) and "
+                f"{_toml(name)} ({counts[name]} rows); write corpus.label_map = {{{_toml(name)} = {_toml(other)}}}, "
+                "or list both in corpus.labels"
+            )
+
+
+def _looks(name: str) -> str:
+    if _WHOLE.fullmatch(name):
+        return str(int(name))
+    visible = "".join(char for char in unicodedata.normalize("NFKC", name) if unicodedata.category(char) != "Cf")
+    folded = unicodedata.normalize("NFC", _SPACES.sub(" ", visible).strip().casefold())
+    return folded.replace("i\u0307", "i").replace("ı", "i")  # what Turkish makes of I and i
+
+
+def _refuse_too_many(counts: Counter[str], rows: int) -> None:
+    if len(counts) > max(FEW, rows / 10):
+        found = ", ".join(map(_toml, [*counts][:4]))
+        raise CorpusError(
+            f"column label: expected at most one class for ten rows, found {len(counts)} in {rows} rows ({found}, ...);"
+            " name the column of classes with corpus.columns.label, merge them with corpus.label_map, or list them in"
+            " corpus.labels"
+        )
+
+
+def _unlabelled(written: Counter[str], meaning: Mapping[str, str], rows: int) -> list[str]:
+    """How many rows have no label, and what stands there."""
+    kinds = {name: number for name, number in written.items() if not meaning[name]}
+    if not kinds:
+        return []
+    found = ", ".join(f"{name or 'empty'} {number}" for name, number in sorted(kinds.items()))
+    return [f"{sum(kinds.values())} of {rows} rows have no label ({found})"]
+
+
+def _toml(text: str) -> str:
+    """A label as a TOML string, characters that cannot be seen as escapes."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in escaped) + '"'

@@ -1,0 +1,42 @@
+"""What ingest says: only what is left out is skipped, rows without a label are counted, decisions are told."""
+
+import logging
+
+from bigfusion.flows import cli
+from bigfusion.flows.project import corpus
+from bigfusion.flows.project.load import load
+from bigfusion.flows.stages.ingest import keep
+from tests.helpers.tiny_media import write_wav
+
+
+def singles(folder) -> str:
+    """Single utterances without transcripts, two of each of ten speakers, as EmoDB is."""
+    write_wav(folder / "a.wav")
+    labels = ["calm", "angry", "nan"]
+    rows = "".join(f"d{k},0,s{k % 10},,{labels[k % 3]},a.wav\n" for k in range(20))
+    (folder / "t.csv").write_text(f"dialogue,turn,speaker,text,label,media\n{rows}", encoding="utf-8")
+    (folder / "bigfusion.toml").write_text('[corpus]\nkind = "table"\npath = "t.csv"\n', encoding="utf-8")
+    return str(folder / "bigfusion.toml")
+
+
+def test_nothing_is_skipped_where_rows_only_lack_a_transcript(tmp_path, caplog):
+    project = load(singles(tmp_path))
+    with caplog.at_level(logging.INFO, logger="bigfusion"):
+        keep(project, corpus.look(project))
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0] == (
+        "ingest: t: 20 utterances in 20 dialogues (20 lack media or a transcript), 0 skipped; manifest changed"
+    )
+    assert said[1] == "ingest: note: 6 of 20 rows have no label (nan 6)"
+    assert any("speakers are in train as well" in line for line in said)
+
+
+def test_the_summary_counts_what_has_no_label_and_repeats_the_notes(tmp_path, capsys):
+    config = singles(tmp_path)
+    assert cli.main(["ingest", "--config", config]) == 0
+    shown = capsys.readouterr().out
+    assert "skipped" not in shown
+    assert "incomplete (in the manifest all the same): 20 missing_transcript" in shown
+    (row,) = [line.split() for line in shown.splitlines() if line.startswith("  (no label)")]
+    assert sum(map(int, row[2:])) == 6
+    assert "\nnote: 6 of 20 rows have no label (nan 6)" in shown

@@ -1,0 +1,83 @@
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.tables.tables import read_table
+
+WANTED = ("dialogue", "turn", "text")
+ROWS = [["dialogue", "turn", "text"], ["d1", "0", "Hello; you, there"], ["d1", "1", "Yes"]]
+
+
+def written(delimiter: str, rows=ROWS, **options) -> str:
+    sink = io.StringIO()
+    csv.writer(sink, delimiter=delimiter, **options).writerows(rows)
+    return sink.getvalue()
+
+
+def read(tmp_path, text, name="t.csv", **settings):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_table(path, WANTED, **settings)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.txt", "t.TAB"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_header_shows_the_delimiter_whatever_the_name_says(tmp_path, name, delimiter):
+    table = read(tmp_path, written(delimiter), name)
+    assert list(table.columns.values()) == [["d1", "d1"], ["0", "1"], ["Hello; you, there", "Yes"]]
+    assert (table.delimiter, table.lines) == (delimiter, [2, 3])
+
+
+def test_excel_s_unicode_text(tmp_path):
+    table = read(tmp_path, written("\t").encode("utf-16"), "t.txt")
+    assert table.columns["text"] == ["Hello; you, there", "Yes"]
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;", "sep=;;;"])
+def test_excel_s_first_line_names_the_delimiter(tmp_path, first):
+    table = read(tmp_path, f"{first}\r\n" + written(";"))
+    assert table.columns["text"] == ["Hello; you, there", "Yes"]
+    assert table.lines == [3, 4], "lines of the file"
+    with pytest.raises(CorpusError, match=r"row 1 \(line 3\): expected 3 cells, found 2"):
+        read(tmp_path, f"{first}\r\ndialogue;turn;text\r\nd;1\r\n")
+    with pytest.raises(CorpusError, match=r"expected cells separated by ',' .*found the first line"):
+        read(tmp_path, f"{first}\r\n" + written(";"), delimiter=",")
+
+
+def test_the_setting_names_any_delimiter(tmp_path):
+    assert read(tmp_path, written("^"), delimiter="^").columns["turn"] == ["0", "1"]
+
+
+def test_rows_without_a_single_cell_are_passed_over(tmp_path):
+    text = "dialogue;turn;text\nd;1;a\n;;\n\n ; ;\nd;2;b\n"
+    assert read(tmp_path, text).columns["text"] == ["a", "b"]
+    assert read(tmp_path, text).lines == [2, 6]
+
+
+def test_a_spreadsheet_is_refused_with_the_way_out(tmp_path):
+    with pytest.raises(CorpusError, match="save the sheet as CSV"):
+        read(tmp_path, "PK", "t.xlsx")
+
+
+def test_names_of_columns_meet_in_either_form(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("e\u0301tat,turn\nx,1\n", encoding="utf-8")
+    assert read_table(path, ["état"]).columns == {"état": ["x"]}
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.text(st.characters(codec="utf-8", exclude_characters="\0\x1b"), max_size=8)] * 3), max_size=6
+    ),
+    st.sampled_from(",;\t|"),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)
+def test_what_csv_writes_is_read_back(tmp_path_factory, rows, delimiter, encoding):
+    text = written(delimiter, [list(WANTED), *rows], quoting=csv.QUOTE_ALL)
+    table = read(tmp_path_factory.getbasetemp(), text.encode(encoding))
+    filled = [row for row in rows if any(map(str.strip, row))]
+    assert list(zip(*table.columns.values(), strict=True)) == filled
