@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -73,6 +73,11 @@ def read_audio(
     if notes is not None:
         notes.extend(said)
     return np.clip(samples, -1.0, LARGEST)
+
+
+def chosen(span: MediaSpan, track: int | None, channel: int | None) -> MediaSpan:
+    """A span with the track and the channel of the settings where the table names none."""
+    return replace(span, track=span.track or track, channel=span.channel or channel)
 
 
 def _said(span: MediaSpan, sound: _Sound) -> list[str]:
