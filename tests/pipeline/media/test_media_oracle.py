@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bigfusion.pipeline.errors import MediaError
-from bigfusion.pipeline.media.audio import read_audio
+from bigfusion.pipeline.media.audio import LARGEST, read_audio
 from bigfusion.pipeline.media.container import opened
 from bigfusion.pipeline.media.frames import read_frames
 from bigfusion.pipeline.media.sampling import BestEffort
@@ -38,7 +38,7 @@ SOUND = {
     "ogg opus": ("ogg", ["-c:a", "libopus", "-ar", "48000"]),
     "wma": ("wma", ["-c:a", "wmav2"]),
 }
-LOSING = "noise=drop=between(t\\,{}\\,{})+between(t\\,{}\\,{})"
+LOSING = "noise=drop=between(pts*tb\\,{}\\,{})+between(pts*tb\\,{}\\,{})"
 FAULTS = {
     "healthy": [],
     "late": ["-itsoffset", "1.5"],
@@ -68,7 +68,7 @@ def by_stamps(path: Path) -> np.ndarray:
         to_mono = av.AudioResampler("flt", "mono", native, options={"rematrix_maxval": "1"})
         for frame in container.decode(stream):
             at = after if frame.pts is None else round((float(frame.pts * stream.time_base) - origin) * native)
-            if abs(at - after) < 0.006 * native:  # rounding is no gap
+            if after and abs(at - after) < 0.006 * native:  # rounding is no gap
                 at = after
             samples = np.concatenate([block.to_ndarray()[0] for block in to_mono.resample(frame)])
             begin = max(-at, 0)
@@ -120,13 +120,19 @@ def test_every_span_s_samples(tmp_path: Path, noise: Path, kind: str, fault: str
 
 
 def alike(found: np.ndarray, expected: np.ndarray) -> None:
-    """Equal but for a fraction of a sample, a decoder's settling, and milliseconds that timestamps are rounded to."""
-    size = min(len(found), len(expected))
-    lags = {lag: np.dot(found[40 : size - 40], expected[40 + lag : size - 40 + lag]) for lag in range(-40, 41)}
-    best = max(lags, key=lambda lag: lags[lag])
-    assert abs(best) <= 0.0021 * RATE
-    power = np.sqrt(np.square(found[40 : size - 40]).sum() * np.square(expected[40 + best : size - 40 + best]).sum())
-    assert lags[best] / power > 0.9
+    """Equal tenth of a second by tenth, but for what timestamps are rounded to: milliseconds, anew after each gap."""
+    size, far = RATE // 10, round(0.0021 * RATE)
+    known, right = 0, 0
+    for at in range(far, min(len(found), len(expected)) - size - far, size):
+        part = found[at : at + size]
+        near = [expected[at + lag : at + lag + size] for lag in range(-far, far + 1)]
+        if np.abs(part).max() < 0.01 and np.abs(near[far]).max() < 0.01:
+            continue
+        known += 1
+        right += (
+            max(np.dot(part, other) / (np.linalg.norm(part) * np.linalg.norm(other) + 1e-9) for other in near) > 0.85
+        )
+    assert right >= 0.75 * known  # the others are those in which the sound is cut twice
 
 
 FILMS = {
@@ -168,11 +174,13 @@ def test_every_sampled_frame(tmp_path: Path, film: Path, kind: str, times: str) 
         for frame in container.decode(stream):
             stamp = best.of(frame.pts, frame.dts)
             every.append((float(stamp * stream.time_base) - origin, frame.to_ndarray(format="gray")))
-    constant = times in ("constant", "29.97")
     for start in (0.0, *np.random.default_rng(1).uniform(0.2, 3.0, 5)):
         end = start + 1.3
         found = list(read_frames(span(path, float(start), float(end))))
         assert found
+        near = [m for m, _ in every][max(sum(m <= start for m, _ in every) - 1, 0) :]
+        lengths = np.diff([m for m in near if m <= end])
+        constant = len(lengths) > 0 and lengths.max() < 0.05
         for at, frame in enumerate(found):
             step = start + at / 5
             if constant:
@@ -228,7 +236,7 @@ def test_random_gaps_offsets_and_rates(
         assert error.status in (Status.SILENT, Status.TOO_SHORT, Status.NO_AUDIO)
         assert len(part) < 0.08 * RATE or part[20:-20].std() < 1e-2
         return
-    part = np.clip(expected[round(start * RATE) : round(end * RATE)], -1, 1)
+    part = np.clip(expected[round(start * RATE) : round(end * RATE)], -1, LARGEST)
     assert abs(len(found) - len(part)) <= 1
     inner = slice(40, min(len(found), len(part)) - 40)
     np.testing.assert_allclose(found[inner], part[inner], atol=1e-6)
