@@ -12,7 +12,7 @@ from bigfusion.pipeline.media import riff
 from bigfusion.pipeline.media.audio import read_audio
 from bigfusion.pipeline.schema import Status
 from tests.helpers.clip_maker import sine, span, write_clip
-from tests.helpers.ffmpeg import FIELD, needs_field, needs_sox
+from tests.helpers.ffmpeg import FIELD, ffmpeg, needs_ffmpeg, needs_field, needs_sox
 
 RATE = 16_000
 SOUND = np.round(np.random.default_rng(0).normal(0, 3000, 4 * RATE)).clip(-32768, 32767)
@@ -78,6 +78,21 @@ def test_two_files_in_one_are_refused(tmp_path: Path) -> None:
     one = wav(tmp_path / "a.wav", SOUND).read_bytes()
     (tmp_path / "b.wav").write_bytes(one + one)
     assert status(tmp_path / "b.wav") == Status.CORRUPT_MEDIA
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["a.aiff", "a.caf", "a.w64"])
+def test_headers_of_other_kinds_that_count_too_little_are_refused(tmp_path: Path, name: str) -> None:
+    ffmpeg("-i", wav(tmp_path / "a.wav", SOUND), tmp_path / name)
+    assert len(read_audio(span(tmp_path / name))) == 4 * RATE
+    content = bytearray((tmp_path / name).read_bytes())
+    at = content.index(b"SSND" if name == "a.aiff" else b"data")
+    place, form = {"a.aiff": (4, ">I"), "a.caf": (4, ">Q"), "a.w64": (16, "<Q")}[name]
+    struct.pack_into(form, content, at + place, 32_032)
+    if name == "a.aiff":
+        struct.pack_into(">I", content, content.index(b"COMM") + 10, 16_000)
+    (tmp_path / name).write_bytes(content)
+    assert status(tmp_path / name) == Status.CORRUPT_MEDIA
 
 
 @pytest.mark.parametrize("kind", ["<f4", "<f8"])
