@@ -6,10 +6,12 @@ import av
 import numpy as np
 import pytest
 
+from bigfusion.pipeline.errors import MediaError
 from bigfusion.pipeline.media.container import opened
 from bigfusion.pipeline.media.frames import read_frames
 from bigfusion.pipeline.media.sampling import BestEffort
-from tests.helpers.clip_maker import span, write_clip
+from bigfusion.pipeline.schema import Status
+from tests.helpers.clip_maker import levels, sine, span, write_clip
 from tests.helpers.ffmpeg import FIELD, encoders, ffmpeg, ffprobe, needs_ffmpeg, needs_field
 
 LAGGING = ["-auto-alt-ref", "1", "-lag-in-frames", "16", "-deadline", "realtime"]
@@ -140,6 +142,18 @@ class TestStills:
         found = list(read_frames(span(FIELD / "v4_resolution_changes.webm"), notes=notes))
         assert {frame.grey.shape for frame in found} == {(384, 384), (192, 192)}
         assert notes == ["2 frame sizes"]
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_pictures_that_begin_late(tmp_path: Path, name: str) -> None:
+    whole = write_clip(tmp_path / "whole.mp4", levels(25), sine(6, 16_000)[None], fps=5, video_options={"bf": "0"})
+    ffmpeg("-i", whole, "-itsoffset", "2", "-i", whole, "-map", "0:a", "-map", "1:v", "-c", "copy", tmp_path / name)
+    with pytest.raises(MediaError, match=r"its first at 2\.0") as caught:
+        list(read_frames(span(tmp_path / name, 0.0, 1.0)))
+    assert caught.value.status == Status.NO_VIDEO
+    found = list(read_frames(span(tmp_path / name, 1.5, 3.0)))
+    assert [frame.time for frame in found] == pytest.approx([2.0, 2.2, 2.4, 2.6, 2.8], abs=0.07)
 
 
 class TestRegions:
