@@ -180,7 +180,9 @@ class VisualExtractor:
         rate = self._settings.frames_per_second
         return max(rate, TALKING_RATE) if self.spec.hears else rate
 
-    def _follow(self, span: MediaSpan, stop: threading.Event, notes: list[str]) -> tuple[Tracker, list[float]]:
+    def _follow(
+        self, span: MediaSpan, stop: threading.Event, notes: list[str] | None = None
+    ) -> tuple[Tracker, list[float]]:
         """Every face of the span's sampled frames, aligned and joined into tracks, and the frames' times in seconds.
 
         Boxes are joined on the first frame's scale: a call's pictures shrink on the way, the face is the same.
