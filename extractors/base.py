@@ -15,9 +15,13 @@ from bigfusion.pipeline.schema import ALONE, MediaSpan, Modality, Status, Uttera
 
 @dataclass(frozen=True)
 class Feature:
-    """A computed feature. Shape: ``vector`` (F,) float32, finite."""
+    """A computed feature. Shape: ``vector`` (F,) float32, finite.
+
+    ``note`` says what was decided on the way: a gap that was filled, a picture that was tone-mapped.
+    """
 
     vector: NDArray[np.float32]
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ from bigfusion.extractors.base import (
 from bigfusion.extractors.compute import check, cores, side_by_side
 from bigfusion.extractors.faults import shielded
 from bigfusion.pipeline.errors import ExtractionError, MediaError
-from bigfusion.pipeline.media.audio import read_audio
+from bigfusion.pipeline.media.audio import chosen, read_audio
+from bigfusion.pipeline.plan.notes import note_of
 from bigfusion.pipeline.schema import Modality, Status, Utterance
 from bigfusion.pipeline.settings import Settings
 
@@ -48,6 +49,8 @@ class AudioSettings(Settings):
         default=60.0, gt=0, description="processor time that decoding one clip may take; beyond it `corrupt_media`"
     )
     silence_rms: float = Field(default=1e-4, ge=0, description="below this root mean square (1 = full scale) `silent`")
+    track: int | None = Field(default=None, ge=1, description="of a file with several; none: FFmpeg's choice")
+    channel: int | None = Field(default=None, ge=1, description="of a track with several; none: all, mixed")
     threads: int | None = Field(default=None, ge=1, description="clips side by side; none: one a processor")
 
 
@@ -89,15 +92,17 @@ class AudioExtractor:
     def _outcome(self, utterance: Utterance, stop: threading.Event) -> Outcome:
         check(stop)
         span, how = utterance.audio, self._settings
+        notes: list[str] = []
         if span is None:
             return Failure(Status.MISSING_MEDIA, f"{utterance.id}: expected a media file, found none at ingest")
         try:
-            samples = read_audio(span, RATE, how.limit_seconds, MIN_SECONDS, how.silence_rms, how.timeout_seconds)
+            limits = how.limit_seconds, MIN_SECONDS, how.silence_rms, how.timeout_seconds
+            samples = read_audio(chosen(span, how.track, how.channel), RATE, *limits, notes)
         except MediaError as error:
             return media_failure(error, span)
-        return self._functionals(samples, span.path.name)
+        return self._functionals(samples, span.path.name, note_of(notes))
 
-    def _functionals(self, samples: NDArray[np.float32], name: str) -> Outcome:
+    def _functionals(self, samples: NDArray[np.float32], name: str, note: str = "") -> Outcome:
         """Shape: samples (n,) -> (F,). No column may be undefined: a model would have to guess what NaN stands for."""
         row = self._engine()(samples, RATE).reshape(-1).astype(np.float32, copy=False)  # (F,)
         undefined = np.flatnonzero(~np.isfinite(row))
@@ -110,7 +115,7 @@ class AudioExtractor:
             column = self.columns[undefined[0]]
             reason = f"{name}: expected finite functionals, found {undefined.size} that are not, {column} first"
             return Failure(Status.CORRUPT_MEDIA, reason)
-        return Feature(row)
+        return Feature(row, note)
 
     def _engine(self) -> Any:
         """This thread's own engine."""

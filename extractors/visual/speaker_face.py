@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -20,8 +21,9 @@ from bigfusion.extractors.faults import shielded
 from bigfusion.extractors.files import FACE_WEIGHTS, Sha256, in_package, sha256_of
 from bigfusion.extractors.visual.yunet import fetch_yunet
 from bigfusion.pipeline.errors import ExtractionError, MediaError
-from bigfusion.pipeline.media.audio import read_audio
+from bigfusion.pipeline.media.audio import chosen, read_audio
 from bigfusion.pipeline.media.frames import read_frames
+from bigfusion.pipeline.plan.notes import note_of
 from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
 from bigfusion.pipeline.settings import Settings
 
@@ -34,6 +36,9 @@ PATIENCE_SECONDS = 1.0
 """A face that is lost for longer (turned away, covered) counts as another one when it returns."""
 
 LOUDNESS_RATE = 16_000  # samples a second
+
+TALKING_RATE = 10.0
+"""Frames a second that tell a talking mouth from a still one: mouths open and close about five times a second."""
 
 
 class VisualSettings(Settings):
@@ -58,6 +63,12 @@ class VisualSettings(Settings):
         default="prominent",
         description="of several faces: the largest and most constant, or the one whose mouth moves with the sound",
     )
+    region: tuple[float, float, float, float] | None = Field(
+        default=None,
+        description="the speaker's part of the frame where the table names none: left, top, right, bottom as shares",
+    )
+    track: int | None = Field(default=None, ge=1, description="of the sound that `talking` hears, as audio.track")
+    channel: int | None = Field(default=None, ge=1, description="of the sound that `talking` hears, as audio.channel")
     pool: Literal["mean", "mean+std"] = Field(default="mean", description="over the track: 342 or 684 numbers")
     limit_seconds: float = Field(default=60.0, gt=0, description="longer clips are `overlong`")
     timeout_seconds: float = Field(
@@ -141,11 +152,11 @@ class VisualExtractor:
             return side_by_side(shielded(self._outcome), utterances, threads, lambda _: progress(1))
 
     def _outcome(self, utterance: Utterance, stop: threading.Event) -> Outcome:
-        span = utterance.visual
+        span, notes = utterance.visual, list[str]()
         if span is None:
             return Failure(Status.MISSING_MEDIA, f"{utterance.id}: expected a media file, found none at ingest")
         try:
-            faces, moments = self._follow(span, stop)
+            faces, moments = self._follow(self._part(span), stop, notes)
         except MediaError as error:
             return media_failure(error, span)
         if self.spec.hears and len(faces.tracks) > 1:
@@ -158,23 +169,40 @@ class VisualExtractor:
             return Failure(Status.NO_FACE, reason)
         features = self._embedder.embed(np.stack(speaker.crops))  # (T, 342)
         pooled = [features.mean(0)] if self._settings.pool == "mean" else [features.mean(0), features.std(0)]
-        return Feature(np.concatenate(pooled))
+        return Feature(np.concatenate(pooled), note_of(notes))
 
-    def _follow(self, span: MediaSpan, stop: threading.Event) -> tuple[Tracker, list[float]]:
-        """Every face of the span's sampled frames, aligned and joined into tracks, and the frames' times in seconds."""
+    def _part(self, span: MediaSpan) -> MediaSpan:
+        """A span with the settings' region where the table names no part of the frame."""
+        return span if span.crop or span.region else replace(span, region=self._settings.region)
+
+    @property
+    def _rate(self) -> float:
+        rate = self._settings.frames_per_second
+        return max(rate, TALKING_RATE) if self.spec.hears else rate
+
+    def _follow(
+        self, span: MediaSpan, stop: threading.Event, notes: list[str] | None = None
+    ) -> tuple[Tracker, list[float]]:
+        """Every face of the span's sampled frames, aligned and joined into tracks, and the frames' times in seconds.
+
+        Boxes are joined on the first frame's scale: a call's pictures shrink on the way, the face is the same.
+        """
         from bigfusion.extractors.visual.alignment import aligned
         from bigfusion.extractors.visual.tracking import Tracker
 
         settings = self._settings
-        tracker, moments = Tracker(math.floor(PATIENCE_SECONDS * settings.frames_per_second)), []
-        how = settings.frames_per_second, settings.detection_size, settings.limit_seconds, settings.timeout_seconds
-        for frame in read_frames(span, *how):
+        tracker, moments = Tracker(math.floor(PATIENCE_SECONDS * self._rate)), []
+        how = self._rate, settings.detection_size, settings.limit_seconds, settings.timeout_seconds
+        size: tuple[int, ...] | None = None
+        for frame in read_frames(span, *how, notes):
             check(stop)
             faces = self._detector.detect(frame.small).scaled(
                 frame.grey.shape[1] / frame.small.shape[1], frame.grey.shape[0] / frame.small.shape[0]
             )
-            faces = faces.of_size(settings.min_face)
-            tracker.add(list(faces.boxes), [aligned(frame.grey, points) for points in faces.landmarks])
+            size = size or frame.grey.shape
+            faces = faces.of_size(settings.min_face * min(1.0, frame.grey.shape[1] / size[1]))
+            boxes = faces.scaled(size[1] / frame.grey.shape[1], size[0] / frame.grey.shape[0]).boxes
+            tracker.add(list(boxes), [aligned(frame.grey, points) for points in faces.landmarks])
             moments.append(frame.time)
         return tracker, moments
 
@@ -188,7 +216,8 @@ class VisualExtractor:
             return loudness
         try:
             limit, timeout = self._settings.limit_seconds, self._settings.timeout_seconds
-            samples = read_audio(sound, LOUDNESS_RATE, limit, timeout_seconds=timeout)
+            heard = chosen(sound, self._settings.track, self._settings.channel)
+            samples = read_audio(heard, LOUDNESS_RATE, limit, timeout_seconds=timeout)
         except MediaError:  # the audio extractor says what is wrong with it
             return loudness
         begin = [round(moment * LOUDNESS_RATE) for moment in moments]

@@ -52,6 +52,8 @@ def _text(data: Mapping[str, Any]) -> str:
         if stored:
             made = f"{stored['created']} by run {stored['run']}"
             lines.append(f"  made         {made} with " + ", ".join(f"{k} {v}" for k, v in stored["versions"].items()))
+            if stored["note"]:
+                lines.append(f"  noted        {stored['note']}")
             if stored["reason"]:
                 lines.append(f"  failure      {stored['status']}: {stored['reason']}")
     return "\n".join(lines)

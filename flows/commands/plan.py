@@ -34,6 +34,7 @@ def run(common: Common, seeds: int | None) -> Answer:
         "pending_cells": standing.plan.pending_count,
         "cells": standing.plan.counts(),
         "reasons": standing.plan.reasons(),
+        "notes": standing.plan.notes(),
         "stages": {stage.name: {"pending": stage.pending, "why": stage.why} for stage in standing.stages},
         "manifest": {"digest": standing.manifest.digest, "changed": standing.changed},
         "run": standing.run.id,
@@ -45,6 +46,11 @@ def run(common: Common, seeds: int | None) -> Answer:
 def _text(data: Mapping[str, Any]) -> str:
     lines = [show.cells(data), ""]
     lines += [f"  {reason}" for reason in data["reasons"]]
+    lines += [
+        f"  {modality}: noted of {number:,} cells: {kind}"
+        for modality, counts in data["notes"].items()
+        for kind, number in counts.items()
+    ]
     for name, stage in data["stages"].items():
         lines.append(f"{name}: {'will run' if stage['pending'] else 'up to date'} ({stage['why']})")
     stages = [name for name, stage in data["stages"].items() if stage["pending"]]

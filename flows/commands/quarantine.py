@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 from bigfusion.flows.commands.common import Answer, Common
@@ -19,19 +20,35 @@ def run(common: Common, out: Path | None) -> Answer:
     """List the failed cells: a page and a CSV file."""
     import pandas as pd
 
-    from bigfusion.flows.project.failed_cells import REMEDIES, FailedCell, failed_cells, page, tally
+    from bigfusion.flows.project.failed_cells import (
+        REMEDIES,
+        FailedCell,
+        NotedCell,
+        failed_cells,
+        noted_cells,
+        page,
+        tally,
+    )
     from bigfusion.flows.project.workspace import relative
     from bigfusion.pipeline.atomic import write_whole
+    from bigfusion.pipeline.plan.notes import kinds
 
     project = common.project()
-    found = failed_cells(project)
+    found, noted = failed_cells(project), noted_cells(project)
     folder = out or project.files.folder
     html, sheet = folder / "quarantine.html", folder / "quarantine.csv"
     rows = [cell._asdict() | {"status": cell.status.value, "remedy": cell.remedy} for cell in found]
-    write_whole(html, page(project.corpus.kind, found).encode())
+    write_whole(html, page(project.corpus.kind, found, noted).encode())
     write_whole(sheet, pd.DataFrame(rows, columns=[*FailedCell._fields, "remedy"]).to_csv(index=False).encode())
     lines = [
         f"{status.value:<19}{modality:<7}{count:>7,}  {REMEDIES[status]}" for (status, modality), count in tally(found)
     ]
     lines.append(f"{len(found):,} failed cells: {relative(html)}, {relative(sheet)}")
-    return Answer("\n".join(lines), {"page": str(html), "csv": str(sheet), "cells": rows})
+    counts = Counter((kind, cell.modality) for cell in noted for kind in kinds([cell.note]))
+    lines += [f"{'ok':<19}{modality:<7}{count:>7,}  noted: {kind}" for (kind, modality), count in counts.most_common()]
+    notes = [cell._asdict() for cell in noted]
+    if noted:
+        listed = folder / "notes.csv"
+        write_whole(listed, pd.DataFrame(notes, columns=NotedCell._fields).to_csv(index=False).encode())
+        lines.append(f"{len(noted):,} cells with a note: {relative(listed)}")
+    return Answer("\n".join(lines), {"page": str(html), "csv": str(sheet), "cells": rows, "notes": notes})

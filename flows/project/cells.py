@@ -213,7 +213,7 @@ def _compute(
         if isinstance(outcome, Failure):
             kept = Cell(cell.fingerprint, cell.utterance, outcome.status, cell.input, None, outcome.reason)
         else:
-            kept = Cell(cell.fingerprint, cell.utterance, Status.OK, cell.input, outcome.vector)
+            kept = Cell(cell.fingerprint, cell.utterance, Status.OK, cell.input, outcome.vector, outcome.note)
         stored.append(kept)
     origin = Origin(
         corpus=manifest.corpus,

@@ -13,7 +13,7 @@ from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
 REMEDIES = {
     Status.MISSING_MEDIA: "put the file where the corpus expects it",
     Status.MISSING_TRANSCRIPT: "add the words to the corpus's table, if there are any",
-    Status.CORRUPT_MEDIA: "fetch the file anew; if the original is damaged too, leave it",
+    Status.CORRUPT_MEDIA: "do what the reason says, or fetch the file anew; if the original is damaged too, leave it",
     Status.NO_AUDIO: "see whether the original has sound; if it has none, leave it",
     Status.NO_VIDEO: "see whether the original has pictures; if it has none, leave it",
     Status.SILENT: "listen to it; lower audio.silence_rms if there is speech",
@@ -75,6 +75,39 @@ def _missing(reason: str, root: Path) -> str:
     return ", ".join(str(root / name) for name in names)
 
 
+class NotedCell(NamedTuple):
+    """A stored cell that is ``ok``, and what was decided on the way to it."""
+
+    utterance: str
+    split: str
+    modality: str
+    note: str
+    file: str
+
+
+def noted_cells(project: Project) -> list[NotedCell]:
+    """The stored cells with a note, of the kept manifest under the present extractors, modality by modality.
+
+    Raises:
+        CorpusError: there is no manifest yet.
+    """
+    manifest = corpus.kept(project)
+    plan = cells.plan(project, manifest)
+    found: list[NotedCell] = []
+    with project.files.store() as store:
+        for modality in plan.modalities:
+            if not plan.parts[modality].notes:
+                continue
+            notes = {key.hex(): note for key, note in store.notes(modality).items()}
+            keys = plan.fingerprints(modality)
+            at = [row for row, key in enumerate(keys) if key in notes]
+            names, splits = (manifest.table[name].iloc[at].tolist() for name in ("utterance", "split"))
+            for row, utterance, split in zip(at, manifest.utterances(names), splits, strict=True):
+                file = _file(utterance, modality)
+                found.append(NotedCell(utterance.id, split, modality.value, notes[keys[row]], file))
+    return found
+
+
 def _file(utterance: Utterance, modality: Modality) -> str:
     spans: dict[Modality, MediaSpan | None] = {Modality.AUDIO: utterance.audio, Modality.VISUAL: utterance.visual}
     span = spans.get(modality)
@@ -86,8 +119,8 @@ def tally(found: list[FailedCell]) -> list[tuple[tuple[Status, str], int]]:
     return Counter((cell.status, cell.modality) for cell in found).most_common()
 
 
-def page(corpus_name: str, found: list[FailedCell]) -> str:
-    """The failed cells as an HTML page."""
+def page(corpus_name: str, found: list[FailedCell], noted: list[NotedCell]) -> str:
+    """The failed cells as an HTML page, and those with a note below."""
     from bigfusion.model.report.markup import Html, section, tag
     from bigfusion.model.report.markup import table as table_of
     from bigfusion.model.report.style import STYLE
@@ -113,6 +146,13 @@ def page(corpus_name: str, found: list[FailedCell]) -> str:
         )
         for status in dict.fromkeys(status for (status, _), _ in tally(found))
     ]
+    if noted:
+        rows = [
+            (cell.utterance, cell.modality, cell.split, cell.note, tag("code", Path(cell.file).name)) for cell in noted
+        ]
+        lead = f"{len(noted):,} cells were computed, and something was decided on the way: see whether it fits."
+        columns = ("utterance", "modality", "split", "note", "file")
+        parts.append(section("noted", table_of(columns, rows, class_="plain"), lead=lead))
     body = tag(
         "main",
         tag(

@@ -24,6 +24,15 @@ def ablations_in(folder: Path) -> dict[str, Any] | None:
     return read_json(path) if path.exists() else None
 
 
+def said(planned: CellPlan) -> list[str]:
+    """What was decided on the way to the features, a line each kind."""
+    return [
+        f"{modality}: {number:,} cells: {kind}"
+        for modality, counts in planned.notes().items()
+        for kind, number in counts.items()
+    ]
+
+
 def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> Path:
     """Write the report of an evaluated run. Returns its path."""
     counts = {
@@ -39,7 +48,7 @@ def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> 
         corpus="the demo corpus" if demo else manifest.corpus,
         created=datetime.now(UTC),
         demo=demo,
-        notes=(*cells.notes(project), *manifest.notes),
+        notes=(*cells.notes(project), *manifest.notes, *said(planned)),
         cells=counts,
         fingerprints={
             "manifest": manifest.digest,

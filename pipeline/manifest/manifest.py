@@ -11,7 +11,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import InitVar, asdict, dataclass
+from dataclasses import InitVar, asdict, dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,17 @@ from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.digests.values import canonical, digest
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.context import contexts
-from bigfusion.pipeline.manifest.rows import COLUMNS, CONTROL, SCHEMA, SECONDS, TEXT, arrow_table, check, content_digest
+from bigfusion.pipeline.manifest.rows import (
+    COLUMNS,
+    CONTROL,
+    SCHEMA,
+    SECONDS,
+    TEXT,
+    arrow_table,
+    check,
+    content_digest,
+    region_of,
+)
 from bigfusion.pipeline.manifest.sides import split_notes
 from bigfusion.pipeline.schema import ALONE, MediaSpan, Skipped, Split, Status, Utterance, Window
 
@@ -167,16 +177,26 @@ class Manifest:
             rows = [self._rows[name] for name in ids]
             table = table.iloc[rows]
         names, texts = table["utterance"].tolist(), table["text"].tolist()
-        audio = self._spans(table, "audio", [""] * len(table))
-        visual = self._spans(table, "visual", table["crop"].tolist())
+        audio = [
+            span and replace(span, track=_number(track), channel=_number(channel))
+            for span, track, channel in zip(
+                self._spans(table, "audio"), table["track"].tolist(), table["channel"].tolist(), strict=True
+            )
+        ]
+        visual = [
+            span and replace(span, crop=crop, region=region_of(region))
+            for span, crop, region in zip(
+                self._spans(table, "visual"), table["crop"].tolist(), table["region"].tolist(), strict=True
+            )
+        ]
         around = contexts(self.table, rows, window) if any(window) else [None] * len(table)
         return [Utterance(*parts) for parts in zip(names, texts, audio, visual, around, strict=True)]
 
-    def _spans(self, table: pd.DataFrame, kind: str, crops: list[str]) -> list[MediaSpan | None]:
+    def _spans(self, table: pd.DataFrame, kind: str) -> list[MediaSpan | None]:
         parts = (table[f"{kind}_{part}"].tolist() for part in ("path", "sha256", "start", "end"))
         return [
-            MediaSpan(self.root / path, sha256, _seconds(start), _seconds(end), crop) if sha256 else None
-            for path, sha256, start, end, crop in zip(*parts, crops, strict=True)
+            MediaSpan(self.root / path, sha256, _seconds(start), _seconds(end)) if sha256 else None
+            for path, sha256, start, end in zip(*parts, strict=True)
         ]
 
     def write(self, path: Path) -> None:
@@ -250,6 +270,10 @@ def _by_status(items: Iterable[Skipped]) -> dict[str, int]:
 
 def _seconds(value: float) -> float | None:
     return None if math.isnan(value) else value
+
+
+def _number(value: float) -> int | None:
+    return None if math.isnan(value) else int(value)
 
 
 @cache

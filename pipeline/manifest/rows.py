@@ -35,10 +35,15 @@ SCHEMA = pa.schema(
         ("visual_start", SECONDS),
         ("visual_end", SECONDS),
         ("crop", TEXT),  # the half of the frame that holds the speaker: "", "left", "right"
+        ("track", SECONDS),  # which of the file's sound tracks, from 1 on; NaN: FFmpeg's choice
+        ("channel", SECONDS),  # which of its channels, from 1 on; NaN: all, mixed
+        ("region", TEXT),  # the part of the frame that holds the speaker: "", or shares "left,top,right,bottom"
     ]
 )
 COLUMNS = tuple(SCHEMA.names)
 CONTENT = tuple(name for name in COLUMNS if not name.endswith("_path"))
+LATER = ("track", "channel", "region")
+"""Columns that came later: while nothing is in them they change no digest."""
 CONTROL = r"[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}]"
 _ODD_SEGMENT = r"(^|/)\.{0,2}(/|$)|\\"
 
@@ -74,6 +79,8 @@ def content_digest(table: pa.Table, labels: Sequence[str], columns: Sequence[str
     """SHA-256 over ``labels`` and, column by column, ``columns`` of ``table``: by default all but the paths."""
     whole = hashlib.sha256(canonical({"labels": labels, "rows": table.num_rows}))
     for name in columns:
+        if name in LATER and _is_unset(table[name]):
+            continue
         whole.update(name.encode())
         chunks = table[name].chunks  # as one column, without a copy of it
         if table[name].type == TEXT:
@@ -88,6 +95,33 @@ def content_digest(table: pa.Table, labels: Sequence[str], columns: Sequence[str
                 values = chunk.to_numpy(zero_copy_only=False)
                 whole.update(np.where(np.isnan(values), np.nan, values + 0.0).astype("<f8").tobytes())
     return whole.hexdigest()
+
+
+def _is_unset(column: pa.ChunkedArray) -> bool:
+    unset = pc.equal(column, "") if column.type == TEXT else pc.is_nan(column)
+    return pc.all(unset).as_py() is not False  # None: there are no rows
+
+
+def region_of(text: str) -> tuple[float, float, float, float] | None:
+    """A region's shares, or ``None`` where there is none.
+
+    Raises:
+        ValueError: it is not four numbers from 0 to 1, left before right and top before bottom.
+    """
+    if not text:
+        return None
+    left, top, right, bottom = (float(part) for part in text.split(","))
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise ValueError(f"{text}: no part of a frame")
+    return left, top, right, bottom
+
+
+def _is_region(text: str) -> bool:
+    try:
+        region_of(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check(corpus: str, table: pa.Table, labels: Sequence[str]) -> None:
@@ -122,6 +156,14 @@ def check(corpus: str, table: pa.Table, labels: Sequence[str]) -> None:
     require(outside("split", [split.value for split in Split]), f"one of {', '.join(Split)}", "split")
     require(outside("label", ["", *labels]), f"one of {', '.join(labels)} or none", "label")
     require(outside("crop", ["", "left", "right"]), "left, right or none", "crop")
+    for column in ("track", "channel"):
+        numbers = table[column].to_numpy()
+        wrong = ~np.isnan(numbers) & ((numbers < 1) | (numbers != np.floor(numbers)))
+        require(wrong, "a number from 1 on or none", column)
+    regions = table["region"].to_pylist()
+    require([not _is_region(text) for text in regions], "shares of the frame (left,top,right,bottom) or none", "region")
+    both = [bool(text) and bool(crop) for text, crop in zip(regions, table["crop"].to_pylist(), strict=True)]
+    require(both, "a crop or a region, not both", "region")
     _check_order(table, require)
     for kind in ("audio", "visual"):
         digest, start, end = (table[f"{kind}_{part}"] for part in ("sha256", "start", "end"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigfusion.pipeline.media.channels import Channels, Mix, ordinal, single
-from bigfusion.pipeline.media.clock import HARD, Piece, placed
+from bigfusion.pipeline.media.clock import HARD, Piece, is_lost, placed
 from bigfusion.pipeline.media.container import opened
 from bigfusion.pipeline.media.float_scale import scale_of
 from bigfusion.pipeline.media.source import Source
@@ -75,6 +75,11 @@ def read_audio(
     return np.clip(samples, -1.0, LARGEST)
 
 
+def chosen(span: MediaSpan, track: int | None, channel: int | None) -> MediaSpan:
+    """A span with the track and the channel of the settings where the table names none."""
+    return replace(span, track=span.track or track, channel=span.channel or channel)
+
+
 def _said(span: MediaSpan, sound: _Sound) -> list[str]:
     """What was decided for a span that does not say it."""
     source, said = sound.source, []
@@ -82,8 +87,8 @@ def _said(span: MediaSpan, sound: _Sound) -> list[str]:
         said.append(f"{len(source.tracks)} tracks, {ordinal(source.tracks.index(source.stream))} taken")
     if note := sound.channels.note(span.channel is not None):
         said.append(note)
-    if sound.gaps >= BEGIN:
-        said.append(f"gap filled {sound.gaps:.1f} s" if sound.gaps >= HARD / 2 else "gap filled under 0.1 s")
+    if sound.gaps >= HARD / 2:
+        said.append(f"gap filled {sound.gaps:.1f} s")
     if source.understated:
         said.append("header counts fewer samples than there are")
     return said
@@ -156,8 +161,10 @@ class _Reader:
                 self._silence(shift)
             self._feed(frame, max(-shift, 0))
             source.check_reached(self._reached)
-        if source.beyond is not None and (gap := min(source.end, source.beyond) - self._reached) >= HARD:
-            self._silence(round(gap * self._native))
+        if source.beyond is not None:  # what is missing up to the next packet, behind the span
+            missing = source.beyond - self._reached
+            if is_lost(missing, self._like.samples / self._native) and source.end > self._reached:
+                self._silence(round((source.end - self._reached) * self._native))
         source.check_complete(self._reached)
         if (rest := self._fifo.read(0, partial=True)) is not None:
             self._resample(rest)

@@ -18,6 +18,9 @@ HARD = 0.1
 STEP = 0.008
 """Seconds of the smallest jump: most packets hold ten milliseconds and more."""
 
+LOST = 0.75
+"""Share of a frame's length."""
+
 AHEAD = 0.3
 """Seconds of the frames that have to agree on a jump, or three frames where they are longer."""
 
@@ -65,7 +68,8 @@ def placed(pieces: Iterable[Piece], rate: int) -> Iterator[Placed]:
         shift = 0
         if (stamp := queue[0].stamp) is not None:
             if abs(stamp - expected) >= STEP:
-                shift = max(round(_jump(_away(queue, expected, rate), jitter) * rate), -queue[0].samples)
+                jump = _jump(_away(queue, expected, rate), jitter, queue[0].samples / rate)
+                shift = max(round(jump * rate), -queue[0].samples)
             if not shift:
                 jitter.append(stamp - expected)
         piece = queue.popleft()
@@ -95,12 +99,20 @@ def _away(queue: Iterable[Piece], expected: float, rate: int) -> list[float]:
     return found
 
 
-def _jump(away: list[float], jitter: deque[float]) -> float:
-    """The seconds that all of ``away`` agree on, where that is more than jitter and drift."""
+def is_lost(seconds: float, frame: float) -> bool:
+    """Whether so much missing sound is a packet's, by a frame's length: more than timestamps jitter."""
+    return seconds >= max(STEP, LOST * frame)
+
+
+def _jump(away: list[float], jitter: deque[float], frame: float) -> float:
+    """The seconds that all of ``away`` agree on, where that is more than jitter and drift.
+
+    How much timestamps jitter is known after some frames; before, a jump is of most of a frame's length at least.
+    """
     least, most = min(away), max(away)
-    known = len(jitter) >= 3  # before that nobody knows how much the timestamps jitter
-    if least > 0 and (least > HARD or (known and least - max(jitter) >= STEP)):
-        return least
-    if most < 0 and (most < -HARD or (known and min(jitter) - most >= STEP)):
-        return most
-    return 0.0
+    known = len(jitter) >= 3
+    if least > 0:
+        above = least - max(jitter, default=0.0)
+        return least if least > HARD or (above >= STEP if known else is_lost(above, frame)) else 0.0
+    below = min(jitter, default=0.0) - most
+    return most if most < 0 and (most < -HARD or (below >= STEP if known else is_lost(below, frame))) else 0.0

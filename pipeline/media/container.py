@@ -62,23 +62,27 @@ def opened(span: MediaSpan) -> Iterator[Any]:
             # FFmpeg says "not permitted" or "input/output error" of damaged files too: the system has the last word.
             if isinstance(error, OSError):
                 _read_through(path)
-            if error.errno == errno.EINVAL and (reason := _another_kind(path)):
-                raise MediaError(Status.CORRUPT_MEDIA, f"{path.name}: {reason}") from None
-            raise MediaError(Status.CORRUPT_MEDIA, f"{path.name}: expected media, found: {error.strerror}") from None
+            reason = _not_media(path, error) or f"expected media, found: {error.strerror}"
+            raise MediaError(Status.CORRUPT_MEDIA, f"{path.name}: {reason}") from None
     except OSError as error:
         kind = ExtractionError if error.errno in EXHAUSTED else ItemError
         raise kind(f"{path}: cannot be read ({error.strerror}); check the disk and permissions") from None
 
 
-def _another_kind(path: Path) -> str:
-    """What to say of a file that FFmpeg knows and that is in none of :data:`DEMUXERS`; "" of any other."""
+def _not_media(path: Path, error: av.FFmpegError) -> str:
+    """What to say of a text, and of a file that FFmpeg knows and that is in none of :data:`DEMUXERS`; "" of others.
+
+    FFmpeg calls the latter an invalid argument.
+    """
     with path.open("rb") as file:
         head = file.read(1024)
     known = head[8:12] in (b"WAVE", b"AVI ", b"AVIX") if head[:4] == b"RIFF" else head.startswith(MARKS)
     if known or head[4:8] == b"ftyp" or head[:189:188] == b"GG":  # a transport stream's packets
         return ""
-    if all(byte >= 0x20 or byte in b"\t\n\r" for byte in head):
+    if head and all(byte >= 0x20 or byte in b"\t\n\r" for byte in head):
         return "expected media, found a text that may name other files, which are not opened"
+    if error.errno != errno.EINVAL:
+        return ""
     line = CONVERT.format(path.name, path.stem)
     return f"expected a container that is read here, found one that is not (no damage is known of); convert it: {line}"
 

@@ -6,6 +6,7 @@ from the file's first timestamp.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,7 +61,7 @@ def _sampled(source: Source, rate: float) -> Iterator[tuple[float, Any]]:
     sampler = sampler_of(stamps, source.start, source.end, rate)
     skipping = source.stream.codec_context.name in SKIPPING and all(packet.pts is not None for packet in packets)
     wanted = sampled(stamps, source.start, source.end, rate) if skipping else None
-    best, decoded, moment, latest = BestEffort(), 0, source.start, None
+    best, decoded, moment, latest, first = BestEffort(), 0, source.start, None, math.inf
     for packet in [*packets, None]:
         if wanted is not None and packet is not None:
             source.stream.codec_context.skip_frame = "DEFAULT" if source.seconds(packet.pts) in wanted else "NONREF"
@@ -68,7 +69,7 @@ def _sampled(source: Source, rate: float) -> Iterator[tuple[float, Any]]:
             decoded += 1
             stamp = best.of(frame.pts, frame.dts)
             moment = moment + source.frame_seconds if stamp is None else source.seconds(stamp)
-            latest = frame
+            latest, first = frame, min(first, moment)
             yield from sampler.add(moment, frame)
     if not decoded and source.beyond is not None:
         raise source.error(source.absent, "a frame within the span", f"its first at {source.beyond:.2f} s")
@@ -77,6 +78,8 @@ def _sampled(source: Source, rate: float) -> Iterator[tuple[float, Any]]:
     source.check_complete(reached)
     if not decoded:
         raise source.corrupt("frames that decode", "none")
+    if not sampler.taken and first >= source.end:
+        raise source.error(source.absent, "a frame within the span", f"its first at {first:.2f} s")
     if not sampler.taken:
         raise source.error(
             Status.TOO_SHORT, "a frame within the span", f"none between {source.start:g} and {source.end:g} s"

@@ -35,6 +35,7 @@ class Converter:
         self._size = size
         self._grey, self._small = VideoReformatter(), VideoReformatter()  # each keeps its scaler from frame to frame
         self._tone = ToneMapper()
+        self._longest = 0
         self._sizes: set[tuple[int, int]] = set()
         self._last: tuple[Any, Frame] | None = None
 
@@ -62,7 +63,9 @@ class Converter:
             sides = [max(round(sides[0] * (right - left)), 1), max(round(sides[1] * (bottom - top)), 1)]
         elif self._crop:
             sides[0] //= 2
-        scale = min(1.0, self._size / max(sides))
+        # A picture that shrank is enlarged to what it was: a detector finds the faces of one size in both.
+        self._longest = max(self._longest, *sides)
+        scale = min(self._size, self._longest) / max(sides)
         small_size = max(round(width * scale), 2), max(round(height * scale), 2)
         if is_hdr(frame):
             frame = self._tone.mapped(frame, width, height)

@@ -1,4 +1,4 @@
-"""What the first bytes of wav and avi files say of their length, and where what they say cannot be so."""
+"""What files made of chunks (wav, aiff, caf, w64, avi) say of their length, and where what they say cannot be so."""
 
 from __future__ import annotations
 
@@ -33,6 +33,25 @@ class Chunk(NamedTuple):
     size: int
 
 
+class Form(NamedTuple):
+    """How chunks lie in a file: where the first is, their heads, what padding aligns them to, who holds the samples.
+
+    ``counted`` are the bytes of its head that a chunk's size counts.
+    """
+
+    first: int
+    chunk: str
+    padding: int
+    samples: bytes
+    counted: int = 0
+
+
+WAV = Form(12, "<4sI", 2, b"data")
+AIFF = Form(12, ">4sI", 2, b"SSND")
+CAF = Form(8, ">4sQ", 1, b"data")
+W64 = Form(40, "<16sQ", 8, b"data", counted=24)
+
+
 def stated_bytes(path: Path) -> int:
     """How long a RIFF file says it is, in bytes; 0 where it does not say."""
     with path.open("rb") as file:
@@ -61,44 +80,66 @@ def plain_pcm(path: Path) -> bool:
 
 
 def understated(path: Path) -> bool:
-    """Whether a wav's header counts fewer samples than there are: what follows them is neither a chunk nor padding.
+    """Whether a header counts fewer samples than there are: what follows them is neither a chunk nor padding.
 
     A recorder that died, or software that wrote the header first, leaves such files.
 
     Raises:
-        MediaError: corrupt_media where a second file follows the first: its header would be heard, and nobody knows
-            whether it belongs.
+        MediaError: corrupt_media where that cannot be mended: FFmpeg ignores the lengths of wav alone, and where a
+            second wav follows the first nobody knows whether it belongs.
         OSError: the system cannot read it.
     """
-    data = next((chunk for chunk in _chunks(path) if chunk.name == b"data"), None)
+    with path.open("rb") as file:
+        form = _form(file.read(16))
+    if form is None:
+        return False
+    data = next((chunk for chunk in _chunks(path, form) if chunk.name[:4] == form.samples), None)
     if data is None or data.size >= UNKNOWN:
         return False
     size = path.stat().st_size
-    end = data.begin + data.size + data.size % 2
+    end = data.begin + data.size + -data.size % form.padding
     if size - end <= TRAILER:
         return False
     with path.open("rb") as file:
         file.seek(end)
         tail = file.read(1 << 16)
-    name, stated = struct.unpack_from("<4sI", tail)
-    if name == b"RIFF" and tail[8:12] == b"WAVE":
+    if form == WAV and tail[:4] == b"RIFF" and tail[8:12] == b"WAVE":
         raise MediaError(
             Status.CORRUPT_MEDIA, f"{path.name}: expected one wav file, found another behind it; split or join them"
         )
-    a_chunk = all(0x20 <= byte < 0x7F for byte in name) and end + 8 + stated <= size + TRAILER
-    return not a_chunk and any(tail)
+    name, stated = struct.unpack_from(form.chunk, tail)
+    a_chunk = all(0x20 <= byte < 0x7F for byte in name[:4]) and stated <= size - end + TRAILER
+    if a_chunk or not any(tail):
+        return False
+    if form != WAV:
+        raise MediaError(
+            Status.CORRUPT_MEDIA,
+            f"{path.name}: expected samples of {data.size} bytes, found more; write its header anew",
+        )
+    return True
 
 
-def _chunks(path: Path) -> Iterator[Chunk]:
-    """A wav's chunks up to its samples; none of another file."""
+def _form(head: bytes) -> Form | None:
+    """How a file that begins like this is made of chunks; ``None`` of any other."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        return WAV
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return AIFF
+    return CAF if head[:4] == b"caff" else W64 if head[:4] == b"riff" else None
+
+
+def _chunks(path: Path, form: Form) -> Iterator[Chunk]:
+    """A file's chunks up to its samples."""
+    length = struct.calcsize(form.chunk)
     with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return
+        file.seek(form.first)
         for _ in range(CHUNKS):
-            head = file.read(8)
-            if len(head) < 8:
+            head = file.read(length)
+            if len(head) < length:
                 return
-            name, size = struct.unpack("<4sI", head)
+            name, size = struct.unpack(form.chunk, head)
+            size = max(size - form.counted, 0)
             yield Chunk(name, file.tell(), size)
-            file.seek(size + size % 2, 1)
+            if size >= UNKNOWN:
+                return
+            file.seek(size + -size % form.padding, 1)

@@ -256,7 +256,7 @@ class Source:
                     raise self.corrupt("a clock that runs on", f"a step back from {latest:.2f} to {moment:.2f} s")
                 latest = max(latest, moment)
                 if moment > self.end:
-                    self.beyond = moment
+                    self.beyond = self.seconds(packet.dts if packet.pts is None else packet.pts)
                     return
             if packet.size:
                 yield packet

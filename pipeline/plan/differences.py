@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_OWN = {"text", "sha256", "start", "end", "crop"}
+_OWN = {"text", "sha256", "start", "end", "crop", "track", "channel", "region"}
 """What an input is of itself; all else of it was read beside it."""
 
 _WORDS = {"settings": "setting", "weights": "weights", "engine": "engine"}

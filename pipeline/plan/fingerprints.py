@@ -14,6 +14,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import repeat
 from typing import Any
 
 import pandas as pd
@@ -92,14 +93,34 @@ def _media_inputs(table: pd.DataFrame, kind: Modality) -> Iterator[str]:
     columns = [table[name].tolist() for name in ("utterance", f"{kind}_sha256", "crop")]
     times = [_seconds(table[f"{kind}_{name}"]) for name in ("end", "start")]
     visual = kind is Modality.VISUAL
+    chosen = _region(table) if visual else _channel_and_track(table)
     # Written out as canonical JSON would: keys sorted, a digest and the two crops need no escapes.
-    for utterance, sha256, crop, end, start in zip(*columns, *times, strict=True):
+    for utterance, sha256, crop, end, start, (first, middle, last) in zip(*columns, *times, chosen, strict=True):
         if not sha256:
             yield _missing(kind.value, utterance)
         elif visual:
-            yield f'{{"crop":"{crop}","end":{end},"sha256":"{sha256}","start":{start}}}'
+            yield f'{{{first}"crop":"{crop}","end":{end},{middle}"sha256":"{sha256}","start":{start}{last}}}'
         else:
-            yield f'{{"end":{end},"sha256":"{sha256}","start":{start}}}'
+            yield f'{{{first}"end":{end},{middle}"sha256":"{sha256}","start":{start}{last}}}'
+
+
+def _channel_and_track(table: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """What of the sound was chosen, at its places among sorted keys; nothing where nothing was."""
+    if table["channel"].isna().all() and table["track"].isna().all():
+        yield from repeat(("", "", ""), len(table))
+        return
+    for channel, track in zip(table["channel"].tolist(), table["track"].tolist(), strict=True):
+        first = "" if math.isnan(channel) else f'"channel":{int(channel)},'
+        yield first, "", "" if math.isnan(track) else f',"track":{int(track)}'
+
+
+def _region(table: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+    for text in table["region"].tolist():
+        yield (
+            "",
+            f'"region":{json.dumps(list(map(float, text.split(","))), separators=(",", ":"))},' if text else "",
+            "",
+        )
 
 
 def _heard_inputs(table: pd.DataFrame) -> Iterator[str]:

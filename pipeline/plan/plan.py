@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.differences import counted, difference
 from bigfusion.pipeline.plan.fingerprints import fingerprints, inputs
+from bigfusion.pipeline.plan.notes import kinds
 from bigfusion.pipeline.schema import Modality, Status
 from bigfusion.pipeline.store.store import Store
 
@@ -60,7 +61,7 @@ class ModalityPlan:
     """One modality's cells: how many are in each state, how many failed how, and which rows are pending.
 
     ``digest`` stands for every fingerprint, in order, and whether its cell is done. ``pending`` gives the manifest's
-    rows, ``states`` and ``whys`` belong to them.
+    rows, ``states`` and ``whys`` belong to them. ``notes`` counts what was decided on the way to cells that are done.
     """
 
     counts: dict[str, int]
@@ -69,6 +70,7 @@ class ModalityPlan:
     pending: Sequence[int] = ()
     states: Sequence[State] = ()
     whys: Sequence[str] = ()
+    notes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,10 @@ class CellPlan:
         """Stored failures by modality and status."""
         return {modality.value: dict(part.failures) for modality, part in self.parts.items()}
 
+    def notes(self) -> dict[str, dict[str, int]]:
+        """What was decided on the way to stored cells, by modality and kind."""
+        return {modality.value: dict(part.notes) for modality, part in self.parts.items()}
+
     def reasons(self) -> list[str]:
         """One line for each reason why cells are pending, most frequent first: ``text: 1 changed transcript``."""
         return [
@@ -144,7 +150,8 @@ def plan_cells(
         parts[modality] = ModalityPlan(**kept) if kept else _plan(manifest, modality, extractor, store, retry_failed)
         if not kept and not parts[modality].pending:
             part = parts[modality]
-            store.keep_plan(key, {"counts": part.counts, "failures": part.failures, "digest": part.digest})
+            kept_part = {name: getattr(part, name) for name in ("counts", "failures", "digest", "notes")}
+            store.keep_plan(key, kept_part)
     return CellPlan(manifest, extractors, parts)
 
 
@@ -190,11 +197,20 @@ def _plan(
         pending=tuple(int(row) for row, _, _ in pending),
         states=tuple(state for _, state, _ in pending),
         whys=tuple(why for _, _, why in pending),
+        notes=_notes(wanted, done, store.notes(modality)),
     )
 
 
 def _keys(raw: bytes) -> pa.Array:
     return pa.FixedSizeBinaryArray.from_buffers(_KEY, len(raw) // 32, [None, pa.py_buffer(raw)])
+
+
+def _notes(wanted: pa.Array, done: NDArray[np.bool_], notes: Mapping[bytes, str]) -> dict[str, int]:
+    """The notes of the cells that are called for, by kind."""
+    if not notes:
+        return {}
+    noted = pc.is_in(wanted, pa.array(list(notes), _KEY)).to_numpy(zero_copy_only=False) & done
+    return kinds(notes[key] for key in wanted.filter(pa.array(noted)).to_pylist())
 
 
 def _failures(statuses: NDArray[np.bytes_]) -> dict[str, int]:

@@ -35,7 +35,7 @@ class Cell:
     """One utterance under one extractor.
 
     ``input`` is what of the utterance entered the fingerprint (canonical JSON); ``vector`` (F,) float32, ``None``
-    unless ``status`` is ``ok``; ``reason`` says why it is not.
+    unless ``status`` is ``ok``; ``reason`` says why it is not, or, where it is, what was decided on the way: the note.
     """
 
     fingerprint: str

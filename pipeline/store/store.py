@@ -44,7 +44,10 @@ CACHE = 20 * 2**30
 
 @dataclass(frozen=True)
 class Record:
-    """A stored cell without its vector, and the shard that it came in."""
+    """A stored cell without its vector, and the shard that it came in.
+
+    ``reason`` says why a cell is not ``ok``, ``note`` what was decided on the way where it is.
+    """
 
     fingerprint: str
     utterance: str
@@ -56,6 +59,7 @@ class Record:
     created: str
     versions: dict[str, str]
     shard: str
+    note: str = ""
 
 
 class Features(NamedTuple):
@@ -210,6 +214,16 @@ class Store:
     def failures(self, fingerprints: Iterable[str]) -> dict[str, tuple[Status, str]]:
         """Status and reason by fingerprint, for those that are stored as failures."""
         return {key: found for key, found in self._outcomes(fingerprints).items() if found[0] is not Status.OK}
+
+    @_mending
+    def notes(self, modality: Modality) -> dict[bytes, str]:
+        """What was decided on the way to a modality's cells, by fingerprint, for those that have a note."""
+        query = """
+            SELECT c.fingerprint, c.reason FROM shards s
+            CROSS JOIN cells c ON c.id >= s.first AND c.id < s.first + s.cells
+            WHERE s.modality = ? AND c.status = 'ok' AND c.reason <> ''
+        """
+        return dict(self.index.query(query, (modality.value,)))
 
     def _outcomes(self, fingerprints: Iterable[str]) -> dict[str, tuple[Status, str]]:
         found: dict[str, tuple[Status, str]] = {}
@@ -427,8 +441,9 @@ def _record(row: tuple[Any, ...]) -> Record:
     try:
         texts = (json.loads(text) for text in (input_, extractor, versions))
         given, maker, libraries = texts
+        why, note = ("", reason) if status == Status.OK else (reason, "")
         return Record(
-            fingerprint.hex(), utterance, _status(status), reason, given, maker, run, created, libraries, shard
+            fingerprint.hex(), utterance, _status(status), why, given, maker, run, created, libraries, shard, note
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise DamagedIndexError(str(error)) from None

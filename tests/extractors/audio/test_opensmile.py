@@ -13,6 +13,7 @@ from bigfusion.pipeline.demo.speech import speak
 from bigfusion.pipeline.media.audio import read_audio
 from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
 from tests.helpers.clip_maker import levels, sine, span, write_clip
+from tests.helpers.ffmpeg import FIELD, needs_field
 
 
 def utterance(path: Path, start: float | None = None, end: float | None = None) -> Utterance:
@@ -198,3 +199,21 @@ def test_spec(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_is_printed(speech: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
     AudioExtractor(AudioSettings()).extract([utterance(speech[0])])
     assert capfd.readouterr() == ("", "")
+
+
+@needs_field
+def test_numbers_of_a_sound_card_in_a_float_file_give_the_same_features_and_a_note() -> None:
+    say, scaled = (utterance(FIELD / name) for name in ("say.wav", "w1_float_with_int_numbers.wav"))
+    plain, noted = AudioExtractor(AudioSettings(threads=1)).extract([say, scaled])
+    np.testing.assert_array_equal(noted.vector, plain.vector)
+    assert (plain.note, noted.note) == ("", "scaled")
+
+
+def test_a_channel_of_the_settings_is_heard(tmp_path: Path) -> None:
+    both = np.stack([sine(1, 16_000), sine(1, 16_000, 900)])
+    path = write_clip(tmp_path / "a.wav", sound=both, layout="stereo", audio="pcm_s16le")
+    alone = write_clip(tmp_path / "b.wav", sound=sine(1, 16_000, 900)[None], audio="pcm_s16le")
+    (found,) = AudioExtractor(AudioSettings(threads=1, channel=2)).extract([utterance(path)])
+    (expected,) = AudioExtractor(AudioSettings(threads=1)).extract([utterance(alone)])
+    np.testing.assert_array_equal(found.vector, expected.vector)
+    assert not found.note

@@ -24,6 +24,7 @@ from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.media.frames import read_frames
 from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
 from tests.helpers.clip_maker import sine, span, write_clip
+from tests.helpers.ffmpeg import FIELD, ffmpeg, needs_ffmpeg, needs_field
 from tests.helpers.pictures import CENTERFACE, blank, collins, hopper, pasted, two_people
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -329,3 +330,31 @@ def test_yunet_instead(clips: dict[str, Path], extractor: VisualExtractor) -> No
     left, right = vector(extractor, seen(clips["collins"])), vector(other, seen(clips["collins"]))
     assert np.corrcoef(left, right)[0, 1] > 0.95
     assert other.spec.weights["detector"] != extractor.spec.weights["detector"]
+
+
+def test_talking_looks_ten_times_a_second(tmp_path: Path, talk: Talk) -> None:
+    """Mouths move about five times a second: at the default rate a talking one may look the same in every frame."""
+    path = write_clip(tmp_path / "talk.mp4", talk.frames, talk.sound, fps=10)
+    for settings, step in ((TALKING, 0.1), (VisualSettings(threads=1), 0.2)):
+        _, moments = VisualExtractor(settings)._follow(span(path), threading.Event(), [])
+        np.testing.assert_allclose(np.diff(moments), step, atol=1e-3)
+
+
+@needs_field
+@needs_ffmpeg
+def test_a_call_whose_pictures_shrink_is_one_face(tmp_path: Path, extractor: VisualExtractor) -> None:
+    """The whole clip's vector, as of the same picture at one size; boxes in pixels would make two faces of one."""
+    ffmpeg("-i", FIELD / "v0_h264.mp4", "-an", "-vf", "scale=384:384,setsar=1", "-crf", "18", tmp_path / "one.mp4")
+    shrinks = seen(FIELD / "v4_resolution_changes.webm")
+    tracker, moments = extractor._follow(shrinks.visual, threading.Event(), [])
+    assert len(tracker.tracks) == 1
+    assert len(tracker.tracks[0].frames) >= 0.9 * len(moments)
+    found, expected = vector(extractor, shrinks), vector(extractor, seen(tmp_path / "one.mp4"))
+    assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < 0.03
+
+
+def test_a_region_is_a_crop_in_general(tmp_path: Path, extractor: VisualExtractor, talk: Talk) -> None:
+    path = write_clip(tmp_path / "talk.mp4", talk.frames, talk.sound, fps=10)
+    other = VisualExtractor(VisualSettings(threads=1, region=(0.0, 0.0, 0.5, 1.0)))
+    left = replace(seen(path), visual=replace(seen(path).visual, crop="left"))
+    np.testing.assert_array_equal(vector(other, seen(path)), vector(extractor, left))

@@ -57,6 +57,36 @@ def test_utterances_as_extractors_see_them():
         manifest().utterances(["train/a_0", "train/zzz"])
 
 
+def test_which_sound_and_which_part_of_the_frame():
+    chosen = manifest(
+        track=[2, np.nan, np.nan], channel=[4, np.nan, np.nan], crop=[""] * 3, region=["0.5,0,1,0.75", "", ""]
+    )
+    first, second, _ = chosen.utterances()
+    assert (first.audio.track, first.audio.channel, first.audio.region) == (2, 4, None)
+    assert (first.visual.track, first.visual.channel, first.visual.region) == (None, None, (0.5, 0.0, 1.0, 0.75))
+    assert second.visual.region is None
+    plain = manifest(crop=[""] * 3)
+    assert plain.digest != chosen.digest
+    assert plain.digest == manifest(crop=[""] * 3, track=[np.nan] * 3, region=[""] * 3).digest
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("track", 0, "a number from 1 on"),
+        ("channel", 1.5, "a number from 1 on"),
+        ("region", "0,0,1", "shares of the frame"),
+        ("region", "0.5,0,0.5,1", "shares of the frame"),
+        ("region", "0,0,1.5,1", "shares of the frame"),
+        ("region", "0,0,1,1", "a crop or a region, not both"),
+    ],
+)
+def test_what_cannot_be_chosen(column, value, expected):
+    empty = "" if column == "region" else np.nan
+    with pytest.raises(CorpusError, match=expected):
+        manifest(**{column: [value, empty, empty]})
+
+
 def test_counts_and_summary():
     skipped = (Skipped("train/a_1", "missing_media", "no file"), Skipped("x.csv:3", "broken_row", "short"),
                Skipped("x.csv:4", "broken_row", "short"))  # fmt: skip

@@ -61,6 +61,21 @@ def done(tmp_path):
     return store
 
 
+def test_a_chosen_sound_and_region_are_part_of_an_input_and_nothing_is_where_nothing_was_chosen():
+    plain = manifest().table
+    chosen = manifest(track=[2, np.nan, np.nan], channel=[np.nan, 4, np.nan], region=["0.5,0,1,1", "", ""]).table
+    for modality in (Modality.AUDIO, Modality.VISUAL):
+        for row, text in enumerate(inputs(chosen, modality, ALL[modality])):
+            assert text.encode() == canonical(json.loads(text))
+            same = text == list(inputs(plain, modality, ALL[modality]))[row]
+            assert same == (row == 2 or (modality is Modality.VISUAL and row == 1))
+    sound, pictures = (json.loads(next(inputs(chosen, m, ALL[m]))) for m in (Modality.AUDIO, Modality.VISUAL))
+    assert sound["track"] == 2
+    assert pictures["region"] == [0.5, 0.0, 1.0, 1.0]
+    heard = VISUAL | {"reads": WITH_SOUND}
+    assert json.loads(next(inputs(chosen, Modality.VISUAL, heard)))["audio"]["track"] == 2
+
+
 def states(plan) -> dict[str, dict[str, int]]:
     return {name: {key: n for key, n in counts.items() if n} for name, counts in plan.counts().items()}
 

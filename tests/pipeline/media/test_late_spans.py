@@ -1,0 +1,74 @@
+"""Late spans of long files: cheap, and to the sample what decoding the whole file gives."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bigfusion.pipeline.media import packet_index
+from bigfusion.pipeline.media.audio import read_audio
+from bigfusion.pipeline.media.source import Source
+from tests.helpers.clip_maker import span
+from tests.helpers.ffmpeg import ffmpeg, needs_ffmpeg
+
+pytestmark = needs_ffmpeg
+NOISE = "anoisesrc=d={}:c=pink:r=44100:a=0.3:s=1,lowpass=6000"
+KINDS = {
+    "a.mp3": ["-c:a", "libmp3lame", "-q:a", "4"],
+    "b.mp3": ["-c:a", "libmp3lame", "-b:a", "64k"],
+    "c.mp3": ["-c:a", "libmp3lame", "-q:a", "4", "-write_xing", "0"],
+    "a.opus": ["-c:a", "libopus"],
+    "a.ogg": ["-c:a", "libvorbis"],
+    "a.flac": ["-c:a", "flac"],
+    "a.aac": ["-c:a", "aac"],
+    "a.ts": ["-c:a", "aac"],
+    "a.flv": ["-c:a", "aac"],
+    "a.wv": ["-c:a", "wavpack"],
+    "a.ac3": ["-c:a", "ac3"],
+}
+
+
+def from_the_beginning(path: Path, start: float, end: float | None, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    with monkeypatch.context() as patched:
+        patched.setattr(Source, "enter", lambda source: True)
+        return read_audio(span(path, start, end))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_late_span_is_the_whole_file_s(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ffmpeg("-f", "lavfi", "-i", NOISE.format(90), "-ac", "1", *KINDS[name], tmp_path / name)
+    for start, end in ((61.237, 65.5), (40.0, 40.31), (85.0, None)):
+        late = read_audio(span(tmp_path / name, start, end))
+        np.testing.assert_array_equal(late, from_the_beginning(tmp_path / name, start, end, monkeypatch))
+
+
+def test_a_changed_file_is_another_file(tmp_path: Path) -> None:
+    for seconds in (60, 50):
+        ffmpeg("-f", "lavfi", "-i", NOISE.format(seconds), "-ac", "1", "-c:a", "libmp3lame", tmp_path / "a.mp3")
+        assert len(read_audio(span(tmp_path / "a.mp3", seconds - 5.0, None))) == pytest.approx(5 * 16_000, abs=1200)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a.mp3", "c.mp3", "a.opus"])
+def test_the_last_span_of_three_hours_costs_what_the_first_does(tmp_path: Path, name: str) -> None:
+    """The file is gone through once, at the first late span."""
+    ffmpeg("-f", "lavfi", "-i", NOISE.format(600), "-ac", "1", *KINDS[name], tmp_path / f"part-{name}")
+    (tmp_path / "list").write_text(f"file part-{name}\n" * 18)
+    ffmpeg("-f", "concat", "-i", tmp_path / "list", "-c", "copy", tmp_path / name)
+
+    def cost(start: float) -> float:
+        best = []
+        for _ in range(3):
+            began = time.process_time()
+            assert len(read_audio(span(tmp_path / name, start, start + 4.0))) == 64_000
+            best.append(time.process_time() - began)
+        return min(best)
+
+    packet_index._kept.clear()
+    began = time.process_time()
+    read_audio(span(tmp_path / name, 10_700.0, 10_704.0))
+    once = time.process_time() - began
+    assert once < 8.0
+    first, last = cost(2.0), cost(10_780.0)
+    assert last < 3 * first + 0.02

@@ -1,0 +1,147 @@
+"""Wav files as writers leave them: lengths that mean unknown or say too little, floats on other scales."""
+
+import struct
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bigfusion.pipeline.errors import MediaError
+from bigfusion.pipeline.media import riff
+from bigfusion.pipeline.media.audio import read_audio
+from bigfusion.pipeline.schema import Status
+from tests.helpers.clip_maker import sine, span, write_clip
+from tests.helpers.ffmpeg import FIELD, ffmpeg, needs_ffmpeg, needs_field, needs_sox
+
+RATE = 16_000
+SOUND = np.round(np.random.default_rng(0).normal(0, 3000, 4 * RATE)).clip(-32768, 32767)
+FORMATS = {"<i2": (1, 16), "<f4": (3, 32), "<f8": (3, 64)}
+
+
+def wav(
+    path: Path, samples: np.ndarray, kind: str = "<i2", riff_size: int | None = None, data_size: int | None = None,
+    tail: bytes = b"",
+) -> Path:  # fmt: skip
+    coding, bits = FORMATS[kind]
+    data = samples.astype(kind).tobytes()
+    form = struct.pack("<HHIIHH", coding, 1, RATE, RATE * bits // 8, bits // 8, bits)
+    size = len(data) if data_size is None else data_size
+    chunks = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", size) + data + tail
+    total = len(chunks) if riff_size is None else riff_size
+    path.write_bytes(b"RIFF" + struct.pack("<I", total) + chunks)
+    return path
+
+
+def status(path: Path, **how: float) -> Status:
+    with pytest.raises(MediaError) as caught:
+        read_audio(span(path), **how)
+    return Status(caught.value.status)
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFF024, 0x7FFFFFF7, 0x7FFF0000, 0x80000024, 0xFFFFFFF0])
+@pytest.mark.parametrize("data", [None, 0x7FFFF000, 0xFFFFFFFF, 0x80000000])
+def test_lengths_that_mean_unknown(tmp_path: Path, size: int, data: int | None) -> None:
+    path = wav(tmp_path / "a.wav", SOUND, riff_size=size, data_size=data)
+    for start, end in ((None, None), (2.5, 3.5)):
+        begin, stop = round((start or 0) * RATE), None if end is None else round(end * RATE)
+        np.testing.assert_array_equal(read_audio(span(path, start, end)), (SOUND[begin:stop] / 32768).astype("f4"))
+
+
+@pytest.mark.parametrize("size", [0x7FFEFFFF, 1_000_000])
+def test_a_length_that_can_be_meant_is_believed(tmp_path: Path, size: int) -> None:
+    assert status(wav(tmp_path / "a.wav", SOUND, riff_size=size)) == Status.CORRUPT_MEDIA
+
+
+@pytest.mark.parametrize("counted", [0, 2, RATE, 3 * RATE])
+def test_a_header_that_counts_too_little_is_not_believed_and_this_is_said(tmp_path: Path, counted: int) -> None:
+    path = wav(tmp_path / "a.wav", SOUND, riff_size=36 + 2 * counted, data_size=2 * counted)
+    notes: list[str] = []
+    np.testing.assert_array_equal(read_audio(span(path), notes=notes), (SOUND / 32768).astype("f4"))
+    assert notes == ["header counts fewer samples than there are"]
+    np.testing.assert_array_equal(read_audio(span(path, 3.25, 3.75)), (SOUND[52_000:60_000] / 32768).astype("f4"))
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [b"LIST" + struct.pack("<I", 2000) + bytes(2000), bytes(5000), b"TAG" + b"x" * 125,
+     b"id3 " + struct.pack("<I", 4000) + b"y" * 4000],
+    ids=["chunk", "padding", "tag", "long tag"],
+)  # fmt: skip
+def test_what_rightly_follows_the_samples_is_not_heard(tmp_path: Path, tail: bytes) -> None:
+    path = wav(tmp_path / "a.wav", SOUND, tail=tail)
+    assert not riff.understated(path)
+    assert len(read_audio(span(path))) == 4 * RATE
+
+
+def test_two_files_in_one_are_refused(tmp_path: Path) -> None:
+    one = wav(tmp_path / "a.wav", SOUND).read_bytes()
+    (tmp_path / "b.wav").write_bytes(one + one)
+    assert status(tmp_path / "b.wav") == Status.CORRUPT_MEDIA
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["a.aiff", "a.caf", "a.w64"])
+def test_headers_of_other_kinds_that_count_too_little_are_refused(tmp_path: Path, name: str) -> None:
+    ffmpeg("-i", wav(tmp_path / "a.wav", SOUND), tmp_path / name)
+    assert len(read_audio(span(tmp_path / name))) == 4 * RATE
+    content = bytearray((tmp_path / name).read_bytes())
+    at = content.index(b"SSND" if name == "a.aiff" else b"data")
+    place, form = {"a.aiff": (4, ">I"), "a.caf": (4, ">Q"), "a.w64": (16, "<Q")}[name]
+    struct.pack_into(form, content, at + place, 32_032)
+    if name == "a.aiff":
+        struct.pack_into(">I", content, content.index(b"COMM") + 10, 16_000)
+    (tmp_path / name).write_bytes(content)
+    assert status(tmp_path / name) == Status.CORRUPT_MEDIA
+
+
+@pytest.mark.parametrize("kind", ["<f4", "<f8"])
+@pytest.mark.parametrize(("factor", "bits"), [(1, 16), (256, 24), (65536, 32)])
+def test_numbers_of_a_sound_card_in_a_float_file_are_scaled(tmp_path: Path, kind: str, factor: int, bits: int) -> None:
+    whole = np.concatenate([SOUND, np.tile([0.0, 1.0, -1.0], 2000)])  # and a quiet end: one file has one scale
+    right = wav(tmp_path / "right.wav", whole)
+    path = wav(tmp_path / f"{bits}.wav", whole * factor, kind)
+    for start, end in ((None, None), (1.0, 2.0)):
+        notes: list[str] = []
+        np.testing.assert_array_equal(
+            read_audio(span(path, start, end), notes=notes), read_audio(span(right, start, end))
+        )
+        assert notes == ["scaled"]
+    quiet = read_audio(span(path, 4.1, 4.3), silence_rms=1e-6, notes=notes)
+    assert np.abs(quiet).max() <= 2.0**-15
+
+
+@pytest.mark.parametrize(("peak", "expected"), [(0.9, 0.9), (1.5, 1.0), (7.0, 1.0)])
+def test_a_mild_excess_is_cut_as_ever(tmp_path: Path, peak: float, expected: float) -> None:
+    notes: list[str] = []
+    samples = read_audio(span(wav(tmp_path / "a.wav", peak * sine(1, RATE, level=1.0), "<f4")), notes=notes)
+    assert samples.min() == pytest.approx(-expected, abs=1e-3)
+    assert not notes
+
+
+def test_a_scale_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    assert status(wav(tmp_path / "a.wav", 37.3 * sine(1, RATE, level=1.0), "<f4")) == Status.CORRUPT_MEDIA
+    assert status(wav(tmp_path / "b.wav", 1e12 * sine(1, RATE, level=1.0), "<f8")) == Status.CORRUPT_MEDIA
+
+
+def test_sound_that_is_no_float_is_never_scaled(tmp_path: Path) -> None:
+    notes: list[str] = []
+    for name, audio in (("a.flac", "flac"), ("a.wv", "wavpack"), ("a.mp4", "aac"), ("a.wav", "pcm_s24le")):
+        samples = read_audio(span(write_clip(tmp_path / name, sound=sine(1, RATE)[None], audio=audio)), notes=notes)
+        assert np.abs(samples).max() == pytest.approx(0.5, abs=0.05)
+    assert not notes
+
+
+@needs_sox
+def test_sox_into_a_pipe(tmp_path: Path) -> None:
+    path = wav(tmp_path / "a.wav", SOUND)
+    piped = subprocess.run(["sox", path, "-t", "wav", "-", "vol", "0.5"], check=True, capture_output=True).stdout
+    (tmp_path / "b.wav").write_bytes(piped)
+    np.testing.assert_allclose(read_audio(span(tmp_path / "b.wav")), SOUND / 65536, atol=2.0**-15)
+
+
+@needs_field
+def test_the_field_s_files() -> None:
+    say = read_audio(span(FIELD / "say.wav"))
+    for name in ("w1_float_with_int_numbers.wav", "w2_header_of_first_second.wav", "w3_sox_pipe.wav", "w4_nist.sph"):
+        np.testing.assert_array_equal(read_audio(span(FIELD / name)), say)
