@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +13,16 @@ from torch.optim import Optimizer
 from bigfusion.model.runs.folder import Epoch
 from bigfusion.model.runs.tensors import read_tensors, write_tensors
 from bigfusion.model.seed import random_states, restore_random_states
+from bigfusion.model.training.early_stopping import TrainingHistory
 from bigfusion.pipeline.errors import TrainingError
 
 STATE = "resume.safetensors"
 
 
-@dataclass(frozen=True)
-class Progress:
-    """The epochs done so far and the classes that each predicted for the test split (never its scores).
-
-    Shape: ``test_classes`` (epochs, U) int16.
-    """
-
-    history: tuple[Epoch, ...]
-    test_classes: Tensor
-
-    @property
-    def best(self) -> Epoch:
-        """The epoch with the best validation WF1, the first on ties."""
-        return max(self.history, key=lambda epoch: epoch.valid_weighted_f1)
-
-    def over(self, epochs: int, patience: int) -> bool:
-        """Whether the run is at its last epoch, or ``patience`` epochs passed without a better validation WF1."""
-        done = len(self.history)
-        return done >= epochs or (done > 0 and done - self.best.epoch >= patience)
-
-
 def save_state(
     folder: Path,
     run: str,
-    progress: Progress,
+    progress: TrainingHistory,
     networks: Mapping[str, nn.Module],
     optimizers: Mapping[str, Optimizer],
 ) -> None:
@@ -62,7 +41,7 @@ def save_state(
 
 def restore_state(
     folder: Path, run: str, networks: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]
-) -> Progress:
+) -> TrainingHistory:
     """Bring the networks, the optimizers and all generators to where the file left them.
 
     Raises:
@@ -87,7 +66,7 @@ def restore_state(
             state["state"].setdefault(int(index), {})[slot] = tensor
         optimizer.load_state_dict(state)
     restore_random_states(_under("random", tensors), facts["random"])
-    return Progress(tuple(Epoch.model_validate(epoch) for epoch in facts["history"]), tensors["test_classes"])
+    return TrainingHistory(tuple(Epoch.model_validate(epoch) for epoch in facts["history"]), tensors["test_classes"])
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:

@@ -32,10 +32,11 @@ from bigfusion.model.scoring.predict import choose_device, predict
 from bigfusion.model.seed import deterministic, seed_everything
 from bigfusion.model.settings import TrainSettings
 from bigfusion.model.training.distributed import Rank, device_of, processes
+from bigfusion.model.training.early_stopping import TrainingHistory
 from bigfusion.model.training.events import Events
 from bigfusion.model.training.neurons import examine
 from bigfusion.model.training.optimise import Optimisation
-from bigfusion.model.training.resume import STATE, Progress, restore_state, save_state
+from bigfusion.model.training.resume import STATE, restore_state, save_state
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import TrainingError
 
@@ -94,7 +95,7 @@ def _train(rank: Rank, job: _Job, progress: Callable[[Epoch], None] = lambda epo
         seed_everything(job.seed)
         trainer = _Trainer(data, job.facts, job.model, job.settings, job.seed, device_of(rank, job.device), rank)
         networks, optimizers = trainer.optimisation.networks, trainer.optimisation.optimizers
-        done = Progress((), torch.empty(0, len(true_labels(data.test)), dtype=torch.int16))
+        done = TrainingHistory((), torch.empty(0, len(true_labels(data.test)), dtype=torch.int16))
         if rank.tell((folder / STATE).exists(), trainer.device):
             done = restore_state(folder, run, networks, optimizers)
             if rank.first:
@@ -178,13 +179,15 @@ class _Trainer:
             tensors="",
         )
 
-    def epoch(self, done: Progress) -> Progress:
+    def epoch(self, done: TrainingHistory) -> TrainingHistory:
         """Train one epoch, score it on the validation split and keep what it predicts for the test split."""
         started = time.perf_counter()
         number = len(done.history) + 1
         steps = self.optimisation.epoch(number)
         if not self.rank.first:
-            return Progress((*done.history, Epoch.model_validate(self.rank.tell(None, self.device))), done.test_classes)
+            return TrainingHistory(
+                (*done.history, Epoch.model_validate(self.rank.tell(None, self.device))), done.test_classes
+            )
         logits = predict(self.optimisation.scored, self.data.valid, self.device, self.batch_size)
         labels = true_labels(self.data.valid)
         matrix = confusion(labels, logits.argmax(1).numpy(), len(self.data.labels))
@@ -201,9 +204,9 @@ class _Trainer:
             seconds=time.perf_counter() - started,
         )
         self.rank.tell(record.model_dump(mode="json"), self.device)
-        return Progress((*done.history, record), test_classes)
+        return TrainingHistory((*done.history, record), test_classes)
 
-    def publish(self, folder: Path, done: Progress) -> None:
+    def publish(self, folder: Path, done: TrainingHistory) -> None:
         """Write the files that others read, all made from the state that was just stored.
 
         A better epoch's checkpoint is written after its state and before the next one's: whenever a kill comes, the

@@ -45,6 +45,9 @@ class ColumnSettings(Settings):
     end: str = "end"
     split: str = "split"
     crop: str = "crop"
+    track: str = "track"
+    channel: str = "channel"
+    region: str = "region"
 
 
 _EXPECTED = ("dialogue", "turn", "speaker", "text", "media")

@@ -15,6 +15,7 @@ import pandas as pd
 
 from bigfusion.pipeline.corpora.deal import deal, groups
 from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.manifest.rows import is_region
 from bigfusion.pipeline.tables import splits, times
 from bigfusion.pipeline.tables.classes import composed, settle
 from bigfusion.pipeline.tables.encoding import plain
@@ -92,6 +93,9 @@ class Rows:
             "visual_start": start,
             "visual_end": end,
             "crop": self._crops(),
+            "track": self._numbers("track"),
+            "channel": self._numbers("channel"),
+            "region": self._regions(),
         }
         order, turns = self._order(dialogue, turn)
         return {name: [values[row] for row in order] for name, values in columns.items()} | {"turn": turns}
@@ -117,6 +121,24 @@ class Rows:
         crops = [cell.lower() for cell in self.cells("crop")]
         self.require("crop", (crop in ("", "left", "right") for crop in crops), "left, right or nothing")
         return crops
+
+    def _numbers(self, role: str) -> list[float]:
+        """A track or channel, counted from 1; NaN where the cell is empty."""
+        cells = self.cells(role)
+        matches = [_WHOLE.fullmatch(cell) for cell in cells]
+        good = (
+            not cell or (match is not None and int(match[1]) >= 1) for cell, match in zip(cells, matches, strict=True)
+        )
+        self.require(role, good, f"a {role}'s number from 1 on, or nothing")
+        return [float(match[1]) if match else math.nan for match in matches]
+
+    def _regions(self) -> list[str]:
+        cells = self.cells("region")
+        expected = "left,top,right,bottom as shares of the frame from 0 to 1, or nothing"
+        self.require("region", (is_region(cell) for cell in cells), expected)
+        both = (not (region and crop) for region, crop in zip(cells, self.cells("crop"), strict=True))
+        self.require("region", both, "a region or a crop, not both")
+        return cells
 
     def _times(self) -> tuple[list[float], list[float]]:
         """Start and end in seconds, NaN where the cell is empty."""

@@ -116,7 +116,8 @@ def region_of(text: str) -> tuple[float, float, float, float] | None:
     return left, top, right, bottom
 
 
-def _is_region(text: str) -> bool:
+def is_region(text: str) -> bool:
+    """Whether a cell holds a region's shares, or nothing."""
     try:
         region_of(text)
     except ValueError:
@@ -161,7 +162,7 @@ def check(corpus: str, table: pa.Table, labels: Sequence[str]) -> None:
         wrong = ~np.isnan(numbers) & ((numbers < 1) | (numbers != np.floor(numbers)))
         require(wrong, "a number from 1 on or none", column)
     regions = table["region"].to_pylist()
-    require([not _is_region(text) for text in regions], "shares of the frame (left,top,right,bottom) or none", "region")
+    require([not is_region(text) for text in regions], "shares of the frame (left,top,right,bottom) or none", "region")
     both = [bool(text) and bool(crop) for text, crop in zip(regions, table["crop"].to_pylist(), strict=True)]
     require(both, "a crop or a region, not both", "region")
     _check_order(table, require)

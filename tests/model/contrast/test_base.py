@@ -13,8 +13,9 @@ from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.networks.bigfusion import BigFusion
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.tensors import read_tensors
+from bigfusion.model.training.early_stopping import TrainingHistory
 from bigfusion.model.training.optimise import Optimisation
-from bigfusion.model.training.resume import Progress, restore_state, save_state
+from bigfusion.model.training.resume import restore_state, save_state
 from tests.helpers.network_suite import CLASSES, WIDTHS, batch, dialogues, facts
 from tests.helpers.small_runs import small_training
 
@@ -70,7 +71,7 @@ def test_its_own_optimizer_steps_apart_and_goes_on_after_a_kill(learned, tmp_pat
     assert set(steps.parts) == {"cross_entropy", "contrast", "penalty"}
     assert learned.contrast.logit != 0 and learned.contrast.token.abs().sum() > 0
 
-    progress = Progress((), torch.empty(0, 0, dtype=torch.int16))
+    progress = TrainingHistory((), torch.empty(0, 0, dtype=torch.int16))
     save_state(tmp_path, "run", progress, optimisation.networks, optimisation.optimizers)
     expected = [optimisation.epoch(2), learned.contrast.logit.item()]
     torch.manual_seed(5)

@@ -29,10 +29,11 @@ from bigfusion.model.runs.folder import (
 )
 from bigfusion.model.runs.tensors import read_tensors
 from bigfusion.model.settings import TrainSettings
+from bigfusion.model.training.early_stopping import TrainingHistory
 from bigfusion.model.training.events import FOLDER
 from bigfusion.model.training.neurons import examine
 from bigfusion.model.training.optimise import Optimisation, batches, learning_rate
-from bigfusion.model.training.resume import STATE, Progress
+from bigfusion.model.training.resume import STATE
 from bigfusion.model.training.train import train
 from bigfusion.pipeline.errors import TrainingError
 from tests.helpers.small_runs import small_data, small_model, small_training
@@ -288,8 +289,10 @@ def epoch_of(number: int, weighted_f1: float) -> Epoch:
     return Epoch(epoch=number, valid_weighted_f1=weighted_f1, valid_accuracy=0, rates={}, seconds=0, **losses)
 
 
-def progress_of(*weighted_f1: float) -> Progress:
-    return Progress(tuple(epoch_of(number, value) for number, value in enumerate(weighted_f1, 1)), torch.empty(0, 0))
+def progress_of(*weighted_f1: float) -> TrainingHistory:
+    return TrainingHistory(
+        tuple(epoch_of(number, value) for number, value in enumerate(weighted_f1, 1)), torch.empty(0, 0)
+    )
 
 
 def test_the_first_of_equally_good_epochs_is_chosen() -> None:

@@ -391,3 +391,31 @@ def test_words_that_exports_write_for_an_empty_transcript_are_said(table):
     manifest = ingest(table, f"{HEADER}\nd,0,Ann,nan,x,\nd,1,Ann,Nan said so,x,\n")
     assert manifest.table["text"].tolist() == ["nan", "Nan said so"]
     assert manifest.notes == ("1 transcripts are nan and are read as words; empty the cells if there is none",)
+
+
+def test_a_microphone_a_track_and_a_part_of_the_frame_are_chosen_by_columns(table):
+    write_clip(table.parent / "a.mp4")
+    header = f"{HEADER},channel,track,region"
+    rows = 'a,0,Ann,Hi,calm,a.mp4,4,2,"0.5,0,1,1"\na,1,Ben,Ho,angry,a.mp4,,,\n'
+    manifest = ingest(table, f"{header}\n{rows}")
+    first, second = manifest.utterances(manifest.table["utterance"].tolist())
+    assert (first.audio.channel, first.audio.track, first.visual.region) == (4, 2, (0.5, 0, 1, 1))
+    assert (second.audio.channel, second.audio.track, second.visual.region) == (None, None, None)
+    plain = ingest(table, f"{HEADER}\na,0,Ann,Hi,calm,a.mp4\na,1,Ben,Ho,angry,a.mp4\n")
+    empty = ingest(table, f"{header}\na,0,Ann,Hi,calm,a.mp4,,,\na,1,Ben,Ho,angry,a.mp4,,,\n")
+    assert plain.digest == empty.digest != manifest.digest
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "expected"),
+    [
+        ("channel", "0", "a channel's number from 1 on"),
+        ("track", "left", "a track's number from 1 on"),
+        ("region", '"0.5,0,0.4,1"', "left,top,right,bottom"),
+        ("region", "half", "left,top,right,bottom"),
+    ],
+)
+def test_what_is_no_track_channel_or_region_is_named(table, column, cell, expected):
+    message = refusal(table, f"{HEADER},{column}\na,0,Ann,Hi,calm,a.mp4,{cell}\n")
+    assert expected in message
+    assert "line 2" in message or "row 1" in message or "row 2" in message

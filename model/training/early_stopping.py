@@ -1,0 +1,30 @@
+"""Which epoch is chosen, and when a training ends: the best validation WF1, and patience."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from bigfusion.model.runs.folder import Epoch
+
+
+@dataclass(frozen=True)
+class TrainingHistory:
+    """The epochs done so far and the classes that each predicted for the test split (never its scores).
+
+    Shape: ``test_classes`` (epochs, U) int16.
+    """
+
+    history: tuple[Epoch, ...]
+    test_classes: Tensor
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch with the best validation WF1, the first on ties."""
+        return max(self.history, key=lambda epoch: epoch.valid_weighted_f1)
+
+    def over(self, epochs: int, patience: int) -> bool:
+        """Whether the run is at its last epoch, or ``patience`` epochs passed without a better validation WF1."""
+        done = len(self.history)
+        return done >= epochs or (done > 0 and done - self.best.epoch >= patience)
