@@ -153,7 +153,9 @@ def _below(preset: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 def _resolved(table: dict[str, Any], base: Path) -> dict[str, Any]:
     """``table`` with its relative folders made absolute; a text model is a folder only where one exists."""
     found = {name: dict(part) if isinstance(part, dict) else part for name, part in table.items()}
-    found.setdefault("workspace", {}).setdefault("path", WorkspaceSettings().path)
+    workspace = found.setdefault("workspace", {})
+    if isinstance(workspace, dict):  # else it is refused, in a line, as any other setting of a wrong kind
+        workspace.setdefault("path", WorkspaceSettings().path)
     for section, keys in _FOLDERS.items():
         for key in keys:
             part = found.get(section)

@@ -142,6 +142,7 @@ def test_layers_of_settings(tmp_path):
         ("corpus.root='~nobody-has-this-name/x'", "expected a user who has a home folder"),
         ("train.epochs", "expected key=value"),
         ("model.heads=3", "width must be a multiple of heads"),
+        ("workspace=w", "workspace"),
         ("corpus.kind=savee", "corpus"),
     ],
 )
