@@ -38,7 +38,7 @@ class GA2MIFSettings(NetworkSettings):
 
 SETTINGS = GA2MIFSettings
 
-# no clipping, no early stopping
+# neither clipping nor early stopping is known of
 _TRAIN: dict[str, object] = {
     "learning_rate": 1e-5,
     "weight_decay": 1e-5,

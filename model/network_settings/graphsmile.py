@@ -33,7 +33,7 @@ class GraphSmileSettings(NetworkSettings):
 
 SETTINGS = GraphSmileSettings
 
-# no clipping, no early stopping
+# neither clipping nor early stopping is known of
 _TRAIN: dict[str, object] = {"weight_decay": 1e-4, "batch_size": 16, "schedule": "constant", "warmup": 0.0, "clip": 1e9}
 
 RELEASED: dict[str, dict[str, dict[str, object]]] = {
@@ -44,7 +44,7 @@ RELEASED: dict[str, dict[str, dict[str, object]]] = {
             "layers": 5,
             "window": 3,
             "block": 3,
-            "sentiments": (1, -1, 0, 0, 2, 0, 0),  # surprise has no sentiment of its own in MELD
+            "sentiments": [1, -1, 0, 0, 2, 0, 0],  # surprise has no sentiment of its own in MELD
             "sentiment_weight": 0.5,
             "shift_weight": 0.2,
         },

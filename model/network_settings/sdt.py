@@ -33,7 +33,7 @@ class SDTSettings(NetworkSettings):
 
 SETTINGS = SDTSettings
 
-# no clipping, no early stopping
+# neither clipping nor early stopping is known of
 _TRAIN: dict[str, object] = {"weight_decay": 1e-5, "schedule": "constant", "warmup": 0.0, "clip": 1e9}
 
 RELEASED: dict[str, dict[str, dict[str, object]]] = {

@@ -27,7 +27,7 @@ from bigfusion.model.data.batch import Batch
 from bigfusion.model.data.utterances import to_rows
 from bigfusion.model.layers.fusion import Projections
 from bigfusion.model.layers.graph import Relations, build_graph
-from bigfusion.model.layers.packed_recurrence import over_time
+from bigfusion.model.layers.recurrence import over_dialogues
 from bigfusion.model.layers.rgcn import RelationalConvolution
 from bigfusion.model.layers.transformer import positions
 from bigfusion.model.layers.window import heard
@@ -152,7 +152,7 @@ class CMCFSRNet(Network):
         for name, projected in self.project(utterances.features, utterances.present).items():
             encoded = self.norms[name](projected)
             if name == Modality.TEXT:
-                encoded = over_time(self.gru, encoded, mask)
+                encoded = over_dialogues(self.gru, encoded, utterances)
             inputs[name] = self.dropout(encoded + added)  # (V, H)
         fused = self.join(torch.cat(list(self._crossed(inputs, mask).values()), dim=-1))
         graph = self._refined(fused, batch)

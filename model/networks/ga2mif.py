@@ -31,11 +31,11 @@ from torch import Tensor, nn
 from torch_geometric.nn import GATv2Conv
 
 from bigfusion.model.data.batch import Batch, Dialogue
-from bigfusion.model.data.utterances import to_rows
+from bigfusion.model.data.utterances import Utterances, to_rows
 from bigfusion.model.layers.class_weights import ClassWeights
 from bigfusion.model.layers.fusion import Projections
 from bigfusion.model.layers.objectives import classification_loss
-from bigfusion.model.layers.packed_recurrence import over_time
+from bigfusion.model.layers.recurrence import over_dialogues
 from bigfusion.model.layers.window import edges, heard, unseen
 from bigfusion.model.network_settings.ga2mif import GA2MIFSettings
 from bigfusion.model.networks.base import Network, Output, Part
@@ -143,7 +143,7 @@ class GA2MIF(Network):
         linked = edges(heard(mask, settings.past, settings.future), mask)
         states = {}
         for name, project in self.project.items():
-            inputs = self._encode(name, project(utterances.features, utterances.present)[name], mask) + speaker
+            inputs = self._encode(name, project(utterances.features, utterances.present)[name], utterances) + speaker
             states[name] = self.graph[name](inputs, linked)  # (V, H)
         graph = torch.cat(list(states.values()), dim=-1)
         for layer in self.layers:
@@ -152,11 +152,11 @@ class GA2MIF(Network):
         fused = torch.cat(list(states.values()), dim=-1)  # (V, M H)
         return Output(rows(self.classifier(fused)), representations={"graph": rows(graph), "fusion": rows(fused)})
 
-    def _encode(self, name: str, projected: Tensor, mask: Tensor) -> Tensor:
+    def _encode(self, name: str, projected: Tensor, utterances: Utterances) -> Tensor:
         """Shapes: (V, H) or, for text, (V, 2H) -> (V, H)."""
         if name != Modality.TEXT:
             return projected.tanh()
-        encoded: Tensor = self.text(over_time(self.lstm, projected, mask))
+        encoded: Tensor = self.text(over_dialogues(self.lstm, projected, utterances))
         return encoded
 
     def loss(self, output: Output, batch: Batch, smoothing: float = 0.0) -> dict[str, Part]:

@@ -125,7 +125,8 @@ def proximate(hears: Tensor, threshold: float) -> Tensor:
     identity = torch.eye(length, dtype=torch.double, device=hears.device)
     katz = torch.linalg.inv(identity - 0.9 / degree * adjacency).masked_fill(same, 0)
     real = hears.diagonal(dim1=1, dim2=2)
-    return (katz > threshold * katz.amax((1, 2), keepdim=True)) & real.unsqueeze(1) & real.unsqueeze(2)
+    near: Tensor = katz > threshold * katz.amax((1, 2), keepdim=True)
+    return near & real.unsqueeze(1) & real.unsqueeze(2)
 
 
 def info_nce(first: Tensor, second: Tensor, mask: Tensor, temperature: float) -> Tensor:

@@ -3,10 +3,9 @@ import pytest
 import torch
 
 from bigfusion.model.layers.differential import INITIAL, DifferentialAttention
-from bigfusion.model.network_settings.amb_dsgdn import RELEASED, AMBDSGDNSettings
+from bigfusion.model.network_settings.amb_dsgdn import AMBDSGDNSettings
 from bigfusion.model.networks.amb_dsgdn import drop_rates, speaker_relations, weighted_f1
 from bigfusion.model.scoring import metrics
-from bigfusion.model.settings import TrainSettings
 from tests.helpers.network_suite import NetworkSuite, batch
 
 
@@ -113,9 +112,3 @@ def test_the_modalities_losses_are_squared():
     ]
     assert part.weight == 0.1
     torch.testing.assert_close(part.value, sum(value**2 for value in own))
-
-
-@pytest.mark.parametrize("corpus", ["iemocap", "meld"])
-def test_the_released_presets_are_settings(corpus):
-    AMBDSGDNSettings(**RELEASED[corpus]["model"])
-    TrainSettings(**RELEASED[corpus]["train"])

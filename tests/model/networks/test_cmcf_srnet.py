@@ -3,7 +3,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from bigfusion.model.layers.graph import build_graph
-from bigfusion.model.network_settings.cmcf_srnet import RELEASED, CMCFSRNetSettings
+from bigfusion.model.network_settings.cmcf_srnet import CMCFSRNetSettings
 from bigfusion.model.networks.cmcf_srnet import (
     RELATIONS,
     SELF,
@@ -12,7 +12,6 @@ from bigfusion.model.networks.cmcf_srnet import (
     dense_relations,
     seen_locally,
 )
-from bigfusion.model.settings import TrainSettings
 from tests.helpers.network_suite import NetworkSuite
 from tests.helpers.slow_forms import rows
 
@@ -79,9 +78,3 @@ def test_the_dense_relations_are_the_graphs():
     source, target = graph.edge_index
     assert torch.equal(packed[target, source], graph.relation)
     assert (dense.diagonal(dim1=1, dim2=2) == SELF).all()
-
-
-@pytest.mark.parametrize("corpus", ["iemocap", "meld"])
-def test_the_presets_are_settings(corpus):
-    CMCFSRNetSettings(**RELEASED[corpus]["model"])
-    TrainSettings(**RELEASED[corpus]["train"])

@@ -5,8 +5,7 @@ from bigfusion.model.layers.context import dividing_heads
 from bigfusion.model.layers.graph import Relations
 from bigfusion.model.layers.rgcn import RelationalConvolution
 from bigfusion.model.layers.window import edges, heard
-from bigfusion.model.network_settings.cogmen import RELEASED, COGMENSettings
-from bigfusion.model.settings import TrainSettings
+from bigfusion.model.network_settings.cogmen import COGMENSettings
 from tests.helpers.network_suite import NetworkSuite
 
 
@@ -53,9 +52,3 @@ def test_edges_join_packed_utterances_of_one_dialogue():
 @pytest.mark.parametrize(("width", "heads"), [(1380, 10), (2948, 11), (1666, 7), (1024, 8), (6, 6), (5, 5), (2606, 2)])
 def test_the_heads_are_the_smallest_of_7_to_14_that_divide_the_width(width, heads):
     assert dividing_heads(width) == heads
-
-
-@pytest.mark.parametrize("corpus", ["iemocap", "meld"])
-def test_the_released_presets_are_settings(corpus):
-    COGMENSettings(**RELEASED[corpus]["model"])
-    TrainSettings(**RELEASED[corpus]["train"])

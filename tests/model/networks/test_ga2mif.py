@@ -1,11 +1,9 @@
-import pytest
 import torch
 from torch.nn.functional import layer_norm
 
 from bigfusion.model.layers.window import edges, heard
-from bigfusion.model.network_settings.ga2mif import RELEASED, GA2MIFSettings
+from bigfusion.model.network_settings.ga2mif import GA2MIFSettings
 from bigfusion.model.networks.ga2mif import GraphAttention, PartnerAttention
-from bigfusion.model.settings import TrainSettings
 from tests.helpers.network_suite import NetworkSuite
 
 SMALL = {"width": 8, "heads": 2, "graph_heads": 2, "layers": 2, "past": 2, "future": 3, "dropout": 0.0}
@@ -66,9 +64,3 @@ def test_as_released_rounds_share_weights_and_one_partner_is_heard():
     partners = {name: list(layer.attention) for name, layer in released.layers[0].items()}
     assert partners == {"audio": ["text"], "visual": ["text"], "text": ["visual"]}
     assert list(paper.layers[0]["audio"].attention) == ["visual", "text"]
-
-
-@pytest.mark.parametrize("corpus", ["iemocap", "meld"])
-def test_the_released_presets_are_settings(corpus):
-    GA2MIFSettings(**RELEASED[corpus]["model"])
-    TrainSettings(**RELEASED[corpus]["train"])

@@ -3,10 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bigfusion.model.network_settings.graphsmile import RELEASED, GraphSmileSettings
+from bigfusion.model.network_settings.graphsmile import GraphSmileSettings
 from bigfusion.model.networks.base import build
 from bigfusion.model.networks.graphsmile import OffsetAdjacency, PairGraph, block_partners, shift_labels, shift_loss
-from bigfusion.model.settings import TrainSettings
 from bigfusion.pipeline.errors import TrainingError
 from tests.helpers.network_suite import WIDTHS, NetworkSuite, batch
 
@@ -90,9 +89,3 @@ def test_speakers_are_not_looked_at():
 def test_sentiments_of_other_classes_are_refused():
     with pytest.raises(TrainingError, match=r"model\.sentiments: expected one for each of the corpus's 4 classes"):
         build(TestGraphSmile.settings, WIDTHS, 4)
-
-
-@pytest.mark.parametrize("corpus", ["iemocap", "meld"])
-def test_the_released_presets_are_settings(corpus):
-    GraphSmileSettings(**RELEASED[corpus]["model"])
-    TrainSettings(**RELEASED[corpus]["train"])

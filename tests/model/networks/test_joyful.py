@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from bigfusion.model.layers.window import edges, heard
-from bigfusion.model.network_settings.joyful import RELEASED, JOYFULSettings
+from bigfusion.model.network_settings.joyful import JOYFULSettings
 from bigfusion.model.networks.joyful import aimed_anew, align, info_nce, proximate
-from bigfusion.model.settings import TrainSettings
 from tests.helpers.network_suite import NetworkSuite, batch
 
 SMALL = {
@@ -99,9 +98,3 @@ def test_contrast_is_a_matter_of_training():
     network, inputs = TestJOYFUL().network(), batch()
     assert "contrast" in network.train()(inputs).parts
     assert "contrast" not in network.eval()(inputs).parts
-
-
-@pytest.mark.parametrize("corpus", ["iemocap", "meld"])
-def test_the_released_presets_are_settings(corpus):
-    JOYFULSettings(**RELEASED[corpus]["model"])
-    TrainSettings(**RELEASED[corpus]["train"])

@@ -1,9 +1,8 @@
 import pytest
 import torch
 
-from bigfusion.model.network_settings.sdt import RELEASED, SDTSettings
+from bigfusion.model.network_settings.sdt import SDTSettings
 from bigfusion.model.networks.sdt import ChannelFusion, Gate, distillation
-from bigfusion.model.settings import TrainSettings
 from tests.helpers.network_suite import NetworkSuite, batch, summed
 
 
@@ -58,9 +57,3 @@ def test_the_loss_is_the_sum_of_all_parts_unweighted():
     parts = network.loss(network(inputs), inputs)
     assert parts.keys() == {"cross_entropy", "modalities", "distillation"}
     torch.testing.assert_close(summed(parts), sum(part.value for part in parts.values()))
-
-
-@pytest.mark.parametrize("corpus", ["iemocap", "meld"])
-def test_the_released_presets_are_settings(corpus):
-    SDTSettings(**RELEASED[corpus]["model"])
-    TrainSettings(**RELEASED[corpus]["train"])
