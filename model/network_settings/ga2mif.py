@@ -1,0 +1,56 @@
+"""Size of GA2MIF, and its released presets."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from bigfusion.model.network_settings.base import NetworkSettings
+
+
+class GA2MIFSettings(NetworkSettings):
+    """GA2MIF's size; the defaults are those released for IEMOCAP."""
+
+    kind: Literal["ga2mif"] = "ga2mif"
+    width: int = Field(default=200, ge=1, description="H")
+    rounds: int = Field(default=3, ge=1, description="graph attention layers in each modality")
+    graph_heads: int = Field(default=4, ge=1)
+    layers: int = Field(default=4, ge=1, description="of attention between modalities")
+    heads: int = Field(default=8, ge=1)
+    past: int = Field(default=16, ge=0, description="earlier utterances that an utterance hears")
+    future: int = Field(default=16, ge=0, description="later utterances that an utterance hears")
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    speakers: int = Field(default=2, ge=1, description="rows of the speaker table; later speakers share the last")
+    speaker_weight: float = Field(default=1.6, ge=0, description="of a speaker's vector beside the features")
+    form: Literal["paper", "released"] = Field(
+        default="paper",
+        description="released: the rounds share weights, and of the partners only the last is listened to",
+    )
+    class_weights: float = Field(default=1.0, ge=0, description="power of the classes' inverse frequencies; 0: none")
+
+    @model_validator(mode="after")
+    def _divisible(self) -> GA2MIFSettings:
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads ({self.heads})")
+        return self
+
+
+SETTINGS = GA2MIFSettings
+
+# neither clipping nor early stopping is known of
+_TRAIN: dict[str, object] = {
+    "learning_rate": 1e-5,
+    "weight_decay": 1e-5,
+    "batch_size": 8,
+    "epochs": 100,
+    "patience": 100,
+    "schedule": "constant",
+    "warmup": 0.0,
+    "clip": 1e9,
+}
+
+RELEASED: dict[str, dict[str, dict[str, object]]] = {
+    "iemocap": {"model": {}, "train": _TRAIN},
+    "meld": {"model": {"speakers": 9, "class_weights": 0.0}, "train": _TRAIN},  # MELD's own numbers are not published
+}

@@ -1,0 +1,53 @@
+"""Size of GraphSmile and what it knows of sentiments, and its released presets."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from bigfusion.model.network_settings.base import NetworkSettings
+
+
+class GraphSmileSettings(NetworkSettings):
+    """GraphSmile's size; the defaults are those released for IEMOCAP."""
+
+    kind: Literal["graphsmile"] = "graphsmile"
+    width: int = Field(default=512, ge=1, description="H")
+    layers: int = Field(default=7, ge=1, description="hops")
+    window: int = Field(default=17, ge=0, description="utterances on either side that an edge may bridge")
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    edge_weights: Literal["offset", "ones"] = Field(
+        default="offset", description="a learnt weight for each distance in time, or none"
+    )
+    sentiments: tuple[Literal[-1, 0, 1, 2], ...] = Field(
+        default=(2, 0, 1, 0, 2, 0),
+        min_length=1,
+        description="of each class in its order: 0 negative, 1 neutral, 2 positive, -1 not taught; "
+        "the default is that of IEMOCAP's hap, sad, neu, ang, exc, fru",
+    )
+    sentiment_weight: float = Field(default=1.0, ge=0, description="of the loss of sentiments")
+    shift_weight: float = Field(default=0.7, ge=0, description="of the loss of sentiment shifts")
+    block: int = Field(default=19, ge=1, description="utterances among which shifts are predicted")
+
+
+SETTINGS = GraphSmileSettings
+
+# neither clipping nor early stopping is known of
+_TRAIN: dict[str, object] = {"weight_decay": 1e-4, "batch_size": 16, "schedule": "constant", "warmup": 0.0, "clip": 1e9}
+
+RELEASED: dict[str, dict[str, dict[str, object]]] = {
+    "iemocap": {"model": {}, "train": {**_TRAIN, "learning_rate": 1e-4, "epochs": 120, "patience": 120}},
+    "meld": {
+        "model": {
+            "width": 384,
+            "layers": 5,
+            "window": 3,
+            "block": 3,
+            "sentiments": [1, -1, 0, 0, 2, 0, 0],  # surprise has no sentiment of its own in MELD
+            "sentiment_weight": 0.5,
+            "shift_weight": 0.2,
+        },
+        "train": {**_TRAIN, "learning_rate": 7e-5, "epochs": 50, "patience": 50},
+    },
+}

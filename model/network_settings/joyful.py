@@ -1,0 +1,70 @@
+"""Size of JOYFUL, and its released presets."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from bigfusion.model.network_settings.base import NetworkSettings
+
+
+class JOYFULSettings(NetworkSettings):
+    """JOYFUL's size: the released code's modules for IEMOCAP, the paper's views and weights of losses."""
+
+    kind: Literal["joyful"] = "joyful"
+    inner_fusion: int = Field(default=1024, ge=1, description="of the fusion's autoencoders")
+    fused: int = Field(default=512, ge=1, description="of what each autoencoder codes; the utterance is two of them")
+    local_width: int = Field(default=460, ge=1, description="of a modality that is aligned to the basis")
+    width: int = Field(default=100, ge=1, description="of the graph's nodes")
+    layers: int = Field(default=4, ge=1, description="of the Transformer")
+    heads: int | None = Field(default=None, ge=1, description="none: the smallest of 7 to 14 that divides 2 * fused")
+    inner: int = Field(default=2048, ge=1, description="width of the Transformer's feed-forward layer")
+    graph_heads: int = Field(default=4, ge=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    past: int = Field(default=8, ge=0, description="earlier utterances that an utterance hears; the paper's text: 6")
+    future: int = Field(default=8, ge=0, description="later utterances that an utterance hears; the paper's text: 6")
+    relations: Literal["pairs", "order"] = Field(
+        default="pairs", description="2 * P * P pairs of speakers, or same/other speaker x earlier/later"
+    )
+    speakers: int = Field(default=2, ge=1, description="P of the pairs; speakers beyond it count as the P-th")
+    form: Literal["paper", "released"] = Field(
+        default="paper",
+        description="paper: two views against each other; released: each of two masked views against the original",
+    )
+    mask: float = Field(default=0.2, ge=0, lt=1, description="share of a view's numbers that is set to 0")
+    perturb: float = Field(default=0.2, ge=0, lt=1, description="share of a view's edges that is aimed anew")
+    proximity: float = Field(
+        default=0.5,
+        ge=0,
+        description="Katz score, of the dialogue's largest, beyond which the second view gets an edge",
+    )
+    temperature: float = Field(default=1.0, gt=0, description="of the contrast; released: 0.2")
+    contrast_weight: float = Field(default=0.3, ge=0, description="beta; released: 0.2")
+    reconstruction_weight: float = Field(default=0.06, ge=0, description="alpha; released: 0.05")
+
+    @model_validator(mode="after")
+    def _divisible(self) -> JOYFULSettings:
+        if self.heads and 2 * self.fused % self.heads:
+            raise ValueError(f"heads must divide 2 * fused ({2 * self.fused})")
+        return self
+
+
+SETTINGS = JOYFULSettings
+
+# neither clipping nor early stopping is known of
+_TRAIN: dict[str, object] = {
+    "learning_rate": 3e-5,
+    "weight_decay": 1e-8,
+    "batch_size": 32,
+    "epochs": 50,
+    "patience": 50,
+    "schedule": "constant",
+    "warmup": 0.0,
+    "clip": 1e9,
+}
+
+RELEASED: dict[str, dict[str, dict[str, object]]] = {
+    "iemocap": {"model": {}, "train": _TRAIN},
+    "meld": {"model": {"relations": "order"}, "train": _TRAIN},  # the code does not run on MELD: its widths do not fit
+}
