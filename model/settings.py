@@ -49,6 +49,16 @@ def beneath(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     return left
 
 
+class HCLSettings(Settings):
+    """Hybrid curriculum learning: easy dialogues first, soft targets first (``training/curriculum``)."""
+
+    buckets: int = Field(default=5, ge=1, description="T: of dialogues by emotion shifts; 1: all from the start")
+    epochs: int = Field(default=1, ge=1, description="of each stage, which trains on one bucket more")
+    targets: bool = Field(default=True, description="teach distributions over like labels first")
+    decay: float = Field(default=0.9, ge=0, lt=1, description="eps, of what is off the label at each epoch; 0: at once")
+    restart: bool = Field(default=False, description="the targets begin again with each stage")
+
+
 class TrainSettings(Settings):
     """Optimisation and protocol: one run a seed, scored at the epoch with the best validation WF1."""
 
@@ -70,6 +80,10 @@ class TrainSettings(Settings):
     holdout: float = Field(
         default=0.1, gt=0, lt=1, description="last share of the training dialogues, where a corpus has no valid split"
     )
+    curriculum: Literal["none", "hcl"] = Field(
+        default="none", description="hcl: easy dialogues first, around any network"
+    )
+    hcl: HCLSettings = HCLSettings()
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
     processes: int = Field(default=1, ge=1, description="one a GPU (cuda:0, cuda:1, ...); each batch is shared out")

@@ -44,7 +44,8 @@ class Batch:
     """B dialogues padded to N utterances.
 
     Shapes: ``features[m]`` (B, N, F_m); ``present[m]`` (B, N) bool; ``mask`` (B, N) bool, True = a real utterance;
-    ``speakers`` (B, N) int; ``labels`` (B, N) int, ``UNLABELLED`` where there is none.
+    ``speakers`` (B, N) int; ``labels`` (B, N) int, ``UNLABELLED`` where there is none; ``targets`` (C, C): row c is
+    the distribution that is taught where the label is c, None for the label alone.
     """
 
     features: dict[str, Tensor]
@@ -52,6 +53,7 @@ class Batch:
     mask: Tensor
     speakers: Tensor
     labels: Tensor
+    targets: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``."""
@@ -62,6 +64,7 @@ class Batch:
             mask=self.mask.to(device),
             speakers=self.speakers.to(device),
             labels=self.labels.to(device),
+            targets=None if self.targets is None else self.targets.to(device),
         )
 
 

@@ -1,4 +1,7 @@
-"""Fusion of the modalities: a linear map for each to D, side by side, a linear map to D (MODEL: inputs)."""
+"""Fusion of the modalities: a linear map for each to D, side by side, a linear map to D (MODEL: inputs).
+
+:class:`Projections` and :class:`Joined` are what is left when less of it is wanted.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,26 @@ class Projections(nn.Module):
     def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The same as :meth:`project`."""
         return self.project(features, present)
+
+
+class Joined(nn.Module):
+    """The modalities' own features side by side, without a projection. Where one is absent a learned vector stands in.
+
+    The vectors start at zero, the mean of standardised features. What the row of an absent modality holds is not
+    looked at. Shapes: ``features[m]`` (..., F_m), ``present[m]`` (...) bool -> (..., sum of F_m).
+    """
+
+    def __init__(self, widths: Mapping[str, int]) -> None:
+        super().__init__()
+        self.absent = nn.ParameterDict({name: nn.Parameter(torch.zeros(width)) for name, width in widths.items()})
+        self.width = sum(widths.values())
+
+    def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        """Join; modalities that this network does not use are ignored."""
+        return torch.cat(
+            [torch.where(present[name].unsqueeze(-1), features[name], absent) for name, absent in self.absent.items()],
+            dim=-1,
+        )
 
 
 class Fusion(Projections):

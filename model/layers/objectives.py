@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from bigfusion.model.data.batch import UNLABELLED, Batch, Dialogue
 
@@ -19,15 +19,47 @@ def classification_loss(
 
     ``smoothing`` is the share of each label that is spread over all classes. ``class_weights`` (C,) multiply an
     utterance's loss by its label's weight; the mean still divides by the number of utterances, so that the loss of a
-    batch is the sum of its dialogues'. Shapes: (B, N, C) -> scalar.
+    batch is the sum of its dialogues'. Where the batch has soft ``targets``, those are taught. Shapes: (B, N, C) ->
+    scalar.
+    """
+    logits, labels, count = labelled_rows(logits, batch)
+    taught = labels if batch.targets is None else batch.targets.to(logits.dtype)[labels]
+    total = cross_entropy(logits, taught, weight=class_weights, reduction="sum", label_smoothing=smoothing)
+    return total / count
+
+
+def focal_loss(
+    logits: Tensor, batch: Batch, gamma: float, smoothing: float = 0.0, class_weights: Tensor | None = None
+) -> Tensor:
+    """Mean of -w_y (1 - p_y)^gamma log p_y over the labelled utterances, (1 - p_y) without gradient.
+
+    A soft target takes the mean of this over its classes. Lin et al., ICCV 2017, differ in nothing but the gradient
+    of (1 - p_y). Shapes: (B, N, C) -> scalar.
+    """
+    logits, labels, count = labelled_rows(logits, batch)
+    log_p = logits.log_softmax(-1)  # (L, C)
+    terms = -((1 - log_p.detach().exp()) ** gamma) * log_p * target_rows(labels, batch, log_p, smoothing)
+    if class_weights is not None:
+        terms = terms * class_weights
+    return terms.sum() / count
+
+
+def target_rows(labels: Tensor, batch: Batch, like: Tensor, smoothing: float) -> Tensor:
+    """What is taught where the labels are ``labels`` (L,), as distributions. Shape: (L, C), that of ``like``."""
+    classes = like.shape[-1]
+    rows = one_hot(labels, classes) if batch.targets is None else batch.targets[labels]
+    return (1 - smoothing) * rows.to(like.dtype) + smoothing / classes
+
+
+def labelled_rows(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits and labels of the labelled real utterances, and their number, at least 1.
+
+    Shapes: (B, N, C) -> (L, C), (L,), scalar.
     """
     labelled = batch.mask & (batch.labels != UNLABELLED)  # (B, N)
     logits = logits[labelled]
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision would blur the logarithm
-    total = cross_entropy(
-        logits, batch.labels[labelled], weight=class_weights, reduction="sum", label_smoothing=smoothing
-    )
-    return total / labelled.sum().clamp(min=1)
+    return logits, batch.labels[labelled], labelled.sum().clamp(min=1)
 
 
 def inverse_frequencies(dialogues: Sequence[Dialogue], classes: int) -> Tensor:

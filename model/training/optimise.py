@@ -20,6 +20,7 @@ from bigfusion.model.networks.base import Network, Output, ParameterGroup, Part,
 from bigfusion.model.runs.folder import Steps
 from bigfusion.model.seed import seed_everything
 from bigfusion.model.settings import TrainSettings
+from bigfusion.model.training.curriculum import curriculum
 from bigfusion.model.training.distributed import ALONE, Rank
 from bigfusion.pipeline.errors import TrainingError
 
@@ -45,7 +46,7 @@ class Optimisation:
     """A network, its optimizer and the training dialogues, on one device; ``rank`` shares the batches out.
 
     ``scored`` is the network that is scored and kept: one whose weights are the running average of the trained one's
-    (``settings.average``), or the trained one itself.
+    (``settings.average``), or the trained one itself. ``labels`` names the classes, for a curriculum that asks.
 
     The learning rate and the batches are functions of seed and epoch, so that nothing but the network, the optimizer
     and the random generators has to be stored between epochs.
@@ -58,6 +59,7 @@ class Optimisation:
         settings: TrainSettings,
         seed: int,
         rank: Rank = ALONE,
+        labels: Sequence[str] = (),
     ) -> None:
         self.network = network
         self.scored = copy.deepcopy(network) if settings.average else network
@@ -66,8 +68,8 @@ class Optimisation:
         self.parameters = [weight for group in groups for weight in group.parameters]
         self._rates = [group.rate for group in groups]
         self._optimizer = _adam(groups, settings)
-        self._dialogues = dialogues
-        self._steps = -(-len(self._dialogues) // settings.batch_size)
+        self._curriculum = curriculum(settings, dialogues, labels)
+        self._steps = -(-len(dialogues) // settings.batch_size)
         self._forward = torch.compile(network, dynamic=True) if settings.compile else network
         self._settings, self._seed = settings, seed
         self._rank = rank
@@ -97,11 +99,12 @@ class Optimisation:
         sums: dict[str, float] = defaultdict(float)
         rates: dict[str, float] = defaultdict(float)
         rate, total = 0.0, 0
-        for index, chosen in enumerate(batches(self._dialogues, self._settings.batch_size, self._seed, number)):
+        lesson = self._curriculum.lesson(number)
+        for index, chosen in enumerate(batches(lesson.dialogues, self._settings.batch_size, self._seed, number)):
             step = (number - 1) * self._steps + index
             rate = learning_rate(self._settings, step, self._settings.epochs * self._steps)
             labelled = _labelled(chosen)
-            parts, fired = self._step(chosen, rate, number)
+            parts, fired = self._step(chosen, rate, number, lesson.targets)
             self._follow(step)
             for name, value in parts.items():
                 sums[name] += value * labelled
@@ -118,10 +121,13 @@ class Optimisation:
             rates={name: value / total for name, value in rates.items()},
         )
 
-    def _step(self, batch: list[Dialogue], rate: float, epoch: int) -> tuple[dict[str, float], dict[str, float]]:
+    def _step(
+        self, batch: list[Dialogue], rate: float, epoch: int, targets: Tensor | None
+    ) -> tuple[dict[str, float], dict[str, float]]:
         """One gradient step; its loss in parts and its firing rates, over all processes."""
         share = _Share.of(self._rank.part(batch), batch)
-        read = collate(share.dialogues or batch[:1]).to(self._device)  # nothing to do: something, weighed by 0
+        read = collate(share.dialogues or batch[:1])  # nothing to do: something, weighed by 0
+        read = replace(read, targets=targets).to(self._device)
         if not self._rank.alone:
             self.network.peers = self._peers(bool(share.dialogues))
         if self._own:

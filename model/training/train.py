@@ -164,7 +164,8 @@ class _Trainer:
         self.data, self.batch_size, self.device, self.rank = data, train_settings.batch_size, device, rank
         network = build(model_settings, data.widths, len(data.labels))
         network.fit(data.train)
-        self.optimisation = Optimisation(network.to(device), data.train, train_settings, seed, rank)
+        network = network.to(device)
+        self.optimisation = Optimisation(network, data.train, train_settings, seed, rank, data.labels)
         self.facts = CheckpointFacts(
             format=checkpoint.FORMAT,
             seed=seed,

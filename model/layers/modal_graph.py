@@ -1,0 +1,119 @@
+"""A dialogue's graph with one node for each modality of each utterance, and deep graph convolution on it (GCNII).
+
+Shapes: M modalities, N utterances in a batch's rows, D channels; nodes (B, M, N, D).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+NEARLY_ONE = 0.99999
+"""The cosine's factor: the gradient of arccos is infinite at 1."""
+
+
+@dataclass(frozen=True)
+class ModalGraph:
+    """Symmetrically normalised weights of the edges, zeros where padded.
+
+    All nodes of one modality are joined with each other and themselves, ``within`` (B, M, N, N), and the nodes of one
+    utterance with each other, ``across`` (B, M, M, N), zeros from a modality to itself. No other edge exists.
+    """
+
+    within: Tensor
+    across: Tensor
+
+    def propagate(self, nodes: Tensor) -> Tensor:
+        """Each node's weighted sum over its neighbours. Shapes: (B, M, N, D) -> (B, M, N, D)."""
+        return torch.matmul(self.within, nodes) + torch.einsum("bmkn,bknd->bmnd", self.across, nodes)
+
+
+def modal_graph(nodes: Tensor, mask: Tensor) -> ModalGraph:
+    """D^-1/2 A D^-1/2 with A = 1 - arccos(0.99999 cos(x_i, x_j)) / pi, differentiable in the nodes.
+
+    Shapes: (B, M, N, D), (B, N) bool.
+    """
+    within, across = angular_weights(nodes, mask)
+    degree = within.sum(-1) + across.sum(2)  # (B, M, N)
+    scale = torch.where(degree > 0, degree, 1).rsqrt()
+    within = within * scale.unsqueeze(3) * scale.unsqueeze(2)
+    across = across * scale.unsqueeze(2) * scale.unsqueeze(1)
+    return ModalGraph(within, across)
+
+
+def angular_weights(nodes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """A, not normalised: within modalities and across. Shapes: -> (B, M, N, N), (B, M, M, N)."""
+    unit = _directions(nodes)
+    within = _angular(torch.matmul(unit, unit.transpose(2, 3)))
+    across = _angular(torch.einsum("bmnd,bknd->bmkn", unit, unit))
+    real = mask.unsqueeze(1)  # (B, 1, N)
+    within = within * (real.unsqueeze(2) & real.unsqueeze(3))
+    others = ~torch.eye(nodes.shape[1], dtype=torch.bool, device=nodes.device)  # (M, M)
+    return within, across * (real.unsqueeze(2) & others.unsqueeze(-1))
+
+
+def _angular(cosine: Tensor) -> Tensor:
+    # rounding, of half precision above all, takes a cosine beyond 1
+    cosine = cosine.to(torch.promote_types(cosine.dtype, torch.float32)).clamp(-1, 1)
+    return 1 - torch.arccos(NEARLY_ONE * cosine) / math.pi
+
+
+def _directions(nodes: Tensor) -> Tensor:
+    """Vectors of length 1; one without a direction stays zero, a right angle to all, and gets no gradient."""
+    square = nodes.square().sum(-1, keepdim=True)
+    has = square > torch.finfo(square.dtype).tiny
+    return torch.where(has, nodes * torch.where(has, square, 1).rsqrt(), 0)
+
+
+class GCN2Stack(nn.Module):
+    """GCNII (Chen et al., ICML 2020) in its variant form, with an LSTM gate over depth where ``gate``.
+
+    H_l = ReLU(theta_l [A G_l; H_0] W_l + (1 - theta_l) ((1 - alpha) A G_l + alpha H_0)), theta_l = ln(lambda / l + 1),
+    W_l (2D, D) without bias. Plain, G_l is H_{l-1}. Gated, G_l is what an LSTM cell with one step for each layer makes
+    of H_{l-1}, and H_{l-1} is added to H_l. Dropout falls on H_0 as the first layer's input and on each layer's output.
+
+    torch_geometric's GCN2Conv has W_l's two halves behind (1 - alpha) and alpha, which is another step size for each,
+    and gathers a vector for each of the 3 n^2 edges; products of dense blocks are the faster form.
+
+    Shapes: (B, M, N, D) -> (B, M, N, D).
+    """
+
+    def __init__(self, width: int, layers: int, alpha: float, decay: float, dropout: float, gate: bool = False) -> None:
+        super().__init__()
+        self.alpha, self.decay = alpha, decay
+        bound = 1 / math.sqrt(width)
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.empty(2 * width, width).uniform_(-bound, bound)) for _ in range(layers)
+        )
+        self.gate = nn.LSTMCell(width, width) if gate else None
+        self.dropout = nn.Dropout(dropout)
+
+    def theta(self, layer: int) -> float:
+        """How much layer ``layer`` (from 1) is transformed."""
+        return math.log(self.decay / layer + 1)
+
+    def forward(self, start: Tensor, graph: ModalGraph) -> Tensor:
+        """The last layer's output from H_0."""
+        return self.layers(start, graph)[-1]
+
+    def layers(self, start: Tensor, graph: ModalGraph) -> Sequence[Tensor]:
+        """Every layer's output."""
+        hidden, found = self.dropout(start), []
+        flat = start.reshape(-1, start.shape[-1])
+        state = (torch.zeros_like(flat), torch.zeros_like(flat))
+        for number, weight in enumerate(self.weights, start=1):
+            read = hidden
+            if self.gate is not None:
+                state = self.gate(hidden.reshape(flat.shape), state)
+                read = state[0].view(start.shape)
+            near, theta = graph.propagate(read), self.theta(number)
+            mixed = (1 - self.alpha) * near + self.alpha * start
+            output = theta * (torch.cat([near, start], dim=-1) @ weight) + (1 - theta) * mixed
+            output = self.dropout(output.relu())
+            hidden = output if self.gate is None else output + hidden
+            found.append(hidden)
+        return found
