@@ -6,6 +6,9 @@ multiplied at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
@@ -24,33 +27,62 @@ def gru(inputs: Tensor, hidden: Tensor, state: Tensor) -> Tensor:
     return candidate + update * (state - candidate)
 
 
-class PartlyKnown:
-    """A GRU cell whose input is [known; rest], the known part of all N steps being given beforehand.
+@dataclass(frozen=True)
+class Steps:
+    """A batch's real utterances by step: the first of every dialogue, then the second, ..., long dialogues first.
 
-    Shapes: ``known`` (B, N, F); a step takes ``rest`` (..., R) and ``state`` (..., D), and ``known`` broadcasts where
-    ``...`` is (B, P).
+    At each step only the dialogues that are not over take part: ``counts[i]``, and always the first ones of the step
+    before. Shapes: ``order`` (V,) the place among the packed utterances of each by step; ``dialogues`` (B,) the row in
+    the batch of the dialogues as they are sorted.
+    """
+
+    order: Tensor
+    dialogues: Tensor
+    counts: list[int]
+
+    @classmethod
+    def of(cls, lengths: Tensor, backward: bool = False) -> Steps:
+        """Those of dialogues of these lengths, read from the last utterance if ``backward``. Shape: (B,)."""
+        dialogues = lengths.argsort(descending=True, stable=True)
+        first, length = (lengths.cumsum(0) - lengths)[dialogues], lengths[dialogues]
+        step = torch.arange(int(length[0]), device=lengths.device).unsqueeze(1)  # (N, 1)
+        real = step < length  # (N, B)
+        place = first + (length - 1 - step if backward else step)
+        return cls(place[real], dialogues, real.sum(1).tolist())
+
+    def slices(self) -> Iterator[slice]:
+        """Where each step's utterances stand."""
+        end = 0
+        for count in self.counts:
+            yield slice(end, end + count)
+            end += count
+
+    def packed(self, by_step: Sequence[Tensor]) -> Tensor:
+        """Every step's rows as the packed utterances stand. Shapes: (counts[i], D) each -> (V, D)."""
+        joined = torch.cat(list(by_step))
+        return joined.new_zeros(joined.shape).index_copy(0, self.order, joined)
+
+
+class PartlyKnown:
+    """A GRU cell whose input is [known; rest], the known part of all utterances being given beforehand.
+
+    Shapes: ``known`` (V, F); a step takes ``rest`` (..., R) and ``state`` (..., D) of the n utterances ``rows``, where
+    ``...`` is (n,), or (n, P), over which ``known`` broadcasts.
     """
 
     def __init__(self, cell: nn.GRUCell, known: Tensor) -> None:
         width = known.shape[-1]
         known_weight, self._rest = torch.split(cell.weight_ih, [width, cell.input_size - width], dim=1)
-        self._known = linear(known, known_weight, cell.bias_ih)  # (B, N, 3D)
+        self._known = linear(known, known_weight, cell.bias_ih)  # (V, 3D)
         self._cell = cell
 
-    def step(self, index: int, rest: Tensor, state: Tensor) -> Tensor:
-        """The state after step ``index``."""
-        known = self._known[:, index]
+    def step(self, rows: slice, rest: Tensor, state: Tensor) -> Tensor:
+        """The new states."""
+        known = self._known[rows]
         if state.dim() == 3:
             known = known.unsqueeze(1)
         hidden = linear(state, self._cell.weight_hh, self._cell.bias_hh)
         return gru(known + linear(rest, self._rest), hidden, state)
-
-
-def reversal(lengths: Tensor, length: int) -> Tensor:
-    """Indices that turn each dialogue round within its true length and leave padding where it is. Shape: (B, N)."""
-    place = torch.arange(length, device=lengths.device)
-    turned = lengths.unsqueeze(1) - 1 - place
-    return torch.where(turned >= 0, turned, place)
 
 
 def over_dialogues(recurrent: nn.RNNBase, packed: Tensor, utterances: Utterances) -> Tensor:

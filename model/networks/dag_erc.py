@@ -29,7 +29,7 @@ from torch.nn.functional import linear
 
 from bigfusion.model.data.batch import Batch
 from bigfusion.model.layers.fusion import Joined
-from bigfusion.model.layers.recurrence import gru
+from bigfusion.model.layers.recurrence import Steps, gru
 from bigfusion.model.network_settings.dag_erc import DAGERCSettings
 from bigfusion.model.networks.base import Network, Output
 
@@ -62,7 +62,7 @@ def predecessors(mask: Tensor, speakers: Tensor, reach: int) -> Predecessors:
 
 
 class DAGLayer(nn.Module):
-    """One layer, utterance after utterance, all dialogues at once. Shapes: (B, N, D) -> (B, N, D)."""
+    """One layer, utterance after utterance, all dialogues at once. Shapes: (V, D) -> (V, D), by step."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -72,34 +72,34 @@ class DAGLayer(nn.Module):
         self.node = nn.GRUCell(width, width)  # GRU_c
         self.context = nn.GRUCell(width, width)  # GRU_p
 
-    def forward(self, below: Tensor, graph: Predecessors) -> Tensor:
-        """Read the layer below."""
-        node_inputs = linear(below, self.node.weight_ih, self.node.bias_ih)  # (B, N, 3D)
+    def forward(self, below: Tensor, graph: Predecessors, steps: Steps) -> Tensor:
+        """Read the layer below; the graph's dialogues are sorted as the steps' are."""
+        node_inputs = linear(below, self.node.weight_ih, self.node.bias_ih)  # (V, 3D)
         context_hidden = linear(below, self.context.weight_hh, self.context.bias_hh)
         weight = torch.cat([self.node.weight_hh, self.context.weight_ih])  # both read M_i
         bias = torch.cat([self.node.bias_hh, self.context.bias_ih])
         states: list[Tensor] = []
         scores: list[Tensor] = []
-        for index in range(below.shape[1]):
+        for index, (rows, count) in enumerate(zip(steps.slices(), steps.counts, strict=True)):
             near = slice(graph.first[index], index)
-            message = self._message(states[near], scores[near], graph.edges[:, :, index, near])
-            if message is None:
-                message = torch.zeros_like(below[:, index])
+            message = torch.zeros_like(below[rows])
+            if index:
+                message = self._message(states[near], scores[near], graph.edges[:count, :, index, near])
             node_hidden, context_inputs = linear(message, weight, bias).chunk(2, dim=-1)
-            state = gru(node_inputs[:, index], node_hidden, message)
-            state = state + gru(context_inputs, context_hidden[:, index], below[:, index])
+            state = gru(node_inputs[rows], node_hidden, message)
+            state = state + gru(context_inputs, context_hidden[rows], below[rows])
             states.append(state)
             scores.append(self.score(state))
-        return torch.stack(states, dim=1)
+        return torch.cat(states)
 
-    def _message(self, states: list[Tensor], scores: list[Tensor], edges: Tensor) -> Tensor | None:
-        """M_i; None if no dialogue has a predecessor. Shapes: n times (B, D) and (B, 1), (B, 2, n) -> (B, D)."""
-        if not states:
-            return None
-        linked = edges.any(1)  # (B, n)
-        score = torch.cat(scores, dim=1)
+    def _message(self, states: list[Tensor], scores: list[Tensor], edges: Tensor) -> Tensor:
+        """M_i of the n dialogues that are not over. Shapes: (>= n, D) and (>= n, 1) each, (n, 2, k) -> (n, D)."""
+        count = len(edges)
+        linked = edges.any(1)  # (n, k)
+        score = torch.cat([rows[:count] for rows in scores], dim=1)
         weights = score.masked_fill(~linked, torch.finfo(score.dtype).min).softmax(-1)
-        own, others = torch.bmm(edges * weights.unsqueeze(1), torch.stack(states, dim=1)).unbind(1)  # (B, D) each
+        earlier = torch.stack([rows[:count] for rows in states], dim=1)  # (n, k, D)
+        own, others = torch.bmm(edges * weights.unsqueeze(1), earlier).unbind(1)  # (n, D) each
         message: Tensor = self.same(own) + self.other(others)
         return message
 
@@ -127,16 +127,19 @@ class DAGERC(Network):
     def forward(self, batch: Batch) -> Output:
         """Read a batch."""
         utterances = self.read(batch)
-        longest = int(utterances.lengths.max())
-        mask = batch.mask[:, :longest]
-        joined = self.join(utterances.features, utterances.present)  # (V, F)
-        graph = predecessors(mask, batch.speakers[:, :longest], self.reach)
-        layers = [utterances.rows(self.reduce(joined))[:, :longest]]  # (B, N, D) each
+        steps = Steps.of(utterances.lengths)
+        joined = self.join(utterances.features, utterances.present)[steps.order]  # (V, F), by step
+        longest = len(steps.counts)
+        mask, speakers = (rows[steps.dialogues, :longest] for rows in (batch.mask, batch.speakers))
+        graph = predecessors(mask, speakers, self.reach)
+        layers = [self.reduce(joined)]  # (V, D) each
         for layer in self.layers:
-            layers.append(layer(layers[-1], graph))
-        hidden = [layer[mask] for layer in layers]  # (V, D) each
-        logits = self.classifier(torch.cat([*hidden, joined], dim=-1))
-        return Output(utterances.rows(logits), representations={"context": utterances.rows(hidden[-1])})
+            layers.append(layer(layers[-1], graph, steps))
+        logits, context = (
+            steps.packed([self.classifier(torch.cat([*layers, joined], dim=-1))]),
+            steps.packed(layers[-1:]),
+        )
+        return Output(utterances.rows(logits), representations={"context": utterances.rows(context)})
 
 
 NETWORK = DAGERC

@@ -39,33 +39,31 @@ from bigfusion.model.data.batch import Batch, Dialogue
 from bigfusion.model.layers.class_weights import ClassWeights
 from bigfusion.model.layers.fusion import Joined
 from bigfusion.model.layers.objectives import classification_loss
-from bigfusion.model.layers.recurrence import PartlyKnown, reversal
+from bigfusion.model.layers.recurrence import PartlyKnown, Steps
 from bigfusion.model.network_settings.dialogue_rnn import DialogueRNNSettings
 from bigfusion.model.networks.base import Network, Output, Part
 
 
 @dataclass(frozen=True)
 class Followed:
-    """The states after every step, and the parties' after the last.
+    """The states after each utterance, packed.
 
-    Shapes: ``emotion`` (B, N, D_e), ``dialogue`` and ``context`` (B, N, D_g), ``parties`` (B, P, D_p).
+    Shapes: ``emotion`` e_i (V, D_e); ``dialogue`` g_i and ``context`` c_i (V, D_g); ``before`` and ``party``, the
+    speaker's state before and after it, (V, D_p).
     """
 
     emotion: Tensor
     dialogue: Tensor
     context: Tensor
-    parties: Tensor
+    before: Tensor
+    party: Tensor
 
 
 class DialogueCell(nn.Module):
-    """One direction. Padding stands behind a dialogue's utterances, so that no real state depends on it.
-
-    Shapes: utterances (B, N, F), speakers (B, N) int.
-    """
+    """One direction. Shapes: utterances (V, F), packed; speakers (V,) int."""
 
     def __init__(self, width: int, settings: DialogueRNNSettings) -> None:
         super().__init__()
-        self.party_width = settings.party_width
         self.dialogue = nn.GRUCell(width + settings.party_width, settings.global_width)
         self.party = nn.GRUCell(width + settings.global_width, settings.party_width)
         self.listener: nn.GRUCell | None = None
@@ -75,43 +73,42 @@ class DialogueCell(nn.Module):
         self.attend = nn.Linear(width, settings.global_width, bias=False)
         self.dropout = nn.Dropout(settings.state_dropout)
 
-    def forward(self, utterances: Tensor, speakers: Tensor) -> Followed:
+    def forward(self, utterances: Tensor, speakers: Tensor, steps: Steps) -> Followed:
         """Follow each dialogue, all of them at once, step by step."""
-        count, length = speakers.shape
-        parties = utterances.new_zeros(count, int(speakers.max()) + 1, self.party_width)  # (B, P, D_p)
+        utterances, speakers = utterances[steps.order], speakers[steps.order]  # by step from here on
+        count = steps.counts[0]
+        parties = utterances.new_zeros(count, int(speakers.max()) + 1, self.party.hidden_size)  # (B, P, D_p)
         state = utterances.new_zeros(count, self.dialogue.hidden_size)
         emotion = utterances.new_zeros(count, self.emotion.hidden_size)
-        queries = self.attend(utterances)  # (B, N, D_g)
+        queries = self.attend(utterances)  # (V, D_g)
         dialogue, party = PartlyKnown(self.dialogue, utterances), PartlyKnown(self.party, utterances)
         listener = None if self.listener is None else PartlyKnown(self.listener, utterances)
-        speaks = one_hot(speakers, parties.shape[1]).bool().unsqueeze(-1)  # (B, N, P, 1)
-        rows = torch.arange(count, device=speakers.device)
+        speaks = one_hot(speakers, parties.shape[1]).bool().unsqueeze(-1)  # (V, P, 1)
+        number = torch.arange(count, device=speakers.device)
 
-        states: list[Tensor] = []
-        contexts: list[Tensor] = []
-        emotions: list[Tensor] = []
-        for index in range(length):
-            before = parties[rows, speakers[:, index]]  # (B, D_p): of the one who speaks
-            context = _context(states, queries[:, index])
-            state = self.dropout(dialogue.step(index, before, state))
-            spoken = self.dropout(party.step(index, context, before))  # (B, D_p)
+        followed: dict[str, list[Tensor]] = {name: [] for name in Followed.__dataclass_fields__}
+        for rows, count in zip(steps.slices(), steps.counts, strict=True):
+            parties, state, emotion = parties[:count], state[:count], emotion[:count]  # those that are not over
+            before = parties[number[:count], speakers[rows]]  # (n, D_p): of the one who speaks
+            context = _context(followed["dialogue"], queries[rows])
+            state = self.dropout(dialogue.step(rows, before, state))
+            spoken = self.dropout(party.step(rows, context, before))  # (n, D_p)
             if listener is not None:
                 heard = spoken.unsqueeze(1).expand_as(parties)
-                parties = self.dropout(listener.step(index, heard, parties))
-            parties = torch.where(speaks[:, index], spoken.unsqueeze(1), parties)
+                parties = self.dropout(listener.step(rows, heard, parties))
+            parties = torch.where(speaks[rows], spoken.unsqueeze(1), parties)
             emotion = self.dropout(self.emotion(spoken, emotion))
-            states.append(state)
-            contexts.append(context)
-            emotions.append(emotion)
-        return Followed(torch.stack(emotions, 1), torch.stack(states, 1), torch.stack(contexts, 1), parties)
+            for found, new in zip(followed.values(), (emotion, state, context, before, spoken), strict=True):
+                found.append(new)
+        return Followed(**{name: steps.packed(found) for name, found in followed.items()})
 
 
 def _context(states: Sequence[Tensor], query: Tensor) -> Tensor:
-    """Attention over the dialogue's earlier states; zeros at the first. Shapes: n times (B, D_g), (B, D_g)."""
+    """Attention over the dialogue's earlier states; zeros at the first. Shapes: (>= n, D_g) each, (n, D_g)."""
     if not states:
         return torch.zeros_like(query)
-    earlier = torch.stack(list(states), dim=1)  # (B, n, D_g)
-    weights = torch.bmm(earlier, query.unsqueeze(2)).softmax(1)  # (B, n, 1)
+    earlier = torch.stack([state[: len(query)] for state in states], dim=1)  # (n, i, D_g)
+    weights = torch.bmm(earlier, query.unsqueeze(2)).softmax(1)  # (n, i, 1)
     return torch.bmm(weights.transpose(1, 2), earlier).squeeze(1)
 
 
@@ -144,30 +141,28 @@ class DialogueRNN(Network):
     def forward(self, batch: Batch) -> Output:
         """Read a batch."""
         utterances = self.read(batch)
-        longest = int(utterances.lengths.max())
-        mask, speakers = batch.mask[:, :longest], batch.speakers[:, :longest]
-        inputs = utterances.rows(self.join(utterances.features, utterances.present))[:, :longest]  # (B, N, F)
-        emotions = self.emotion_dropout(self.cell(inputs, speakers).emotion)  # (B, N, D_e)
-        if self.backward_cell is not None:
-            turned = reversal(utterances.lengths, longest)  # (B, N)
-            followed = self.backward_cell(_taken(inputs, turned), speakers.gather(1, turned))
-            emotions = torch.cat([emotions, self.emotion_dropout(_taken(followed.emotion, turned))], dim=-1)
-        representations = {"emotion": utterances.rows(emotions[mask])}
+        inputs = self.join(utterances.features, utterances.present)  # (V, F)
+        ways = [(self.cell, False)] + ([] if self.backward_cell is None else [(self.backward_cell, True)])
+        emotions = torch.cat(
+            [
+                self.emotion_dropout(cell(inputs, utterances.speaker, Steps.of(utterances.lengths, backward)).emotion)
+                for cell, backward in ways
+            ],
+            dim=-1,
+        )  # (V, D)
+        representations = {"emotion": utterances.rows(emotions)}
         if self.attention is not None:
-            emotions = scaled_dot_product_attention(
-                self.attention(emotions), emotions, emotions, attn_mask=mask.unsqueeze(1), scale=1.0
+            keys = utterances.rows(emotions)  # (B, N, D)
+            attended = scaled_dot_product_attention(
+                utterances.rows(self.attention(emotions)), keys, keys, attn_mask=batch.mask.unsqueeze(1), scale=1.0
             )
-            representations["attended"] = utterances.rows(emotions[mask])
-        return Output(utterances.rows(self.classifier(emotions[mask])), representations=representations)
+            emotions = utterances.packed(attended)
+            representations["attended"] = utterances.rows(emotions)
+        return Output(utterances.rows(self.classifier(emotions)), representations=representations)
 
     def loss(self, output: Output, batch: Batch, smoothing: float = 0.0) -> dict[str, Part]:
         """Cross-entropy, weighted by class."""
         return {"cross_entropy": Part(classification_loss(output.logits, batch, smoothing, self.class_weights()))}
-
-
-def _taken(rows: Tensor, places: Tensor) -> Tensor:
-    """Each dialogue's rows at ``places``. Shapes: (B, N, D), (B, N) -> (B, N, D)."""
-    return rows.gather(1, places.unsqueeze(-1).expand_as(rows))
 
 
 NETWORK = DialogueRNN

@@ -150,8 +150,7 @@ def first_targets(labels: Sequence[str]) -> NDArray[np.float64]:
                 f"label {label}: expected one of {', '.join(sorted({*ANGLES, *NEUTRAL}))} for soft targets; "
                 "set train.hcl.targets = false"
             )
-    found = np.array([[_similarity(one, other, len(labels)) for other in labels] for one in labels])
-    return found / found.sum(1, keepdims=True)
+    return _normalised(np.array([[_similarity(one, other, len(labels)) for other in labels] for one in labels]))
 
 
 def _similarity(one: str, other: str, classes: int) -> float:
@@ -168,5 +167,9 @@ def _similarity(one: str, other: str, classes: int) -> float:
 def updated(targets: NDArray[np.float64], decay: float) -> NDArray[np.float64]:
     """The targets one update nearer to the labels. Shape: (C, C)."""
     others = decay * targets * (1 - np.eye(len(targets)))
-    found: NDArray[np.float64] = others + np.eye(len(targets))
-    return found / found.sum(1, keepdims=True)
+    return _normalised(others + np.eye(len(targets)))
+
+
+def _normalised(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = rows / rows.sum(1, keepdims=True)
+    return found

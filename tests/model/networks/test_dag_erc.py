@@ -1,6 +1,7 @@
 import torch
 from torch import nn
 
+from bigfusion.model.layers.recurrence import Steps
 from bigfusion.model.network_settings.dag_erc import DAGERCSettings
 from bigfusion.model.networks.dag_erc import DAGERC, predecessors
 from tests.helpers.network_suite import CLASSES, CLOSE, WIDTHS, NetworkSuite, batch
@@ -45,7 +46,8 @@ def test_a_layer_is_torchs_gru_cells_utterance_by_utterance():
     network = DAGERC(DAGERCSettings(width=6, layers=1), WIDTHS, CLASSES).double().eval()
     layer = network.layers[0]
     below, speakers = torch.randn(1, 7, 6).double(), torch.tensor([[0, 1, 0, 0, 2, 1, 2]])
-    found = layer(below, predecessors(torch.ones(1, 7, dtype=torch.bool), speakers, 1))[0]
+    graph = predecessors(torch.ones(1, 7, dtype=torch.bool), speakers, 1)
+    found = layer(below[0], graph, Steps.of(torch.tensor([7])))
     states = []
     for index, near in enumerate(edges(speakers[0].tolist())):
         message = torch.zeros(6).double()

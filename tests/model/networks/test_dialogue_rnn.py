@@ -2,10 +2,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from bigfusion.model.layers.recurrence import Steps
 from bigfusion.model.network_settings.dialogue_rnn import DialogueRNNSettings
-from bigfusion.model.networks.dialogue_rnn import DialogueCell, DialogueRNN
+from bigfusion.model.networks.dialogue_rnn import DialogueCell, DialogueRNN, Followed
 from tests.helpers.network_suite import CLASSES, CLOSE, WIDTHS, NetworkSuite, batch
 
 SMALL = DialogueRNNSettings(
@@ -42,30 +43,35 @@ def cell(settings: DialogueRNNSettings = SMALL, width: int = 3) -> DialogueCell:
     return DialogueCell(width, settings).double()
 
 
+def follow(some: DialogueCell, utterances: Tensor, speakers: list[int]) -> Followed:
+    """One dialogue."""
+    return some(utterances, torch.tensor(speakers), Steps.of(torch.tensor([len(speakers)])))
+
+
 @pytest.mark.parametrize("listener", [False, True])
 def test_the_states_are_those_of_torchs_cells_step_by_step(listener):
-    followed_by = cell(SMALL.model_copy(update={"listener": listener}))
-    utterances, speakers = torch.randn(1, 5, 3).double(), torch.tensor([[0, 1, 0, 2, 1]])
-    followed = followed_by(utterances, speakers)
-    zeros = torch.zeros(1, 6).double(), torch.zeros(1, 4).double()
-    state, emotion, parties, states = *zeros, [torch.zeros(1, 5).double() for _ in range(3)], []
-    for index, speaker in enumerate(speakers[0].tolist()):
-        spoken = utterances[:, index]
-        context = torch.zeros(1, 6).double()
+    some = cell(SMALL.model_copy(update={"listener": listener}))
+    utterances, speakers = torch.randn(5, 3).double(), [0, 1, 0, 2, 1]
+    followed = follow(some, utterances, speakers)
+    state, emotion, states = torch.zeros(6).double(), torch.zeros(4).double(), []
+    parties = [torch.zeros(5).double() for _ in range(3)]
+    for index, speaker in enumerate(speakers):
+        spoken, context = utterances[index], torch.zeros(6).double()
         if states:
-            scores = torch.stack([(earlier * followed_by.attend(spoken)).sum() for earlier in states])
-            context = sum(weight * earlier for weight, earlier in zip(scores.softmax(0), states, strict=True))
-        state = followed_by.dialogue(torch.cat([spoken, parties[speaker]], 1), state)
-        own = followed_by.party(torch.cat([spoken, context], 1), parties[speaker])
+            scores = torch.stack([earlier @ some.attend(spoken) for earlier in states])
+            context = scores.softmax(0) @ torch.stack(states)
+        state = some.dialogue(torch.cat([spoken, parties[speaker]]), state)
+        own = some.party(torch.cat([spoken, context]), parties[speaker])
+        torch.testing.assert_close(followed.before[index], parties[speaker])
         if listener:
-            parties = [followed_by.listener(torch.cat([spoken, own], 1), party) for party in parties]
+            parties = [some.listener(torch.cat([spoken, own]), party) for party in parties]
         parties[speaker] = own
-        emotion = followed_by.emotion(own, emotion)
+        emotion = some.emotion(own, emotion)
         states.append(state)
-        torch.testing.assert_close(followed.context[:, index], context)
-        torch.testing.assert_close(followed.dialogue[:, index], state)
-        torch.testing.assert_close(followed.emotion[:, index], emotion)
-    torch.testing.assert_close(followed.parties[0], torch.cat(parties))
+        torch.testing.assert_close(followed.context[index], context)
+        torch.testing.assert_close(followed.dialogue[index], state)
+        torch.testing.assert_close(followed.party[index], own)
+        torch.testing.assert_close(followed.emotion[index], emotion)
 
 
 def test_an_utterance_of_the_one_way_form_moves_itself_and_what_follows():
@@ -81,33 +87,29 @@ def test_an_utterance_of_the_one_way_form_moves_itself_and_what_follows():
 
 
 def test_a_party_that_does_not_speak_keeps_its_state():
-    followed = cell()(torch.randn(1, 2, 3).double(), torch.tensor([[0, 1]]))
-    first = cell()(torch.randn(1, 1, 3).double(), torch.tensor([[1]])).parties
-    assert not first[0, 0].any() and first[0, 1].any()
-    alone = cell()
-    utterances = torch.randn(1, 2, 3).double()
-    before, after = alone(utterances[:, :1], torch.tensor([[0]])), alone(utterances, torch.tensor([[0, 1]]))
-    assert torch.equal(after.parties[0, 0], before.parties[0, 0])
-    assert followed.parties.shape == (1, 2, 5)
+    followed = follow(cell(), torch.randn(4, 3).double(), [0, 1, 1, 0])
+    assert not followed.before[:2].any()  # both begin at zero, whatever the other has said
+    assert torch.equal(followed.before[3], followed.party[0]) and followed.party[0].any()
+    assert torch.equal(followed.before[2], followed.party[1])
 
 
 def test_emotions_of_a_constant_candidate_are_the_hand_values():
-    followed_by = cell()
-    for weight in followed_by.parameters():
+    some = cell()
+    for weight in some.parameters():
         nn.init.zeros_(weight)
-    nn.init.ones_(followed_by.emotion.bias_ih[8:])  # the candidate's; the gates stay at a half
-    emotion = followed_by(torch.randn(1, 3, 3).double(), torch.tensor([[0, 1, 0]])).emotion
+    nn.init.ones_(some.emotion.bias_ih[8:])  # the candidate's; the gates stay at a half
+    emotion = follow(some, torch.randn(3, 3).double(), [0, 1, 0]).emotion
     hand = torch.tensor([0.380797, 0.571196, 0.666395]).double()
-    torch.testing.assert_close(emotion[0], hand.unsqueeze(1).expand(3, 4), atol=1e-6, rtol=0)
+    torch.testing.assert_close(emotion, hand.unsqueeze(1).expand(3, 4), atol=1e-6, rtol=0)
 
 
 def test_without_a_query_the_context_is_the_mean_of_the_earlier_states():
-    followed_by = cell()
-    nn.init.zeros_(followed_by.attend.weight)
-    followed = followed_by(torch.randn(2, 6, 3).double(), torch.randint(0, 2, (2, 6)))
-    assert not followed.context[:, 0].any()
+    some = cell()
+    nn.init.zeros_(some.attend.weight)
+    followed = follow(some, torch.randn(6, 3).double(), [0, 1, 0, 0, 1, 1])
+    assert not followed.context[0].any()
     for index in range(1, 6):
-        torch.testing.assert_close(followed.context[:, index], followed.dialogue[:, :index].mean(1))
+        torch.testing.assert_close(followed.context[index], followed.dialogue[:index].mean(0))
 
 
 def test_the_backward_cell_reads_the_reversed_dialogue():

@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 from fractions import Fraction
 
@@ -52,7 +53,7 @@ def test_each_stage_is_within_the_next_and_the_last_holds_all():
     lessons = [hcl.lesson(epoch).dialogues for epoch in range(1, 12)]
     assert [len(lesson) for lesson in lessons] == [3, 3, 6, 6, 9, 9, 11, 11, 11, 11, 11]
     ids = [[one.id for one in lesson] for lesson in lessons]
-    for fewer, more in zip(ids, ids[1:], strict=False):
+    for fewer, more in itertools.pairwise(ids):
         assert set(fewer) <= set(more)
     assert all(lesson == sorted(lesson) for lesson in ids)  # in the corpus's order
     hardest = max(difficulty(one) for one in lessons[0])
