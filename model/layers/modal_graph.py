@@ -1,6 +1,6 @@
 """A dialogue's graph with one node for each modality of each utterance, and deep graph convolution on it (GCNII).
 
-Shapes: M modalities, N utterances in a batch's rows, D channels; nodes (B, M, N, D).
+Shapes: M modalities, V real utterances of a batch, N in its rows, D channels; nodes (V, M, D), packed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bigfusion.model.data.utterances import to_rows
+
 NEARLY_ONE = 0.99999
 """The cosine's factor: the gradient of arccos is infinite at 1."""
 
@@ -21,39 +23,42 @@ class ModalGraph:
     """Symmetrically normalised weights of the edges, zeros where padded.
 
     All nodes of one modality are joined with each other and themselves, ``within`` (B, M, N, N), and the nodes of one
-    utterance with each other, ``across`` (B, M, M, N), zeros from a modality to itself. No other edge exists.
+    utterance with each other, ``across`` (V, M, M), zeros from a modality to itself. No other edge exists.
     """
 
     within: Tensor
     across: Tensor
+    mask: Tensor
 
     def propagate(self, nodes: Tensor) -> Tensor:
-        """Each node's weighted sum over its neighbours. Shapes: (B, M, N, D) -> (B, M, N, D)."""
-        return torch.matmul(self.within, nodes) + torch.einsum("bmkn,bknd->bmnd", self.across, nodes)
+        """Each node's weighted sum over its neighbours. Shapes: (V, M, D) -> (V, M, D)."""
+        rows = to_rows(nodes, self.mask).transpose(1, 2)  # (B, M, N, D)
+        near = torch.matmul(self.within, rows).transpose(1, 2)[self.mask]
+        return near + torch.bmm(self.across, nodes)
 
 
 def modal_graph(nodes: Tensor, mask: Tensor) -> ModalGraph:
     """D^-1/2 A D^-1/2 with A = 1 - arccos(0.99999 cos(x_i, x_j)) / pi, differentiable in the nodes.
 
-    Shapes: (B, M, N, D), (B, N) bool.
+    Shapes: (V, M, D), (B, N) bool.
     """
     within, across = angular_weights(nodes, mask)
-    degree = within.sum(-1) + across.sum(2)  # (B, M, N)
+    degree = within.sum(-1) + to_rows(across.sum(2), mask).transpose(1, 2)  # (B, M, N)
     scale = torch.where(degree > 0, degree, 1).rsqrt()
+    own = scale.transpose(1, 2)[mask]  # (V, M)
     within = within * scale.unsqueeze(3) * scale.unsqueeze(2)
-    across = across * scale.unsqueeze(2) * scale.unsqueeze(1)
-    return ModalGraph(within, across)
+    return ModalGraph(within, across * own.unsqueeze(2) * own.unsqueeze(1), mask)
 
 
 def angular_weights(nodes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """A, not normalised: within modalities and across. Shapes: -> (B, M, N, N), (B, M, M, N)."""
+    """A, not normalised: within modalities and across. Shapes: -> (B, M, N, N), (V, M, M)."""
     unit = _directions(nodes)
-    within = _angular(torch.matmul(unit, unit.transpose(2, 3)))
-    across = _angular(torch.einsum("bmnd,bknd->bmkn", unit, unit))
+    rows = to_rows(unit, mask).transpose(1, 2)  # (B, M, N, D)
+    within = _angular(torch.matmul(rows, rows.transpose(2, 3)))
+    across = _angular(torch.bmm(unit, unit.transpose(1, 2)))
     real = mask.unsqueeze(1)  # (B, 1, N)
-    within = within * (real.unsqueeze(2) & real.unsqueeze(3))
-    others = ~torch.eye(nodes.shape[1], dtype=torch.bool, device=nodes.device)  # (M, M)
-    return within, across * (real.unsqueeze(2) & others.unsqueeze(-1))
+    others = ~torch.eye(nodes.shape[1], dtype=torch.bool, device=nodes.device)
+    return within * (real.unsqueeze(2) & real.unsqueeze(3)), across * others
 
 
 def _angular(cosine: Tensor) -> Tensor:
@@ -79,7 +84,7 @@ class GCN2Stack(nn.Module):
     torch_geometric's GCN2Conv has W_l's two halves behind (1 - alpha) and alpha, which is another step size for each,
     and gathers a vector for each of the 3 n^2 edges; products of dense blocks are the faster form.
 
-    Shapes: (B, M, N, D) -> (B, M, N, D).
+    Shapes: (V, M, D) -> (V, M, D).
     """
 
     def __init__(self, width: int, layers: int, alpha: float, decay: float, dropout: float, gate: bool = False) -> None:

@@ -76,8 +76,6 @@ class MMDFN(Network):
     def forward(self, batch: Batch) -> Output:
         """Read a batch."""
         utterances = self.read(batch)
-        longest = int(utterances.lengths.max())
-        mask = batch.mask[:, :longest]
         own = self.projections(utterances.features, utterances.present)  # x^m (V, D) each
         contexts = dict(own)
         if self.text is not None:
@@ -86,11 +84,11 @@ class MMDFN(Network):
             read = over_parties(self.party, torch.stack([own[name] for name in self.speaker_weights]), utterances)
             for (name, weight), states in zip(self.speaker_weights.items(), read, strict=True):
                 contexts[name] = contexts[name] + weight * states
-        stacked = torch.stack([utterances.rows(rows)[:, :longest] for rows in contexts.values()], 1)  # (B, M, N, D)
-        graph = modal_graph(stacked, mask)
+        stacked = torch.stack(list(contexts.values()), dim=1)  # (V, M, D)
+        graph = modal_graph(stacked, batch.mask[:, : int(utterances.lengths.max())])
         nodes = self.dropout(stacked)
         hidden = self.fusion(self.reduce(nodes), graph)
-        joined = torch.cat([nodes, hidden], dim=-1).transpose(1, 2)[mask].flatten(1)  # (V, M (D + D_graph))
+        joined = torch.cat([nodes, hidden], dim=-1).flatten(1)  # (V, M (D + D_graph))
         return Output(utterances.rows(self.classifier(joined)), representations={"graph": utterances.rows(joined)})
 
     def loss(self, output: Output, batch: Batch, smoothing: float = 0.0) -> dict[str, Part]:

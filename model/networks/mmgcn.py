@@ -75,16 +75,14 @@ class MMGCN(Network):
     def forward(self, batch: Batch) -> Output:
         """Read a batch."""
         utterances = self.read(batch)
-        longest = int(utterances.lengths.max())
-        mask = batch.mask[:, :longest]
         modalities = self.projections(utterances.features, utterances.present)  # (V, D) each
         if self.text is not None:
             modalities[Modality.TEXT] = self._text(modalities[Modality.TEXT], utterances)
-        stacked = torch.stack([utterances.rows(rows)[:, :longest] for rows in modalities.values()], 1)  # (B, M, N, D)
-        graph = modal_graph(stacked, mask)
+        stacked = torch.stack(list(modalities.values()), dim=1)  # (V, M, D)
+        graph = modal_graph(stacked, batch.mask[:, : int(utterances.lengths.max())])
         nodes = self.dropout(stacked)
         hidden = self.convolutions(self.reduce(nodes), graph)
-        joined = torch.cat([nodes, hidden], dim=-1).transpose(1, 2)[mask].flatten(1)  # (V, M (D + D_graph))
+        joined = torch.cat([nodes, hidden], dim=-1).flatten(1)  # (V, M (D + D_graph))
         return Output(utterances.rows(self.classifier(joined)), representations={"graph": utterances.rows(joined)})
 
     def _text(self, text: Tensor, utterances: Utterances) -> Tensor:

@@ -9,15 +9,15 @@ from bigfusion.model.layers.modal_graph import GCN2Stack, angular_weights, modal
 
 
 def dense(graph, count: int, length: int) -> torch.Tensor:
-    """A_hat of the first dialogue, what each node alone gives to all. Shape: (M N, M N)."""
-    basis = torch.eye(count * length, dtype=graph.within.dtype).view(1, count, length, -1)
-    return graph.propagate(basis.expand(len(graph.within), -1, -1, -1))[0].flatten(0, 1)
+    """A_hat of one dialogue, modality after modality: what each node alone gives to all. Shape: (M N, M N)."""
+    basis = torch.eye(count * length, dtype=graph.within.dtype).view(count, length, -1).transpose(0, 1)
+    return graph.propagate(basis).transpose(0, 1).flatten(0, 1)
 
 
 def test_each_modality_is_joined_with_itself_and_each_utterance_with_itself():
     torch.manual_seed(0)
     length = 5
-    found = dense(modal_graph(torch.randn(1, 3, length, 4), torch.ones(1, length, dtype=torch.bool)), 3, length)
+    found = dense(modal_graph(torch.randn(length, 3, 4), torch.ones(1, length, dtype=torch.bool)), 3, length)
     assert (found != 0).sum() == 3 * length**2 + 6 * length
     torch.testing.assert_close(found, found.T)
     nodes = torch.arange(3 * length)
@@ -27,11 +27,11 @@ def test_each_modality_is_joined_with_itself_and_each_utterance_with_itself():
 
 
 def test_one_utterance_has_the_weights_worked_out_by_hand():
-    nodes = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]], [[1.0, 0.0]]]]).double()  # a, v, l
+    nodes = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]]).double()  # a, v, l
     mask = torch.ones(1, 1, dtype=torch.bool)
     within, across = angular_weights(nodes, mask)
     loop = 0.998576
-    whole = across[0, :, :, 0] + within[0, :, 0, 0].diag()
+    whole = across[0] + within[0, :, 0, 0].diag()
     hand = torch.tensor([[loop, 0.5, loop], [0.5, loop, 0.5], [loop, 0.5, loop]]).double()
     torch.testing.assert_close(whole, hand, atol=1e-6, rtol=0)
     normalised = dense(modal_graph(nodes, mask), 3, 1)
@@ -41,10 +41,13 @@ def test_one_utterance_has_the_weights_worked_out_by_hand():
 
 def test_all_weights_are_those_of_a_loop_over_pairs():
     torch.manual_seed(0)
-    nodes, lengths = torch.randn(2, 3, 4, 5).double(), (4, 2)
-    graph = modal_graph(nodes, torch.arange(4) < torch.tensor(lengths).unsqueeze(1))
-    for row, length in enumerate(lengths):
-        real = nodes[row, :, :length].reshape(-1, 5)
+    lengths = (4, 2)
+    nodes, hidden = torch.randn(6, 3, 5).double(), torch.randn(6, 3, 6).double()
+    graph = modal_graph(nodes, torch.arange(5) < torch.tensor(lengths).unsqueeze(1))
+    found, first = graph.propagate(hidden), 0
+    for length in lengths:
+        own = slice(first, first + length)
+        real = nodes[own].transpose(0, 1).flatten(0, 1)  # modality after modality
         weights = torch.zeros(3 * length, 3 * length).double()
         for i in range(3 * length):
             for j in range(3 * length):
@@ -52,16 +55,14 @@ def test_all_weights_are_those_of_a_loop_over_pairs():
                     cosine = torch.cosine_similarity(real[i], real[j], dim=0)
                     weights[i, j] = 1 - torch.arccos(0.99999 * cosine) / math.pi
         scale = weights.sum(1).rsqrt()
-        hidden = torch.randn(2, 3, 4, 6).double()
-        expected = scale.unsqueeze(1) * weights * scale @ hidden[row, :, :length].reshape(-1, 6)
-        torch.testing.assert_close(graph.propagate(hidden)[row, :, :length].reshape(-1, 6), expected)
-    assert (
-        not graph.within[1, :, 2:].any() and not graph.within[1, :, :, 2:].any() and not graph.across[1, ..., 2:].any()
-    )
+        expected = scale.unsqueeze(1) * weights * scale @ hidden[own].transpose(0, 1).flatten(0, 1)
+        torch.testing.assert_close(found[own].transpose(0, 1).flatten(0, 1), expected)
+        first += length
+    assert not graph.within[1, :, 2:].any() and not graph.within[1, :, :, 2:].any()
 
 
 def test_equal_and_zero_vectors_have_finite_weights_and_gradients():
-    nodes = torch.tensor([[[[0.0, 0.0], [1.0, 2.0], [1.0, 2.0], [0.0, 0.0]]] * 2]).requires_grad_()
+    nodes = torch.tensor([[[0.0, 0.0]] * 2, [[1.0, 2.0]] * 2, [[1.0, 2.0]] * 2]).requires_grad_()
     mask = torch.tensor([[True, True, True, False]])
     graph = modal_graph(nodes, mask)
     within, _ = angular_weights(nodes, mask)
@@ -78,13 +79,13 @@ def test_theta_falls_with_depth():
 
 
 def graph_of(length: int):
-    return modal_graph(torch.randn(1, 3, length, 4).double(), torch.ones(1, length, dtype=torch.bool))
+    return modal_graph(torch.randn(length, 3, 4).double(), torch.ones(1, length, dtype=torch.bool))
 
 
 def test_with_alpha_1_and_no_weights_only_the_start_is_left():
     stack = GCN2Stack(4, 1, 1.0, 0.5, 0.0).double()
     nn.init.zeros_(stack.weights[0])
-    start = torch.rand(1, 3, 5, 4).double()
+    start = torch.rand(5, 3, 4).double()
     torch.testing.assert_close(stack(start, graph_of(5)), (1 - stack.theta(1)) * start)
 
 
@@ -92,22 +93,22 @@ def test_a_layer_is_torch_geometrics_with_its_scales_taken_out():
     torch.manual_seed(0)
     alpha, length = 0.1, 5
     stack, graph = GCN2Stack(4, 3, alpha, 0.5, 0.0).double(), graph_of(length)
-    start = torch.rand(1, 3, length, 4).double()
+    start = torch.rand(length, 3, 4).double()
     weights = dense(graph, 3, length)
     edges = weights.nonzero().T.flip(0)  # sources, then targets
-    hidden = flat = start.flatten(0, 2)
+    hidden = flat = start.transpose(0, 1).flatten(0, 1)
     for number, weight in enumerate(stack.weights, start=1):
         trusted = GCN2Conv(4, alpha, 0.5, number, shared_weights=False, normalize=False, add_self_loops=False).double()
         trusted.weight1.data, trusted.weight2.data = weight[:4] / (1 - alpha), weight[4:] / alpha
         hidden = trusted(hidden, flat, edges, weights[edges[1], edges[0]]).relu()
-    torch.testing.assert_close(stack(start, graph).flatten(0, 2), hidden)
+    torch.testing.assert_close(stack(start, graph).transpose(0, 1).flatten(0, 1), hidden)
 
 
 def test_without_weights_the_gated_layers_add_up_as_worked_out_by_hand():
     stack = GCN2Stack(4, 3, 0.2, 0.5, 0.0, gate=True).double()
     for weight in stack.parameters():
         nn.init.zeros_(weight)
-    start = torch.rand(1, 3, 5, 4).double()
+    start = torch.rand(5, 3, 4).double()
     found = stack.layers(start, graph_of(5))
     for layer, times in zip(found, (1.118907, 1.274278, 1.443448), strict=True):
         torch.testing.assert_close(layer, times * start, atol=1e-6, rtol=0)
@@ -116,12 +117,12 @@ def test_without_weights_the_gated_layers_add_up_as_worked_out_by_hand():
 def test_the_gate_is_an_lstm_over_depth():
     torch.manual_seed(0)
     stack, graph = GCN2Stack(4, 3, 0.2, 0.5, 0.0, gate=True).double(), graph_of(2)
-    start = torch.rand(1, 3, 2, 4).double()
+    start = torch.rand(2, 3, 4).double()
     lstm = nn.LSTM(4, 4).double()
     lstm.load_state_dict({f"{name}_l0": value for name, value in stack.gate.state_dict().items()})
     layers = stack.layers(start, graph)
-    inputs = torch.stack([start, *layers[:-1]]).flatten(1, 3)  # (K, 6, 4): one step a layer
-    gates = lstm(inputs)[0].view(3, 1, 3, 2, 4)
+    inputs = torch.stack([start, *layers[:-1]]).flatten(1, 2)  # (K, 6, 4): one step a layer
+    gates = lstm(inputs)[0].view(3, 2, 3, 4)
     for number, (gate, weight) in enumerate(zip(gates, stack.weights, strict=True), start=1):
         near, theta = graph.propagate(gate), math.log(0.5 / number + 1)
         residual = theta * torch.cat([near, start], -1) @ weight + (1 - theta) * (0.8 * near + 0.2 * start)
