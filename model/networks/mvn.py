@@ -45,7 +45,7 @@ from bigfusion.model.networks.base import Network, Output, Part
 
 
 class AttentionBlock(nn.Module):
-    """Att. Shapes: query (V, L, D), other (V, S, D), ``real`` (V, S) bool with one True at least -> (V, L, D)."""
+    """Att. Tokens are mapped before they are gathered into windows: one token is in up to K of them."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
@@ -58,16 +58,19 @@ class AttentionBlock(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.dropout = dropout
 
-    def forward(self, query: Tensor, other: Tensor, real: Tensor | None = None) -> Tensor:
-        """Read ``other``, its keys and values."""
+    def forward(self, inputs: Tensor, query: Tensor, key: Tensor, value: Tensor, real: Tensor | None = None) -> Tensor:
+        """``inputs`` read others; query, key and value are mapped already.
+
+        Shapes: inputs, query (V, L, D), key, value (V, S, D), ``real`` (V, S) bool with one True at least -> (V, L, D).
+        """
         attended = scaled_dot_product_attention(
-            self.query(query),
-            self.key(other),
-            self.value(other),
+            query,
+            key,
+            value,
             attn_mask=None if real is None else real.unsqueeze(1),
             dropout_p=self.dropout if self.training else 0.0,
         )
-        hidden = self.norm(query + attended)
+        hidden = self.norm(inputs + attended)
         output: Tensor = self.norm(hidden + self.feed_forward(hidden))
         return output
 
@@ -98,6 +101,11 @@ class Windows:
     places: Tensor
     real: Tensor
 
+    def gather(self, rows: Tensor) -> Tensor:
+        """The tokens in each window, utterance after utterance. Shapes: (V, M, D) -> (W, K M, D)."""
+        found = rows.index_select(0, self.places.flatten())
+        return found.view(len(self.owner), -1, rows.shape[-1])
+
 
 def windows(dialogue: Tensor, size: int) -> Windows:
     """The last ``size`` utterances before each in its dialogue. Shape: (V,), the dialogue of each, in order."""
@@ -123,15 +131,19 @@ class WordView(nn.Module):
 
     def forward(self, tokens: Tensor, near: Windows) -> Tensor:
         """What each utterance's tokens are among those of its window."""
-        own = self.within(tokens, tokens)  # (V, M, D)
+        within = [layer(tokens) for layer in (self.within.query, self.within.key, self.within.value)]  # (V, M, D) each
+        own = self.within(tokens, *within)
         alone: Tensor = own.amax(1)
         if not len(near.owner):
             return alone
-        query = tokens[near.owner]  # (W, M, D)
-        context = tokens[near.places].flatten(1, 2)  # (W, K M, D)
+        across = [layer(tokens) for layer in (self.across.query, self.across.key, self.across.value)]
+        query, *asking = (rows[near.owner] for rows in (tokens, *across))  # (W, M, D)
+        context, *inside = (near.gather(rows) for rows in (tokens, *within))  # (W, K M, D)
+        asked_by, *answering = (near.gather(rows) for rows in across)
         real = near.real.repeat_interleave(tokens.shape[1], dim=1)  # (W, K M)
-        asked = self.tokens_gate(own[near.owner], self.across(query, context, real)).amax(1)
-        answers = self.tokens_gate(self.within(context, context, real), self.across(context, query))
+        asked = self.across(query, asking[0], *answering, real)
+        asked = self.tokens_gate(own[near.owner], asked).amax(1)
+        answers = self.tokens_gate(self.within(context, *inside, real), self.across(context, asked_by, *asking[1:]))
         lowest = torch.finfo(answers.dtype).min
         answered = answers.masked_fill(~real.unsqueeze(2), lowest).amax(1)
         return alone.index_copy(0, near.owner, self.gate(asked, answered).to(alone.dtype))
