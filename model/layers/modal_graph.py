@@ -42,7 +42,11 @@ def modal_graph(nodes: Tensor, mask: Tensor) -> ModalGraph:
 
     Shapes: (V, M, D), (B, N) bool.
     """
-    within, across = angular_weights(nodes, mask)
+    return normalised(*angular_weights(nodes, mask), mask)
+
+
+def normalised(within: Tensor, across: Tensor, mask: Tensor) -> ModalGraph:
+    """D^-1/2 A D^-1/2, D being A's row sums. Shapes: (B, M, N, N), (V, M, M), (B, N) bool."""
     degree = within.sum(-1) + to_rows(across.sum(2), mask).transpose(1, 2)  # (B, M, N)
     scale = torch.where(degree > 0, degree, 1).rsqrt()
     own = scale.transpose(1, 2)[mask]  # (V, M)
