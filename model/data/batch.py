@@ -1,6 +1,6 @@
-"""Dialogues as padded batches: what the network reads.
+"""Dialogues as padded batches, which the network reads.
 
-torch is imported when a batch is made: whoever reads scores needs dialogues only, which are arrays.
+torch is imported only when a batch is made. Code that reads scores needs dialogues alone, and these are arrays.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Batch:
     """B dialogues padded to N utterances.
 
     Shapes: ``features[m]`` (B, N, F_m); ``present[m]`` (B, N) bool; ``mask`` (B, N) bool, True = a real utterance;
-    ``speakers`` (B, N) int; ``labels`` (B, N) int, ``UNLABELLED`` where there is none.
+    ``speakers`` (B, N) int; ``labels`` (B, N) int, ``UNLABELLED`` for an utterance without a label.
     """
 
     features: dict[str, Tensor]
@@ -66,7 +66,7 @@ class Batch:
 
 
 def collate(dialogues: Sequence[Dialogue], pad_to: int | None = None) -> Batch:
-    """Pad to the longest dialogue, or to ``pad_to`` utterances. Padding is zeros, absent and unlabelled."""
+    """Pad to the longest dialogue, or to ``pad_to`` utterances. Padded rows are zeros, marked absent and unlabelled."""
     import torch
 
     length = max(pad_to or 0, *(len(dialogue) for dialogue in dialogues))

@@ -1,4 +1,4 @@
-"""Fusion of the modalities: a linear map for each to D, side by side, a linear map to D (MODEL: inputs)."""
+"""Fusion of the modalities: each is mapped linearly to D, and all together linearly to D (MODEL: inputs)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bigfusion.pipeline.schema import Modality
 
 
 class Projections(nn.Module):
-    """A linear map to D for each modality. Where a modality is absent a learned vector stands in.
+    """A linear map to D for each modality. A learned vector replaces a modality that is absent.
 
     ``widths`` maps each modality in use to its stored width F_m. ``audio_width`` is the paper's trained reduction of
-    the acoustic features by a fully connected layer (1,582 for IEMOCAP, 300 for MELD); it is left out where the stored
-    width is no larger. What the row of an absent modality holds is not looked at.
+    the acoustic features by a fully connected layer (1,582 for IEMOCAP, 300 for MELD); it is left out if the stored
+    width is no larger. The row of an absent modality has no effect.
 
     Shapes: ``features[m]`` (..., F_m), ``present[m]`` (...) bool -> (..., D) for each modality.
     """
@@ -32,7 +32,7 @@ class Projections(nn.Module):
         self.absent = nn.ParameterDict({name: nn.Parameter(torch.zeros(width)) for name in widths})
 
     def project(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Project each modality; those that this network does not use are ignored."""
+        """Project each modality. Modalities that this network does not use are ignored."""
         return {name: self._project(name, features[name], present[name]) for name in self.projections}
 
     def _project(self, name: str, features: Tensor, present: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ class Projections(nn.Module):
 
 
 class Fusion(Projections):
-    """One vector for an utterance: its modalities' projections side by side, and a linear map of them to D.
+    """One vector for each utterance: its modalities' projections are concatenated and mapped linearly to D.
 
     Shapes: ``features[m]`` (..., F_m), ``present[m]`` (...) bool -> (..., D).
     """

@@ -1,4 +1,4 @@
-"""What logits are taught by: cross-entropy over the labelled utterances of a batch."""
+"""The classification loss: cross-entropy over the labelled utterances of a batch."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bigfusion.model.data.batch import UNLABELLED, Batch, Dialogue
 def classification_loss(
     logits: Tensor, batch: Batch, smoothing: float = 0.0, class_weights: Tensor | None = None
 ) -> Tensor:
-    """Eq. 11: mean cross-entropy over the labelled real utterances; 0, with a gradient of 0, where there is none.
+    """Eq. 11: mean cross-entropy over the labelled real utterances. Without any, it is 0 with a gradient of 0.
 
     ``smoothing`` is the share of each label that is spread over all classes. ``class_weights`` (C,) multiply an
-    utterance's loss by its label's weight; the mean still divides by the number of utterances, so that the loss of a
-    batch is the sum of its dialogues'. Shapes: (B, N, C) -> scalar.
+    utterance's loss by its label's weight; the mean still divides by the number of utterances, so that the
+    dialogues' losses, each weighted by its share, sum to the batch's. Shapes: (B, N, C) -> scalar.
     """
     labelled = batch.mask & (batch.labels != UNLABELLED)  # (B, N)
     logits = logits[labelled]
@@ -31,7 +31,7 @@ def classification_loss(
 
 
 def inverse_frequencies(dialogues: Sequence[Dialogue], classes: int) -> Tensor:
-    """A weight for each class, 1 over its share of the labels, scaled so that the mean over all labels is 1.
+    """A weight for each class: 1 / (its share of the labels), scaled so that the mean over all labels is 1.
 
     A class that does not occur has weight 0. Shape: (C,).
     """

@@ -25,7 +25,7 @@ from bigfusion.pipeline.errors import TrainingError
 
 
 def learning_rate(settings: TrainSettings, step: int, steps: int) -> float:
-    """The rate of a step (from 0): a linear rise over the warm-up's share of ``steps``, then constant or down to 0."""
+    """The rate of a step (from 0): a linear rise in the warm-up's share of ``steps``, then constant or falling to 0."""
     rising = round(settings.warmup * steps)
     if step < rising:
         return settings.learning_rate * (step + 1) / rising
@@ -42,13 +42,13 @@ def batches(dialogues: Sequence[Dialogue], size: int, seed: int, epoch: int) -> 
 
 
 class Optimisation:
-    """A network, its optimizer and the training dialogues, on one device; ``rank`` shares the batches out.
+    """A network, its optimizer and the training dialogues, on one device. ``rank`` divides the batches.
 
-    ``scored`` is the network that is scored and kept: one whose weights are the running average of the trained one's
-    (``settings.average``), or the trained one itself.
+    ``scored`` is the network that is scored and kept. With ``settings.average`` its weights are a running average of
+    the trained network's weights. Otherwise it is the trained network.
 
-    The learning rate and the batches are functions of seed and epoch, so that nothing but the network, the optimizer
-    and the random generators has to be stored between epochs.
+    The learning rate and the batches are functions of seed and epoch. So only the networks, the optimizers and the
+    random generators have to be stored between epochs.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class Optimisation:
 
     @property
     def networks(self) -> dict[str, Network]:
-        """What a state between two epochs has to hold besides the optimizers."""
+        """The networks whose state has to be stored between two epochs."""
         own = {"network": self.network}
         return own if self.scored is self.network else own | {"average": self.scored}
 
     @property
     def optimizers(self) -> dict[str, Optimizer]:
-        """The training's optimizer, of a network that has parameters, and the network's own."""
+        """The training's optimizer (if the network has parameters to step) and the network's own optimizers."""
         return ({"training": self._optimizer} if self._optimizer else {}) | self._own
 
     def epoch(self, number: int) -> Steps:
@@ -90,7 +90,7 @@ class Optimisation:
         Raises:
             TrainingError: the loss is not finite.
         """
-        if not self._rank.alone:  # each draws noise and dropout of its own, the same after a resume
+        if not self._rank.alone:  # each process draws other noise and dropout, and the same again after a resume
             seed_everything((self._seed * 1_000_003 + number) * 1_009 + self._rank.index)
         self.network.train()
         self.network.begin_epoch(number, self._settings.epochs)
@@ -119,9 +119,9 @@ class Optimisation:
         )
 
     def _step(self, batch: list[Dialogue], rate: float, epoch: int) -> tuple[dict[str, float], dict[str, float]]:
-        """One gradient step; its loss in parts and its firing rates, over all processes."""
+        """Do one gradient step. Returns the parts of the loss and the firing rates, over all processes."""
         share = _Share.of(self._rank.part(batch), batch)
-        read = collate(share.dialogues or batch[:1]).to(self._device)  # nothing to do: something, weighed by 0
+        read = collate(share.dialogues or batch[:1]).to(self._device)  # an empty share: any dialogue, weighed by 0
         if not self._rank.alone:
             self.network.peers = self._peers(bool(share.dialogues))
         if self._own:
@@ -141,14 +141,17 @@ class Optimisation:
         return parts | {"gradient_norm": norm}, rates
 
     def _peers(self, working: bool) -> Peers:
-        """The other processes. One without dialogues of its own gives no rows."""
+        """The other processes, as the network sees them. A process without dialogues sends no rows."""
         return Peers(
             gather=lambda rows: self._rank.gather(rows if working else rows[:0]),
             sum_gradients=self._rank.sum_gradients,
         )
 
     def _backward(self, batch: Batch, share: _Share) -> tuple[Output, dict[str, float], dict[str, float]]:
-        """Gradients of this process's share of a batch; over all processes they, loss and rates sum to the batch's."""
+        """Compute gradients on this process's share of a batch.
+
+        Summed over all processes, the gradients, loss and rates are those of the whole batch.
+        """
         bfloat16 = self._settings.precision == "bfloat16"
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=bfloat16):
             output: Output = self._forward(batch)
@@ -165,7 +168,7 @@ class Optimisation:
         return output, {"loss": whole} | numbers, rates
 
     def _move(self, rate: float) -> float:
-        """Step the training's optimizer; the gradient's norm before clipping."""
+        """Step the training's optimizer. Returns the norm of the gradient before clipping."""
         if self._optimizer is None:
             return 0.0
         self._rank.sum_gradients(self.parameters)
@@ -177,7 +180,7 @@ class Optimisation:
 
     @torch.no_grad()
     def _follow(self, step: int) -> None:
-        """Move the average towards the network's weights, fast at first: its start is no estimate of anything."""
+        """Move the average towards the network's weights: fast at first, because the initial weights are random."""
         if self.scored is not self.network:
             decay = min(self._settings.average, (1 + step) / (10 + step))
             for average, weight in zip(self.scored.parameters(), self.network.parameters(), strict=True):
@@ -185,7 +188,7 @@ class Optimisation:
 
     @torch.no_grad()
     def _take_buffers(self) -> None:
-        """Give the averaged network what the trained one has besides weights: running statistics are no average."""
+        """Copy the trained network's buffers to the averaged network. Running statistics must not be averaged again."""
         if self.scored is not self.network:
             for average, buffer in zip(self.scored.buffers(), self.network.buffers(), strict=True):
                 average.copy_(buffer)
@@ -193,7 +196,7 @@ class Optimisation:
 
 @dataclass(frozen=True)
 class _Share:
-    """One process's dialogues of a batch and their share of its labelled utterances, utterances and dialogues."""
+    """One process's dialogues of a batch, and their share of the labelled utterances, utterances and dialogues."""
 
     dialogues: Sequence[Dialogue]
     labels: float
@@ -207,16 +210,19 @@ class _Share:
         return cls(dialogues, labels, sum(map(len, dialogues)) / sum(map(len, batch)), len(dialogues) / len(batch))
 
     def number(self, part: Part) -> float:
-        """What to weigh a part's value by, so that the processes' values sum to the batch's."""
+        """The weight of a part's value, so that the values of all processes sum to the batch's value."""
         return {"labels": self.labels, "nodes": self.nodes, "batch": self.nodes, "dialogues": self.whole}[part.per]
 
     def gradient(self, part: Part) -> float:
-        """What to weigh its gradient by: of a part over the whole batch, each process has its own rows' gradients."""
+        """The weight of a part's gradient: 1 for a part over the whole batch, since each process has only its rows'."""
         return 1.0 if part.per == "batch" else self.number(part)
 
 
 def _stepped(network: Network, own: Mapping[str, Optimizer]) -> list[ParameterGroup]:
-    """The network's groups without what its own optimizers step and what no gradient moves; none empty."""
+    """The parameter groups that this optimizer steps.
+
+    Left out are weights of the network's own optimizers, weights without gradient, and empty groups.
+    """
     others = {id(weight) for each in own.values() for group in each.param_groups for weight in group["params"]}
     groups = []
     for group in network.parameter_groups():
@@ -227,7 +233,7 @@ def _stepped(network: Network, own: Mapping[str, Optimizer]) -> list[ParameterGr
 
 
 def _adam(groups: Sequence[ParameterGroup], settings: TrainSettings) -> torch.optim.Adam | None:
-    """Adam over the groups; None for a network that has no parameters to step."""
+    """Adam over the groups. ``None`` if there are no parameters to step."""
     if not groups:
         return None
     tables = [
