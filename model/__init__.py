@@ -1,6 +1,6 @@
-"""The networks, their training and their scores. Arrays and masks in, a run folder out; no media, no corpus.
+"""The networks, their training and their scores. This room takes arrays and masks, and writes a run folder.
 
-Where the parts of the paper (BIG-FUSION, AAAI 2025) are:
+It knows no media and no corpus. The parts of the paper (BIG-FUSION, AAAI 2025) lie here:
 
 ======================================================== ==================================================
 In the paper                                             In this room

@@ -1,4 +1,4 @@
-"""The device of a computation by its name."""
+"""The name of the device that computes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 def machine_name(device: torch.device) -> str:
-    """The card's name, or the processor's with torch's number of threads."""
+    """The GPU's name, or the processor's name with torch's number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{_processor()}, {torch.get_num_threads()} threads"

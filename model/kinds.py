@@ -1,6 +1,6 @@
-"""Settings classes found by the name of their file: ``kind = "bigru"`` means ``SETTINGS`` of ``settings/bigru.py``.
+"""Settings classes found by the name of their file: ``kind = "bigru"`` means ``SETTINGS`` of ``bigru.py``.
 
-There is no list to keep: whoever adds a file adds a kind. Its code is imported by the same name.
+There is no list of kinds: a new file is a new kind. The code of a kind is imported by the same name.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from bigfusion.pipeline.settings import Settings
 
 @cache
 def settings_classes(package: str) -> dict[str, type[Settings]]:
-    """The settings class of every kind: one for each module of ``package``, ``base`` apart."""
+    """The settings class of every kind: one for each module of ``package`` except ``base``."""
     modules = pkgutil.iter_modules(import_module(package).__path__)
     kinds = sorted(module.name for module in modules if module.name != "base")
     return {kind: import_module(f"{package}.{kind}").SETTINGS for kind in kinds}
 
 
 def any_kind(package: str, default: str) -> Any:
-    """The union of these classes, as pydantic takes it. A table without ``kind`` is one of the ``default`` kind."""
+    """These classes as a union for pydantic. A table without ``kind`` is of the ``default`` kind."""
     classes = settings_classes(package)
 
     def kind(table: Any) -> Any:
@@ -43,7 +43,7 @@ def any_kind(package: str, default: str) -> Any:
 
 
 def changed_kind(table: Mapping[str, Any], package: str, default: str, kind: str) -> dict[str, Any]:
-    """``table`` for another ``kind``: what all kinds share stays, what only its old kind has falls away."""
+    """``table`` changed to ``kind``: the keys that all kinds share stay, those of the old kind alone are dropped."""
     if table.get("kind", default) == kind or kind not in settings_classes(package):
         return dict(table)
     shared = import_module(f"{package}.base").SHARED.model_fields

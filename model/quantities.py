@@ -1,4 +1,4 @@
-"""Kinds of numbers that several settings hold."""
+"""Types of numbers that several settings classes use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One seeding function, the random states that a resumed run continues from, and deterministic arithmetic."""
+"""The seeding function, the random states from which a resumed run continues, and deterministic arithmetic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch (every device)."""
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 (the global generator is what libraries draw from)
+    np.random.seed(seed)  # noqa: NPY002 (libraries draw from the global generator)
     torch.manual_seed(seed)
 
 
@@ -30,7 +30,7 @@ def random_states() -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def restore_random_states(tensors: dict[str, Tensor], others: dict[str, Any]) -> None:
-    """Undo everything drawn since :func:`random_states`."""
+    """Set every generator back to the state that :func:`random_states` returned."""
     version, internal, gauss = others["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, *rest = others["numpy"]
@@ -43,9 +43,9 @@ def restore_random_states(tensors: dict[str, Tensor], others: dict[str, Any]) ->
 
 @contextmanager
 def deterministic(threads: int | None = None) -> Iterator[None]:
-    """Inside, torch takes the deterministic form of every operation that has one, on ``threads`` CPU threads.
+    """In this block torch uses the deterministic form of every operation that has one, on ``threads`` CPU threads.
 
-    An operation without such a form (a few, on CUDA alone) warns and runs. The caller's flags are given back.
+    A few operations on CUDA have no such form: they run with a warning. The caller's flags are restored at the end.
     """
     on, warning = (
         torch.are_deterministic_algorithms_enabled(),

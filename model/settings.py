@@ -1,6 +1,6 @@
-"""Every number of a network and of its training, frozen. ``[model] kind`` says which network's settings are meant.
+"""Frozen settings of every network and of its training. ``[model] kind`` names the network.
 
-Each network's settings class lies in a file of its own, ``network_settings/KIND.py``, and is found there.
+The settings class of each network lies in its file ``network_settings/KIND.py`` and is found by this name.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ else:
 
 
 def network_settings(table: Mapping[str, Any]) -> NetworkSettings:
-    """A table of ``[model]`` as the settings of the network that it names."""
+    """The settings of the network that a ``[model]`` table names."""
     found: NetworkSettings = TypeAdapter(ModelSettings).validate_python(table)
     return found
 
 
 def beneath(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """What is left of ``table`` of ``[model]`` when ``over`` is laid on it.
+    """The keys of a ``[model]`` ``table`` that stay valid when ``over`` is merged on top of it.
 
-    Where ``over`` names another network, or another contrast, only what all kinds share stays beneath.
+    If ``over`` names another network or another contrast, only the keys that all kinds share stay.
     """
     left = dict(table)
     if isinstance(over.get("kind"), str):
@@ -60,7 +60,7 @@ class HCLSettings(Settings):
 
 
 class TrainSettings(Settings):
-    """Optimisation and protocol: one run a seed, scored at the epoch with the best validation WF1."""
+    """Optimisation and protocol: one training for each seed, scored at the epoch with the best validation WF1."""
 
     run_only: ClassVar[frozenset[str]] = frozenset({"seeds", "device", "threads"})
 
@@ -98,5 +98,5 @@ class TrainSettings(Settings):
 
     @property
     def epochs_in_all(self) -> int:
-        """Epochs of all seeds together; early stopping may leave some undone."""
+        """Epochs of all seeds together. Early stopping may end a training before its last epoch."""
         return len(self.seeds) * self.epochs

@@ -11,7 +11,7 @@ from bigfusion.pipeline.settings import Settings
 
 
 class ContrastSettings(Settings):
-    """Graph contrastive learning (Eqs. 1-3, 12). A subclass narrows ``kind`` to its file's name and makes the views."""
+    """Graph contrastive learning (Eqs. 1-3, 12). A subclass sets ``kind`` to its file's name and makes the views."""
 
     kind: str
     enabled: bool = True
@@ -27,7 +27,7 @@ class ContrastSettings(Settings):
     classify: float = Field(default=0.0, ge=0, description="weight of the views' own cross-entropy, beside Eq. 12")
 
     def code_entries(self) -> Iterator[str]:
-        """Also the contrast's own file."""
+        """The code that the numbers depend on. Of the contrasts it is this one's file alone."""
         yield from super().code_entries()
         yield f"bigfusion.model.contrast.{self.kind}:CONTRAST"
 

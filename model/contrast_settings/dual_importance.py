@@ -1,4 +1,4 @@
-"""The views of BIG-FUSION itself."""
+"""The contrast that BIG-FUSION uses: two views of the graph, made by dual importance."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bigfusion.model.quantities import Share
 
 
 class DualImportanceSettings(ContrastSettings):
-    """Lower the weights of the edges at the least important nodes; ``model.importance`` says how that is measured."""
+    """Lower the weights of the edges at the least important nodes. ``model.importance`` sets how these are measured."""
 
     kind: Literal["dual_importance"] = "dual_importance"
     rho: tuple[Share, Share] = Field(default=(0.4, 0.2), description="share of least important nodes, per view")

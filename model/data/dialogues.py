@@ -1,4 +1,4 @@
-"""What a run trains on and is scored on: the labels and three splits of dialogues, checked before the first step."""
+"""A run's data: the labels and three splits of dialogues, checked before the first training step."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Data:
 
     @property
     def widths(self) -> dict[str, int]:
-        """Width of each modality's features; empty without a dialogue."""
+        """Width of each modality's features; empty if there is no dialogue."""
         first = next(iter(self), None)
         return {} if first is None else {name: array.shape[1] for name, array in first.features.items()}
 
@@ -58,7 +58,7 @@ class Data:
 
 
 def hold_out(train: Sequence[Item], share: float) -> tuple[list[Item], list[Item]]:
-    """The first dialogues to train on and the last ``share`` of them (at least one) to validate on, in corpus order.
+    """Split dialogues in corpus order: train on the first, validate on the last ``share`` of them (at least one).
 
     Raises:
         TrainingError: fewer than two dialogues.
@@ -73,7 +73,7 @@ def hold_out(train: Sequence[Item], share: float) -> tuple[list[Item], list[Item
 
 
 def true_labels(dialogues: Sequence[Dialogue]) -> NDArray[np.int64]:
-    """Labels of all utterances, dialogue after dialogue. Shape (U,), ``UNLABELLED`` where there is none."""
+    """Labels of all utterances, dialogue after dialogue. Shape (U,), ``UNLABELLED`` for one without a label."""
     return np.concatenate([dialogue.labels for dialogue in dialogues] or [np.empty(0, np.int64)])
 
 
@@ -83,10 +83,10 @@ def utterance_digest(dialogues: Sequence[Dialogue]) -> str:
 
 
 def check(data: Data, settings: NetworkSettings) -> None:
-    """See that a network of these settings can be trained on ``data``.
+    """Check that a network with these settings can be trained on ``data``.
 
     Raises:
-        TrainingError: an empty split, no labels, a modality that is not there, arrays that do not fit together.
+        TrainingError: an empty split, no labels, a missing modality, or arrays that do not fit together.
     """
     for split in (Split.TRAIN, Split.VALID):
         if not data[split]:
@@ -103,10 +103,10 @@ def check(data: Data, settings: NetworkSettings) -> None:
 
 
 def check_modalities(widths: dict[str, int], settings: NetworkSettings) -> None:
-    """See that every modality that is switched on has features.
+    """Check that every modality that is switched on has features.
 
     Raises:
-        TrainingError: one has not.
+        TrainingError: a modality has none.
     """
     for modality in settings.modalities:
         if modality not in widths:

@@ -1,4 +1,4 @@
-"""The real utterances of a batch, packed: padding reaches no layer that works on each utterance alone."""
+"""The real utterances of a batch, packed. Layers that work on each utterance alone never see padding."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Utterances:
         return torch.cat(list(self.features.values()), dim=1)
 
     def rows(self, packed: Tensor) -> Tensor:
-        """In the batch's rows, zeros where padded. Shapes: (V, ...) -> (B, N, ...)."""
+        """Unpack into the batch's rows, with zeros as padding. Shapes: (V, ...) -> (B, N, ...)."""
         return to_rows(packed, self.mask)
 
     def packed(self, rows: Tensor) -> Tensor:
-        """Back from the batch's rows. Shapes: (B, N, ...) -> (V, ...)."""
+        """Pack the batch's rows again. Shapes: (B, N, ...) -> (V, ...)."""
         return rows[self.mask]
 
 
 def to_rows(packed: Tensor, mask: Tensor) -> Tensor:
-    """Packed utterances in the batch's rows, zeros where padded. Shapes: (V, ...), (B, N) bool -> (B, N, ...)."""
+    """Unpack utterances into the batch's rows, zeros as padding. Shapes: (V, ...), (B, N) bool -> (B, N, ...)."""
     rows = packed.new_zeros(*mask.shape, *packed.shape[1:])
     return rows.masked_scatter(mask.view(*mask.shape, *(1 for _ in packed.shape[1:])), packed)

@@ -1,6 +1,6 @@
 """Dual attention on spiking queries, keys and values: the whole dialogue and a sliding window (Eqs. 4-7).
 
-Utterances of a dialogue stand first in its row, padding behind them. Shapes: H heads of d_k = D / H channels, w the
+In a row the utterances of the dialogue come first, then the padding. Shapes: H heads of d_k = D / H channels; w is the
 window.
 """
 
@@ -18,27 +18,27 @@ from bigfusion.model.layers.spiking import RateCoding
 
 
 def global_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """Eq. 4 over all real utterances of a dialogue; what a padded query gets is finite and means nothing.
+    """Eq. 4 over all real utterances of a dialogue. The output of a padded query is finite and has no meaning.
 
     Shapes: query, key, value (B, H, N, d_k), mask (B, N) bool -> (B, H, N, d_k).
     """
     seen = mask | ~mask.any(
         1, keepdim=True
-    )  # a row of padding alone looks at itself, for a softmax over nothing is NaN
+    )  # a softmax over nothing is NaN, so a row of padding alone attends to itself
     return scaled_dot_product_attention(query, key, value, attn_mask=seen[:, None, None, :])
 
 
 def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, fusion: Tensor) -> Tensor:
-    """Eq. 5: every window of w consecutive utterances, stride 1, attends within itself; the windows are then fused.
+    """Eq. 5: every window of w consecutive utterances (stride 1) attends within itself. Then the windows are fused.
 
-    The windows of a dialogue of n utterances start at s = 1 - w, ..., n - 1 and hold those of the utterances
-    s, ..., s + w - 1 that exist: at both ends they are clipped, and their softmax runs over what is left. So each
-    utterance lies in exactly w windows, once at each offset o = i - s, and its w outputs are added with the weights
-    ``fusion[o]``, which sum to 1. No window holds padding, and none is made of padding alone.
+    The windows of a dialogue of n utterances start at s = 1 - w, ..., n - 1. A window holds those of the utterances
+    s, ..., s + w - 1 that exist: at both ends it is clipped, and its softmax runs over the rest. So utterance i lies in
+    exactly w windows, once at each offset o = i - s. Its w outputs are added with the weights ``fusion[o]``, which sum
+    to 1. No window holds padding, and every window holds at least one utterance.
 
-    All windows of utterance i lie within i +- (w - 1) and differ in the softmax's range only: the 2w - 1 scores are
-    computed once, one softmax for each offset spreads over its range, and the values meet the fused weights once.
-    Time and memory grow with N (2w - 1) d_k.
+    All windows of utterance i lie within i +- (w - 1) and differ only in the range of the softmax. So the 2w - 1 scores
+    are computed once, each offset has a softmax over its own range, and the values are multiplied once, by the fused
+    weights. Time and memory grow with N (2w - 1) d_k.
 
     Shapes: query, key, value (B, H, N, d_k), mask (B, N) bool, fusion (w,) -> (B, H, N, d_k); padded queries get zeros.
     """
@@ -48,8 +48,8 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, fus
     scores = torch.stack([(query * keys[:, :, shift]).sum(-1) for shift in shifts], dim=-1)  # (B, H, N, 2w-1)
     scores = scores / math.sqrt(query.shape[-1])
 
-    relative = torch.arange(-reach, window, device=query.device)  # (2w-1,): the key's position less the query's
-    offset = torch.arange(window, device=query.device).unsqueeze(1)  # (w, 1): the query's place in the window
+    relative = torch.arange(-reach, window, device=query.device)  # (2w-1,): the key's position minus the query's
+    offset = torch.arange(window, device=query.device).unsqueeze(1)  # (w, 1): the query's position in the window
     inside = (relative >= -offset) & (relative < window - offset)  # (w, 2w-1)
     real = pad(mask, (reach, reach)).unfold(1, 2 * window - 1, 1)  # (B, N, 2w-1)
     seen = inside & real[:, None, :, None, :]  # (B, 1, N, w, 2w-1)
@@ -74,11 +74,11 @@ class Attended:
 class DualAttention(nn.Module):
     """A = alpha A_G + (1 - alpha) A_L on the same (spiking) Q, K and V (Eqs. 4-7), multi-headed.
 
-    ``alpha`` = 1 leaves the local part out, 0 the global one: neither its time nor its parameters are spent.
-    ``spiking`` = None leaves Q, K and V as they are.
+    ``alpha`` = 1 leaves out the local part and 0 the global part, with their parameters and their computation.
+    ``spiking`` = None uses Q, K and V without spikes.
 
-    The V real utterances of a batch stand packed, dialogue after dialogue: what is done to each alone is not done to
-    padding. Only attention itself sees rows.
+    The V real utterances of a batch are packed, dialogue after dialogue, so that no computation on single utterances
+    is wasted on padding. Only attention itself works on padded rows.
 
     Shapes: inputs (V, D), mask (B, N) bool with V True = real -> output (V, D).
     """

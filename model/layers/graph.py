@@ -23,11 +23,11 @@ class Relations:
 
     @property
     def count(self) -> int:
-        """R."""
+        """The number of types, R."""
         return 4 if self.kind == "order" else 2 * self.speakers**2
 
     def of(self, source: Tensor, target: Tensor, later: Tensor) -> Tensor:
-        """Types of edges from their speakers and whether the source comes later; the arguments broadcast."""
+        """The types of edges, given their speakers and whether the source is later. The arguments broadcast."""
         if self.kind == "order":
             return 2 * (source != target).long() + later.long()
         last = self.speakers - 1
@@ -38,9 +38,8 @@ class Relations:
 class Graph:
     """The dialogues of a batch as one graph of V nodes and E edges; no edge joins two dialogues.
 
-    Nodes are the real utterances, dialogue after dialogue, in their order. An edge j -> i stands for every pair with
-    0 < |i - j| <= window; a node's own state comes in through the convolution's self weight, so that there are no loops
-    among the edges.
+    Nodes are the real utterances, dialogue after dialogue, in their order. There is an edge j -> i for every pair with
+    0 < |i - j| <= window. There are no self loops: a node's own state enters through the convolution's self weight.
 
     Shapes: ``edge_index`` (2, E) sources j, then targets i; ``relation`` (E,); ``dialogue`` (V,) the node's row in the
     batch; ``speaker`` (V,); ``sizes`` (B,) nodes of each dialogue.
@@ -61,7 +60,7 @@ def build_graph(mask: Tensor, speakers: Tensor, window: int, relations: Relation
     speaker = speakers[mask]  # (V,)
     nodes = torch.arange(len(dialogue), device=mask.device)
     distance = torch.arange(-window, window + 1, device=mask.device)
-    distance = distance[distance != 0]  # (2w,): the source's place less the target's
+    distance = distance[distance != 0]  # (2w,): the source's position minus the target's
 
     source = nodes.unsqueeze(1) + distance  # (V, 2w)
     target = nodes.unsqueeze(1).expand_as(source)

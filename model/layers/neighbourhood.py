@@ -1,9 +1,10 @@
-"""What is said around an utterance, by whom and how far away, read by a linear classifier alone.
+"""A linear classifier on the means of an utterance's neighbours, by speaker, order and distance.
 
-Simplified graph convolution (Wu et al., 2019) with relations: a graph convolution without weights and nonlinearities of
-its own is a mean over neighbours, so that convolutions followed by one linear map are a linear classifier on means of
-the inputs. Here the means run over {same speaker, other speaker} x {earlier, later} in bands of distance, over the
-speaker's and over the whole dialogue. It learns from a hundred dialogues what a deep network does not.
+This is simplified graph convolution (Wu et al., 2019) with relations. A graph convolution without weights and without
+nonlinearity is a mean over neighbours. Such convolutions followed by one linear map are therefore a linear classifier
+on means of the inputs. Here the means run over {same speaker, other speaker} x {earlier, later} in bands of distance,
+over all utterances of the speaker, and over the whole dialogue. From a hundred dialogues this classifier learns what a
+deep network does not.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ FLOOR = 1e-4
 
 
 def neighbourhood(values: Tensor, mask: Tensor, speakers: Tensor, bands: Sequence[Band]) -> Tensor:
-    """Each utterance's own values, the means around it, its speaker's mean and its dialogue's.
+    """Each utterance's own values, the means of its neighbours, its speaker's mean and its dialogue's mean.
 
-    Where nobody is in a band the mean is 0. Shapes: values (V, F), the real utterances packed; mask, speakers (B, N)
+    The mean of an empty band is 0. Shapes: values (V, F), the real utterances packed; mask, speakers (B, N)
     -> (V, (1 + 4 * bands + 2) F): own; for each band same earlier, same later, other earlier, other later; speaker;
     dialogue.
     """
@@ -51,9 +52,9 @@ def neighbourhood(values: Tensor, mask: Tensor, speakers: Tensor, bands: Sequenc
 class NeighbourhoodClassifier(nn.Module):
     """Class log-probabilities that are linear in :func:`neighbourhood`, whose columns are standardised.
 
-    Fitted once, before the network is trained: with a penalty on the weights the problem is convex, and its solution
-    depends on the training dialogues alone. Nothing of it is a parameter; it travels in the state dict. Before it is
-    fitted all classes are alike.
+    It is fitted once, before the network is trained. With a penalty on the weights the problem is convex, and its
+    solution depends on the training dialogues alone. Its weights are buffers, not parameters, and lie in the state
+    dict. Before the fit all classes have the same probability.
 
     Shapes: values (V, F), mask and speakers (B, N) -> (V, C).
     """
@@ -76,8 +77,8 @@ class NeighbourhoodClassifier(nn.Module):
     def fit(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]], labels: Tensor, penalty: float) -> None:
         """Fit on ``batches`` of (values, mask, speakers) and their utterances' ``labels``, UNLABELLED where unknown.
 
-        All columns are held at once: 4 (3 + 4 bands) F bytes an utterance, 0.2 GB for IEMOCAP's 768-wide text, 2.7 GB
-        for MELD's with 4,530 inputs.
+        All columns are in memory at once: 4 (3 + 4 bands) F bytes an utterance. That is 0.2 GB for IEMOCAP's 768-wide
+        text, and 2.7 GB for MELD with 4,530 inputs.
         """
         columns = self.mean.new_empty(len(labels), len(self.mean))  # (U, K)
         start = 0

@@ -1,7 +1,7 @@
-"""Features to zero mean and unit deviation, as fitted on the training dialogues; nothing else reaches the network.
+"""Features scaled to zero mean and unit deviation, fitted on the training dialogues. The network reads only these.
 
-openSMILE's functionals span 1e-9 to 1e9 and now and then are not numbers at all, so that a linear map cannot read them
-as they are.
+openSMILE's functionals span 1e-9 to 1e9 and are sometimes NaN or infinite, so that a linear map cannot read the raw
+values.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ RESOLUTION = 1e-7
 class Standardise(nn.Module):
     """One modality's features, standardised: (x - mean) / deviation, clipped to +-10.
 
-    What is not a number becomes the mean (0); an infinity the limit. A column that did not vary in training says
-    nothing that could have been learnt: it is 0 always. Mean and deviation travel in the state dict.
+    NaN becomes the mean (0), an infinity becomes the limit. A column that was constant in training could teach the
+    network nothing, so it is always 0. Mean and deviation lie in the state dict.
 
     Shapes: (..., F) -> (..., F), finite.
     """
@@ -40,7 +40,7 @@ class Standardise(nn.Module):
         self.register_buffer("deviation", torch.ones(width))
 
     def fit(self, arrays: Sequence[NDArray[np.float32]]) -> None:
-        """Take mean and (population) deviation from the finite values of ``arrays``, each (N, F), in float64."""
+        """Compute mean and (population) deviation of the finite values of ``arrays``, each (N, F), in float64."""
         count = np.zeros(self.mean.shape, dtype=np.int64)
         total, squares = np.zeros(self.mean.shape), np.zeros(self.mean.shape)
         for array in arrays:
@@ -62,14 +62,14 @@ class Standardise(nn.Module):
 
 
 class Normalise(nn.Module):
-    """:class:`Standardise` for each modality of ``widths`` (modality -> F); until fitted, features are only clipped."""
+    """:class:`Standardise` for each modality of ``widths`` (modality -> F). Unfitted, it only clips features."""
 
     def __init__(self, widths: Mapping[str, int]) -> None:
         super().__init__()
         self.modalities = nn.ModuleDict({name: Standardise(width) for name, width in widths.items()})
 
     def fit(self, dialogues: Iterable[Dialogue]) -> None:
-        """Fit on the utterances of ``dialogues`` where the modality is present. Training dialogues only."""
+        """Fit on those utterances of ``dialogues`` that have the modality. Give training dialogues only."""
         dialogues = list(dialogues)
         for name, standardise in self._each():
             standardise.fit([dialogue.features[name][dialogue.present[name]] for dialogue in dialogues])

@@ -1,8 +1,9 @@
 """Multinomial logistic regression with a penalty, on many more columns than rows, in a bounded number of steps.
 
-Means over neighbours are alike, so that a few directions of the columns carry most of their variance, and plain L-BFGS
-spends its steps on these. Here the weights are measured in coordinates in which the penalised loss curves about equally
-in all directions: the leading ones are found by a randomised sketch (Halko et al. 2011).
+The columns are means over neighbours, and these resemble each other. A few directions therefore carry most of the
+variance, and plain L-BFGS spends its steps on them. Here the weights are written in other coordinates, in which the
+penalised loss has about the same curvature in all directions. A randomised sketch (Halko et al. 2011) finds the leading
+directions.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ TOLERANCE = 1e-7
 def penalised_regression(columns: Tensor, labels: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
     """The multinomial logistic regression that minimises mean cross-entropy + ``penalty`` |W|^2, by L-BFGS.
 
-    The problem is convex. No random number is drawn from torch's own generator.
+    The problem is convex. The state of torch's global random generator does not change.
 
     Shapes: columns (U, K), labels (U,) -> weights (C, K), biases (C,), not penalised.
     """
@@ -59,7 +60,7 @@ def penalised_regression(columns: Tensor, labels: Tensor, classes: int, penalty:
 
 @dataclass(frozen=True)
 class _Scaling:
-    """A symmetric map of weights: ``rest`` along most directions, less along the leading ones.
+    """A symmetric map of weights. It scales the leading directions by less than ``rest``, and all others by ``rest``.
 
     Shapes: ``directions`` (K, r) orthonormal, ``less`` (r,) relative to 1.
     """
@@ -74,7 +75,7 @@ class _Scaling:
 
 
 def _scaling(columns: Tensor, penalty: float) -> _Scaling:
-    """One over the root of the loss's curvature, about."""
+    """The map that scales each direction by about 1 / sqrt(curvature of the loss)."""
     variance, directions = _leading(columns)
     left = columns.double().square().sum() / len(columns) - variance.sum()
     rest = 2 * penalty + CURVATURE * max(left.item(), 0) / min(columns.shape)
@@ -84,7 +85,7 @@ def _scaling(columns: Tensor, penalty: float) -> _Scaling:
 
 
 def _leading(columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean squares along the leading directions, and these. Shapes: (U, K) -> (r,) float64, (K, r)."""
+    """The mean squares along the leading directions, and the directions. Shapes: (U, K) -> (r,) float64, (K, r)."""
     rank = min(RANK, *columns.shape)
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(columns.shape[1], rank, generator=generator, dtype=columns.dtype)

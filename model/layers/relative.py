@@ -1,6 +1,6 @@
-"""Features as they differ from their speaker's own in the dialogue: a voice that is louder than it usually is.
+"""Features relative to the speaker's mean in the dialogue, for instance: this voice is louder than usual.
 
-No labels are read and no other dialogue: it works for a speaker who was never heard before.
+This reads neither labels nor other dialogues, so that it works for a speaker whom training never met.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ def speaker_groups(dialogue: Tensor, speaker: Tensor) -> Tensor:
 
 
 def relative_to_speaker(values: Tensor, present: Tensor, group: Tensor) -> Tensor:
-    """Standardised values less their group's mean, divided by its deviation; zeros where absent.
+    """Standardised values minus their group's mean, divided by its deviation. An absent row is zeros.
 
-    The deviation is shrunk towards 1, the corpus's own, with the weight of ``PRIOR`` utterances: a speaker heard once
-    gets zeros, one heard twice no wild numbers.
+    The deviation is shrunk towards 1, the corpus's deviation, with the weight of ``PRIOR`` utterances. So the values of
+    a speaker with one utterance are zeros, and those of a speaker with two are not extreme.
 
     Shapes: ``values`` (V, F), ``present`` (V,) bool, ``group`` (V,) int -> (V, F).
     """
@@ -45,5 +45,5 @@ def group_mean(values: Tensor, group: Tensor, groups: int | None = None) -> Tens
 
 
 def less_speaker_mean(values: Tensor, group: Tensor) -> Tensor:
-    """Each row less its group's mean. Shapes: (V, D), (V,) int -> (V, D)."""
+    """Each row minus its group's mean. Shapes: (V, D), (V,) int -> (V, D)."""
     return values - group_mean(values, group)[group]

@@ -12,9 +12,9 @@ from bigfusion.model.layers.graph import Graph
 class RelationalConvolution(MessagePassing):
     """x'_i = x_i W_self + b + sum over r of 1/|N_r(i)| sum over j in N_r(i) of e_ji x_j W_r.
 
-    The mean divides by the number of edges, not by the sum of their weights e: that would cancel the lowering of a node
-    whose edges are all lowered. PyG's own layer takes no edge weights, and with its compiled backend averages over all
-    neighbours at once.
+    The mean divides by the number of edges, not by the sum of their weights e. That sum would cancel the lowering when
+    all edges of a node are lowered. PyG's own layer takes no edge weights. With its compiled backend it also averages
+    over all neighbours at once.
 
     Shapes: nodes (V, D), edge_index (2, E), relation (E,), weight (E,) or None for ones -> (V, D).
     """
@@ -29,7 +29,7 @@ class RelationalConvolution(MessagePassing):
             nn.init.xavier_uniform_(weight)
 
     def forward(self, nodes: Tensor, edge_index: Tensor, relation: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Convolve. Each node has a slot for each relation, where messages are averaged; the slots then are mapped."""
+        """Convolve. Messages are averaged in a slot for each node and relation. Then the slots are mapped linearly."""
         source, target = edge_index
         slot = target * self.relations + relation  # (E,)
         slots = len(nodes) * self.relations
@@ -45,7 +45,7 @@ class RelationalConvolution(MessagePassing):
         return convolved
 
     def message(self, x_j: Tensor, scale: Tensor) -> Tensor:
-        """What one edge brings. Shapes: (E, D), (E,) -> (E, D)."""
+        """The message of each edge. Shapes: (E, D), (E,) -> (E, D)."""
         return x_j * scale.unsqueeze(-1)
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 class RisingThresholdNode(SimpleBaseNode):
     """H(t) = decay V(t-1) + X(t), fires at V_th(t) = threshold (1 + rise t), hard reset to 0; arctan surrogate.
 
-    The library's LIFNode leaks by tau and keeps its threshold. Steps are counted in the memory ``t``, which
-    ``functional.reset_net`` sets back with the potential. Shapes: (T, ...) -> spikes (T, ...).
+    The library's LIFNode leaks by tau, and its threshold is constant. Here the memory ``t`` counts the steps, and
+    ``functional.reset_net`` resets it together with the potential. Shapes: (T, ...) -> spikes (T, ...).
     """
 
     v: Tensor
@@ -24,11 +24,11 @@ class RisingThresholdNode(SimpleBaseNode):
         self.register_memory("t", 0)
 
     def neuronal_charge(self, x: Tensor) -> None:
-        """Leak and take in a step's current."""
+        """Let the potential leak, and add the current of this step."""
         self.v = self.decay * self.v + x
 
     def neuronal_fire(self) -> Tensor:
-        """Spikes of this step, 0 or 1."""
+        """The spikes of this step, 0 or 1."""
         threshold = self.v_threshold * (1 + self.rise * self.t)
         self.t = self.t + 1
         spikes: Tensor = self.surrogate_function(self.v - threshold)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 class _Heaviside(torch.autograd.Function):
     """Theta(y) with Theta(0) = 1, whose gradient is that of arctan(y) / pi + 1/2.
 
-    spikingjelly's own surrogate takes the width as an argument; ``torch.compile`` with dynamic shapes (2.13) fails on
-    it. Here the width is in y.
+    spikingjelly's surrogate takes the width alpha as an argument, on which ``torch.compile`` with dynamic shapes (2.13)
+    fails. Here the caller multiplies the width into y.
     """
 
     @staticmethod
@@ -35,7 +35,7 @@ def lif_step(
 ) -> tuple[Tensor, Tensor]:
     """One step of Eq. 8: H(t) = beta U(t-1) (1 - S(t-1)) + X(t), S(t) = Theta(H(t) - V_th(t)).
 
-    ``potential`` is U(t-1) (1 - S(t-1)): what the last step's hard reset has left. The paper writes S(t-1) as
+    ``potential`` is U(t-1) (1 - S(t-1)): the potential after the last step's hard reset. The paper writes S(t-1) as
     Theta(U(t-1) - V_th(t-1)), which is the same. Theta(0) = 1; its gradient at x is that of the arctan surrogate,
     alpha / (2 (1 + (pi alpha x / 2)^2)).
 
@@ -51,11 +51,10 @@ def lif_step(
 class RateCoding(nn.Module):
     """Firing rates of leaky integrate-and-fire neurons under a constant current (Eqs. 7, 8).
 
-    Threshold regulation: V_th(t) = threshold (1 + rise t) for t = 0 .. steps - 1, so that weak currents fall silent;
-    ``rise`` = 0 leaves it out. There are no parameters and no state between calls.
+    Threshold regulation: V_th(t) = threshold (1 + rise t) for t = 0 .. steps - 1, so that weak currents stop to fire.
+    ``rise`` = 0 switches it off. There are no parameters, and no state between calls.
 
-    The neuron is spikingjelly's. A network that ``torch.compile`` compiles gets the loop of :func:`lif_step` instead,
-    whose spikes are equal.
+    The neuron is spikingjelly's. Under ``torch.compile`` a loop of :func:`lif_step` replaces it, with the same spikes.
 
     Shapes: current (B, N, D) -> rates (B, N, D) in [0, 1], multiples of 1 / steps.
     """
@@ -68,7 +67,7 @@ class RateCoding(nn.Module):
         rise: float,
         surrogate_alpha: float = 2.0,
     ) -> None:
-        from bigfusion.model.layers.rising_threshold import RisingThresholdNode  # a second of imports
+        from bigfusion.model.layers.rising_threshold import RisingThresholdNode  # the import takes a second
 
         super().__init__()
         self.steps = steps
@@ -89,7 +88,7 @@ class RateCoding(nn.Module):
         return rates
 
     def looped(self, current: Tensor) -> Tensor:
-        """The same rates without the library, as ``torch.compile`` takes them."""
+        """The same rates without the library, in a form that ``torch.compile`` can compile."""
         potential, spikes = torch.zeros_like(current), torch.zeros_like(current)
         for t in range(self.steps):
             threshold = self.threshold * (1 + self.rise * t)

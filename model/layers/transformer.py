@@ -12,7 +12,7 @@ from bigfusion.model.layers.spiking import RateCoding
 
 
 def positions(length: int, width: int, *, like: Tensor) -> Tensor:
-    """Sinusoidal positions (Vaswani et al. 2017): sines in the even channels, cosines in the odd. Shape: (N, D)."""
+    """Sinusoidal positions (Vaswani et al. 2017): sines in even channels, cosines in odd ones. Shape: (N, D)."""
     place = torch.arange(length, device=like.device, dtype=torch.float32).unsqueeze(1)  # (N, 1)
     channel = torch.arange(width, device=like.device)
     angle = place * 10_000.0 ** (-(channel - channel % 2) / width)  # (N, D)

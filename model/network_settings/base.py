@@ -11,7 +11,7 @@ from bigfusion.pipeline.settings import Settings
 
 
 class NetworkSettings(Settings):
-    """Base of a network's settings. A subclass narrows ``kind`` to its file's name: ``kind: Literal["x"] = "x"``."""
+    """Base of a network's settings. A subclass sets ``kind`` to its file's name: ``kind: Literal["x"] = "x"``."""
 
     kind: str
     modalities: tuple[Modality, ...] = (Modality.TEXT, Modality.AUDIO, Modality.VISUAL)
@@ -24,7 +24,7 @@ class NetworkSettings(Settings):
         return modalities
 
     def code_entries(self) -> Iterator[str]:
-        """Also the network's own file: another network's change leaves its runs alone."""
+        """The code that the numbers depend on. Of the networks it is this one's file alone."""
         yield from super().code_entries()
         yield f"bigfusion.model.networks.{self.kind}:NETWORK"
 

@@ -1,4 +1,4 @@
-"""BIG-FUSION's size and switches (the paper's Table 4), and those of its parts."""
+"""The size of BIG-FUSION and of its parts, and the switches for the ablations (the paper's Table 4)."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class AttentionSettings(Settings):
 
 
 class NeighbourhoodSettings(Settings):
-    """A linear classifier on means of the inputs over the graph's relations, beside the network; not in the paper.
+    """A linear classifier beside the network, on means of the inputs over the graph's relations. Not in the paper.
 
-    It is fitted before the network is trained; what is predicted is the geometric mean of both distributions.
+    It is fitted before the network is trained. The prediction is the geometric mean of both distributions.
     """
 
     enabled: bool = False
@@ -85,7 +85,7 @@ class ImportanceSettings(Settings):
 
 
 class BigFusionSettings(NetworkSettings):
-    """BIG-FUSION's size and switches."""
+    """The size of BIG-FUSION and its switches."""
 
     kind: Literal["bigfusion"] = "bigfusion"
     width: int = Field(default=128, ge=1, description="D")

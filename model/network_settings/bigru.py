@@ -1,4 +1,4 @@
-"""Size of the biGRU baseline."""
+"""The size of the biGRU baseline."""
 
 from __future__ import annotations
 

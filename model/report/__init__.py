@@ -1,1 +1,1 @@
-"""A run for people: one self-contained HTML page, and its results table as plain text."""
+"""A run's report for people: one self-contained HTML page, and the results table as plain text."""

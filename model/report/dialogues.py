@@ -1,4 +1,4 @@
-"""Every scored dialogue along time: true and predicted labels, and what was said. The page's script filters them."""
+"""Every scored dialogue, turn by turn: true label, predicted label and text. The page's script filters them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LISTED_SPEAKERS = 40
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn. ``guess`` is the likeliest class under the seeds' mean probabilities, ``probability`` that mean."""
+    """One turn. ``guess`` is the likeliest class by the seeds' mean probabilities, ``probability`` its mean."""
 
     utterance: str
     speaker: str
@@ -31,7 +31,7 @@ class Turn:
 
     @property
     def wrong(self) -> bool:
-        """Whether the turn has a label and the prediction is another."""
+        """Whether the turn has a label, and the prediction differs from it."""
         return self.true is not None and self.true != self.guess
 
 
@@ -49,17 +49,17 @@ class Told:
 
     @property
     def right(self) -> int:
-        """Labelled turns that are predicted as they are labelled."""
+        """Labelled turns whose prediction is the label."""
         return self.labelled - sum(turn.wrong for turn in self.turns)
 
     @property
     def accuracy(self) -> float:
-        """Share of right turns; 1 without a labelled turn."""
+        """Share of right turns among the labelled; 1 if none is labelled."""
         return self.right / self.labelled if self.labelled else 1.0
 
 
 def told(material: Material) -> list[Told]:
-    """The scored split's dialogues as the seeds' mean probabilities see them, the worst first, equals by id."""
+    """The scored split's dialogues, predicted by the seeds' mean probabilities. The worst come first, then by id."""
     rows = material.predictions[material.predictions["split"] == material.metrics.scored.value]
     columns = [f"p_{label}" for label in material.metrics.labels]
     mean = rows.groupby(["dialogue", "utterance"], sort=False)[columns].mean()
@@ -83,7 +83,7 @@ def told(material: Material) -> list[Told]:
 
 
 def dialogues(material: Material) -> Html:
-    """All scored dialogues, the worst first. In print three stand for all: those at the quartiles of accuracy."""
+    """All scored dialogues, the worst first. A print shows three: those at the quartiles of accuracy."""
     every = told(material)
     if not any(one.labelled for one in every):
         return Html("")
@@ -107,7 +107,7 @@ def dialogues(material: Material) -> Html:
 
 
 def quartiles(every: Sequence[Told]) -> list[str]:
-    """Up to three dialogues at the quartiles of accuracy. A rule picks them: no best or worst case stands for all."""
+    """Up to three dialogues at the quartiles of accuracy. A fixed rule picks them, so that nobody picks the nicest."""
     ordered = [one.name for one in every if one.labelled >= LONG_ENOUGH]
     if len(ordered) <= 3:
         return ordered
@@ -115,7 +115,7 @@ def quartiles(every: Sequence[Told]) -> list[str]:
 
 
 def _filter(every: Sequence[Told], material: Material) -> Html:
-    """The filter, which the script shows: without a script it could do nothing."""
+    """The filter. The page's script shows it, because it does nothing without the script."""
     names, counts = np.unique([turn.speaker for one in every for turn in one.turns], return_counts=True)
     speakers = sorted(names[np.argsort(-counts, kind="stable")][:_LISTED_SPEAKERS].tolist())
     labels = material.metrics.labels

@@ -11,7 +11,7 @@ from bigfusion.model.report.wording import points
 
 
 def calibration(material: Material) -> Html:
-    """Whether the probabilities mean what they say."""
+    """Whether the predicted probabilities agree with how often the predictions are right."""
     metrics = material.metrics
     deviation = f" ± {points(metrics.ece_std)}" if metrics.ece_std is not None else ""
     lead = (
@@ -23,7 +23,7 @@ def calibration(material: Material) -> Html:
 
 
 def modalities(material: Material) -> Html:
-    """What the networks lean on, where ``bigfusion evaluate --modalities`` asked; else nothing."""
+    """How much the networks depend on each modality. Empty unless ``bigfusion evaluate --modalities`` measured it."""
     asked = material.modalities
     if asked is None:
         return Html("")
@@ -47,7 +47,7 @@ def modalities(material: Material) -> Html:
 
 
 def ablations(material: Material) -> Html:
-    """The paper's Table 4 on this corpus, where ``bigfusion reproduce --table 4`` made it; else nothing."""
+    """The paper's Table 4 on this corpus. Empty unless ``bigfusion reproduce --table 4`` made it."""
     made = material.context.ablations
     if made is None:
         return Html("")

@@ -58,14 +58,14 @@ class Curve:
 
 
 def label_colours(labels: Sequence[str]) -> dict[str, str]:
-    """A colour for each label; the emotions of the known corpora always have theirs."""
+    """A colour for each label. Each emotion of the known corpora always has the same colour."""
     known = {label: _EMOTIONS.get(_SAME.get(label.lower(), label.lower())) for label in labels}
     unknown = [label for label, colour in known.items() if colour is None]
     return {label: colour or _OTHERS[unknown.index(label) % len(_OTHERS)] for label, colour in known.items()}
 
 
 def ink_on(colour: str) -> str:
-    """Black or white, whichever can be read on ``colour`` (relative luminance, WCAG 2)."""
+    """Black or white: the one that is readable on ``colour`` (relative luminance, WCAG 2)."""
     channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     linear = [value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -75,7 +75,7 @@ def ink_on(colour: str) -> str:
 def score_strip(seeds: Sequence[tuple[int, float]], mean: float, marks: Sequence[Mark]) -> Html:
     """The score of each (seed, score), their mean, and the values to compare with, on one axis in points.
 
-    Drawn twice, for a screen and for a phone: scaled down, its text could not be read.
+    It is drawn twice, for a screen and for a phone, because its text would be too small if it were scaled down.
     """
     return join([_score_strip(seeds, mean, marks, 660, "wide"), _score_strip(seeds, mean, marks, 350, "narrow")])
 
@@ -95,7 +95,7 @@ def _score_strip(
             tag("line", x1=x(tick), x2=x(tick), y1=axis, y2=axis + 5, class_="axis"),
             tag("text", tick, x=x(tick), y=axis + 18, text_anchor="middle", class_="tick"),
         ]
-    for row, mark in enumerate(marks):  # a line of its own for each name: two of them may lie side by side
+    for row, mark in enumerate(marks):  # each name has its own line, because two marks may be close together
         name = f"{mark.name} {mark.value:.2f}"
         parts += [
             tag("line", x1=x(mark.value), x2=x(mark.value), y1=axis - 24, y2=axis, class_="reference"),
@@ -143,7 +143,7 @@ def curves(title: str, lines: Sequence[Curve], unit: str) -> Html:
 
 
 def firing_rates(rates: Mapping[str, Sequence[float]]) -> Html:
-    """A row a layer, a dot a seed, from never firing (0 %) to firing at every step (100 %); for screen and phone."""
+    """A row a layer, a dot a seed; 0 % is never firing, 100 % is firing at every step. For screen and phone."""
     return join([_firing_rates(rates, 660, 200, "wide"), _firing_rates(rates, 350, 100, "narrow")])
 
 
@@ -171,7 +171,7 @@ def _firing_rates(rates: Mapping[str, Sequence[float]], width: int, left: int, c
 
 
 def reliability(calibration: Calibration) -> Html:
-    """Share of right predictions over their probability, a dot a bin, beside the diagonal."""
+    """The share of right predictions by their probability: a dot for each bin, and the diagonal to compare with."""
     size, left, right, top, bottom = 370, 56, 26, 16, 46
     x, y = _scale(0, 1, left, size - right), _scale(0, 1, size - bottom, top)
     parts = []
@@ -203,7 +203,7 @@ def reliability(calibration: Calibration) -> Html:
 
 
 def stacked(places: Sequence[float], size: float) -> list[int]:
-    """The level of each dot of width ``size`` on a line, so that none hides another: 0 lies on the line."""
+    """How high to stack each dot of width ``size``, so that no dot hides another. Level 0 lies on the line."""
     taken: list[list[float]] = []
     levels = [0] * len(places)
     for index in sorted(range(len(places)), key=places.__getitem__):
@@ -216,7 +216,7 @@ def stacked(places: Sequence[float], size: float) -> list[int]:
 
 
 def nice_ticks(low: float, high: float, whole: bool = False) -> list[float]:
-    """Four to eight round values that span ``low`` to ``high``; ``whole`` allows whole numbers alone."""
+    """Four to eight round values that span ``low`` to ``high``; ``whole`` allows only whole numbers."""
     span = max(high - low, 1e-9 if not whole else 1.0)
     step = 10.0 ** math.floor(math.log10(span / 4))
     step *= next(factor for factor in (1, 2, 2.5, 5, 10) if span / (step * factor) <= 6)
@@ -227,7 +227,7 @@ def nice_ticks(low: float, high: float, whole: bool = False) -> list[float]:
 
 
 def _tip(text: str) -> Html:
-    """What a pointer over a shape shows."""
+    """The text that appears when the pointer is over a shape."""
     return tag("title", text)
 
 
@@ -246,7 +246,7 @@ def _grid(ticks: Sequence[float], y: Callable[[float], float], left: float, righ
 
 
 def _beside(x: float, width: float) -> dict[str, str | float]:
-    """Text placed under ``x`` without leaving the picture."""
+    """Position and anchor of a text under ``x``, so that it stays inside the picture."""
     anchor = "start" if x < 80 else "end" if x > width - 80 else "middle"
     return {"x": x, "text_anchor": anchor}
 

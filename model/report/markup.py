@@ -1,4 +1,4 @@
-"""HTML and SVG as nested calls: what is not markup already is escaped, so that no label or transcript can be markup."""
+"""HTML and SVG as nested calls. Plain text is always escaped, so that no label or transcript can act as markup."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def join(children: Iterable[Child]) -> Html:
 def table(
     head: Iterable[Child], rows: Iterable[Iterable[Child]], class_: str | None = None, name: str | None = None
 ) -> Html:
-    """A table whose first column names its rows; the others are set as numbers.
+    """A table whose first column names its rows. The other columns are set as numbers.
 
-    ``name`` is the file name, without ending, under which the page's script offers the table as CSV and LaTeX.
+    ``name`` is the file name, without extension, of the CSV and LaTeX files that the page's script offers.
     """
     headings = tag("tr", *(tag("th", cell, scope="col") for cell in head))
     body = [
@@ -58,7 +58,7 @@ def section(title: str, *children: Child, lead: Child = "") -> Html:
 
 
 def spread(fraction: float) -> Html:
-    """`` ± 1.23``: a standard deviation beside its mean, in points, set smaller."""
+    """`` ± 1.23``: a standard deviation in points, set in small type beside its mean."""
     return tag("span", f" ± {100 * fraction:.2f}", class_="spread-in")
 
 

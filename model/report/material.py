@@ -1,4 +1,4 @@
-"""What a report is made from: the run folder's own files, and the context that only the caller knows."""
+"""The material of a report: the files of the run folder, and the context that only the caller knows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TITLES = {"meld": "MELD", "iemocap": "IEMOCAP"}
 
 @dataclass(frozen=True)
 class Line:
-    """Who said what; stands beside an utterance's labels."""
+    """The speaker and the text of an utterance, printed beside its labels."""
 
     speaker: str
     text: str
@@ -49,12 +49,13 @@ class CurrentModel:
 
 @dataclass(frozen=True)
 class ReportContext:
-    """What a run folder does not know of itself.
+    """What the run folder does not record.
 
-    ``corpus`` is ``meld``, ``iemocap`` (the paper's figures then stand beside the run's) or a user's own name; ``demo``
-    puts a banner over the page and leaves the paper out. ``cells`` counts feature cells: modality -> status -> number.
+    ``corpus`` is ``meld``, ``iemocap`` or a user's own name. For the first two the report prints the paper's figures
+    beside the run's. ``demo`` puts a banner on the page and omits the paper.
+    ``cells`` counts feature cells: modality -> status -> number.
     ``lines`` maps an utterance's id to its line; an utterance without one is shown by its id.
-    ``ablations`` is what ``model.reproduce`` gave for Table 4; ``current`` the model that was current before this run.
+    ``ablations`` is Table 4 as ``model.reproduce`` made it. ``current`` is the model that was current before this run.
     """
 
     corpus: str
@@ -70,7 +71,7 @@ class ReportContext:
 
     @property
     def title(self) -> str:
-        """The corpus's name as it is written."""
+        """The corpus's name in its usual spelling."""
         return TITLES.get(self.corpus.lower(), self.corpus)
 
     @property
@@ -104,10 +105,10 @@ class Material:
 
 
 def gather(run: Path, context: ReportContext, scores: Path | None = None) -> Material:
-    """Read an evaluated run; ``scores`` is the folder of its scores where that is not the run's own.
+    """Read an evaluated run. ``scores`` is the folder of its scores, if they lie outside the run folder.
 
     Raises:
-        TrainingError: a file is missing or is not what it should be.
+        TrainingError: a file is missing or damaged.
     """
     scores = scores or run
     metrics = read_metrics(scores)

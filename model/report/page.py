@@ -1,4 +1,7 @@
-"""The page: one file, nothing from elsewhere, complete without its script: it can be mailed, printed and kept."""
+"""The report page: one file that loads nothing else and is complete without its script.
+
+So it can be mailed, printed and kept.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is recognised well, and where: scores by speaker, by length of the line and by place in the dialogue."""
+"""Scores by speaker, by length of the utterance and by position in the dialogue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Bounds = tuple[int, int | None]
 
 
 def people(material: Material) -> Html:
-    """Scores by speaker and by length; nothing without any labelled turn."""
+    """The section of these scores. Empty if no turn has a label."""
     every = told(material)
     turns = [turn for one in every for turn in one.turns if turn.true is not None]
     if not turns:

@@ -1,4 +1,4 @@
-"""What the scores rest on: the data's counts, fingerprints, settings and library versions."""
+"""Where the scores come from: counts of the data, fingerprints, settings and library versions."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def provenance(material: Material) -> Html:
 
 
 def _against_current(own: dict[str, Any], current: CurrentModel | None) -> list[Html]:
-    """The settings in which this run differs from the current model's."""
+    """The settings that differ between this run and the current model."""
     if current is None:
         return []
     mine, theirs = dict(_flat("", own)), dict(_flat("", dict(current.settings)))
@@ -84,7 +84,7 @@ def _against_current(own: dict[str, Any], current: CurrentModel | None) -> list[
 
 
 def cost(material: Material) -> Html:
-    """What the run took: size, time, machine."""
+    """What the run cost: network size, time and machine."""
     seconds = [sum(epoch.seconds for epoch in history) for history in material.histories]
     epochs = sum(len(history) for history in material.histories)
     rows: list[list[Child]] = [

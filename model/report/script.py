@@ -1,6 +1,6 @@
-"""The page's script: it filters the dialogues and hands tables on as CSV or LaTeX. Without it the page is complete.
+"""The page's script: it filters the dialogues and exports tables as CSV or LaTeX. The page is complete without it.
 
-It reads nothing but the page and asks no network.
+It reads only the page itself and makes no network request.
 """
 
 from __future__ import annotations

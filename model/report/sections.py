@@ -123,14 +123,14 @@ def confusion(material: Material) -> Html:
 
 
 def _confusion_cell(count: float, share: float) -> Html:
-    strength = f"--share:{4 + 96 * share:.0f}%"  # the style mixes the cell's colour, on a light and on a dark page
+    strength = f"--share:{4 + 96 * share:.0f}%"  # the style mixes the cell's colour, for the light and the dark page
     shown = tag("small", f"{count:.1f}".removesuffix(".0"))
     dark = "strong" if share > 0.55 else None
     return tag("td", f"{100 * share:.0f} %", shown, style=strength, class_=dark)
 
 
 def shifts(material: Material) -> Html:
-    """Scores where a speaker's emotion changed, and where it did not."""
+    """Scores of turns at which the speaker's emotion changed, and of turns at which it did not."""
     shift = material.metrics.emotion_shift
     rows: list[list[Child]] = []
     for title, mean in (("Label differs from the speaker's last", shift), ("Label is the same", shift.steady)):
@@ -149,7 +149,7 @@ def shifts(material: Material) -> Html:
 
 
 def learning(material: Material) -> Html:
-    """Loss and validation score over epochs, and the epoch that each seed's checkpoint is from."""
+    """Loss and validation score over epochs, with the epoch of each seed's checkpoint."""
     loss, valid = [], []
     for index, (seed, history) in enumerate(zip(material.metrics.seeds, material.histories, strict=True)):
         colour = SEED_COLOURS[index % len(SEED_COLOURS)]
@@ -185,7 +185,7 @@ def learning(material: Material) -> Html:
 
 
 def layers(material: Material) -> Html:
-    """How often each spiking layer's neurons fire; nothing where the network has none."""
+    """How often the neurons of each spiking layer fire. Empty if the network has no spiking layer."""
     chosen = [
         history[seed.epoch - 1].rates for seed, history in zip(material.metrics.seeds, material.histories, strict=True)
     ]
@@ -203,7 +203,7 @@ def layers(material: Material) -> Html:
 
 
 def _neurons(material: Material) -> Html:
-    """The neurons of each layer that tell nothing: means over seeds."""
+    """The neurons of each layer that carry no information (dead or saturated), as means over seeds."""
     rows: list[list[Child]] = []
     for layer in material.neurons[0]:
         several = [seed[layer] for seed in material.neurons]

@@ -1,4 +1,4 @@
-"""The report's look, light and dark: wide screens are used, phones lose nothing, paper tears nothing."""
+"""The report's stylesheet, light and dark. It fills wide screens, fits phones, and breaks no figure between pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The results of a run as plain text of fixed width, for a terminal or a log file."""
+"""The results of a run as plain text in aligned columns, for a terminal or a log file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bigfusion.pipeline.schema import Split
 
 
 def table(run: Path) -> str:
-    """Headline scores beside the majority class, scores by class, and what picking on the test split would have shown.
+    """Headline scores beside the majority class, scores by class, and the gain if epochs were picked on the test split.
 
     Raises:
         TrainingError: the run was not evaluated.
@@ -58,7 +58,7 @@ def _classes(metrics: Metrics) -> list[str]:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The first column to the left, the others to the right."""
+    """Aligned columns: the first to the left, the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(

@@ -1,4 +1,4 @@
-"""A trained network as two files: its tensors (safetensors) and every fact that rebuilds it (JSON)."""
+"""A trained network as two files: its tensors (safetensors), and the facts needed to rebuild it (JSON)."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ TENSORS, FACTS = CHECKPOINT
 
 
 class DataFacts(Record):
-    """What a run was trained on, as far as scores and reports need it."""
+    """The facts about a run's training data that scores and reports need."""
 
     digest: str
     splits: dict[Split, SplitSize]
 
 
 class CheckpointFacts(Record):
-    """All that a checkpoint is, beside its tensors. ``tensors`` is their checksum, which ties the two files."""
+    """Everything about a checkpoint except its tensors. ``tensors`` is their checksum, which ties the two files."""
 
     format: int
     seed: int
@@ -48,7 +48,7 @@ class CheckpointFacts(Record):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network as it was chosen, in evaluation mode, and its facts."""
+    """The chosen network, in evaluation mode, and its facts."""
 
     network: Network
     facts: CheckpointFacts
@@ -63,7 +63,7 @@ def library_versions() -> dict[str, str]:
     """Versions of the libraries that a run's numbers may depend on."""
     found = {}
     for name in ("bigfusion", "torch", "torch-geometric", "numpy", "safetensors"):
-        with suppress(PackageNotFoundError):  # bigfusion itself, where it runs from a source tree
+        with suppress(PackageNotFoundError):  # bigfusion itself, when it runs from a source tree
             found[name] = version(name)
     return found
 
@@ -79,7 +79,7 @@ def load(folder: Path, device: torch.device) -> Checkpoint:
     """Rebuild a network from its folder alone.
 
     Raises:
-        TrainingError: a file is missing, damaged, or does not fit the other or this version of the network.
+        TrainingError: a file is missing or damaged, or it does not fit the other file or this version of the network.
     """
     facts = read_record(folder / FACTS, CheckpointFacts)
     if facts.format != FORMAT:

@@ -1,4 +1,4 @@
-"""Files of a run: whole or not there at all, checked on reading, never a pickle."""
+"""Files of a run. Each is complete or absent, is checked when it is read, and is never a pickle."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Record(BaseModel):
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole.
+    """Write a file completely or not at all.
 
     Raises:
         TrainingError: the folder cannot be written (full disk, permissions).

@@ -6,7 +6,7 @@
     RUN/seed-0/checkpoint.safetensors   the chosen network, rebuilt with checkpoint.json
     RUN/seed-0/test-epochs.safetensors  classes predicted for the test split after each epoch, unscored
     RUN/seed-0/tensorboard/             the same lines as TensorBoard's events
-    RUN/seed-0/trained.json             there once the seed is finished; until then resume.safetensors
+    RUN/seed-0/trained.json             written when the seed is finished; until then resume.safetensors
     RUN/predictions.parquet  RUN/metrics.json  RUN/report.html
 """
 
@@ -30,8 +30,8 @@ class Steps(Record):
     """Means over one epoch's steps, weighted by labelled utterances; ``learning_rate`` is that of the last step.
 
     ``parts`` are the values of the loss's parts by name, which ``loss`` sums with the network's weights (BIG-FUSION:
-    ``cross_entropy`` + lambda * ``contrast``, Eq. 12); ``gradient_norm`` is that before clipping; ``rates`` is the
-    firing rate of each spiking layer. Histories of earlier versions have two parts, beside ``loss``.
+    ``cross_entropy`` + lambda * ``contrast``, Eq. 12). ``gradient_norm`` is the norm before clipping. ``rates`` is the
+    firing rate of each spiking layer. Histories of earlier versions hold these two parts beside ``loss``.
     """
 
     loss: float
@@ -51,7 +51,7 @@ class Steps(Record):
 
 
 class Epoch(Steps):
-    """What one epoch showed; a line of ``history.jsonl``. ``seconds`` is all that two equal runs do not share."""
+    """The values of one epoch, a line of ``history.jsonl``. Only ``seconds`` differs between two equal runs."""
 
     epoch: int
     valid_loss: float
@@ -61,7 +61,7 @@ class Epoch(Steps):
 
 
 class Neurons(Record):
-    """Of a layer's ``count`` neurons: those that fired for no utterance, and those that always fired."""
+    """Counts of a layer's neurons: all, those that fired for no utterance, and those that fired at every step."""
 
     count: int
     dead: int
@@ -71,9 +71,8 @@ class Neurons(Record):
 class Trained(Record):
     """A finished seed. ``run`` is the digest of its data, settings and seed; ``best`` the epoch that was chosen.
 
-    ``machine`` names the processor or the card that finished the training.
-
-    ``neurons`` counts the dead and the saturated ones of each spiking layer of the chosen network, on validation.
+    ``machine`` names the processor or the GPU that finished the training. ``neurons`` counts the dead and the saturated
+    neurons of each spiking layer of the chosen network, on the validation split.
     """
 
     run: str
@@ -85,20 +84,20 @@ class Trained(Record):
 
 
 def seed_folder(run: Path, seed: int) -> Path:
-    """Where one seed is trained."""
+    """The folder in which one seed is trained."""
     return run / f"seed-{seed}"
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a seed is trained, and what its training was for is still there."""
+    """Whether a seed is trained, and its history and checkpoint still exist."""
     return all((folder / name).exists() for name in (TRAINED, HISTORY, *CHECKPOINT))
 
 
 def finished_seeds(run: Path, seeds: Sequence[int] | None = None) -> list[Path]:
-    """Folders of ``seeds`` (none: of all that the run holds), in the seeds' order, all finished.
+    """The folders of ``seeds``, in this order. ``None`` means all seeds of the run. All have to be finished.
 
     Raises:
-        TrainingError: there is none, or one is missing or was interrupted.
+        TrainingError: there is no seed, or one is missing or unfinished.
     """
     if seeds is None:
         names = (folder.name.removeprefix("seed-") for folder in run.glob("seed-*"))
@@ -117,7 +116,7 @@ def read_history(folder: Path) -> list[Epoch]:
     """The epochs of one seed's folder.
 
     Raises:
-        TrainingError: there is no history, or it is not one.
+        TrainingError: the file is missing or is not a history.
     """
     try:
         lines = (folder / HISTORY).read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""How much a run's data hold, split by split."""
+"""The size of a run's data, split by split."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bigfusion.pipeline.schema import Split
 
 
 class SplitSize(Record):
-    """How much a split holds; ``labels`` counts the labelled utterances by label."""
+    """The size of a split. ``labels`` counts the labelled utterances by label."""
 
     dialogues: int
     utterances: int

@@ -1,4 +1,4 @@
-"""Tensors of a run and the facts that belong to them, in one safetensors file whose every byte is verified."""
+"""A run's tensors with their facts, in one safetensors file. Reading verifies every byte."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(facts, ensure_ascii=False, allow_nan=False)
     checksum = _checksum(tensors, text)
-    # one key, because safetensors writes several in an order that changes: equal runs give equal bytes
+    # one key: safetensors writes several keys in a varying order, and equal runs must give equal bytes
     header = json.dumps({"facts": text, "sha256": checksum}, ensure_ascii=False)
     write_file(path, save(tensors, metadata={_HEADER: header}))
     return checksum
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
-    """Tensors, facts and checksum of a file of :func:`write_tensors`; every byte was verified.
+    """Read and verify a file of :func:`write_tensors`: its tensors, facts and checksum.
 
     Raises:
         TrainingError: the file is missing, not safetensors, or its content differs from its checksum.
@@ -53,7 +53,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
 
 
 def count_numbers(path: Path) -> int:
-    """How many numbers the tensors of a file hold; read from its header alone.
+    """How many numbers the tensors of a file hold. Only the header is read.
 
     Raises:
         TrainingError: the file is missing or not safetensors.

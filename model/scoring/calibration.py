@@ -1,4 +1,4 @@
-"""Calibration: whether a prediction that is given a probability of 0.7 is right seven times in ten."""
+"""Calibration: whether predictions with a probability of 0.7 are right seven times in ten."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BINS = 15
 class Bin(Record):
     """Predictions whose probability lies in (``low``, ``high``]: how many, their mean probability, the share right.
 
-    Both means are 0 where the bin is empty.
+    Mean probability and share are 0 if the bin is empty.
     """
 
     low: float
@@ -27,7 +27,7 @@ class Bin(Record):
 
 
 class Calibration(Record):
-    """``ece`` = the mean over predictions of |confidence - accuracy| of their bin; 0 without a prediction."""
+    """``ece`` is the mean, over predictions, of |confidence - accuracy| of their bin. It is 0 without predictions."""
 
     ece: float
     bins: tuple[Bin, ...]
@@ -48,7 +48,7 @@ def calibration(probabilities: NDArray[np.float32], true: NDArray[np.int64], bin
 
 
 def pooled(several: Sequence[Calibration]) -> Calibration:
-    """The calibration of all predictions of ``several`` (seeds) together."""
+    """The calibration of the predictions of ``several`` (seeds), taken together."""
     return _of(
         [
             (
@@ -62,7 +62,7 @@ def pooled(several: Sequence[Calibration]) -> Calibration:
 
 
 def _of(sums: Sequence[tuple[int, float, float]]) -> Calibration:
-    """From each bin's count, sum of probabilities and number of right predictions."""
+    """A calibration from the count, the sum of probabilities and the number of right predictions of each bin."""
     total = max(sum(count for count, _, _ in sums), 1)
     width = 1 / len(sums)
     return Calibration(

@@ -1,7 +1,7 @@
-"""Two runs on the same dialogues: the difference of their scores, and how sure it is (paired bootstrap).
+"""Two runs on the same dialogues: the difference of their scores, and its uncertainty (paired bootstrap).
 
-What is drawn again are dialogues, not utterances: the turns of one dialogue share speakers, topic and mood, and to
-count them as independent makes every difference look surer than it is (Efron and Tibshirani's bootstrap on clusters).
+The bootstrap resamples dialogues, not utterances (Efron and Tibshirani's bootstrap on clusters). The turns of one
+dialogue share speakers, topic and mood. If they counted as independent, every difference would look too certain.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CHUNK = 500
 class Difference(Record):
     """``second`` - ``first`` of one score, as fractions; the interval holds 95 % of the resampled differences.
 
-    ``p`` is two-sided: how often a difference at least as far on the other side of 0 comes up among the resamples.
+    ``p`` is two-sided: about twice the share of resampled differences on the rarer side of 0 (0 lies on both), at most 1.
     """
 
     first: float
@@ -83,9 +83,9 @@ def compare(first: Path, second: Path, resamples: int = 10_000, seed: int = 0) -
 
 
 def intervals(folder: Path, resamples: int = 10_000, seed: int = 0) -> Intervals | None:
-    """How far the scores of the predictions in a folder depend on which dialogues were scored.
+    """How much the scores of the predictions in a folder depend on which dialogues were scored.
 
-    Percentile bootstrap over dialogues. ``None`` with fewer than two scored dialogues: nothing can be drawn.
+    Percentile bootstrap over dialogues. ``None`` if fewer than two dialogues were scored, too few to resample.
 
     Raises:
         TrainingError: the folder holds no predictions.
@@ -105,7 +105,7 @@ def bootstrap(
 ) -> NDArray[np.float64]:
     """Differences second - first of the seeds' mean scores, under dialogues drawn with replacement.
 
-    Both runs meet the same draws. Shapes: (S1, D, C, C), (S2, D, C, C) -> (resamples, 3), in the order of ``NAMES``.
+    Both runs get the same draws. Shapes: (S1, D, C, C), (S2, D, C, C) -> (resamples, 3), in the order of ``NAMES``.
     """
     return resampled(second, resamples, seed) - resampled(first, resamples, seed)
 
@@ -126,7 +126,7 @@ def resampled(matrices: NDArray[np.int64], resamples: int, seed: int = 0) -> NDA
 
 
 def scores_of(matrices: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weighted F1, accuracy and macro F1 of confusion matrices, as :func:`scores` has them.
+    """Weighted F1, accuracy and macro F1 of confusion matrices, as :func:`scores` defines them.
 
     Shapes: (..., C, C) -> (..., 3).
     """
@@ -166,7 +166,7 @@ def _scored(folder: Path) -> pd.DataFrame:
 
 
 def _counts(table: pd.DataFrame, labels: list[str]) -> Counts:
-    """Rows as counts; dialogues by name, so that their order in the file does not matter."""
+    """Count the rows. Dialogues are sorted by name, so that their order in the file has no effect."""
     place = {label: code for code, label in enumerate(labels)}
     seed, seeds = pd.factorize(table["seed"], sort=True)
     dialogue, dialogues = pd.factorize(table["dialogue"], sort=True)

@@ -1,7 +1,7 @@
-"""A finished run, scored: each seed's chosen checkpoint predicts validation and test once; the rest is arithmetic.
+"""The evaluation of a finished run: each seed's chosen checkpoint predicts validation and test once.
 
-Picking the epoch on the test split, as most public code of this field does, is reported beside the scores and marked
-as such: the inflation is a result, the figure is not.
+All scores are computed from these predictions. Most public code of this field picks the epoch on the test split. What
+that would have shown is reported beside the scores and marked: the inflation is a result, the picked score is not.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def evaluate(
     progress: Callable[[int], None] = lambda seed: None,
     out: Path | None = None,
 ) -> Metrics:
-    """Score ``seeds`` of a run folder (none: all of them).
+    """Score ``seeds`` of a run folder (``None`` means all).
 
     Writes ``predictions.parquet`` and ``metrics.json`` into ``out``, or into the run's own folder. The test split is
-    what is scored, or the validation split where the test split has no label; ``Metrics.scored`` says which.
-    ``progress`` is called with each seed that is done.
+    scored, or the validation split if the test split has no label; ``Metrics.scored`` names it. ``progress`` is called
+    with each seed that is done.
 
     Raises:
         TrainingError: a seed is missing or unfinished, a checkpoint does not fit the data, or nothing has a label.
@@ -133,7 +133,7 @@ def _score_seed(
 
 
 def _picked_on_test(folder: Path, data: Data) -> Picked | None:
-    """The best of all epochs on the test split; ``None`` where the run was trained beside another test split."""
+    """The epoch with the best test score. ``None`` if training stored no predictions of this very test split."""
     if not (folder / TEST_EPOCHS).exists():
         return None
     tensors, facts, _ = read_tensors(folder / TEST_EPOCHS)
@@ -148,7 +148,7 @@ def _picked_on_test(folder: Path, data: Data) -> Picked | None:
 def _rows(seed: int, split: Split, data: Data, probabilities: NDArray[np.float32]) -> pa.Table:
     """Predictions of one split: seed, split, dialogue, utterance, speaker, true, predicted, ``p_LABEL`` each."""
     dialogues: Sequence[Dialogue] = data[split]
-    names = [*data.labels, None]  # UNLABELLED = -1 finds the last
+    names = [*data.labels, None]  # UNLABELLED = -1 selects the last
     count = len(probabilities)
     columns = {
         "seed": pa.array([seed] * count, pa.int32()),

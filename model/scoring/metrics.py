@@ -1,6 +1,6 @@
-"""Scores of a classification, all from its confusion matrix; the same values as scikit-learn's, zero where 0 / 0.
+"""Scores of a classification, all from its confusion matrix. The values equal scikit-learn's; 0 / 0 is 0.
 
-Everything is a fraction in [0, 1]; points are for people and are made where they are shown.
+Every score is a fraction in [0, 1]. Only code that shows scores to people converts them to points.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bigfusion.model.runs.files import Record
 
 
 class ClassScore(Record):
-    """Precision, recall and F1 of one class; ``support`` = utterances that truly are of it."""
+    """Precision, recall and F1 of one class. ``support`` is the number of utterances with this label."""
 
     f1: float
     precision: float
@@ -37,8 +37,8 @@ class Scores(Record):
 def scores(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> Scores:
     """Score predictions against labels; utterances without a label are left out.
 
-    Weighted F1 weighs each class by its support. Macro F1 is the mean over the classes that occur, as true or as
-    predicted, which is scikit-learn's default. Without a single labelled utterance all scores are 0.
+    Weighted F1 weighs each class by its support. Macro F1 is the mean over the classes that occur among the
+    labels or the predictions, as is scikit-learn's default. Without any labelled utterance all scores are 0.
 
     Shapes: ``true``, ``predicted`` (U,) int.
     """
@@ -68,7 +68,7 @@ def confusion(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: in
 
 
 def weighted_f1(matrix: NDArray[np.int64]) -> float:
-    """F1 of each class, weighted by its support: it chooses the checkpoint, so training depends on it.
+    """Mean F1 of the classes, weighted by support. It chooses the checkpoint, so training depends on it.
 
     Shape: ``matrix`` (C, C), a :func:`confusion`.
     """
@@ -90,9 +90,9 @@ def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.floa
 
 
 def emotion_shifts(dialogues: Sequence[Dialogue]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Where a speaker's label differs from that speaker's previous one in the dialogue, and where it is the same.
+    """Two masks: turns whose label differs from the speaker's previous label in the dialogue, and turns with the same.
 
-    Turns without a label are passed over; a speaker's first labelled turn is neither. Shapes: two (U,) bool.
+    Turns without a label are skipped. A speaker's first labelled turn is in neither mask. Shapes: two (U,) bool.
     """
     shifted, steady = [], []
     for dialogue in dialogues:

@@ -1,8 +1,8 @@
-"""What each modality is worth to a trained run: its networks predict again with modalities taken away.
+"""How much a trained run depends on each modality: its networks predict again without some modalities.
 
-Nothing is trained again. In place of a modality that is taken away the network reads its learned "absent" vector, as it
-does for a silent clip or a missing face. So this shows what the network leans on, not what a network trained without
-the modality would reach: that is an ablation.
+Nothing is trained again. The network reads its learned "absent" vector in place of a removed modality, as it does for a
+silent clip or a missing face. So this shows what the trained network depends on. What a network trained without the
+modality would reach is another question: that is an ablation.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ MODALITIES = "modalities.json"
 
 
 class Without(Record):
-    """Scores of a run that reads ``modalities`` alone."""
+    """Scores of a run that reads only ``modalities``."""
 
     modalities: tuple[str, ...]
     mean: Mean
 
 
 class ModalityScores(Record):
-    """``modalities.json``: all modalities first, then all but each, then each alone."""
+    """The content of ``modalities.json``: first all modalities, then all except one, then each alone."""
 
     scored: str
     seeds: tuple[int, ...]
@@ -51,8 +51,8 @@ def modality_scores(
 ) -> ModalityScores:
     """Score an evaluated run's networks with all modalities, without each, and with each alone.
 
-    Writes ``modalities.json`` into ``out``, or into the run's folder. ``progress(n)`` is called as n more predictions
-    are done.
+    Writes ``modalities.json`` into ``out``, or into the run's folder. ``progress(n)`` is called when n more
+    predictions are done.
 
     Raises:
         TrainingError: a checkpoint is missing or damaged.
@@ -78,7 +78,7 @@ def modality_scores(
 
 
 def subsets(modalities: Sequence[str]) -> list[list[str]]:
-    """All modalities, then all but each, then each alone; no set twice."""
+    """First all modalities, then all except one, then each alone. No set comes twice."""
     found = [list(modalities)]
     found += [[other for other in modalities if other != name] for name in modalities]
     found += [[name] for name in modalities]
@@ -86,7 +86,7 @@ def subsets(modalities: Sequence[str]) -> list[list[str]]:
 
 
 def only(dialogue: Dialogue, kept: Sequence[str]) -> Dialogue:
-    """The dialogue with every modality but ``kept`` marked as absent."""
+    """The dialogue with all modalities marked as absent, except ``kept``."""
     present = {
         name: rows if name in kept else np.zeros_like(rows, dtype=np.bool_) for name, rows in dialogue.present.items()
     }

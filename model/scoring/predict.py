@@ -1,4 +1,4 @@
-"""Class scores of whole dialogues, the same for training's validation and for the evaluator."""
+"""Class scores of whole dialogues. Validation during training and the evaluator share this code."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bigfusion.pipeline.errors import TrainingError
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` is the first CUDA device where there is one.
+    """The device of this name. ``auto`` is the first CUDA device, or the CPU if there is none.
 
     Raises:
-        TrainingError: not a device, or one that this machine has not.
+        TrainingError: this is no device, or this machine does not have it.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -31,9 +31,9 @@ def choose_device(name: str) -> torch.device:
 
 @torch.no_grad()
 def predict(network: nn.Module, dialogues: Sequence[Dialogue], device: torch.device, batch_size: int) -> Tensor:
-    """Logits of every utterance, dialogue after dialogue, in float32 whatever the training's precision.
+    """Logits of every utterance, dialogue after dialogue, in float32 whatever the precision of training was.
 
-    Dialogues are batched by length, so that little is padded; the network's results do not depend on padding.
+    Dialogues of similar length share a batch, so that little is padded. The results do not depend on padding.
     Shape: (U, C), on the CPU.
     """
     was_training = network.training

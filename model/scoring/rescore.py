@@ -1,4 +1,4 @@
-"""An older run on validation data that it was not chosen on: what a newer one has to be compared with."""
+"""Score an older run on present validation data, so that a newer run can be compared with it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a run's evaluation says, as ``metrics.json`` holds it: means and deviations over seeds, and each seed.
+"""The results of a run's evaluation, the content of ``metrics.json``: means and deviations over seeds, and each seed.
 
-Scores are fractions in [0, 1]. Standard deviations are those of a sample (n - 1 in the denominator); a single seed has
-none.
+Scores are fractions in [0, 1]. Standard deviations are sample deviations (n - 1 in the denominator), so that a single
+seed has none.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Picked(Record):
 
 
 class SeedResult(Scores):
-    """One seed's chosen checkpoint: its scores, those on validation, and those where emotion shifts or stays."""
+    """Scores of one seed's chosen checkpoint: on the scored split, on validation, and at turns that shift or stay."""
 
     seed: int
     epoch: int
@@ -53,7 +53,7 @@ class Deviation(Record):
 
 
 class Mean(Record):
-    """Means over seeds, and their deviation where there are several."""
+    """Means over seeds, with their deviation if there are several seeds."""
 
     weighted_f1: float
     accuracy: float
@@ -63,7 +63,7 @@ class Mean(Record):
 
 
 class ClassMean(Record):
-    """Means over seeds for one class; ``support`` = utterances that truly are of it."""
+    """Means over seeds for one class. ``support`` is the number of utterances with this label."""
 
     f1: float
     precision: float
@@ -80,13 +80,13 @@ class Confusion(Record):
 
 
 class EmotionShift(Mean):
-    """Scores where a speaker's label differs from that speaker's previous one; ``steady`` where it is the same."""
+    """Scores of turns whose label differs from the speaker's previous one; ``steady`` of turns with the same label."""
 
     steady: Mean
 
 
 class Majority(Record):
-    """What always answering the training split's most frequent label scores."""
+    """The scores of a classifier that always answers the training split's most frequent label."""
 
     label: str
     weighted_f1: float
@@ -95,9 +95,9 @@ class Majority(Record):
 
 
 class TestPicking(Record):
-    """NOT a result: what picking each seed's best test epoch would have shown, and by how many points too much."""
+    """NOT a result: the scores if each seed's best test epoch were picked, and by how many points they are inflated."""
 
-    __test__ = False  # its name is the field's, not pytest's
+    __test__ = False  # the name comes from the field; it is no pytest class
 
     weighted_f1: float
     inflation_points: float
@@ -105,7 +105,7 @@ class TestPicking(Record):
 
 
 class Interval(Record):
-    """What holds 95 % of a score's values when the scored dialogues are drawn again, as fractions."""
+    """The interval that holds 95 % of a score's values when the scored dialogues are resampled, as fractions."""
 
     low: float
     high: float
@@ -122,9 +122,9 @@ class Intervals(Record):
 
 
 class Metrics(Record):
-    """``metrics.json``. ``scored`` is the split that every score is of, where nothing else is said.
+    """The content of ``metrics.json``. ``scored`` is the split of every score for which no other split is named.
 
-    ``interval`` is that of the headline scores over the scored dialogues.
+    ``interval`` is the interval of the headline scores over the scored dialogues.
     ``ece`` is the mean over seeds of the expected calibration error; ``calibration`` pools their predictions.
     """
 
@@ -161,7 +161,7 @@ def read_metrics(run: Path) -> Metrics:
 
 
 def summarise(results: Sequence[SeedResult], data: Data, scored: Split, splits: dict[Split, SplitSize]) -> Metrics:
-    """All seeds' results as one. ``data`` gives the scored split's labels, ``splits`` the training labels' counts."""
+    """Summarise all seeds. ``data`` gives the labels of the scored split, ``splits`` the counts of training labels."""
     mean = mean_of(results)
     validated = [result.valid for result in results if result.valid is not None]
     return Metrics(

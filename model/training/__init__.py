@@ -1,1 +1,1 @@
-"""Gradient steps, early stopping, exact continuation, several processes."""
+"""Training: gradient steps, early stopping, exact continuation after a kill, and several processes."""

@@ -1,4 +1,4 @@
-"""What a training's numbers depend on of the code: entries for :func:`code_digests`."""
+"""The code that the numbers of a training depend on, as entries for :func:`code_digests`."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from bigfusion.model.settings import ModelSettings, TrainSettings
 
 
 def training_entries(model: ModelSettings, train: TrainSettings) -> tuple[str, ...]:
-    """The training loop with the network that the settings choose, and the settings' own code."""
+    """The training loop, the network that the settings choose, and the code of the settings."""
     return ("bigfusion.model.training.train:train", *model.code_entries(), *train.code_entries())

@@ -1,9 +1,9 @@
-"""One process a device: every batch is shared out by dialogues, and the gradients are those of the whole batch.
+"""One process for each device. The dialogues of a batch are divided among them; the gradient is the whole batch's.
 
 The loss of a batch is a mean over its labelled utterances and, for the contrast, over its nodes. Each process weighs
-its own means by its share of both, so that the *sum* of the processes' gradients is the gradient of one process that
-has the whole batch; torch's DistributedDataParallel would average them as if all shares were equal. Where all nodes of
-a batch are each other's negatives, each process has the whole contrast, over nodes that the others have sent.
+its means by its share of both. So the *sum* of the processes' gradients is the gradient that one process would have on
+the whole batch. torch's DistributedDataParallel would average them as if all shares were equal. If all nodes of a batch
+are each other's negatives, each process computes the whole contrast, with nodes that the other processes send.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Rank:
-    """Which of how many processes this is. All of its methods are for nothing, and do nothing, where it is alone."""
+    """This process's rank. With a single process every method is a no-op."""
 
     index: int = 0
     count: int = 1
@@ -39,15 +39,15 @@ class Rank:
 
     @property
     def alone(self) -> bool:
-        """Whether it is the only one."""
+        """Whether this is the only process."""
         return self.count == 1
 
     def part(self, batch: Sequence[T]) -> Sequence[T]:
-        """This process's share of a batch's dialogues; may be empty where the batch is small."""
+        """This process's share of a batch's dialogues. It may be empty if the batch is small."""
         return batch[self.index :: self.count]
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Give every process the sum of all processes' gradients; a missing one counts as 0."""
+        """Replace the gradients of every process by their sum over all processes. A missing gradient counts as 0."""
         if self.alone:
             return
         weights = [weight for weight in parameters if weight.requires_grad]
@@ -58,9 +58,9 @@ class Rank:
             weight.grad = part.view_as(weight)
 
     def gather(self, rows: Tensor) -> Tensor:
-        """All processes' rows, in the processes' order; gradients reach this process's own alone.
+        """The rows of all processes, in the order of the ranks. Gradients flow only into this process's rows.
 
-        A loss over all rows then has, summed over the processes, the gradient that it has in one process.
+        So the gradients of a loss over all rows, summed over the processes, equal those in a single process.
         Shapes: (V, ...) -> (sum of all V, ...).
         """
         if self.alone:
@@ -77,7 +77,7 @@ class Rank:
         return torch.cat(parts)
 
     def sum_numbers(self, numbers: Mapping[str, float], device: torch.device) -> dict[str, float]:
-        """The sums over all processes; each has to give the same names in the same order."""
+        """The sums over all processes. Each process must give the same names in the same order."""
         if self.alone:
             return dict(numbers)
         values = torch.tensor(list(numbers.values()), dtype=torch.float64, device=device)
@@ -85,7 +85,7 @@ class Rank:
         return dict(zip(numbers, values.tolist(), strict=True))
 
     def tell(self, value: Any, device: torch.device) -> Any:
-        """The first process's JSON value, told to all."""
+        """Send the first process's JSON value to all processes."""
         if self.alone:
             return value
         text = json.dumps(value).encode() if self.first else b""
@@ -100,15 +100,15 @@ ALONE = Rank()
 
 
 def device_of(rank: Rank, device: torch.device) -> torch.device:
-    """The device of a process: on CUDA one each, in order."""
+    """The device of a process. On CUDA each process has one, in the order of the ranks."""
     return torch.device("cuda", rank.index) if device.type == "cuda" and not rank.alone else device
 
 
 @contextmanager
 def processes(count: int, device: torch.device, others: Callable[..., object], *arguments: Any) -> Iterator[Rank]:
-    """This process as the first of ``count``; ``others(rank, *arguments)`` runs in each of the rest.
+    """Make this process the first of ``count``. ``others(rank, *arguments)`` runs in each of the others.
 
-    They meet over a file, on no port, and end with this process: their next exchange fails when it is gone.
+    They meet through a file, not a port. If this process dies, their next exchange fails and they end too.
     """
     if count == 1:
         yield ALONE
@@ -133,7 +133,7 @@ def processes(count: int, device: torch.device, others: Callable[..., object], *
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started in this block never see a terminal's Ctrl-C: the first process does, and ends them."""
+    """Processes started in this block ignore Ctrl-C in the terminal. The first process receives it and ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

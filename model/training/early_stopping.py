@@ -1,4 +1,4 @@
-"""Which epoch is chosen, and when a training ends: the best validation WF1, and patience."""
+"""Early stopping: the epoch with the best validation WF1 is chosen, and patience decides when training ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bigfusion.model.runs.folder import Epoch
 
 @dataclass(frozen=True)
 class TrainingHistory:
-    """The epochs done so far and the classes that each predicted for the test split (never its scores).
+    """The epochs done so far, with the classes that each predicted for the test split (never their scores).
 
     Shape: ``test_classes`` (epochs, U) int16.
     """
@@ -25,6 +25,6 @@ class TrainingHistory:
         return max(self.history, key=lambda epoch: epoch.valid_weighted_f1)
 
     def over(self, epochs: int, patience: int) -> bool:
-        """Whether the run is at its last epoch, or ``patience`` epochs passed without a better validation WF1."""
+        """Whether training ends: the last epoch is done, or ``patience`` epochs brought no better validation WF1."""
         done = len(self.history)
         return done >= epochs or (done > 0 and done - self.best.epoch >= patience)

@@ -1,6 +1,7 @@
-"""TensorBoard's events of a seed: what ``history.jsonl`` says, for those who like to watch.
+"""A seed's history as TensorBoard events, to watch a training.
 
-``tensorboard --logdir RUN`` shows all seeds of a run side by side. The history is the record; nothing reads the events.
+``tensorboard --logdir RUN`` shows all seeds of a run side by side. ``history.jsonl`` is the record; no code reads the
+events.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ FOLDER = "tensorboard"
 
 
 class Events:
-    """Writes epochs from ``first`` on; what a killed process wrote of these or later ones is taken back."""
+    """Write epochs from ``first`` on. Events of these epochs that a killed process left are discarded."""
 
     def __init__(self, folder: Path, first: int) -> None:
         self._writer = SummaryWriter(str(folder / FOLDER), purge_step=first)
@@ -29,7 +30,7 @@ class Events:
         self._writer.close()
 
     def write(self, epoch: Epoch) -> None:
-        """Add one epoch, and see that a reader finds it."""
+        """Add one epoch, and flush it to disk."""
         scalars = {
             "loss/train": epoch.loss,
             **{f"loss/{name.replace('_', '-')}": value for name, value in epoch.parts.items()},

@@ -1,4 +1,4 @@
-"""Neurons that tell the network nothing: those that never fire, and those that fire at every time step."""
+"""Neurons that carry no information: those that never fire, and those that fire at every time step."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bigfusion.model.runs.folder import Neurons
 
 @torch.no_grad()
 def examine(network: Network, dialogues: Sequence[Dialogue], device: torch.device) -> dict[str, Neurons]:
-    """The spiking neurons of each layer that the network tells the rates of, over all utterances; empty without any.
+    """Count such neurons in each spiking layer, over all utterances. Empty if the network reports no firing rates.
 
-    Dialogues are read one by one: none is padded, so that every rate that is seen is an utterance's.
+    Dialogues are read one by one and need no padding, so that every rate belongs to a real utterance.
     """
     lowest: dict[str, Tensor] = {}
     highest: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""The state of a training run between two epochs: one file, written whole, from which it continues bit for bit."""
+"""The state of a training between two epochs, in one file. From it the training continues bit for bit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def save_state(
     networks: Mapping[str, nn.Module],
     optimizers: Mapping[str, Optimizer],
 ) -> None:
-    """Write everything that the next epoch depends on. ``run`` names what is trained, on what and how."""
+    """Write everything that the next epoch depends on. ``run`` is the digest of data, settings and seed."""
     generators, others = random_states()
     tensors = {"test_classes": progress.test_classes}
     for part, network in networks.items():
@@ -42,7 +42,7 @@ def save_state(
 def restore_state(
     folder: Path, run: str, networks: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]
 ) -> TrainingHistory:
-    """Bring the networks, the optimizers and all generators to where the file left them.
+    """Restore the networks, the optimizers and all random generators from the file.
 
     Raises:
         TrainingError: the file is damaged, or belongs to a run with other settings or other data.

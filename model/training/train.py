@@ -1,8 +1,8 @@
 """Training of one seed: early stopping on validation WF1, and an exact continuation after a kill.
 
 The checkpoint is the epoch with the best validation WF1. The test split is never scored here: each epoch stores the
-classes that it predicts for it, so that the evaluator can state afterwards what picking on the test split would have
-shown.
+classes that it predicts for it. From these the evaluator later computes what picking the epoch on the test split would
+have shown.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def train(
     folder: Path,
     progress: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Trained:
-    """Train one seed in ``folder`` (a run's ``seed-K``), or go on where an earlier call was interrupted.
+    """Train one seed in ``folder`` (a run's ``seed-K``), or continue a training that was interrupted.
 
-    A finished seed is returned as it is; one that has lost a file since is trained again. ``progress`` is called after
-    each epoch, once all of it is on disk.
+    A finished seed is returned unchanged. A seed that has lost a file since is trained again. ``progress`` is called
+    after each epoch, when everything about it is on disk.
 
     Raises:
         TrainingError: the data cannot be trained on, the folder holds another run, or the loss is no longer finite.
@@ -67,7 +67,7 @@ def train(
         if is_finished(folder):
             return finished
         (folder / TRAINED).unlink()
-    for leftover in folder.glob(".*.tmp"):  # of a kill in the middle of a write
+    for leftover in folder.glob(".*.tmp"):  # left by a kill during a write
         leftover.unlink()
     job = _Job(data, facts, model_settings, train_settings, seed, device, folder, run)
     with processes(train_settings.processes, device, _train, job) as rank:
@@ -76,7 +76,7 @@ def train(
 
 @dataclass(frozen=True)
 class _Job:
-    """One seed's training, as every process of it is told."""
+    """Everything that each process of a seed's training needs to know."""
 
     data: Data
     facts: DataFacts
@@ -89,7 +89,7 @@ class _Job:
 
 
 def _train(rank: Rank, job: _Job, progress: Callable[[Epoch], None] = lambda epoch: None) -> Trained:
-    """One process of a seed's training. The first alone scores and writes; the others follow its history."""
+    """Run one process of a seed's training. Only the first scores and writes; the others follow its history."""
     data, folder, run = job.data, job.folder, job.run
     with deterministic(job.settings.threads):
         seed_everything(job.seed)
@@ -99,7 +99,7 @@ def _train(rank: Rank, job: _Job, progress: Callable[[Epoch], None] = lambda epo
         if rank.tell((folder / STATE).exists(), trainer.device):
             done = restore_state(folder, run, networks, optimizers)
             if rank.first:
-                trainer.publish(folder, done)  # the kill may have come between the state and the files made from it
+                trainer.publish(folder, done)  # a kill may have come before this
         with Events(folder, first=len(done.history) + 1) if rank.first else nullcontext() as events:
             while not done.over(job.settings.epochs, job.settings.patience):
                 done = trainer.epoch(done)
@@ -133,7 +133,7 @@ def _check_processes(train_settings: TrainSettings, device: torch.device) -> Non
 
 
 def _run_digest(data: DataFacts, model_settings: NetworkSettings, train_settings: TrainSettings, seed: int) -> str:
-    """Digest of all that one seed's training depends on, the machine apart."""
+    """Digest of everything that one seed's training depends on, except the machine."""
     settings = {"model": model_settings.numbers(), "train": train_settings.numbers()}
     return digest({"data": data.digest, "seed": seed, **settings})
 
@@ -149,7 +149,7 @@ def _finished(folder: Path, run: str) -> Trained:
 
 
 class _Trainer:
-    """One seed's optimisation, and what is scored and stored after each of its epochs."""
+    """One seed's optimisation, with the scores and files that follow each epoch."""
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class _Trainer:
         )
 
     def epoch(self, done: TrainingHistory) -> TrainingHistory:
-        """Train one epoch, score it on the validation split and keep what it predicts for the test split."""
+        """Train one epoch, score it on the validation split and keep its predictions for the test split."""
         started = time.perf_counter()
         number = len(done.history) + 1
         steps = self.optimisation.epoch(number)
@@ -208,10 +208,10 @@ class _Trainer:
         return TrainingHistory((*done.history, record), test_classes)
 
     def publish(self, folder: Path, done: TrainingHistory) -> None:
-        """Write the files that others read, all made from the state that was just stored.
+        """Write the files that others read. All are made from the state that was just stored.
 
-        A better epoch's checkpoint is written after its state and before the next one's: whenever a kill comes, the
-        state holds the best network itself or the checkpoint on disk is that network.
+        The checkpoint of a better epoch is written after its state and before the next state. So after a kill at any
+        moment, either the state holds the best network or the checkpoint on disk is that network.
         """
         lines = [json.dumps(epoch.model_dump(mode="json"), allow_nan=False) for epoch in done.history]
         write_file(folder / HISTORY, ("\n".join(lines) + "\n").encode())
