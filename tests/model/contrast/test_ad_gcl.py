@@ -1,11 +1,20 @@
+from pathlib import Path
+
 import pytest
 import torch
 from scipy.stats import kstest
 
+from bigfusion.model.contrast import ad_gcl
 from bigfusion.model.contrast.ad_gcl import ADGCL, dropped_share, keep_weights
 from bigfusion.model.contrast.base import Host
 from bigfusion.model.contrast_settings.ad_gcl import ADGCLSettings
-from tests.helpers.contrast_suite import ContrastSuite, built, edges_of, graph_of_lengths, host_of, inputs_of
+from bigfusion.model.networks.bigfusion import BigFusion
+from bigfusion.model.runs.tensors import read_tensors, write_tensors
+from bigfusion.model.seed import deterministic, seed_everything
+from bigfusion.model.training.distributed import Rank, processes
+from bigfusion.model.training.optimise import Optimisation
+from tests.helpers.contrast_suite import ContrastSuite, built, graph_of_lengths, host_of, inputs_of
+from tests.helpers.small_runs import LABELS, WIDTHS, small_data, small_model, small_training
 
 
 class TestADGCL(ContrastSuite):
@@ -127,7 +136,33 @@ def test_processes_that_share_a_batch_climb_the_whole_batchs_gain(negatives):
             torch.testing.assert_close(2 * found, -expected)  # two processes' gradients sum to the batch's
 
 
-def test_edges_are_those_of_the_graph():
-    contrast, nodes, graph, host = case()
-    weights = contrast.views(nodes, graph, host).second.weights
-    assert weights.shape == graph.relation.shape and edges_of(graph, 1).sum() == 0
+CASES = [(size, negatives) for size in (7, 1) for negatives in ("dialogue", "batch")]
+"""Twelve dialogues shared out unevenly, and one for two processes: one of them has nothing to do."""
+
+
+def epochs(rank: Rank, folder: Path) -> None:
+    """An epoch of each case without noise; the first process writes all weights, the augmenter's among them."""
+    with deterministic(1), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ad_gcl, "uniform", lambda count, graph: torch.full((count,), 0.4))
+        for case, (size, negatives) in enumerate(CASES):
+            seed_everything(0)
+            data = small_data()
+            settings = small_model(dropout=0, contrast={"kind": "ad_gcl", "negatives": negatives})
+            network = BigFusion(settings, WIDTHS, len(LABELS))
+            network.fit(data.train)
+            before = {name: value.clone() for name, value in network.contrast.named_parameters()}
+            Optimisation(network, data.train, small_training(batch_size=size), 0, rank).epoch(1)
+            assert all(not torch.equal(before[name], value) for name, value in network.contrast.named_parameters())
+            if rank.first:
+                write_tensors(folder / f"{rank.count}-{case}.safetensors", network.state_dict(), {})
+
+
+def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
+    for count in (1, 2):
+        with processes(count, torch.device("cpu"), epochs, tmp_path) as rank:
+            epochs(rank, tmp_path)
+    for case in range(len(CASES)):
+        one, two = (read_tensors(tmp_path / f"{count}-{case}.safetensors")[0] for count in (1, 2))
+        assert any(name.startswith("contrast.") for name in one)
+        for name, value in one.items():
+            torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4, msg=f"{CASES[case]} {name}")

@@ -75,11 +75,11 @@ def test_the_negative_view_holds_what_is_not_salient(monkeypatch):
 
 
 def test_what_is_salient_is_in_every_positive_view():
-    graph, settings = graph_of_lengths((12, 5)), GCSSettings(threshold=0.1)
+    graph, settings = graph_of_lengths((12, 5)), GCSSettings(threshold=0.9)
     nodes, host, contrast = inputs_of(graph), host_of(graph, settings), built(settings)
     of_nodes, of_edges = saliency(nodes, graph, host.encoder, 3, 1.0)
-    salient = of_nodes > 0.1
-    both = salient[graph.edge_index].all(0) & (of_edges > 0.1)
+    salient = of_nodes > 0.9
+    both = salient[graph.edge_index].all(0) & (of_edges > 0.9)
     assert 0 < both.sum() < len(both)
     totals = torch.zeros(len(both)).double()
     for _ in range(150):
@@ -87,7 +87,7 @@ def test_what_is_salient_is_in_every_positive_view():
         for view in (views.first, views.second):
             assert (view.weights[both] == 1).all()
             totals += view.weights
-    certain = salient[graph.edge_index].double().sum(0) + (of_edges > 0.1)  # of two ends and the edge itself
+    certain = salient[graph.edge_index].double().sum(0) + (of_edges > 0.9)  # of two ends and the edge itself
     torch.testing.assert_close(totals / 300, 0.5 ** (3 - certain), atol=0.12, rtol=0)
 
 
