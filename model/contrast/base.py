@@ -6,12 +6,13 @@ A contrast is one file, ``contrast/KIND.py``, that ends with ``CONTRAST = TheCla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from torch.optim import Optimizer
 
 from bigfusion.model.contrast.losses import contrastive_loss, supervised_contrast
@@ -41,7 +42,8 @@ class Views:
     """Two views of the same nodes.
 
     ``positives`` (B, N, N) bool: the nodes of the second view that count as positives of each node, itself among them;
-    None: itself alone. ``penalty``: a scalar beside L_cl within lambda, a mean over the dialogues.
+    None: itself alone. N is at least the longest dialogue's length. ``penalty``: a scalar beside L_cl within lambda, a
+    mean over the dialogues.
     """
 
     first: View
@@ -50,12 +52,25 @@ class Views:
     penalty: Tensor | None = None
 
 
+def _own_rows(rows: Tensor) -> Tensor:
+    return rows
+
+
+def _own_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    del parameters
+
+
 @dataclass(frozen=True)
 class Host:
-    """What a contrast may use of the network: its encoder, and L_cl of two encodings of this batch's nodes."""
+    """What a contrast may use of the network: its encoder, and L_cl of two encodings of this batch's nodes.
+
+    ``gather`` and ``sum_gradients`` reach the processes that share the batch, for a step of the contrast's own.
+    """
 
     encoder: RelationalEncoder
     compare: Callable[[Tensor, Tensor], Tensor]
+    gather: Callable[[Tensor], Tensor] = _own_rows
+    sum_gradients: Callable[[Iterable[nn.Parameter]], None] = _own_gradients
 
 
 class Contrast(nn.Module):
@@ -117,6 +132,9 @@ class Comparison:
             first, second, labels, group = (rows[anchors] for rows in (first, second, labels, group))
             return supervised_contrast(first, second, labels, group, self.settings.temperature)
         first, second = to_rows(first, mask), to_rows(second, mask)
+        if positives is not None:
+            padding = mask.shape[1] - positives.shape[1]
+            positives = pad(positives, (0, padding, 0, padding))
         return contrastive_loss(first, second, to_rows(anchors, mask), self.settings.temperature, positives)
 
 

@@ -180,7 +180,8 @@ class BigFusion(Network):
         with torch.no_grad():
             nodes = self.transformer(self._fuse(self.read(batch)), batch.mask).output
         graph = build_graph(batch.mask, batch.speakers, self.settings.graph.window, self.relations)
-        self.contrast.own_step(nodes, graph, Host(self.encoder, self._comparison(batch)), optimizers)
+        host = Host(self.encoder, self._comparison(batch), self.peers.gather, self.peers.sum_gradients)
+        self.contrast.own_step(nodes, graph, host, optimizers)
 
     def after_step(self, output: Output, batch: Batch) -> None:
         """Tell the contrast."""

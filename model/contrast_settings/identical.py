@@ -1,0 +1,16 @@
+"""A control: two views without any change."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from bigfusion.model.contrast_settings.base import ContrastSettings
+
+
+class IdenticalSettings(ContrastSettings):
+    """Both views are the graph itself: what is left of a contrast when its augmentation is taken away."""
+
+    kind: Literal["identical"] = "identical"
+
+
+SETTINGS = IdenticalSettings

@@ -1,0 +1,31 @@
+"""VMA's views."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from bigfusion.model.contrast_settings.base import ContrastSettings
+from bigfusion.model.quantities import Share
+
+
+class VMASettings(ContrastSettings):
+    """Mask nodes, not structure; the most similar nodes of the dialogue are positives too (Duan et al. 2023)."""
+
+    kind: Literal["vma"] = "vma"
+    rate: Share = Field(default=0.5, description="share of each dialogue's nodes that are masked, and contrasted")
+    similar: Literal["kernel", "features"] = Field(
+        default="kernel", description="which nodes are similar: by the graph's kernel, or by their inputs' cosine"
+    )
+    alike: int = Field(default=2, ge=1, description="t: positives of each node, itself first")
+    momentum: float = Field(default=0.99, ge=0, le=1, description="of the target encoder, a moving average")
+
+    @model_validator(mode="after")
+    def _within_dialogues(self) -> VMASettings:
+        if self.negatives == "batch" and self.alike > 1:
+            raise ValueError("alike must be 1 with negatives = 'batch': similar nodes are those of one dialogue")
+        return self
+
+
+SETTINGS = VMASettings
