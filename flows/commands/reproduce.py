@@ -1,4 +1,4 @@
-"""``bigfusion reproduce``: the paper's table 4 and figures 3, 4 and 5, from a feature file or a project."""
+"""``bigfusion reproduce``: the paper's tables 2 to 4 and figures 3 to 5, from a feature file or a project."""
 
 from __future__ import annotations
 
@@ -24,9 +24,19 @@ _TRIALS = {"table-4": 8, "figure-3": 36, "figure-4": 4, "figure-5": 2}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `reproduce` takes."""
-    parser.add_argument("--table", type=int, choices=[4], help="4: the ablations")
+    parser.add_argument("--table", type=int, choices=[2, 3, 4], help="2: systems; 3: contrasts; 4: the ablations")
     parser.add_argument(
         "--figure", type=int, choices=[3, 4, 5], help="3: alpha x gamma; 4: a case; 5: components, loss landscape"
+    )
+    parser.add_argument("--rows", metavar="A,B", help="of tables 2 and 3: these rows alone, by kind")
+    parser.add_argument(
+        "--scheme",
+        choices=["given", "sessions"],
+        default="given",
+        help="of tables 2 and 3: the corpus's splits, or leave each session out once and pool (IEMOCAP)",
+    )
+    parser.add_argument(
+        "--classes", type=int, choices=[4], help="of tables 2 and 3: IEMOCAP with happy + excited as one"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default: reproduction)")
     add_features(parser)
@@ -35,24 +45,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(
     common: Common,
+    *,
     table: int | None,
     figure: int | None,
+    rows: str | None,
+    scheme: str,
+    classes: int | None,
     out: Path | None,
     features: Path | None,
     seeds: int | None,
 ) -> Answer:
     """Make one table or figure, as a picture and as data. What was trained for another one is used again."""
+    from bigfusion.flows.commands.reproduce_tables import Asked, make, without_released
+
+    if (table is None) == (figure is None):
+        raise SettingsError("reproduce: expected one of --table 2, 3 or 4, --figure 3, 4 or 5")
+    if table in (2, 3):
+        common, released = without_released(common, features)
+        asked = Asked(table, rows, scheme, classes, released)
+        return make(asked, common, *_material(common, features, out, seeds))
+    if rows or classes or scheme != "given":
+        raise SettingsError("reproduce: --rows, --scheme and --classes are of --table 2 and --table 3")
+    return _study(common, table, figure, out, features, seeds)
+
+
+def _study(
+    common: Common, table: int | None, figure: int | None, out: Path | None, features: Path | None, seeds: int | None
+) -> Answer:
     from bigfusion.flows.progress import training
     from bigfusion.flows.project.workspace import exclusive, relative
     from bigfusion.model.network_settings.bigfusion import BigFusionSettings
     from bigfusion.model.reproduce.studies import STUDIES
-    from bigfusion.model.reproduce.tables import rows
+    from bigfusion.model.reproduce.tables import rows as table_rows
     from bigfusion.model.reproduce.trials import Study
     from bigfusion.model.runs.files import write_file, write_json
     from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
 
-    if (table is None) == (figure is None):
-        raise SettingsError("reproduce: expected one of --table 4, --figure 3, --figure 4, --figure 5")
     name = f"table-{table}" if table else f"figure-{figure}"
     data, model, settings, folder = _material(common, features, out, seeds)
     if not isinstance(model, BigFusionSettings):
@@ -64,7 +92,7 @@ def run(
             found = STUDIES[name](study, model, corpus, progress, lambda line: log.info("reproduce: %s", line))
         found |= {"seeds": list(settings.seeds), "train": settings.model_dump(mode="json"), "data": study.digest}
         write_json(folder / f"{name}.json", found)
-        made = rows(found)
+        made = table_rows(found)
         write_file(folder / f"{name}.csv", made.to_csv(index=False).encode())
         from bigfusion.model.reproduce.plots import draw  # matplotlib takes a while
 

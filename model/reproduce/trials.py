@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigfusion.model.data.dialogues import Data
-from bigfusion.model.network_settings.bigfusion import BigFusionSettings
+from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.runs.files import read_record
 from bigfusion.model.runs.folder import METRICS, Epoch, seed_folder
 from bigfusion.model.scoring.evaluate import evaluate
@@ -35,7 +35,7 @@ class Study:
         """A study in ``folder``, which may hold others."""
         return cls(folder, data, data.digest(), training)
 
-    def run(self, model: BigFusionSettings) -> Path:
+    def run(self, model: NetworkSettings) -> Path:
         """The folder of a network's trial."""
         inputs = {
             "data": self.digest,
@@ -45,7 +45,7 @@ class Study:
         }
         return self.folder / "runs" / digest(inputs)[:16]
 
-    def trial(self, model: BigFusionSettings, progress: Progress = lambda epoch: None) -> Metrics:
+    def trial(self, model: NetworkSettings, progress: Progress = lambda epoch: None) -> Metrics:
         """Train every seed that is not trained, go on with one that was interrupted, and score them.
 
         Raises:

@@ -1,0 +1,132 @@
+"""``bigfusion reproduce --table 2`` and ``--table 3``: every network, every contrast, in one trainer, judged alike."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bigfusion.flows.commands.common import Answer, Common
+from bigfusion.flows.commands.show import columns
+
+if TYPE_CHECKING:
+    from bigfusion.model.data.dialogues import Data
+    from bigfusion.model.reproduce.systems import System
+    from bigfusion.model.settings import ModelSettings, TrainSettings
+
+log = logging.getLogger("bigfusion")
+
+RELEASED = "released"
+"""The preset of these tables alone: every network under its own paper's settings."""
+
+_TITLES = {2: "Table 2: systems", 3: "Table 3: contrastive methods in BIG-FUSION"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of these tables."""
+
+    table: int
+    rows: str | None
+    scheme: str
+    classes: int | None
+    released: bool
+
+    @property
+    def name(self) -> str:
+        """Of the files: other options never overwrite a table."""
+        parts = [f"table-{self.table}", RELEASED if self.released else "tuned"]
+        parts += [self.scheme] * (self.scheme != "given") + [f"{self.classes}-classes"] * (self.classes is not None)
+        return "-".join(parts)
+
+
+def without_released(common: Common, features: Path | None) -> tuple[Common, bool]:
+    """The common options with a preset that the loader knows. On a file, BIG-FUSION's own paper is preset `paper`."""
+    if common.preset != RELEASED:
+        return common, False
+    return replace(common, preset="paper" if features else None), True
+
+
+def make(asked: Asked, common: Common, data: Data, model: ModelSettings, train: TrainSettings, folder: Path) -> Answer:
+    """Train what is not trained, and write the table as JSON, Parquet, Markdown and a page."""
+    from bigfusion.flows.progress import training
+    from bigfusion.flows.project.workspace import exclusive, relative
+    from bigfusion.model.reproduce.ranking import Ranking, rank
+    from bigfusion.model.reproduce.schemes import as_given, four_classes, sessions
+    from bigfusion.model.reproduce.systems import NONE, Base, chosen, contrasts, networks
+    from bigfusion.pipeline.settings import assign
+    from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
+
+    corpus = {IEMOCAP: "iemocap", MELD: "meld"}.get(data.labels)
+    base = Base(model, train, corpus, asked.released, assign({}, common.settings()))
+    wanted = None if asked.rows is None else asked.rows.split(",")
+    systems = chosen((networks if asked.table == 2 else contrasts)(base), wanted)
+    if asked.classes == 4:
+        data = four_classes(data)
+        systems = [replace(system, printed=None) for system in systems]  # the paper's are of six classes
+    folds = sessions(data, train.holdout) if asked.scheme == "sessions" else as_given(data)
+    references = ["bigfusion"] if asked.table == 2 else ["dual_importance", NONE]
+    total = sum(len(folds) * system.train.epochs_in_all for system in systems)
+    with exclusive(folder, "name another folder with --out"):
+        ranking = Ranking.of(folder, folds, references)
+        with training(total) as progress:
+            found = rank(ranking, systems, progress, lambda line: log.info("reproduce: %s", line))
+        found = _facts(asked, corpus, data, [fold.name for fold in folds], systems, found)
+        paths = _write(folder / asked.name, found)
+    failed = any("failed" in row for row in found["rows"])
+    shown = _shown(found) + "\n\n" + "\n".join(relative(path.absolute()) for path in paths)
+    return Answer(shown, found | {"paths": [str(path) for path in paths]}, code=1 if failed else 0)
+
+
+def _facts(
+    asked: Asked, corpus: str | None, data: Data, folds: list[str], systems: Sequence[System], found: dict[str, Any]
+) -> dict[str, Any]:
+    """``found`` with what the table was made from, and what a reader must be told of it."""
+    scored = {row["scored"] for row in found["rows"] if "failed" not in row}
+    where = {"iemocap": "IEMOCAP", "meld": "MELD"}.get(corpus or "", "own data")
+    title = f"{_TITLES[asked.table]} on {where}" + (f", {asked.classes} classes" if asked.classes else "")
+    caveats = []
+    if scored == {"valid"}:
+        caveats.append(
+            "There are no test labels: the validation split is scored, on which each epoch was chosen, so every score"
+            " is too high. --scheme sessions scores sessions that chose nothing."
+        )
+    if asked.scheme == "sessions":
+        caveats.append(f"Leave one session out: {', '.join(folds)}, each scored once; predictions are pooled by seed.")
+    if corpus and not asked.classes and (asked.scheme == "sessions" or scored == {"valid"}):
+        caveats.append("The paper's figures are of its own test split and features: other utterances than these.")
+    lead = "Each row on the same features, splits and seeds, its epoch chosen on validation. Click a heading to sort."
+    return {
+        "table": asked.table, "title": title, "lead": lead, "caveats": caveats, "corpus": corpus,
+        "labels": list(data.labels), "scheme": asked.scheme, "folds": folds,
+        "preset": RELEASED if asked.released else "tuned", "seeds": list(systems[0].train.seeds), **found,
+    }  # fmt: skip
+
+
+def _write(stem: Path, found: dict[str, Any]) -> list[Path]:
+    from bigfusion.model.reproduce.ranking_page import page
+    from bigfusion.model.reproduce.ranking_tables import frame, markdown
+    from bigfusion.model.runs.files import write_file, write_json
+
+    paths = [stem.with_name(f"{stem.name}.{end}") for end in ("json", "parquet", "md", "html")]
+    write_json(paths[0], found)
+    buffer = io.BytesIO()
+    frame(found).to_parquet(buffer, index=False)
+    for path, content in zip(
+        paths[1:], (buffer.getvalue(), markdown(found).encode(), page(found).encode()), strict=True
+    ):
+        write_file(path, content)
+    return paths
+
+
+def _shown(found: dict[str, Any]) -> str:
+    """The table for a terminal, without the classes."""
+    from bigfusion.model.reproduce.ranking_tables import cells, headings
+
+    skipped = range(1, 1 + len(found["labels"]))
+    kept = [place for place, _ in enumerate(headings(found)) if place not in skipped]
+    rows = [[cells(row, found)[place] for place in kept] for row in found["rows"]]
+    return columns(rows, [headings(found)[place] for place in kept])

@@ -1,0 +1,81 @@
+"""What a network costs: one epoch of it in a process of its own, which no other network's memory lies in."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from bigfusion.model.data.dialogues import Data
+from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.runs.checkpoint import TENSORS
+from bigfusion.model.runs.files import Record
+from bigfusion.model.runs.folder import Epoch
+from bigfusion.model.runs.tensors import count_numbers
+from bigfusion.model.settings import TrainSettings
+
+_MIB = 2**20
+
+
+class Cost(Record):
+    """``parameters`` counts the numbers of the stored network, ``cpu_seconds`` are one epoch's, validation included.
+
+    ``peak_mib`` is the process's largest memory, Python, torch and the features included; ``idle_mib`` is what it held
+    before the training. On a GPU both are the card's.
+    """
+
+    parameters: int
+    cpu_seconds: float
+    seconds: float
+    idle_mib: float
+    peak_mib: float
+
+
+def measure(data: Data, model: NetworkSettings, train: TrainSettings) -> Cost:
+    """The cost of an epoch: the second of two, so that what is done once does not count."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_measured, Data(data.labels, data.train, data.valid, []), model, train).result()
+
+
+def _measured(data: Data, model: NetworkSettings, settings: TrainSettings) -> Cost:
+    import torch
+
+    from bigfusion.model.scoring.predict import choose_device
+    from bigfusion.model.training.train import train
+
+    two = TrainSettings.model_validate(settings.model_dump() | {"epochs": 2, "patience": 2, "processes": 1})
+    on_card = choose_device(two.device).type == "cuda"
+    idle = 0.0 if on_card else _peak()
+    ends: list[tuple[float, float]] = []
+
+    def ended(_: Epoch) -> None:
+        ends.append((time.process_time(), time.perf_counter()))
+
+    with tempfile.TemporaryDirectory() as folder:
+        train(data, model, two, two.seeds[0], Path(folder), ended)
+        parameters = count_numbers(Path(folder) / TENSORS)
+    return Cost(
+        parameters=parameters,
+        cpu_seconds=ends[1][0] - ends[0][0],
+        seconds=ends[1][1] - ends[0][1],
+        idle_mib=idle,
+        peak_mib=torch.cuda.max_memory_allocated() / _MIB if on_card else _peak(),
+    )
+
+
+def _peak() -> float:
+    """The largest resident memory of this process so far, in MiB.
+
+    Linux's ``ru_maxrss`` begins with that of the process which started this one; ``VmHWM`` does not.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / _MIB if sys.platform == "darwin" else peak / 1024

@@ -1,0 +1,120 @@
+"""Tables 2 and 3 as rows for a data frame and as Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+Data = dict[str, Any]
+
+
+def frame(data: Data) -> pd.DataFrame:
+    """A row a system. Scores are fractions; ``paper_`` columns are the paper's points."""
+    return pd.DataFrame([_row(row, data) for row in data["rows"]])
+
+
+def _row(row: Data, data: Data) -> Data:
+    found: Data = {"row": row["key"], "name": row["name"], "note": row["note"], "failed": row.get("failed")}
+    found["modalities"] = " ".join(row["modalities"])
+    paper = row["paper"] or {}
+    found["paper_weighted_f1"] = paper.get("weighted_f1")
+    for label in data["labels"]:
+        found[f"paper_f1_{label}"] = paper.get("per_class", {}).get(label)
+    if "failed" in row:
+        return found
+    for name in ("weighted_f1", "accuracy", "macro_f1"):
+        found |= {name: row[name]["mean"], f"{name}_std": row[name]["std"]}
+    for label in data["labels"]:
+        found |= {f"f1_{label}": row["per_class"][label]["mean"], f"f1_{label}_std": row["per_class"][label]["std"]}
+    for reference in data["references"]:
+        against = row["against"].get(reference, {}).get("weighted_f1", {})
+        found |= {f"against_{reference}_{key}": against.get(key) for key in ("difference", "low", "high", "p")}
+    found |= {name: row["cost"][name] for name in ("parameters", "cpu_seconds", "peak_mib")}
+    found |= {name: row[name] for name in ("epochs", "seconds_per_epoch", "seconds")}
+    found["test_picked_weighted_f1"] = row["test_picking"]["mean"] if row["test_picking"] else None
+    return found
+
+
+def headings(data: Data) -> list[str]:
+    """The columns that a person reads."""
+    return [
+        "system", *data["labels"], "accuracy", "weighted F1", "paper", *(f"less {name}" for name in _references(data)),
+        "parameters", "s / epoch", "MiB", "test-picked",
+    ]  # fmt: skip
+
+
+def cells(row: Data, data: Data) -> list[str]:
+    """A row as a person reads it: points, mean and deviation over seeds."""
+    paper = f"{row['paper']['weighted_f1']:.2f}" if row["paper"] else ""
+    if "failed" in row:
+        return [row["name"], *("" for _ in data["labels"]), "", "failed", paper, *([""] * (len(_references(data)) + 4))]
+    against = [difference(row, reference) for reference in _references(data)]
+    picked = f"{100 * row['test_picking']['mean']:.2f}" if row["test_picking"] else ""
+    return [
+        row["name"],
+        *(points(row["per_class"][label]) for label in data["labels"]),
+        points(row["accuracy"]),
+        points(row["weighted_f1"]),
+        paper,
+        *against,
+        f"{row['cost']['parameters']:,}",
+        f"{row['seconds_per_epoch']:.2f}",
+        f"{row['cost']['peak_mib']:.0f}",
+        picked,
+    ]
+
+
+def markdown(data: Data) -> str:
+    """The table with what a reader must know beneath it."""
+    head = headings(data)
+    lines = [f"# {data['title']}", "", data["lead"], ""]
+    lines += ["| " + " | ".join(head) + " |", "|" + "|".join([":--"] + ["--:"] * (len(head) - 1)) + "|"]
+    lines += ["| " + " | ".join(_escaped(cell) for cell in _marked(row, data)) + " |" for row in data["rows"]]
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes(data))]) + "\n"
+
+
+def notes(data: Data) -> list[str]:
+    """What must stand beside the table: what was scored, marks, what failed, what the columns mean."""
+    found = list(data["caveats"])
+    found += [f"{row['name']}: {row['note']}." for row in data["rows"] if row["note"]]
+    found += [f"{row['name']} failed: {row['failed']}." for row in data["rows"] if "failed" in row]
+    found.append(
+        "Scores are points, mean ± sample deviation over seeds. Differences are of weighted F1, with the interval that"
+        " holds 95 % of them when the dialogues are drawn again (paired bootstrap)."
+    )
+    found.append(
+        "Parameters are the stored numbers; seconds an epoch the median on this machine, validation included; MiB the"
+        " peak of a process that trains this network alone, with Python, torch and the features."
+    )
+    if any(row.get("test_picking") for row in data["rows"]):
+        found.append("“Test-picked” is what picking each epoch on the test split would have shown: not a result.")
+    return found
+
+
+def difference(row: Data, reference: str) -> str:
+    """``−1.20 [−2.31, 0.04]`` in points."""
+    against = row["against"].get(reference)
+    if against is None:
+        return ""
+    low, middle, high = (f"{100 * against['weighted_f1'][key]:+.2f}" for key in ("low", "difference", "high"))
+    return f"{middle} [{low}, {high}]"
+
+
+def points(score: Data) -> str:
+    """``68.50 ± 0.91``; a single seed has no deviation."""
+    return f"{100 * score['mean']:.2f}" + ("" if score["std"] is None else f" ± {100 * score['std']:.2f}")
+
+
+def _references(data: Data) -> list[str]:
+    """Those references that some row was compared with."""
+    return [name for name in data["references"] if any(name in row.get("against", {}) for row in data["rows"])]
+
+
+def _marked(row: Data, data: Data) -> list[str]:
+    name, *others = cells(row, data)
+    return [f"{name} *" if row["note"] else name, *others]
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|")

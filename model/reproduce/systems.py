@@ -1,0 +1,157 @@
+"""The rows of Tables 2 and 3: every network that has a file, every contrast that has one. Nobody keeps a list.
+
+A network's settings file may say more of its row: ``RELEASED``, its paper's settings by corpus; ``PRINTED_NAME``; and
+``NOTE``, for instance that it is a reconstruction. A contrast's may have the last two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from bigfusion.model.kinds import changed_kind, settings_classes
+from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.network_settings.bigfusion import CONTRASTS, DEFAULT_CONTRAST, BigFusionSettings
+from bigfusion.model.report.paper import TABLE_2, TABLE_3, PaperFigures, PrintedRow, network_title
+from bigfusion.model.settings import NETWORKS, TrainSettings, network_settings
+from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.nearest import did_you_mean
+from bigfusion.pipeline.settings import merge
+
+NONE = "none"
+"""The row of Table 3 without contrastive learning."""
+
+_NOTES = {
+    "mvn": "MVN-like: on modality tokens",
+    "scmm": "reconstructed from its abstract",
+    "cmcf_srnet": "CMCF-style reconstruction",
+    "hcl": "DAG-ERC under HCL's curriculum; its soft targets are reconstructed",
+    NONE: "the control: no contrastive learning",
+}
+"""Marks of rows whose settings file has no ``NOTE``."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A row: what is trained, how, and what the paper prints of it on this corpus."""
+
+    key: str
+    name: str
+    note: str
+    model: NetworkSettings
+    train: TrainSettings
+    printed: PaperFigures | None = None
+
+
+@dataclass(frozen=True)
+class Base:
+    """What the rows start from: the caller's own settings. ``own`` is what was assigned by hand: it lies above all.
+
+    ``corpus`` is ``iemocap``, ``meld`` or ``None``; ``released``: each network under its own paper's settings.
+    """
+
+    model: NetworkSettings
+    train: TrainSettings
+    corpus: str | None
+    released: bool
+    own: Mapping[str, Any]
+
+
+def networks(base: Base) -> list[System]:
+    """Table 2: the paper's rows in its order, BIG-FUSION last, and before it the networks that are not in the paper."""
+    kinds = settings_classes(NETWORKS)
+    systems = {kind: _network(kind, base) for kind in kinds}
+    if "dag_erc" in systems and "curriculum" in TrainSettings.model_fields:
+        below = systems["dag_erc"]
+        train = TrainSettings.model_validate(merge(below.train.model_dump(), {"curriculum": "hcl"}))
+        systems["hcl"] = System("hcl", "HCL", _NOTES["hcl"], below.model, train, _printed(TABLE_2.get("hcl"), base))
+    return _ordered(systems, [kind for kind in TABLE_2 if kind != "bigfusion"], last="bigfusion")
+
+
+def contrasts(base: Base) -> list[System]:
+    """Table 3: BIG-FUSION with each contrast in the place of its own, and with none.
+
+    What all contrasts share (weight, temperature, pairs) is the caller's; the rest is each one's default.
+
+    Raises:
+        SettingsError: the network is not BIG-FUSION.
+    """
+    if not isinstance(base.model, BigFusionSettings):
+        raise SettingsError(
+            f"reproduce: expected model.kind bigfusion, which table-3 is about, found {base.model.kind}"
+        )
+    own = base.model.contrast.model_dump() | {"enabled": True}
+    systems = {}
+    for kind in settings_classes(CONTRASTS):
+        module = import_module(f"{CONTRASTS}.{kind}")
+        row = TABLE_3.get(kind)
+        table = changed_kind(own, CONTRASTS, DEFAULT_CONTRAST, kind) | {"kind": kind}
+        model = network_settings(base.model.model_dump() | {"contrast": table})
+        systems[kind] = System(
+            kind, _name(module, row, kind), _note(module, kind), model, base.train, _printed(row, base)
+        )
+    without = network_settings(merge(base.model.model_dump(), {"contrast": {"enabled": False}}))
+    systems[NONE] = System(NONE, "none", _NOTES[NONE], without, base.train)
+    return _ordered(systems, [kind for kind in TABLE_3 if kind != DEFAULT_CONTRAST], last=DEFAULT_CONTRAST)
+
+
+def chosen(systems: Sequence[System], names: Sequence[str] | None) -> list[System]:
+    """The rows that are named, in the table's order; without names all.
+
+    Raises:
+        SettingsError: there is no row of a name.
+    """
+    if names is None:
+        return list(systems)
+    keys = [system.key for system in systems]
+    wanted = [name.strip().lower().replace("-", "_") for name in names]
+    for name in wanted:
+        if name not in keys:
+            raise SettingsError(f"--rows {name}: expected rows among {', '.join(keys)}{did_you_mean(name, keys)}")
+    return [system for system in systems if system.key in wanted]
+
+
+def _network(kind: str, base: Base) -> System:
+    module = import_module(f"{NETWORKS}.{kind}")
+    released = getattr(module, "RELEASED", None) if base.released else None
+    shared = {"modalities": base.model.modalities}
+    note = _note(module, kind)
+    if released is not None:
+        overrides = released.get(base.corpus or "", None) or next(iter(released.values()))
+        table = _on(shared, overrides.get("model", {}))
+        model = network_settings({"kind": kind, **table})
+        train = TrainSettings.model_validate(
+            merge(merge(base.train.model_dump(), overrides.get("train", {})), base.own.get("train", {}))
+        )
+    else:
+        model = base.model if base.model.kind == kind else network_settings({"kind": kind, **shared})
+        train = base.train
+    return System(kind, network_title(kind), note, model, train, _printed(TABLE_2.get(kind), base))
+
+
+def _on(shared: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Released settings of the network, on those of its modalities that the caller's data have."""
+    there = [str(name) for name in shared["modalities"]]
+    wanted = [name for name in overrides.get("modalities", there) if name in there]
+    return {**overrides, "modalities": wanted or there}
+
+
+def _printed(row: PrintedRow | None, base: Base) -> PaperFigures | None:
+    return None if row is None or base.corpus is None else row.figures.get(base.corpus)
+
+
+def _name(module: ModuleType, row: PrintedRow | None, kind: str) -> str:
+    return str(getattr(module, "PRINTED_NAME", row.name if row else kind))
+
+
+def _note(module: ModuleType, kind: str) -> str:
+    return str(getattr(module, "NOTE", _NOTES.get(kind, "")))
+
+
+def _ordered(systems: Mapping[str, System], printed: Sequence[str], last: str) -> list[System]:
+    first = [kind for kind in printed if kind in systems]
+    others = sorted(kind for kind in systems if kind not in (*printed, last))
+    return [systems[kind] for kind in (*first, *others, last)]
