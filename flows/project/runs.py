@@ -242,7 +242,7 @@ _PARTS = ("cells", "data", "labels", "model", "train", "code")
 
 
 def _changed(old: Any, new: Any, are_settings: bool, prefix: str = "") -> list[str]:
-    """The keys that differ, dotted, with their values where these are short. A setting that is left out has its
+    """The keys that differ, dotted, and of settings their values if these are short. A setting that is left out has its
     default."""
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return []
@@ -253,7 +253,7 @@ def _changed(old: Any, new: Any, are_settings: bool, prefix: str = "") -> list[s
             found += _changed(before or {}, after or {}, are_settings, f"{prefix}{key}.")
         elif before != after:
             values = ["default" if value is None and are_settings else str(value) for value in (before, after)]
-            short = all(len(value) < 20 for value in values)
+            short = are_settings and all(len(value) < 20 for value in values)  # of code and data they are digests
             found.append(f"{prefix}{key}" + (f" {' -> '.join(values)}" if short else ""))
     return found
 
