@@ -28,15 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run", dest="trained", type=Path, metavar="RUN", help="with --features: the trained run, its id or its folder"
     )
+    parser.add_argument(
+        "--modalities", action="store_true", help="also score with each modality left out, and with each alone"
+    )
     add_features(parser)
     add_seeds(parser)
 
 
-def run(common: Common, features: Path | None, trained: Path | None, seeds: int | None) -> Answer:
+def run(common: Common, features: Path | None, trained: Path | None, seeds: int | None, modalities: bool) -> Answer:
     """Score the present run's test split, once; or the dialogues of a feature file with the run of a folder."""
     if features or trained:
         without("evaluate --features", "every seed that the run has is scored", seeds=seeds)
-        return _on_file(common, features, trained)
+        return _on_file(common, features, trained, modalities)
     from bigfusion.flows.project.standing import load
 
     project = common.project(seeds=seeds)
@@ -54,10 +57,14 @@ def run(common: Common, features: Path | None, trained: Path | None, seeds: int 
         run_flow(project, common.debug, standing, flow)
     else:
         log.info("evaluate: up to date: %s", evaluation.why)
+    if modalities:
+        from bigfusion.flows.project.reporting import score_modalities
+
+        score_modalities(project, standing.manifest, standing.plan, standing.run)
     return results(project, standing.run)
 
 
-def _on_file(common: Common, features: Path | None, trained: Path | None) -> Answer:
+def _on_file(common: Common, features: Path | None, trained: Path | None, modalities: bool) -> Answer:
     """Score a feature file, and write the report of it."""
     from datetime import UTC, datetime
 
@@ -75,7 +82,7 @@ def _on_file(common: Common, features: Path | None, trained: Path | None) -> Ans
     folder = run_folder(common, trained)
     device = _device(common if folder == trained else replace(common, config=None, preset=None))
     trained = folder
-    scored = file_runs.evaluate(features, trained, device)
+    scored = file_runs.evaluate(features, trained, device, modalities)
     seen = f"{scored.seen} of these dialogues were trained or validated on: their scores are no test."
     if scored.seen is None:
         seen = (

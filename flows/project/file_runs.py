@@ -26,6 +26,7 @@ from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
 from bigfusion.model.runs.files import read_json, read_record, write_json
 from bigfusion.model.runs.folder import finished_seeds, seed_folder
 from bigfusion.model.scoring.evaluate import evaluate as score
+from bigfusion.model.scoring.modalities import modality_scores, read_modality_scores
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.settings import ModelSettings, network_settings
 from bigfusion.model.training.code import training_entries
@@ -103,11 +104,12 @@ def _say_notes(features: Path, found: ImportedFeatures) -> None:
         log.info("%s: note: %s", features.name, note)
 
 
-def evaluate(features: Path, run: Path, device: str = "auto") -> Scored:
+def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool = False) -> Scored:
     """Score every seed of a run on the dialogues of a feature file: its test rows, or all where it has none.
 
     Labels are the run's own, as codes or as names; a class that does not occur in the file is no error. A number that
-    is missing inside a row takes the training's mean.
+    is missing inside a row takes the training's mean. ``modalities``: also score without each modality and with each
+    alone.
 
     Raises:
         CorpusError: the file is not a feature file, or lacks a modality or a width that the run was trained on.
@@ -139,7 +141,10 @@ def evaluate(features: Path, run: Path, device: str = "auto") -> Scored:
     elif seen:
         log.warning("evaluate: %d of %d dialogues were trained or validated on: not a test", seen, len(scored))
     seeds = [int(one.name.removeprefix("seed-")) for one in folders]
-    return Scored(score(run, data, seeds, device, out=folder), folder, seen, data.digest())
+    metrics = score(run, data, seeds, device, out=folder)
+    if modalities and read_modality_scores(folder, metrics) is None:
+        modality_scores(run, data, metrics, device, out=folder)
+    return Scored(metrics, folder, seen, data.digest())
 
 
 def _with_modalities_of(found: ImportedFeatures, model: ModelSettings) -> ModelSettings:

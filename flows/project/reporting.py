@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bigfusion.flows.progress import bar
 from bigfusion.flows.project import cells, promotion
+from bigfusion.flows.project.assemble import assemble
 from bigfusion.flows.project.runs import ABLATIONS, Run, record
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.report.material import CurrentModel, Line, ReportContext
 from bigfusion.model.report.page import write_report
 from bigfusion.model.runs.files import read_json
+from bigfusion.model.scoring.modalities import modality_scores, read_modality_scores, subsets
+from bigfusion.model.scoring.results import read_metrics
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan, State
 from bigfusion.pipeline.schema import Status
+
+log = logging.getLogger("bigfusion")
 
 
 def ablations_in(folder: Path) -> dict[str, Any] | None:
@@ -71,3 +78,16 @@ def _current(project: Project, run: Run) -> CurrentModel | None:
         return None
     inputs = record(run.folder.with_name(current)).get("inputs", {})
     return CurrentModel(current, {part: inputs.get(part, {}) for part in ("model", "train")})
+
+
+def score_modalities(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> None:
+    """Score an evaluated run without each modality and with each alone, unless that is known, and write its report."""
+    metrics = read_metrics(run.folder)
+    if read_modality_scores(run.folder, metrics) is not None:
+        log.info("evaluate: the scores by modality are up to date")
+        return
+    data = assemble(project, manifest, planned)
+    number = len(subsets([str(name) for name in project.model.modalities])) * len(metrics.seeds)
+    with bar("modalities", number, " predictions") as progress:
+        modality_scores(run.folder, data, metrics, project.train.device, progress)
+    write(project, manifest, planned, run)

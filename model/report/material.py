@@ -24,7 +24,7 @@ from bigfusion.model.runs.folder import (
     seed_folder,
 )
 from bigfusion.model.runs.tensors import count_numbers
-from bigfusion.model.scoring.modalities import MODALITIES, ModalityScores
+from bigfusion.model.scoring.modalities import ModalityScores, read_modality_scores
 from bigfusion.model.scoring.results import Metrics, read_metrics
 from bigfusion.pipeline.errors import TrainingError
 
@@ -122,7 +122,6 @@ def gather(run: Path, context: ReportContext, scores: Path | None = None) -> Mat
     facts = read_record(folders[0] / FACTS, CheckpointFacts)
     histories = [read_history(folder) for folder in folders]
     trained = [read_record(folder / TRAINED, Trained) for folder in folders]
-    asked = scores / MODALITIES
     return Material(
         run.name,
         context,
@@ -133,5 +132,5 @@ def gather(run: Path, context: ReportContext, scores: Path | None = None) -> Mat
         predictions,
         parameters=count_numbers(folders[0] / TENSORS),
         machines=tuple(dict.fromkeys(seed.machine for seed in trained if seed.machine)),
-        modalities=read_record(asked, ModalityScores) if asked.exists() else None,
+        modalities=read_modality_scores(scores, metrics),
     )

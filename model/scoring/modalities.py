@@ -16,12 +16,13 @@ import numpy as np
 from bigfusion.model.data.batch import Dialogue
 from bigfusion.model.data.dialogues import Data, true_labels
 from bigfusion.model.runs import checkpoint
-from bigfusion.model.runs.files import Record, write_record
+from bigfusion.model.runs.files import Record, read_record, write_record
 from bigfusion.model.runs.folder import seed_folder
 from bigfusion.model.scoring.metrics import scores
 from bigfusion.model.scoring.predict import choose_device, predict
 from bigfusion.model.scoring.results import Mean, Metrics, mean_of
 from bigfusion.model.seed import deterministic
+from bigfusion.pipeline.digests.values import digest
 
 MODALITIES = "modalities.json"
 
@@ -34,8 +35,12 @@ class Without(Record):
 
 
 class ModalityScores(Record):
-    """The content of ``modalities.json``: first all modalities, then all except one, then each alone."""
+    """The content of ``modalities.json``: first all modalities, then all except one, then each alone.
 
+    ``metrics`` is the digest of the scores that it belongs to: after another evaluation it is out of date.
+    """
+
+    metrics: str
     scored: str
     seeds: tuple[int, ...]
     rows: tuple[Without, ...]
@@ -71,10 +76,30 @@ def modality_scores(
             progress(1)
         rows.append(Without(modalities=tuple(kept), mean=mean_of(found)))
     result = ModalityScores(
-        scored=metrics.scored.value, seeds=tuple(seed.seed for seed in metrics.seeds), rows=tuple(rows)
+        metrics=metrics_digest(metrics),
+        scored=metrics.scored.value,
+        seeds=tuple(seed.seed for seed in metrics.seeds),
+        rows=tuple(rows),
     )
     write_record((out or run) / MODALITIES, result)
     return result
+
+
+def metrics_digest(metrics: Metrics) -> str:
+    """SHA-256 of the scores of an evaluation."""
+    return digest(metrics.model_dump(mode="json"))
+
+
+def read_modality_scores(folder: Path, metrics: Metrics) -> ModalityScores | None:
+    """The scores by modality that belong to these scores, if they were computed before.
+
+    Raises:
+        TrainingError: the file is damaged.
+    """
+    if not (folder / MODALITIES).exists():
+        return None
+    found = read_record(folder / MODALITIES, ModalityScores)
+    return found if found.metrics == metrics_digest(metrics) else None
 
 
 def subsets(modalities: Sequence[str]) -> list[list[str]]:

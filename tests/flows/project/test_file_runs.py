@@ -15,6 +15,8 @@ import pytest
 
 from bigfusion.flows import cli
 from bigfusion.flows.project.load import load_learning
+from bigfusion.model.scoring.modalities import read_modality_scores
+from bigfusion.model.scoring.results import read_metrics
 from bigfusion.pipeline.errors import SettingsError
 from tests.helpers.command_line import fails
 
@@ -103,6 +105,20 @@ def test_scores_are_means_deviations_and_values(place, tmp_path, monkeypatch, ca
     assert not list(tmp_path.iterdir())
     predictions = pd.read_parquet(f"{data['paths']['scores']}/predictions.parquet")
     assert predictions["utterance"].tolist() == 2 * test["utterance"].tolist()
+
+
+def test_each_modality_is_left_out_and_alone_where_it_is_asked(place, tmp_path, capsys):
+    shutil.copytree(place / "run", tmp_path / "run")
+    asked = ("evaluate", "--features", place / "test.parquet", "--run", tmp_path / "run", "--modalities")
+    data = call(capsys, *asked)
+    folder = Path(data["paths"]["scores"])
+    found = read_modality_scores(folder, read_metrics(folder))
+    assert found.rows[0].mean.weighted_f1 == pytest.approx(data["weighted_f1"]["mean"])
+    names = found.rows[0].modalities
+    assert [row.modalities for row in found.rows[1 : 1 + len(names)]] == [
+        tuple(other for other in names if other != name) for name in names
+    ]
+    assert "<h2>Modalities</h2>" in Path(data["paths"]["report"]).read_text()
 
 
 def test_two_runs_are_compared_on_the_dialogues_they_scored(place, tmp_path, capsys):
