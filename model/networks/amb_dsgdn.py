@@ -20,7 +20,7 @@ Departures from the released code, and why:
 - Whether l and r of lambda have half the width is inferred.
 - Speakers are numbered by their first turn in the dialogue. Class weights are counted on the training labels and scaled
   to a mean of 1; each loss divides by the utterances.
-- A utterance hears itself, so that no row of the graphs is empty but padding, whose weights are zeros.
+- An utterance hears itself, so that no row of the graphs is empty but padding, whose weights are zeros.
 - The merged adjacency, which is never used, is not built. An absent modality is a learned vector.
 """
 
