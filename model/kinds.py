@@ -43,8 +43,13 @@ def any_kind(package: str, default: str) -> Any:
 
 
 def changed_kind(table: Mapping[str, Any], package: str, default: str, kind: str) -> dict[str, Any]:
-    """``table`` changed to ``kind``: the keys that all kinds share stay, those of the old kind alone are dropped."""
-    if table.get("kind", default) == kind or kind not in settings_classes(package):
+    """``table`` changed to ``kind``: the keys that all kinds share stay, those of the old kind alone are dropped.
+
+    A key that the new kind narrows, as it does ``kind`` itself, is its own affair and is dropped as well.
+    """
+    classes = settings_classes(package)
+    if table.get("kind", default) == kind or kind not in classes:
         return dict(table)
-    shared = import_module(f"{package}.base").SHARED.model_fields
-    return {name: value for name, value in table.items() if name in shared and name != "kind"}
+    shared, own = import_module(f"{package}.base").SHARED.model_fields, classes[kind].model_fields
+    same = {name for name, field in shared.items() if own[name].annotation == field.annotation}
+    return {name: value for name, value in table.items() if name in same}

@@ -124,7 +124,11 @@ class Comparison:
         labels, mask = self.labels, self.mask
         anchors = torch.ones_like(labels, dtype=torch.bool) if anchors is None else anchors
         group = mask.nonzero()[:, 0]
+        if positives is not None:
+            padding = mask.shape[1] - positives.shape[1]
+            positives = pad(positives, (0, padding, 0, padding))
         if self.settings.negatives == "batch":
+            positives = None if positives is None else self._of_all_rows(positives)
             first, second, labels, anchors = map(self.gather, (first, second, labels, anchors))
             group = torch.zeros_like(labels)
             mask = torch.ones_like(labels, dtype=torch.bool).unsqueeze(0)  # (1, V): one row
@@ -132,10 +136,18 @@ class Comparison:
             first, second, labels, group = (rows[anchors] for rows in (first, second, labels, group))
             return supervised_contrast(first, second, labels, group, self.settings.temperature)
         first, second = to_rows(first, mask), to_rows(second, mask)
-        if positives is not None:
-            padding = mask.shape[1] - positives.shape[1]
-            positives = pad(positives, (0, padding, 0, padding))
         return contrastive_loss(first, second, to_rows(anchors, mask), self.settings.temperature, positives)
+
+    def _of_all_rows(self, positives: Tensor) -> Tensor:
+        """The positives of a batch's dialogues among the rows of all processes. Shapes: (B, N, N) -> (1, V, V) bool."""
+        own = positives[self.mask]  # (V, N): each node's, within its dialogue
+        place = self.mask.nonzero()[:, 1]  # (V,), in its dialogue
+        width = int(self.gather(place.new_tensor([own.shape[1]])).max())
+        own, place = self.gather(pad(own, (0, width - own.shape[1]))), self.gather(place)
+        rows = torch.arange(len(place), device=place.device)
+        column = (rows - place).unsqueeze(1) + torch.arange(width, device=place.device)  # (V, N)
+        spread = own.new_zeros(len(rows), len(rows) + width).scatter_(1, column, own)
+        return spread[:, : len(rows)].unsqueeze(0)
 
 
 @dataclass(frozen=True)

@@ -18,3 +18,5 @@ class EdgeDropSettings(ContrastSettings):
 
 
 SETTINGS = EdgeDropSettings
+PRINTED_NAME = "uniform edge drop"
+NOTE = "the control: random edges are dropped"

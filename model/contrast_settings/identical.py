@@ -14,3 +14,5 @@ class IdenticalSettings(ContrastSettings):
 
 
 SETTINGS = IdenticalSettings
+PRINTED_NAME = "two identical views"
+NOTE = "the control: two views without any change"

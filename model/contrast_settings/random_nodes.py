@@ -19,3 +19,5 @@ class RandomNodesSettings(ContrastSettings):
 
 
 SETTINGS = RandomNodesSettings
+PRINTED_NAME = "random nodes"
+NOTE = "the control: BIG-FUSION's views at random nodes"

@@ -19,3 +19,5 @@ class SupervisedSettings(ContrastSettings):
 
 
 SETTINGS = SupervisedSettings
+PRINTED_NAME = "supervised"
+NOTE = "the control: uniform edge drop, the labels say what is alike"

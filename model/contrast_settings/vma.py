@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from bigfusion.model.contrast_settings.base import ContrastSettings
 from bigfusion.model.quantities import Share
@@ -20,12 +20,6 @@ class VMASettings(ContrastSettings):
     )
     alike: int = Field(default=2, ge=1, description="t: positives of each node, itself first")
     momentum: float = Field(default=0.99, ge=0, le=1, description="of the target encoder, a moving average")
-
-    @model_validator(mode="after")
-    def _within_dialogues(self) -> VMASettings:
-        if self.negatives == "batch" and self.alike > 1:
-            raise ValueError("alike must be 1 with negatives = 'batch': similar nodes are those of one dialogue")
-        return self
 
 
 SETTINGS = VMASettings

@@ -192,8 +192,6 @@ class ContrastSuite:
     @pytest.mark.parametrize("negatives", ["dialogue", "batch"])
     def test_a_network_trains_with_it(self, pair: str, negatives: str) -> None:
         changes = {"pair": pair, "negatives": negatives, "classify": 0.5}
-        if "alike" in type(self.settings).model_fields:
-            changes["alike"] = 1 if negatives == "batch" else 2  # type: ignore[assignment]
         settings = type(self.settings).model_validate(self.settings.model_dump() | changes)
         torch.manual_seed(0)
         network = BigFusion(BigFusionSettings(width=WIDTH, heads=2, contrast=settings), WIDTHS, CLASSES)

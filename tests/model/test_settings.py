@@ -61,6 +61,12 @@ def test_what_every_network_has_stays_beneath_another_one():
     assert beneath(table, {"kind": "no such"}) == table  # to be refused, with all that it says
 
 
+def test_what_another_contrast_fixes_does_not_stay_beneath_it():
+    table = {"contrast": {"positives": "node", "weight": 0.2, "rho": [0, 0]}}
+    assert beneath(table, {"contrast": {"kind": "gca"}}) == {"contrast": {"positives": "node", "weight": 0.2}}
+    assert beneath(table, {"contrast": {"kind": "supervised"}}) == {"contrast": {"weight": 0.2}}
+
+
 def test_the_same_network_is_laid_on_key_by_key():
     below = {"model": {"width": 64, "graph": {"window": 4}}, "train": {"epochs": 3}}
     found = laid(below, {"model": {"kind": "bigfusion", "graph": {"layers": 2}}})

@@ -157,6 +157,7 @@ def epochs(rank: Rank, folder: Path) -> None:
                 write_tensors(folder / f"{rank.count}-{case}.safetensors", network.state_dict(), {})
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     for count in (1, 2):
         with processes(count, torch.device("cpu"), epochs, tmp_path) as rank:

@@ -121,3 +121,45 @@ def test_only_anchors_are_contrasted():
         rows[fewer] = packed[anchors]
     expected = contrastive_loss(*kept, fewer, SMALL.contrast.temperature)
     torch.testing.assert_close(compare(first, second, anchors), expected)
+
+
+def two_dialogues():
+    """Of five and three nodes: features, their (1, 8, 8) positives by hand, and the same in rows (2, 5, 5)."""
+    torch.manual_seed(0)
+    inputs = batch((5, 3))
+    first, second = torch.randn(8, 4, dtype=torch.float64), torch.randn(8, 4, dtype=torch.float64)
+    positives = torch.zeros(2, 5, 5, dtype=torch.bool)
+    positives[0], positives[1, :3, :3] = torch.eye(5, dtype=torch.bool), torch.eye(3, dtype=torch.bool)
+    positives[0, 1, 4] = positives[1, 2, 0] = True
+    among_all = torch.eye(8, dtype=torch.bool).unsqueeze(0).clone()
+    among_all[0, 1, 4] = among_all[0, 7, 5] = True
+    return inputs, first, second, positives, among_all
+
+
+def test_positives_of_a_dialogue_among_the_rows_of_a_batch():
+    inputs, first, second, positives, among_all = two_dialogues()
+    settings = SMALL.contrast.model_copy(update={"negatives": "batch"})
+    compare = base.Comparison(settings, inputs.labels[inputs.mask], inputs.mask, lambda rows: rows)
+    one_row = torch.ones(1, 8, dtype=torch.bool)
+    expected = contrastive_loss(first.unsqueeze(0), second.unsqueeze(0), one_row, 1.0, among_all)
+    torch.testing.assert_close(compare(first, second, None, positives), expected)
+
+
+def test_positives_of_a_dialogue_among_the_rows_of_two_processes():
+    """The first process has five nodes, the second three; what it sent is played back in the order of sending."""
+    inputs, first, second, positives, among_all = two_dialogues()
+    settings = SMALL.contrast.model_copy(update={"negatives": "batch"})
+    labels, sent = inputs.labels[inputs.mask], []
+    longest = torch.tensor([5])
+
+    def send(rows):
+        sent.append(rows)
+        return longest if rows.shape == (1,) else rows
+
+    short = base.Comparison(settings, labels[5:], inputs.mask[1:, :3], send)
+    short(first[5:], second[5:], None, positives[1:, :3, :3])
+    mine = base.Comparison(settings, labels[:5], inputs.mask[:1], lambda rows: torch.cat([rows, sent.pop(0)]))
+    found = mine(first[:5], second[:5], None, positives[:1])
+    one_row = torch.ones(1, 8, dtype=torch.bool)
+    expected = contrastive_loss(first.unsqueeze(0), second.unsqueeze(0), one_row, 1.0, among_all)
+    torch.testing.assert_close(found, expected)

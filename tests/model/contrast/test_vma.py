@@ -1,6 +1,5 @@
 import pytest
 import torch
-from pydantic import ValidationError
 from torch.nn.functional import cosine_similarity
 
 from bigfusion.model.contrast.losses import contrastive_loss
@@ -139,8 +138,3 @@ def test_a_dialogues_positives_do_not_depend_on_its_batch(similar):
         alone, own = dialogue_of(graph, row)
         assert torch.equal(alike(nodes[own], alone)[0], together[row, :length, :length])
         assert not together[row, :, length:].any()
-
-
-def test_several_positives_are_those_of_a_dialogue():
-    with pytest.raises(ValidationError, match="alike must be 1 with negatives = 'batch'"):
-        VMASettings(negatives="batch")
