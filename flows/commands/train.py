@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from bigfusion.flows.commands.common import Answer, Common, add_features, add_seeds, see
@@ -17,13 +18,20 @@ log = logging.getLogger("bigfusion")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `train` takes."""
+    parser.add_argument(
+        "--network", metavar="KIND", help="another network than the settings': bigru, logistic, ...; its own defaults"
+    )
     parser.add_argument("--out", type=Path, metavar="RUN", help="with --features: the run's folder")
     add_features(parser)
     add_seeds(parser)
 
 
-def run(common: Common, features: Path | None, out: Path | None, seeds: int | None) -> Answer:
+def run(
+    common: Common, features: Path | None, out: Path | None, seeds: int | None, network: str | None = None
+) -> Answer:
     """Train every seed under the present cells, labels, settings and code; or on a feature file, into a folder."""
+    if network is not None:
+        common = replace(common, assignments=(f"model.kind={_kind(network)}", *common.assignments))
     if features or out:
         return _on_file(common, features, out, seeds)
     from bigfusion.flows.project.standing import load
@@ -49,6 +57,18 @@ def run(common: Common, features: Path | None, out: Path | None, seeds: int | No
         log.info("train: up to date: %s", stage.why)
     data = {"run": present.id, "folder": str(present.folder), "seeds": list(project.train.seeds)}
     return Answer(f"run {present.id} in {relative(present.folder)}", data)
+
+
+def _kind(network: str) -> str:
+    """A network's kind, as its file is named; people write hyphens too."""
+    from bigfusion.model.kinds import settings_classes
+    from bigfusion.model.settings import NETWORKS
+    from bigfusion.pipeline.nearest import did_you_mean
+
+    kind, known = network.lower().replace("-", "_"), settings_classes(NETWORKS)
+    if kind not in known:
+        raise SettingsError(f"--network {network}: expected one of {', '.join(known)}{did_you_mean(kind, known)}")
+    return kind
 
 
 def _on_file(common: Common, features: Path | None, out: Path | None, seeds: int | None) -> Answer:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bigfusion.model.report.figures import label_colours
-from bigfusion.model.report.paper import PAPER, PaperFigures
+from bigfusion.model.report.paper import PaperFigures, figures_of
 from bigfusion.model.runs.checkpoint import FACTS, TENSORS, CheckpointFacts
 from bigfusion.model.runs.files import read_record
 from bigfusion.model.runs.folder import (
@@ -74,11 +74,6 @@ class ReportContext:
         """The corpus's name in its usual spelling."""
         return TITLES.get(self.corpus.lower(), self.corpus)
 
-    @property
-    def paper(self) -> PaperFigures | None:
-        """The paper's figures on this corpus."""
-        return None if self.demo else PAPER.get(self.corpus.lower())
-
 
 @dataclass(frozen=True)
 class Material:
@@ -97,6 +92,11 @@ class Material:
     parameters: int = 0
     machines: tuple[str, ...] = ()
     modalities: ModalityScores | None = None
+
+    @property
+    def paper(self) -> PaperFigures | None:
+        """What the paper prints of this network on this corpus."""
+        return None if self.context.demo else figures_of(self.facts.model.kind, self.context.corpus.lower())
 
     @property
     def colours(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ from bigfusion.model.report.dialogues import dialogues
 from bigfusion.model.report.evidence import ablations, calibration, modalities
 from bigfusion.model.report.markup import Html, tag
 from bigfusion.model.report.material import Material, ReportContext, gather
+from bigfusion.model.report.paper import network_title
 from bigfusion.model.report.people import people
 from bigfusion.model.report.provenance import cost, data, provenance
 from bigfusion.model.report.script import SCRIPT
@@ -38,7 +39,7 @@ def write_report(run: Path, context: ReportContext, scores: Path | None = None) 
 
 def page(material: Material) -> Html:
     """The whole page."""
-    title = f"BIG-FUSION on {material.context.title}"
+    title = f"{network_title(material.facts.model.kind)} on {material.context.title}"
     head = tag(
         "head",
         tag("meta", charset="utf-8"),

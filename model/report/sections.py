@@ -14,7 +14,7 @@ _DEAD, _SATURATED = 0.01, 0.99
 
 def headline(material: Material) -> Html:
     """The score, its spread over seeds, and what to compare it with."""
-    metrics, paper = material.metrics, material.context.paper
+    metrics, paper = material.metrics, material.paper
     beside = tag("span", f" ± {points(metrics.std.weighted_f1)}", class_="spread") if metrics.std else Html("")
     seeds = len(metrics.seeds)
     score = tag(
@@ -33,7 +33,7 @@ def headline(material: Material) -> Html:
 
 
 def _headline_table(material: Material) -> Html:
-    metrics, paper = material.metrics, material.context.paper
+    metrics, paper = material.metrics, material.paper
     head: list[Child] = ["", "this run", f"majority class ({metrics.majority.label})"]
     interval = metrics.interval
     head[2:2] = [f"95 % over {interval.dialogues} dialogues"] if interval else []
@@ -83,7 +83,7 @@ def _protocol(material: Material) -> Html:
 
 def classes(material: Material) -> Html:
     """F1, precision and recall of every class, with its support."""
-    metrics, paper, colours = material.metrics, material.context.paper, material.colours
+    metrics, paper, colours = material.metrics, material.paper, material.colours
     several = metrics.std is not None
     head: list[Child] = ["Class", "F1", "Precision", "Recall", "Support", *(["Paper's F1"] if paper else [])]
     rows = []

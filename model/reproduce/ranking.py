@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bigfusion.model.data.batch import UNLABELLED
 from bigfusion.model.data.dialogues import true_labels
+from bigfusion.model.report.wording import duration
 from bigfusion.model.reproduce.cost import Cost, measure
 from bigfusion.model.reproduce.schemes import Fold
 from bigfusion.model.reproduce.systems import System
@@ -81,7 +82,7 @@ def rank(ranking: Ranking, systems: Sequence[System], progress: Progress, told: 
             told(f"{system.name}: failed: {error}")
             continue
         left = sum(_seconds(ranking, other, costs[other.key]) for other in systems[place + 1 :])
-        ahead = f"; at most {left / 60:.0f} min left" if left else ""
+        ahead = f"; at most {duration(left)} left" if left else ""
         told(f"{system.name} ({place + 1} of {len(systems)}): WF1 {100 * rows[-1]['weighted_f1']['mean']:.2f}{ahead}")
     by_key = {system.key: system for system in systems}
     finished = [row for row in rows if "failed" not in row]

@@ -326,11 +326,15 @@ def test_the_presets_of_the_network_say_nothing_of_a_corpus(tmp_path, capsys):
 def test_reproduce_says_what_it_can_make(place, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = str(place / "train.parquet")
-    assert "expected one of --table 4, --figure 3" in fails(capsys, "reproduce", "--features", file)
+    assert "expected one of --table 2, 3 or 4, --figure 3" in fails(capsys, "reproduce", "--features", file)
     assert "expected one of" in fails(capsys, "reproduce", "--features", file, "--table", "4", "--figure", "3")
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["reproduce", "--features", file, "--table", "3"])
+        cli.main(["reproduce", "--features", file, "--table", "5"])
     assert stopped.value.code == 1
+    other = ("--table", "4", "--rows", "bigru")
+    assert "are of --table 2 and --table 3" in fails(capsys, "reproduce", "--features", file, *other)
+    unknown = ("--table", "2", "--rows", "bigruu")
+    assert "did you mean 'bigru'" in fails(capsys, "reproduce", "--features", file, *unknown)
 
 
 def test_reproduce_writes_pictures_and_data(place, tmp_path, capsys):
@@ -344,3 +348,28 @@ def test_reproduce_writes_pictures_and_data(place, tmp_path, capsys):
     table = pd.read_csv(folder / "figure-4.csv")
     assert table["utterance"].tolist() == [turn["utterance"] for turn in data["turns"]]
     assert table["complete"].tolist() == [turn["predicted"]["complete"] for turn in data["turns"]]
+
+
+def test_reproduce_ranks_networks_by_session(place, tmp_path, capsys):
+    folder = tmp_path / "reproduction"
+    asked = ["--table", 2, "--rows", "logistic,bigfusion", "--scheme", "sessions", "--preset", "released"]
+    small = ["--features", place / "train.parquet", "--out", folder, "--set", "train.epochs=1", "--seeds", 1]
+    data = call(capsys, "reproduce", *asked, *small)
+    assert {path.name for path in folder.glob("table-2*")} == {
+        f"table-2-released-sessions.{end}" for end in ("json", "parquet", "md", "html")
+    }
+    assert data["folds"] == ["Ses01", "Ses02", "Ses03", "Ses04"]
+    assert [row["key"] for row in data["rows"]] == ["logistic", "bigfusion"]
+    assert data["rows"][1]["train"]["learning_rate"] == 3e-5, "of BIG-FUSION's own paper"
+    assert data["rows"][0]["scored"] == "test", "a session that nobody trained on"
+    assert data["rows"][0]["utterances"] == len(pd.read_parquet(place / "train.parquet"))
+    kept = pd.read_parquet(folder / "table-2-released-sessions.parquet")
+    assert kept["weighted_f1"].tolist() == [row["weighted_f1"]["mean"] for row in data["rows"]]
+
+
+def test_train_takes_another_network_by_its_name(place, tmp_path, capsys):
+    file, run = place / "train.parquet", tmp_path / "run"
+    assert "did you mean 'bigru'" in fails(capsys, "train", "--network", "bigur", "--features", str(file), "--out", "r")
+    assert train("--features", file, "--out", run, "--network", "biGRU", "--seeds", 1) == 0
+    facts = json.loads((run / "seed-0" / "checkpoint.json").read_text())
+    assert (facts["model"]["kind"], facts["model"]["width"]) == ("bigru", 16), "--set lies above --network"

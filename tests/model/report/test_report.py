@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigfusion.model.data.dialogues import Data
+from bigfusion.model.network_settings.bigru import BiGRUSettings
 from bigfusion.model.report.dialogues import told
 from bigfusion.model.report.figures import ink_on, label_colours, nice_ticks, stacked
 from bigfusion.model.report.markup import Html, tag
@@ -324,3 +325,15 @@ def test_what_each_modality_is_worth_is_shown_where_it_was_asked(run: Path, tmp_
     assert found.rows[0].mean.weighted_f1 == pytest.approx(metrics.weighted_f1)
     _, text = page_of(tmp_path / "run", context())
     assert f"{100 * (found.rows[1].mean.weighted_f1 - metrics.weighted_f1):+.2f}" in text
+
+
+def test_the_report_of_another_network_names_it_and_claims_no_figure_of_bigfusion(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    settings = BiGRUSettings(modalities=("text", "audio"), width=8, layers=1)
+    train(small_data(), settings, small_training(epochs=1), 0, seed_folder(run, 0))
+    evaluate(run, small_data())
+    _, text = page_of(run, context())
+    assert "bigru on MELD" in text
+    assert "BIG-FUSION" not in text
+    assert "67.17" not in text
+    assert "68.24" not in text

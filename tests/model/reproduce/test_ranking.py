@@ -1,0 +1,246 @@
+"""Tables 2 and 3: their rows, their folds, their figures, and that nothing is done twice."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+
+from bigfusion.model.data.batch import UNLABELLED
+from bigfusion.model.data.dialogues import Data, true_labels
+from bigfusion.model.kinds import settings_classes
+from bigfusion.model.network_settings import bigru
+from bigfusion.model.network_settings.bigfusion import CONTRASTS
+from bigfusion.model.report.paper import TABLE_2, TABLE_3, figures_of
+from bigfusion.model.reproduce.ranking import COST, Ranking, rank
+from bigfusion.model.reproduce.ranking_page import page
+from bigfusion.model.reproduce.ranking_tables import frame, markdown
+from bigfusion.model.reproduce.schemes import as_given, four_classes, sessions
+from bigfusion.model.reproduce.systems import Base, System, chosen, contrasts, networks
+from bigfusion.model.runs.folder import PREDICTIONS, Epoch
+from bigfusion.model.scoring.compare import compare
+from bigfusion.model.settings import NETWORKS
+from bigfusion.pipeline.errors import SettingsError, TrainingError
+from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
+from tests.helpers.small_runs import LABELS, dialogue, small_data, small_model, small_training
+
+
+def base(**changes: object) -> Base:
+    given = Base(small_model(), small_training(seeds=(0, 1), epochs=2), None, released=False, own={})
+    return replace(given, **changes)
+
+
+def in_sessions() -> Data:
+    """Nine dialogues in sessions 1, 2 and 3; one of session 4 without a label."""
+    several = [dialogue(f"train/Ses{1 + k % 3:02}F_impro{k:02}", 4 + k % 3, k) for k in range(9)]
+    silent = dialogue("train/Ses04M_script01", 3, 77, unlabelled=(0, 1, 2))
+    return Data(LABELS, several[:6], several[6:], [silent])
+
+
+def two(given: Base) -> list[System]:
+    return chosen(networks(given), ["bigru", "bigfusion"])
+
+
+def made(ranking: Ranking, systems: list[System], epochs: list[Epoch] | None = None) -> dict:
+    told: list[str] = []
+    found = rank(ranking, systems, [].append if epochs is None else epochs.append, told.append)
+    assert len(told) == len(systems)
+    around = {"table": 2, "title": "Table 2", "lead": "Lead.", "caveats": ["A caveat."], "labels": list(LABELS)}
+    return around | {"seeds": [0, 1], "folds": ["given"], "preset": "tuned"} | found
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a table of two rows was made."""
+    folder = tmp_path_factory.mktemp("ranking")
+    made(Ranking.of(folder, as_given(small_data()), ["bigfusion"]), two(base()))
+    return folder
+
+
+def test_every_network_and_every_contrast_is_a_row() -> None:
+    rows = networks(base())
+    assert {system.key for system in rows} - {"hcl"} == set(settings_classes(NETWORKS))
+    assert rows[-1].key == "bigfusion"
+    assert rows[-1].model == small_model()
+    assert all(system.model.modalities == ("text", "audio") for system in rows)
+    methods = contrasts(base())
+    assert {system.key for system in methods} == {*settings_classes(CONTRASTS), "none"}
+    by_key = {system.key: system.model for system in methods}
+    assert by_key["none"].contrast.enabled is False
+    assert by_key["dual_importance"] == small_model()
+    with pytest.raises(SettingsError, match=r"expected model\.kind bigfusion"):
+        contrasts(base(model=bigru.BiGRUSettings()))
+
+
+def test_rows_are_chosen_by_name() -> None:
+    assert [system.key for system in chosen(networks(base()), ["bigfusion", " BiGRU"])] == ["bigru", "bigfusion"]
+    with pytest.raises(SettingsError, match="did you mean 'bigru'"):
+        chosen(networks(base()), ["bigrue"])
+
+
+def test_a_released_network_has_its_own_settings_below_what_was_assigned(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = {
+        "iemocap": {"model": {"width": 6, "modalities": ["text"]}, "train": {"learning_rate": 0.5, "epochs": 9}},
+        "meld": {"model": {"width": 4, "modalities": ["visual"]}, "train": {"epochs": 7}},
+    }
+    monkeypatch.setattr(bigru, "RELEASED", released, raising=False)
+    monkeypatch.setattr(bigru, "NOTE", "a floor", raising=False)
+    monkeypatch.setattr(bigru, "PRINTED_NAME", "biGRU", raising=False)
+    given = base(released=True, corpus="iemocap", own={"train": {"epochs": 2}})
+    row = chosen(networks(given), ["bigru"])[0]
+    assert (row.name, row.note, row.model.width, row.model.modalities) == ("biGRU", "a floor", 6, ("text",))
+    assert (row.train.learning_rate, row.train.epochs, row.train.seeds) == (0.5, 2, (0, 1))
+    meld = chosen(networks(replace(given, corpus="meld", own={})), ["bigru"])[0]
+    assert (meld.model.width, meld.train.epochs) == (4, 7)
+    assert meld.model.modalities == ("text", "audio"), "what the data lack is not asked for"
+    tuned = chosen(networks(replace(given, released=False)), ["bigru"])[0]
+    assert (tuned.model.width, tuned.train) == (128, given.train)
+
+
+def test_the_papers_rows_are_printed_as_they_stand_in_it() -> None:
+    paper = Path(__file__).parents[4] / "shared" / "paper" / "big-fusion.txt"
+    if not paper.exists():
+        pytest.skip("the paper's text is not here")
+    text = re.sub(r"</?u>", "", paper.read_text(encoding="utf-8"))
+    lines = text[text.index("Methods\tIEMOCAP") : text.index("Table 3:")].splitlines()
+    rows = [line.split("\t") for line in lines if re.match(r"\S+\t[\d-]", line)]
+    printed = [*TABLE_2.values(), *TABLE_3.values()]
+    assert len(rows) == len(printed) == 19
+    for row, (_, *values) in zip(printed, rows, strict=True):
+        found = [*row.figures["iemocap"].per_class.values(), row.figures["iemocap"].weighted_f1]
+        found += [*row.figures["meld"].per_class.values(), row.figures["meld"].weighted_f1]
+        assert found == [float(value) for value in values if value != "-"], row.name
+    assert set(TABLE_2["bigfusion"].figures["iemocap"].per_class) == set(IEMOCAP)
+    assert set(TABLE_2["bigfusion"].figures["meld"].per_class) < set(MELD)
+    assert figures_of("bigfusion", "meld").accuracy == 68.24
+    assert figures_of("cogmen", "iemocap").weighted_f1 == 67.63
+    assert figures_of("bigru", "iemocap") is None
+
+
+def test_each_session_is_scored_once_by_a_network_that_never_saw_it() -> None:
+    data = in_sessions()
+    folds = sessions(data, holdout=0.2)
+    assert [fold.name for fold in folds] == ["Ses01", "Ses02", "Ses03"], "nobody can score the fourth"
+    for fold in folds:
+        seen = [one.id for one in (*fold.data.train, *fold.data.valid)]
+        assert all(fold.name in one.id for one in fold.data.test)
+        assert not any(fold.name in name for name in seen)
+        assert [one.id for one in data if one.id in seen] == seen, "in corpus order, the last held out"
+        assert (len(fold.data.train), len(fold.data.valid), len(fold.data.test)) == (5, 1, 3)
+    with pytest.raises(TrainingError, match="expected an id that names its session"):
+        sessions(small_data(), 0.1)
+
+
+def test_four_classes_merge_happy_and_excited_and_keep_frustrated_as_context() -> None:
+    one = dialogue("a", 7, 0)
+    six = Data(IEMOCAP, [replace(one, labels=np.array([0, 1, 2, 3, 4, 5, UNLABELLED]))], [], [])
+    four = four_classes(six)
+    assert four.labels == ("hap", "sad", "neu", "ang")
+    assert four.train[0].labels.tolist() == [0, 1, 2, 3, 0, UNLABELLED, UNLABELLED]
+    assert len(four.train[0]) == 7
+    with pytest.raises(TrainingError, match="expected IEMOCAP's labels"):
+        four_classes(small_data())
+
+
+def test_the_figures_of_a_row_are_those_of_its_predictions(place: Path) -> None:
+    ranking, systems = Ranking.of(place, as_given(small_data()), ["bigfusion"]), two(base())
+    found = made(ranking, systems)
+    floor, reference = found["rows"]
+    table = pd.read_parquet(ranking.pooled(systems[0]) / PREDICTIONS)
+    table = table[table["true"].notna()]
+    weighted, right, joy = [], [], []
+    for _, seed in table.groupby("seed"):
+        weighted.append(f1_score(seed["true"], seed["predicted"], average="weighted"))
+        right.append(accuracy_score(seed["true"], seed["predicted"]))
+        joy.append(f1_score(seed["true"], seed["predicted"], labels=["joy"], average="macro", zero_division=0))
+    assert floor["weighted_f1"]["values"] == pytest.approx(weighted)
+    assert floor["weighted_f1"]["std"] == pytest.approx(np.std(weighted, ddof=1))
+    assert floor["accuracy"]["mean"] == pytest.approx(np.mean(right))
+    assert floor["per_class"]["joy"]["values"] == pytest.approx(joy)
+    assert floor["test_picking"]["mean"] >= floor["weighted_f1"]["mean"]
+    expected = compare(ranking.pooled(systems[1]), ranking.pooled(systems[0]))
+    assert floor["against"]["bigfusion"] == expected.model_dump(mode="json")
+    assert reference["against"] == {}
+    cost = floor["cost"]
+    assert cost["peak_mib"] > cost["idle_mib"] > 10
+    assert 0 < cost["cpu_seconds"] < 60
+
+
+def test_a_table_resumes_by_row_and_by_seed(place: Path) -> None:
+    ranking = Ranking.of(place, as_given(small_data()), ["bigfusion"])
+    costs = {path: path.stat().st_mtime_ns for path in place.glob(f"runs/*/{COST}")}
+    epochs: list[Epoch] = []
+    made(ranking, two(base()), epochs)
+    assert epochs == []
+    assert len(costs) == 2
+    assert {path: path.stat().st_mtime_ns for path in costs} == costs
+    more = base(train=small_training(seeds=(0, 1, 2), epochs=2))
+    found = made(ranking, two(more)[:1], epochs)
+    assert len(epochs) == 2, "one seed of one row"
+    assert len(found["rows"][0]["weighted_f1"]["values"]) == 3
+
+
+def test_folds_are_pooled_by_seed_and_a_row_that_fails_stops_no_other(tmp_path: Path) -> None:
+    folds = sessions(in_sessions(), 0.2)
+    ranking = Ranking.of(tmp_path, folds, ["bigfusion"])
+    row = two(base(train=small_training(seeds=(0, 1), epochs=1)))[0]
+    broken = replace(row, key="broken", name="Broken", model=bigru.BiGRUSettings(modalities=("visual",)))
+    found = made(ranking, [broken, row])
+    assert "expected features" in found["rows"][0]["failed"]
+    table = pd.read_parquet(ranking.pooled(row) / PREDICTIONS)
+    every = sum((true_labels(fold.data.test) != UNLABELLED).sum() for fold in folds)
+    assert found["rows"][1]["utterances"] == every == 45
+    assert len(table) == 2 * every
+    assert not table.duplicated(["seed", "dialogue", "utterance"]).any()
+    assert found["rows"][1]["test_picking"]["values"] == found["rows"][1]["weighted_f1"]["values"], "of a single epoch"
+    assert frame(found)["failed"].notna().tolist() == [True, False]
+    assert "Broken failed" in markdown(found)
+    assert "Broken" in page(found)
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.cells: list[str | None] = []
+        self.addresses: list[str] = []
+        self.titles: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in {"meta", "br", "input"}:
+            self.open.append(tag)
+        given = dict(attrs)
+        if "data-value" in given:
+            self.cells.append(given["data-value"])
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "title":
+            self.titles.append(data)
+
+
+def test_the_page_is_whole_asks_for_nothing_and_draws_what_compare_says(place: Path) -> None:
+    ranking, systems = Ranking.of(place, as_given(small_data()), ["bigfusion"]), two(base())
+    found = made(ranking, systems)
+    parser = _Page()
+    parser.feed(page(found))
+    parser.close()
+    assert parser.open == []
+    assert parser.addresses == []
+    one = compare(ranking.pooled(systems[1]), ranking.pooled(systems[0])).weighted_f1
+    shown = f"bigru: {100 * one.difference:+.2f} [{100 * one.low:+.2f}, {100 * one.high:+.2f}], p {one.p:.4f}"
+    assert parser.titles.count(shown) == 2, "once for a screen, once for a phone"
+    table = frame(found)
+    assert f"{table['weighted_f1'][0]:.6g}" in parser.cells
+    json.dumps(found, allow_nan=False)
+    lines = markdown(found).splitlines()
+    assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
+    assert any(line.startswith("| bigru") and f"{100 * one.difference:+.2f}" in line for line in lines)
