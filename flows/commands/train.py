@@ -1,4 +1,4 @@
-"""``bigfusion train``: every seed of the model, on a project or on a feature file."""
+"""``bigfusion train``: train every seed of the model, on a project or on a feature file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, features: Path | None, out: Path | None, seeds: int | None) -> Answer:
-    """Train every seed under the present cells, labels, settings and code; or on a feature file, into a folder."""
+    """Train every seed with the present cells, labels, settings and code, or on a feature file into a folder."""
     if features or out:
         return _on_file(common, features, out, seeds)
     from bigfusion.flows.project.standing import load
