@@ -1,7 +1,7 @@
 """The command line: ``bigfusion COMMAND``. Results go to standard output, everything else to standard error.
 
-Exit codes: 0 done; 2 (``plan``) work is pending; 3 (``fsck``) damage was found; 1 an error, in one line (``--debug``
-shows its traceback); 130 and 143 stopped by Ctrl-C or SIGTERM, with all that is finished kept.
+Exit codes: 0 done; 1 an error, printed in one line (``--debug`` shows its traceback); 2 (``plan``) work is pending;
+3 (``fsck``) damage was found; 130 and 143 stopped by Ctrl-C or SIGTERM, and all finished work is kept.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ def _show(answer: Answer, as_json: bool) -> None:
     try:
         print(json.dumps(answer.data, indent=2, ensure_ascii=False) if as_json else answer.text)
         sys.stdout.flush()
-    except BrokenPipeError:  # nobody reads on; what is still in the buffer must not be written at exit either
+    except BrokenPipeError:  # the reader has gone; the rest of the buffer must not be written at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _remedy(error: ImportError) -> str | None:
-    """What brings a library that this machine lacks; none where the import itself is wrong."""
+    """How to install a library that this machine lacks. ``None`` if the import itself is wrong."""
     from bigfusion.pipeline.digests.imports import PACKAGES
 
     if ".so" in str(error):

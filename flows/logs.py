@@ -1,7 +1,7 @@
-"""The log: one line an event on standard error, as text or, with ``--log-json``, as JSON.
+"""The log: one line for each event on standard error, as text or, with ``--log-json``, as JSON.
 
-No line at INFO or above holds a transcript or the path of a media file, except where an error names the item that it is
-about; what Prefect shows of our log on a shared server is the same lines.
+No line at INFO or above contains a transcript or the path of a media file, unless an error has to name the item that it
+is about. Prefect shows the same lines on a shared server.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if log.level == logging.NOTSET:  # Prefect gives the loggers that it is told to 
 
 
 class OneLine(logging.Formatter):
-    """The message alone, its line breaks made spaces."""
+    """Format only the message, with spaces for line breaks."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -25,7 +25,7 @@ class OneLine(logging.Formatter):
 
 
 class OneJson(logging.Formatter):
-    """``{"time": ..., "level": ..., "logger": ..., "event": ...}``, with ``error`` where there is one."""
+    """``{"time": ..., "level": ..., "logger": ..., "event": ...}``, with ``error`` if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -41,7 +41,7 @@ class OneJson(logging.Formatter):
 
 
 def set_up(debug: bool, as_json: bool) -> None:
-    """Log to standard error, in place of whatever handlers there were."""
+    """Log to standard error, and remove all earlier handlers."""
     handler = logging.StreamHandler()
     handler.setFormatter(OneJson() if as_json else OneLine())
     log.handlers = [handler]
@@ -52,10 +52,10 @@ def set_up(debug: bool, as_json: bool) -> None:
 
 
 def _hush_libraries() -> None:
-    """Libraries say on the screen what they try again and what they miss; an error that stays reaches the user as ours.
+    """Silence the messages of libraries about retries and missing parts. A final error reaches the user as our error.
 
-    Python shows the warnings of a logger that has no handler, so the root gets one that shows nothing.
+    Python prints warnings of loggers without a handler, so the root logger gets a handler that prints nothing.
     """
     logging.getLogger().addHandler(logging.NullHandler())
-    for name in ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"):  # read when they are imported
+    for name in ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"):  # the libraries read these on import
         os.environ.setdefault(name, "error")

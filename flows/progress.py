@@ -1,4 +1,4 @@
-"""Progress bars on standard error: only on a terminal, only for what takes a while."""
+"""Progress bars on standard error: only on a terminal, and only for work that takes a while."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _MANY = 0.5
 
 @contextmanager
 def bar(label: str, total: int | None, unit: str = " cells") -> Iterator[Callable[[int], None]]:
-    """A bar of ``total`` steps that appears after two seconds; yields what moves it on by so many steps."""
+    """A bar of ``total`` steps that appears after two seconds. Yields a function that moves it by a number of steps."""
     with _shown(label, total, unit) as shown:
         yield lambda done: void(shown.update(done))
 
 
 @contextmanager
 def counted(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar whose length becomes known on the way; yields what is called with ``(done, total)``."""
+    """A bar whose length becomes known later. Yields a function to call with ``(done, total)``."""
     with _shown(label, None, unit) as shown:
 
         def progress(done: int, total: int) -> None:
@@ -38,7 +38,7 @@ def counted(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def training(epochs: int) -> Iterator[Callable[[Epoch], None]]:
-    """A bar of ``epochs`` over all seeds; yields what is called with each one that is done, and shows what it says."""
+    """A bar of ``epochs`` over all seeds. Yields a function to call with each finished epoch, whose values it shows."""
     with _shown("train", epochs, " epochs") as shown:
 
         def progress(epoch: Epoch) -> None:
@@ -52,7 +52,7 @@ def training(epochs: int) -> Iterator[Callable[[Epoch], None]]:
 
 
 def warn_of_neurons(trained: Trained) -> None:
-    """Say which layers of a trained seed have many neurons that tell nothing."""
+    """Warn of layers of a trained seed in which many neurons never fire, or fire at every step."""
     for layer, neurons in trained.neurons.items():
         for state, number in (("never fire", neurons.dead), ("fire at every step", neurons.saturated)):
             if number > _MANY * neurons.count:
@@ -69,4 +69,4 @@ def _shown(label: str, total: int | None, unit: str) -> tqdm[None]:
 
 
 def void(_: object) -> None:
-    """Throw a value away."""
+    """Ignore a value."""

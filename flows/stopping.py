@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM: a command that is stopped says one line, has a known exit code, and ends within seconds.
+"""Ctrl-C and SIGTERM: a stopped command prints one line, has a known exit code, and ends within seconds.
 
-The first signal unwinds the command: temporary files go, locks are let go, and the servers that it began are ended.
-Libraries may hold the unwinding up, for instance by trying a connection again and again. After :data:`GRACE_SECONDS`
-the process ends all the same. Nothing is lost by that: whatever the project keeps on disk is whole or not there.
+The first signal unwinds the command: it removes temporary files, frees its locks and ends the servers that it started.
+A library may delay this, for instance because it retries a connection. After :data:`GRACE_SECONDS` the process ends in
+any case. Nothing is lost, because every file that the project keeps on disk is complete or absent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _last_acts: list[Callable[[], None]] = []
 
 
 class Stopped(KeyboardInterrupt):
-    """The user, a batch system or a container's stop wants the command to end."""
+    """The user, a batch system or a stopping container asks the command to end."""
 
     def __init__(self, number: int) -> None:
         super().__init__(_WORDS[signal.Signals(number)])
@@ -33,8 +33,8 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Raise :class:`Stopped` in this block on SIGINT and SIGTERM. Further signals change nothing: it is ending."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread is told of signals
+    """Raise :class:`Stopped` in this block on SIGINT and SIGTERM. Further signals are ignored."""
+    if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread only
         yield
         return
     stopped = False
@@ -50,7 +50,7 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     finally:
-        if not stopped:  # else until the process has ended
+        if not stopped:  # after a stop, the handlers stay until the process has ended
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -64,7 +64,7 @@ def say(stopped: BaseException) -> int:
 
 @contextmanager
 def on_forced_end(act: Callable[[], None]) -> Iterator[None]:
-    """Call ``act`` if the process is made to end within this block, where the block's own end is not reached."""
+    """Call ``act`` if the process is forced to end within this block, so that the block's own end is never reached."""
     _last_acts.append(act)
     try:
         yield
@@ -86,7 +86,7 @@ def _force_end(number: int) -> NoReturn:
 
     for process in multiprocessing.active_children():
         process.kill()
-    if threading.main_thread().is_alive():  # else the line was said, and what is left is the interpreter's own end
+    if threading.main_thread().is_alive():  # otherwise the line is printed, and only the interpreter is still ending
         print(_line(number), file=sys.stderr, flush=True)
     os._exit(128 + number)
 

@@ -1,6 +1,7 @@
-"""What every command takes and gives: the common options, and an answer.
+"""The options that all commands take, and the answer that each returns.
 
-Nothing heavy is imported here or at the top of any command's file: `bigfusion COMMAND --help` reads that file.
+Neither this file nor the top of a command's file imports anything heavy, because `bigfusion COMMAND --help` imports
+them.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ class Common:
     debug: bool = False
 
     def project(self, *, seeds: int | None = None, runner: str | None = None) -> Project:
-        """The project that they name, under ``--seeds`` and ``--runner`` where a command takes these."""
+        """The project that the options name, with ``--seeds`` and ``--runner`` applied if the command takes them."""
         from bigfusion.flows.project.load import load
 
         return load(self.config, self.preset, self.settings(seeds, runner))
 
     def settings(self, seeds: int | None = None, runner: str | None = None) -> tuple[str, ...]:
-        """The assignments to settings; ``--seeds`` and ``--runner`` are short for two more."""
+        """The assignments to settings. ``--seeds`` and ``--runner`` are short forms of two more."""
         short = [] if seeds is None else [f"train.seeds={[*range(seeds)]}"]
         short += [] if runner is None else [f"runner.kind={runner}"]
         return (*self.assignments, *short)
@@ -51,7 +52,7 @@ class Answer:
 
 
 def without(command: str, remedy: str, **given: object) -> None:
-    """Refuse options that all commands take but this one has no use for."""
+    """Refuse common options that this command cannot use."""
     for name, value in given.items():
         if value:
             raise SettingsError(f"{command}: --{name} has no effect here; {remedy}")
@@ -110,23 +111,23 @@ def _seeds(text: str) -> int:
 
 
 def see(features: Path) -> None:
-    """Refuse a ``--features`` that is not there, in the option's own name."""
+    """Refuse a ``--features`` that is not a file, with an error that names the option."""
     if not features.is_file():
         found = "a folder" if features.is_dir() else "no such file"
         raise SettingsError(f"--features {features}: {found}; expected a feature file (Parquet or pickle)")
 
 
 def run_folder(common: Common, run: Path) -> Path:
-    """The folder of a run: as it is given, or the project's run of this id, as `bigfusion models` prints it.
+    """The folder of a run. ``run`` is a folder, or the (beginning of the) id that `bigfusion models` prints.
 
     Raises:
-        TrainingError: the beginning of an id that several runs share.
+        TrainingError: several runs have an id with this beginning.
     """
     if run.exists() or len(run.parts) != 1:
         return run
     try:
         runs = common.project().files.runs
-    except SettingsError:  # no project is here: what was given is a folder that does not exist
+    except SettingsError:  # without a project here, ``run`` must be a folder, and it does not exist
         return run
     found = sorted(folder for folder in runs.glob("*") if folder.name.startswith(run.name))
     if len(found) > 1:

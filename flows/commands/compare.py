@@ -23,11 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, first: Path, second: Path) -> Answer:
-    """Compare two scored runs by paired bootstrap, each an id, a run folder or a folder of scores."""
+    """Compare two scored runs by paired bootstrap. Each is an id, a run folder or a folder of scores."""
     from bigfusion.model.scoring.compare import compare
 
     remedy = "both runs are scored already"
-    if first.exists() and second.exists():  # else they are ids, of a project that the options may name
+    if first.exists() and second.exists():  # otherwise they are ids in the project that the options name
         without("compare", remedy, config=common.config, preset=common.preset)
     without("compare", remedy, set=common.assignments)
     first, second = _scores(run_folder(common, first)), _scores(run_folder(common, second))
@@ -47,7 +47,7 @@ def run(common: Common, first: Path, second: Path) -> Answer:
 
 
 def _scores(folder: Path) -> Path:
-    """The folder of a run's scores: itself, or the only one among its ``scores``."""
+    """The folder of a run's scores: the run folder itself, or the only folder in its ``scores``."""
     from bigfusion.flows.project.workspace import relative
     from bigfusion.model.runs.folder import PREDICTIONS
 

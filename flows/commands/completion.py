@@ -1,4 +1,4 @@
-"""``bigfusion completion``: what makes a shell complete commands, options, presets and files."""
+"""``bigfusion completion``: a script with which a shell completes commands, options, presets and files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(common: Common, shell: str) -> Answer:
     """The shell's completion script. It is static: no Python starts when the user presses the key."""
-    import shtab  # not argcomplete, which starts Python at every press of the key
+    import shtab  # argcomplete would start Python at every press of the key
 
     from bigfusion.flows.commands.parser import parser
 
@@ -32,7 +32,7 @@ def run(common: Common, shell: str) -> Answer:
                 action.choices = (*PRESETS, *LEARNING)
             elif action.type is Path or action.metavar in ("FILE", "PATH"):
                 folder = action.metavar in ("DIR", "RUN", "PATH")
-                vars(action)["complete"] = shtab.DIR if folder else shtab.FILE  # shtab's own attribute
+                vars(action)["complete"] = shtab.DIR if folder else shtab.FILE  # the attribute that shtab reads
     script = shtab.complete(whole, shell)
     return Answer(script, {"shell": shell, "script": script})
 

@@ -1,4 +1,4 @@
-"""``bigfusion demo``: a small corpus of real media files, and everything on it."""
+"""``bigfusion demo``: make a small corpus of real media files, and run the whole pipeline on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, folder: Path) -> Answer:
-    """Make the demo corpus where it is missing, and run everything on it."""
+    """Make the demo corpus if it is missing, and run the whole pipeline on it."""
     from bigfusion.flows.progress import counted
     from bigfusion.flows.project.load import DEFAULT_CONFIG, load
     from bigfusion.flows.project.workspace import relative

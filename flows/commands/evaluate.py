@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, features: Path | None, trained: Path | None, seeds: int | None, modalities: bool) -> Answer:
-    """Score the present run's test split, once; or the dialogues of a feature file with the run of a folder."""
+    """Score the present run's test split once, or score the dialogues of a feature file with a given run."""
     if features or trained:
         without("evaluate --features", "every seed that the run has is scored", seeds=seeds)
         return _on_file(common, features, trained, modalities)
@@ -65,7 +65,7 @@ def run(common: Common, features: Path | None, trained: Path | None, seeds: int 
 
 
 def _on_file(common: Common, features: Path | None, trained: Path | None, modalities: bool) -> Answer:
-    """Score a feature file, and write the report of it."""
+    """Score a feature file, and write the report."""
     from datetime import UTC, datetime
 
     from bigfusion.flows.project import cells, file_runs
@@ -102,7 +102,7 @@ def _on_file(common: Common, features: Path | None, trained: Path | None, modali
 
 
 def _device(common: Common) -> str:
-    """Where a run is scored; all else about it was settled by its training."""
+    """The device to score on. Training has settled every other setting of the run."""
     from bigfusion.flows.project.load import load_learning
 
     other = [setting for setting in common.assignments if setting.partition("=")[0].strip() != "train.device"]
@@ -112,7 +112,7 @@ def _device(common: Common) -> str:
 
 
 def _data(scored: Scored, features: Path, run: Path, report: Path) -> dict[str, Any]:
-    """``metrics.json`` with each headline score as an object of mean, deviation (none for one seed) and values."""
+    """``metrics.json`` with each headline score as an object: mean, deviation (none for one seed) and values."""
     data: dict[str, Any] = scored.metrics.model_dump(mode="json")
     deviation = (data.pop("std") or {}) | {"ece": data.pop("ece_std")}
     for name in HEADLINE:

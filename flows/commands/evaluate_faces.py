@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, weights: Path | None, data: Path) -> Answer:
-    """Score weights of the DenseNet on FER+: those that come with the project, or a file's."""
+    """Score weights of the DenseNet on FER+: the weights that come with the project, or those in a file."""
     from bigfusion.extractors.files import FACE_WEIGHTS
     from bigfusion.extractors.visual.training import ferplus
     from bigfusion.extractors.visual.training.scores import score

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, utterance: str) -> Answer:
-    """Each cell of one utterance: fingerprint, components, what changed, when and by which run it was made."""
+    """Show each cell of one utterance: fingerprint, components, what changed, and when and by which run it was made."""
     from bigfusion.flows.project import cells, corpus
 
     project = common.project()
@@ -70,7 +70,7 @@ def _components(cell: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     extractor = cell["extractor"]
     yield "input", _pairs(cell["input"])
     yield "extractor", extractor["name"]
-    for part in ("settings", "weights", "engine"):  # of the settings those that differ from their first default
+    for part in ("settings", "weights", "engine"):  # settings appear only if they differ from their first default
         if extractor[part]:
             yield part, _pairs(extractor[part])
     yield "code", f"{len(extractor['code'])} definitions: {some(list(extractor['code']))}"

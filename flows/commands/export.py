@@ -1,4 +1,4 @@
-"""``bigfusion export``: the features as plain Parquet with a card."""
+"""``bigfusion export``: write the features as plain Parquet with a dataset card."""
 
 from __future__ import annotations
 

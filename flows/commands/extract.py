@@ -1,4 +1,4 @@
-"""``bigfusion extract``: the features that are missing or stale."""
+"""``bigfusion extract``: compute the features that are missing or stale."""
 
 from __future__ import annotations
 

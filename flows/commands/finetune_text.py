@@ -1,4 +1,4 @@
-"""``bigfusion finetune-text``: the project's text encoder, fine-tuned on its training dialogues' emotions."""
+"""``bigfusion finetune-text``: fine-tune the project's text encoder on the emotions of its training dialogues."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, out: Path | None) -> Answer:
-    """Fine-tune the project's text encoder on its training dialogues; says how to use it."""
+    """Fine-tune the project's text encoder on its training dialogues, and print how to use it."""
     from bigfusion.extractors.text.finetuning.training import finetune, total
     from bigfusion.flows.progress import bar
     from bigfusion.flows.project import corpus
@@ -29,7 +29,7 @@ def run(common: Common, out: Path | None) -> Answer:
     project = common.project()
     workspace = project.files
     labelled = labelled_corpus(project, corpus.look(project).manifest)
-    folder = (out or workspace.folder / "encoder").absolute()  # for text.model, which may be read elsewhere
+    folder = (out or workspace.folder / "encoder").absolute()  # text.model may be read from elsewhere
     log.info("finetune-text: %d utterances to train on, %d to validate", len(labelled.train), len(labelled.valid))
     sha256 = workspace.digests().one
     with workspace.exclusive(), bar("finetune-text", total(project.finetune, labelled), " utterances") as progress:

@@ -1,4 +1,4 @@
-"""Run a flow of Prefect's in this process, for the commands that have work to do."""
+"""Run a Prefect flow in this process, for the commands that have work to do."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 def run_flow(project: Project, debug: bool, standing: Standing, flow: Callable[[], T]) -> T:
-    """Call ``flow``, which imports its flow itself and finds ``standing`` handed on, once Prefect is set up."""
+    """Set Prefect up, then call ``flow`` with ``standing`` handed on. ``flow`` must import its Prefect flow itself."""
     from bigfusion.flows.engine.session import prefect
     from bigfusion.flows.project.standing import handed_on
 
-    def prepare() -> None:  # Prefect reads its settings when it is imported, and the stages import it
+    def prepare() -> None:  # imports late: the stages import Prefect, which reads its settings on import
         from bigfusion.flows.stages.preparation import prepare
 
         prepare(project, standing)

@@ -1,4 +1,4 @@
-"""``bigfusion fsck``: every shard and the index, checked and repaired."""
+"""``bigfusion fsck``: check and repair the shards and the index."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, sample: float, repair: bool) -> Answer:
-    """Check every shard, or a sample, and the index against them."""
+    """Check every shard, or a sample of them, and compare the index with them."""
     from dataclasses import asdict
 
     from bigfusion.flows.progress import counted

@@ -1,4 +1,4 @@
-"""``bigfusion gc``: shards that nothing needs any more, listed or removed."""
+"""``bigfusion gc``: list or remove the shards that nothing needs any more."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, apply: bool, grace: float) -> Answer:
-    """Find what no manifest and no run needs; remove it with ``--apply``."""
+    """Find everything that no manifest and no run needs. With ``--apply``, remove it."""
     from bigfusion.flows.project.garbage import collect_garbage
     from bigfusion.pipeline.store.folder import ShardFolder
 

@@ -1,4 +1,4 @@
-"""``bigfusion import``: a project made of a feature file."""
+"""``bigfusion import``: make a project from a feature file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, file: str, folder: Path | None) -> Answer:
-    """Make a project of a feature file: settings, manifest, and its features in the store."""
+    """Make a project from a feature file: settings, manifest, and the features in the store."""
     from bigfusion.flows.project import corpus
     from bigfusion.flows.project.load import DEFAULT_CONFIG, load
     from bigfusion.flows.project.write import write_import_config
@@ -43,7 +43,7 @@ def run(common: Common, file: str, folder: Path | None) -> Answer:
     own = assign({"corpus": {"kind": "features", "path": str(source)}}, common.assignments)["corpus"]
     if not config.exists():
         corpus_settings = validate(FeatureSettings, own, "--set")
-        scan(corpus_settings, FileDigests())  # refuses what it cannot take before it writes
+        scan(corpus_settings, FileDigests())  # an unusable file is refused before anything is written
         write_import_config(config, corpus_settings, common.preset)
     project = load(config, None, common.assignments)
     if not isinstance(project.corpus, FeatureSettings) or project.corpus.path.resolve() != source:
@@ -68,7 +68,7 @@ def _extract(project: Project, manifest: Manifest) -> None:
     for modality in planned.modalities:
         todo = planned.pending(modality)
         while todo:
-            held: set[str] = set()  # by another import into the same store
+            held: set[str] = set()  # cells that another import into the same store holds
             for part in cells.chunks(todo, project.extract.chunk_size):
                 held.update(cells.extract_chunk(project, manifest, part, run="import").left)
             todo = [cell for cell in todo if cell.fingerprint in held]

@@ -11,11 +11,11 @@ HELP = "scan the corpus into a manifest: counts by split and label, and what was
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: the settings say all."""
+    """Add nothing: the settings hold everything."""
 
 
 def run(common: Common) -> Answer:
-    """Scan the corpus and keep its manifest. Needs no Prefect: it takes seconds and changes nothing else."""
+    """Scan the corpus and keep its manifest. This takes seconds and changes nothing else, so it needs no Prefect."""
     from bigfusion.flows.progress import counted
     from bigfusion.flows.project import corpus
 

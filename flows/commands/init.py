@@ -1,4 +1,4 @@
-"""``bigfusion init``: a commented settings file for a preset."""
+"""``bigfusion init``: write a commented settings file for a preset."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, folder: Path, root: str | None, learning: str | None) -> Answer:
-    """Write a commented settings file; an existing one is never overwritten."""
+    """Write a commented settings file. An existing file is never overwritten."""
     from bigfusion.flows.project.load import DEFAULT_CONFIG, load
     from bigfusion.flows.project.write import SKELETON, write_config
     from bigfusion.pipeline.corpora.scan import check_layout
@@ -36,7 +36,7 @@ def run(common: Common, folder: Path, root: str | None, learning: str | None) ->
     if root:
         try:
             check_layout(load(path).corpus)
-        except CorpusError as error:  # it may be unpacked or mounted later: the settings are written all the same
+        except CorpusError as error:  # the corpus may be unpacked or mounted later, so the settings are kept
             log.warning("init: %s", error)
     first = "" if root else "set corpus.root in it, then "
     if common.preset == "table":

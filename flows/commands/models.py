@@ -1,4 +1,4 @@
-"""``bigfusion models``: the runs, what was decided on each, and the current one."""
+"""``bigfusion models``: list the runs, the decision on each, and the current model."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ HELP = "list the runs: scores, what was decided on each, and the current one"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: the settings say all."""
+    """Add nothing: the settings hold everything."""
 
 
 def run(common: Common) -> Answer:
-    """Every run: its scores, what was decided on it, and which is the current model."""
+    """List every run with its scores and the decision on it, and mark the current model."""
     from bigfusion.flows.project import promotion
 
     project = common.project()

@@ -1,6 +1,6 @@
-"""The command line's grammar: which commands there are, in groups, and the parser of each.
+"""The grammar of the command line: the commands in their groups, and the parser of each.
 
-Only the file of the command that is given is imported; `bigfusion --help` and `bigfusion completion` import them all.
+Only the file of the given command is imported. `bigfusion --help` and `bigfusion completion` import all of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FILES = {"import": "import_features"}
 
 
 class Command(Protocol):
-    """What a command's file holds. ``run`` takes the common options, then its own, named as `add_arguments` says."""
+    """What a command's file defines. ``run`` takes the common options, then those of `add_arguments` by name."""
 
     HELP: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
@@ -39,24 +39,24 @@ class Command(Protocol):
 
 
 def command(name: str) -> Command:
-    """The file of a command."""
+    """The module of a command."""
     return cast(Command, import_module(f"bigfusion.flows.commands.{_FILES.get(name, name.replace('-', '_'))}"))
 
 
 class Parser(argparse.ArgumentParser):
-    """Usage errors are errors like others: one line, exit code 1 (2 means pending work)."""
+    """A parser whose usage errors look like other errors: one line, exit code 1 (2 means pending work)."""
 
     def error(self, message: str) -> NoReturn:
-        """Print the line, and stop."""
+        """Print the error in one line, and exit."""
         print(f"{self.prog}: {message}; see `{self.prog} --help`", file=sys.stderr)
         raise SystemExit(1)
 
 
 class _Whole(Parser):
-    """The parser of the whole command line; its help lists the commands in their groups."""
+    """The parser of the whole command line. Its help lists the commands in their groups."""
 
     def format_help(self) -> str:
-        """The help."""
+        """The help text."""
         wide = max(map(len, COMMANDS))
         lines = [f"{self.description}\n", "usage: bigfusion COMMAND [OPTION ...]; `bigfusion COMMAND --help` says more"]
         for title, names in GROUPS.items():
@@ -83,7 +83,7 @@ def parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The parsed command line; a wrong one stops the program with one line and exit code 1."""
+    """Parse the command line. A usage error ends the program with one line and exit code 1."""
     name = arguments[0] if arguments else ""
     if name in COMMANDS:
         return parser([name]).parse_args(arguments)

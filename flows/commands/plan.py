@@ -1,4 +1,4 @@
-"""``bigfusion plan``: what a run would do, and why."""
+"""``bigfusion plan``: show what a run would do, and why."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, seeds: int | None) -> Answer:
-    """What a run would do, and why. Writes nothing but caches."""
+    """Show what a run would do, and why. Only caches are written."""
     from bigfusion.flows.progress import counted
     from bigfusion.flows.project.estimate import estimate
     from bigfusion.flows.project.standing import look
@@ -65,7 +65,7 @@ def _text(data: Mapping[str, Any]) -> str:
 
 
 def _estimate(data: Mapping[str, Any]) -> list[str]:
-    """About how long it will take, and of what nothing is known."""
+    """About how long the run will take, and for which parts no estimate exists."""
     known = {name: seconds for name, seconds in data["extract"].items() if seconds is not None}
     parts = [f"{name} {duration(seconds)}" for name, seconds in known.items()]
     if data["train"].get("seconds") is not None:
@@ -76,7 +76,7 @@ def _estimate(data: Mapping[str, Any]) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """A duration with its unit, as a person reads it."""
     if seconds < 1:
         return "under a second"
     if seconds < 100:

@@ -1,4 +1,4 @@
-"""``bigfusion quarantine``: the failed cells, and what to do about each."""
+"""``bigfusion quarantine``: list the failed cells, with a remedy for each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, out: Path | None) -> Answer:
-    """List the failed cells: a page and a CSV file."""
+    """List the failed cells in a page and a CSV file."""
     import pandas as pd
 
     from bigfusion.flows.project.failed_cells import (

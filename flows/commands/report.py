@@ -1,4 +1,4 @@
-"""``bigfusion report``: where the run's report lies."""
+"""``bigfusion report``: print the path of a run's report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, named: str | None, seeds: int | None) -> Answer:
-    """Where the report of the present run lies, or of another one."""
+    """Print the path of the report of the present run, or of another one."""
     from bigfusion.flows.project.standing import load
     from bigfusion.flows.project.workspace import relative
     from bigfusion.model.runs.folder import REPORT

@@ -55,7 +55,7 @@ def run(
     features: Path | None,
     seeds: int | None,
 ) -> Answer:
-    """Make one table or figure, as a picture and as data. What was trained for another one is used again."""
+    """Make one table or figure, as a picture and as data. Trainings done for another one are reused."""
     from bigfusion.flows.commands.reproduce_tables import Asked, make, without_released
 
     if (table is None) == (figure is None):
@@ -94,7 +94,7 @@ def _study(
         write_json(folder / f"{name}.json", found)
         made = table_rows(found)
         write_file(folder / f"{name}.csv", made.to_csv(index=False).encode())
-        from bigfusion.model.reproduce.plots import draw  # matplotlib takes a while
+        from bigfusion.model.reproduce.plots import draw  # importing matplotlib takes a while
 
         pictures = draw(found, folder / name)
     paths = [folder / f"{name}.json", folder / f"{name}.csv", *pictures]

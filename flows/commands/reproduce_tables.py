@@ -1,4 +1,4 @@
-"""``bigfusion reproduce --table 2`` and ``--table 3``: every network, every contrast, in one trainer, judged alike."""
+"""``bigfusion reproduce --table 2`` and ``--table 3``: every network or contrast, trained and judged alike."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Asked:
 
     @property
     def name(self) -> str:
-        """Of the files: other options never overwrite a table."""
+        """The name of the files. It holds the options, so that other options never overwrite a table."""
         parts = [f"table-{self.table}", RELEASED if self.released else "tuned"]
         parts += [self.scheme] * (self.scheme != "given") + [f"{self.classes}-classes"] * (self.classes is not None)
         return "-".join(parts)
@@ -51,7 +51,7 @@ def without_released(common: Common, features: Path | None) -> tuple[Common, boo
 
 
 def make(asked: Asked, common: Common, data: Data, model: ModelSettings, train: TrainSettings, folder: Path) -> Answer:
-    """Train what is not trained, and write the table as JSON, Parquet, Markdown and a page."""
+    """Train every system that is not trained yet, and write the table as JSON, Parquet, Markdown and a page."""
     from bigfusion.flows.progress import training
     from bigfusion.flows.project.workspace import exclusive, relative
     from bigfusion.model.reproduce.ranking import Ranking, rank
@@ -66,7 +66,7 @@ def make(asked: Asked, common: Common, data: Data, model: ModelSettings, train: 
     systems = chosen((networks if asked.table == 2 else contrasts)(base), wanted)
     if asked.classes == 4:
         data = four_classes(data)
-        systems = [replace(system, printed=None) for system in systems]  # the paper's are of six classes
+        systems = [replace(system, printed=None) for system in systems]  # the paper's numbers are for six classes
     folds = sessions(data, train.holdout) if asked.scheme == "sessions" else as_given(data)
     references = ["bigfusion"] if asked.table == 2 else ["dual_importance", NONE]
     total = sum(len(folds) * system.train.epochs_in_all for system in systems)
@@ -84,7 +84,7 @@ def make(asked: Asked, common: Common, data: Data, model: ModelSettings, train: 
 def _facts(
     asked: Asked, corpus: str | None, data: Data, folds: list[str], systems: Sequence[System], found: dict[str, Any]
 ) -> dict[str, Any]:
-    """``found`` with what the table was made from, and what a reader must be told of it."""
+    """``found``, with what the table was made from and the notes that a reader needs."""
     scored = {row["scored"] for row in found["rows"] if "failed" not in row}
     where = {"iemocap": "IEMOCAP", "meld": "MELD"}.get(corpus or "", "own data")
     title = f"{_TITLES[asked.table]} on {where}" + (f", {asked.classes} classes" if asked.classes else "")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def results(project: Project, run: Run) -> Answer:
-    """The results table of a run, and the paths of what it made."""
+    """The results table of a run, and the paths of the files that it made."""
     from bigfusion.flows.project.workspace import relative
     from bigfusion.model.report.table import table
 

@@ -1,4 +1,4 @@
-"""``bigfusion rollback``: an earlier model as the current one."""
+"""``bigfusion rollback``: make an earlier model the current one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``bigfusion run``: ingest, extract, train, evaluate; only what changed."""
+"""``bigfusion run``: ingest, extract, train and evaluate, but only what changed."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, seeds: int | None, retry_failed: bool, runner: str | None) -> Answer:
-    """Run what changed."""
+    """Run every stage whose inputs changed."""
     return run_project(common.project(seeds=seeds, runner=runner), common.debug, retry_failed)
 
 
 def run_project(project: Project, debug: bool, retry_failed: bool = False) -> Answer:
-    """Run what changed in a project. With nothing to do, say so without starting Prefect."""
+    """Run every stage of a project whose inputs changed. If there is nothing to do, Prefect is not started."""
     from bigfusion.flows.progress import counted
     from bigfusion.flows.project import runs
     from bigfusion.flows.project.needs import mention_needs

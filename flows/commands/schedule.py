@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def schedule(cron: str | None, timezone: str) -> CronSchedule | None:
-    """Prefect's schedule.
+    """The schedule for Prefect, from the two options.
 
     Raises:
-        SettingsError: no such schedule or zone.
+        SettingsError: the schedule is not valid, or the time zone does not exist.
     """
     if cron is None:
         return None
@@ -30,7 +30,7 @@ def schedule(cron: str | None, timezone: str) -> CronSchedule | None:
 
 
 def _reason(error: ValueError) -> str:
-    """What is wrong, without pydantic's frame around it."""
+    """The reason of an error, without pydantic's text around it."""
     from pydantic import ValidationError
 
     told = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else str(error)

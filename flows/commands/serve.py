@@ -1,4 +1,4 @@
-"""``bigfusion serve``: the deployments on this machine."""
+"""``bigfusion serve``: serve the deployments on this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, port: int, seeds: int | None, cron: str | None, timezone: str, name: str | None) -> Answer:
-    """Serve the deployments from this process until it is interrupted; begins a server where none is configured."""
+    """Serve the deployments from this process until interrupted. If no server is configured, one is started."""
     from bigfusion.flows.engine.server import own_server
 
     project = common.project(seeds=seeds)

@@ -1,4 +1,4 @@
-"""``bigfusion settings``: every key of a settings file with its default, what it may be, and what it means."""
+"""``bigfusion settings``: every key of a settings file with its default, its allowed values and its meaning."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, table: str | None, effective: bool) -> Answer:
-    """All keys, or those of one table.
+    """Print all keys, or those of one table.
 
     Raises:
-        SettingsError: there is no such table or key.
+        SettingsError: no table or key has this name.
     """
     from bigfusion.flows.project.effective import effective_settings
     from bigfusion.flows.project.settings_keys import keys
@@ -50,7 +50,7 @@ def _said(value: Any) -> str:
 
 
 def _lines(keys: Sequence[str], values: Sequence[str], about: Sequence[str]) -> Iterator[str]:
-    """As a settings file would have it, but for ``none`` and ``to be given``, which no file can say."""
+    """Lines like those of a settings file, except ``none`` and ``to be given``, which TOML cannot express."""
     wide = min(44, max(len(f"{key.rpartition('.')[2]} = {value}") for key, value in zip(keys, values, strict=True)))
     before = ""
     for key, value, comment in zip(keys, values, about, strict=True):

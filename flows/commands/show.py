@@ -1,4 +1,4 @@
-"""What several commands print for a person: aligned columns, no colour, readable in a log file."""
+"""Text that several commands print: aligned columns without colour, readable in a log file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SKIPPED_SHOWN = 8
 
 
 def columns(rows: Iterable[Sequence[Any]], header: Sequence[str] = ()) -> str:
-    """Rows as aligned columns: the first to the left, the others to the right."""
+    """Rows as aligned columns: the first aligned to the left, the others to the right."""
     cells = [[str(cell) for cell in row] for row in ([header] if header else [])] + [[str(c) for c in r] for r in rows]
     if not cells:
         return ""
@@ -24,7 +24,7 @@ def columns(rows: Iterable[Sequence[Any]], header: Sequence[str] = ()) -> str:
 
 
 def ingested(data: Mapping[str, Any], changed: bool) -> str:
-    """Counts by split and label, what was skipped, what lacks media or transcripts, and what is to be known."""
+    """Counts by split and label, skipped items, items without media or transcripts, and notes on the corpus."""
     splits = list(data["utterances"])
     rows: list[list[Any]] = [["dialogues", *data["dialogues"].values()], ["utterances", *data["utterances"].values()]]
     labels: Iterable[str] = next(iter(data["labels"].values()), ())
@@ -42,7 +42,7 @@ def ingested(data: Mapping[str, Any], changed: bool) -> str:
 
 
 def _listed(title: str, items: Sequence[Mapping[str, str]], counts: Mapping[str, int]) -> list[str]:
-    """How many items of which status, and the first of them."""
+    """How many items have each status, and the first of the items."""
     if not items:
         return []
     kinds = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
@@ -63,12 +63,12 @@ def cells(data: Mapping[str, Any]) -> str:
 
 
 def points(fraction: float | None) -> str:
-    """A score in points; empty where there is none."""
+    """A score in points. Empty if there is none."""
     return "" if fraction is None else f"{100 * fraction:.2f}"
 
 
 def size(number: float) -> str:
-    """Bytes as a person reads them."""
+    """A number of bytes in a readable unit."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if number < 1024:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"

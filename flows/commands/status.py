@@ -1,4 +1,4 @@
-"""``bigfusion status``: what a workspace holds, what is running in it and what ran last."""
+"""``bigfusion status``: what a workspace holds, which flows run in it, and which ran last."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ log = logging.getLogger("bigfusion")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: the settings say all."""
+    """Add nothing: the settings hold everything."""
 
 
 def run(common: Common) -> Answer:
-    """The store, the manifest, the runs and the failures of a workspace; what is running and what ran last."""
+    """Show a workspace's store, manifest, runs and failures, and the flows that are running or ran last."""
     import shutil
 
     from bigfusion.flows.engine.pulse import flow_runs
@@ -55,7 +55,7 @@ def run(common: Common) -> Answer:
 
 
 def _failures(project: Project) -> dict[str, int] | None:
-    """How many cells failed how; ``None`` where the extractors cannot say which cells are theirs."""
+    """How many cells failed in which way. ``None`` if the extractors cannot say which cells are theirs."""
     from bigfusion.flows.project import cells, corpus
 
     try:

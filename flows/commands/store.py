@@ -1,4 +1,4 @@
-"""``bigfusion store info`` and ``bigfusion store compact``: what the store holds, and small shards merged."""
+"""``bigfusion store info`` shows what the store holds; ``bigfusion store compact`` merges small shards."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, action: str) -> Answer:
-    """``store info`` or ``store compact``."""
+    """Run ``store info`` or ``store compact``."""
     return _info(common.project()) if action == "info" else _compact(common.project())
 
 
 def store_info(project: Project) -> dict[str, Any]:
-    """What the store holds, in numbers."""
+    """The contents of the store, in numbers."""
 
     with project.files.store() as store:
         return store.info()
@@ -72,7 +72,7 @@ def _extractors(rows: list[dict[str, Any]]) -> str:
 
 
 def _compact(project: Project) -> Answer:
-    """Merge small shards into larger ones; the small ones stay until gc."""
+    """Merge small shards into larger ones. The small shards stay until ``gc`` removes them."""
     from bigfusion.flows.progress import bar
     from bigfusion.pipeline.store.compact import TARGET, compact
 

@@ -35,7 +35,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, out: Path | None, data: Path) -> Answer:
-    """Train the DenseNet on FER+, or go on with it where it was interrupted."""
+    """Train the DenseNet on FER+, or continue a training that was interrupted."""
     import json
     from dataclasses import asdict
 

@@ -1,1 +1,1 @@
-"""Prefect itself: its configuration, server, workers and pages."""
+"""Everything about Prefect itself: its configuration, server, workers and pages."""

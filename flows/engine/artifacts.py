@@ -1,6 +1,6 @@
-"""What a run leaves in Prefect's UI: the plan, progress, the score table, the confusion picture, the report's place.
+"""What a run shows in Prefect's UI: the plan, progress, scores, the confusion matrix, and where the report lies.
 
-A server that cannot take one of them ends no run: what was not shown is a line in the log.
+If the server does not accept one of them, the run goes on, and a line in the log says what is not shown.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _optional(what: str) -> Iterator[None]:
 
 
 class Progress:
-    """A bar of a flow run, moved at most every two seconds."""
+    """A progress bar of a flow run. It moves at most every two seconds."""
 
     def __init__(self, key: str, description: str, total: int) -> None:
         self.key, self.total = key, total
@@ -52,7 +52,7 @@ class Progress:
                 self._id = create_progress_artifact(progress=0.0, key=key, description=description)
 
     def update(self, done: int) -> None:
-        """``done`` of ``total`` are finished."""
+        """Show that ``done`` of ``total`` are finished."""
         now = time.monotonic()
         if self._id is not None and (done >= self.total or now - self._shown >= _EVERY_SECONDS):
             self._shown = now
@@ -61,7 +61,7 @@ class Progress:
 
 
 def plan(project: Project, planned: CellPlan) -> None:
-    """Cells by modality and state, and why those are pending that are."""
+    """Show the cells by modality and state, and why cells are pending."""
     counts = planned.counts()
     reasons = planned.reasons()
     rows = []
@@ -75,7 +75,7 @@ def plan(project: Project, planned: CellPlan) -> None:
 
 
 def results(project: Project, run: Run) -> None:
-    """Score table, confusion picture, and where the report lies."""
+    """Show the score table, the confusion matrix, and where the report lies."""
     with _optional("the result"):
         _results(project, run, run.metrics())
 
@@ -86,7 +86,7 @@ def _results(project: Project, run: Run, metrics: dict[str, Any]) -> None:
         table=_score_rows(metrics), key=f"{project.name}-scores", description=f"run {run.id}, {scored} split, points"
     )
     picture = base64.b64encode(confusion_svg(metrics["confusion"]).encode()).decode()
-    create_markdown_artifact(  # an image artifact prints the whole address, here the picture itself, below the picture
+    create_markdown_artifact(  # not an image artifact: it prints its address too, here the whole picture
         markdown=f"![confusion matrix](data:image/svg+xml;base64,{picture})", key=f"{project.name}-confusion",
         description=f"run {run.id}: rows true, columns predicted, {scored} split, mean over seeds",
     )  # fmt: skip
@@ -95,13 +95,13 @@ def _results(project: Project, run: Run, metrics: dict[str, Any]) -> None:
         place = report.relative_to(project.files.folder.absolute())
         link = f"{project.workspace.url.rstrip('/')}/{place}"
         create_link_artifact(link=link, link_text=f"report of run {run.id}", key=f"{project.name}-report")
-    else:  # browsers follow no file: links from a page of a server
+    else:  # browsers do not follow file: links on a server's page
         text = f"`{report}`\n\nSet `workspace.url` to where a web server shows the workspace, and this is a link."
         create_markdown_artifact(markdown=text, key=f"{project.name}-report", description=f"report of run {run.id}")
 
 
 def confusion_svg(confusion: dict[str, Any]) -> str:
-    """The confusion matrix as a picture; shade = share of the true class."""
+    """The confusion matrix as a picture. The shade is the share of the true class."""
     labels, size = confusion["labels"], len(confusion["labels"])
     width, height = _LEFT + _CELL * size + 10, _TOP + _CELL * size + 10
     parts = [

@@ -1,7 +1,7 @@
-"""Prefect's settings: what a command sets of them, and which server the user has.
+"""Prefect's settings: the ones that a command sets, and the server that the user has configured.
 
-Prefect reads its settings when it is imported: call :func:`set_defaults` before that. A configured server
-(``PREFECT_API_URL``, or a profile's) and every other setting of the user's are left as they are.
+Prefect reads its settings when it is imported: call :func:`set_defaults` before that. A server that the user has
+configured (``PREFECT_API_URL``, or in a profile) and all other settings of the user stay unchanged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bigfusion.pipeline.errors import SettingsError
 EVERYWHERE = {
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "bigfusion",
-    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504",  # with 429, 502 and 503: a busy server's answers end no run
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504",  # with 429, 502 and 503: a busy server must end no run
 }
 """Prefect's settings of a command and of a worker's run alike."""
 
@@ -30,7 +30,7 @@ _DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     STARTUP: "120",  # a first start builds the database: 10-20 s
     "PREFECT_LOGGING_LEVEL": "CRITICAL",  # errors reach the user as one line; --debug shows the rest
-    "PREFECT_LOGGING_ROOT_LEVEL": "CRITICAL",  # Prefect would show every library's warnings, its own workers' too
+    "PREFECT_LOGGING_ROOT_LEVEL": "CRITICAL",  # else Prefect shows the warnings of all libraries, its workers' too
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # a command logs before and after its flows, too
     "PREFECT_CLI_PROMPT": "false",
 }
@@ -46,7 +46,7 @@ _PROXIES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 
 
 def set_defaults() -> None:
-    """Set what the user has not set of Prefect's settings: no telemetry, no noise, time enough to start, no proxy."""
+    """Set those settings of Prefect that the user has not set: no telemetry, less logging, time to start, no proxy."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     _keep_proxies_out()
@@ -56,7 +56,7 @@ def server_url() -> str | None:
     """The API of the user's own Prefect server: from the environment, a profile, or wherever else Prefect looks.
 
     Raises:
-        SettingsError: some setting of Prefect's is not what Prefect takes.
+        SettingsError: Prefect refuses a value of one of its settings.
     """
     if url := os.environ.get("PREFECT_API_URL"):
         return url
@@ -74,19 +74,19 @@ def server_url() -> str | None:
 
 
 def has_server() -> bool:
-    """Whether the user has a Prefect server of their own."""
+    """Whether the user has configured a Prefect server."""
     return server_url() is not None
 
 
 def configure(**settings: str) -> None:
-    """Give Prefect settings, also when it has read its own already."""
+    """Give Prefect settings, even if it has read its settings already."""
     os.environ.update(settings)
     _refresh()
 
 
 @contextmanager
 def configured(**settings: str) -> Iterator[None]:
-    """Give Prefect settings for as long as the block lasts."""
+    """Give Prefect settings within this block, and restore the old ones after it."""
     before = {name: os.environ.get(name) for name in settings}
     configure(**settings)
     try:
@@ -101,10 +101,10 @@ def configured(**settings: str) -> Iterator[None]:
 
 
 def _keep_proxies_out() -> None:
-    """Calls to a server on this machine go past a proxy (``http_proxy``), which cannot reach it."""
+    """Let calls to a server on this machine bypass the proxy (``http_proxy``), which cannot reach it."""
     if not any(os.environ.get(name) for name in _PROXIES):
         return
-    for name in ("no_proxy", "NO_PROXY"):  # some clients read the one, some the other
+    for name in ("no_proxy", "NO_PROXY"):  # some clients read the first, some the second
         hosts = [host.strip() for host in os.environ.get(name, "").split(",") if host.strip()]
         os.environ[name] = ",".join([*hosts, *(host for host in _LOCAL if host not in hosts)])
 

@@ -1,7 +1,7 @@
 """An empty Prefect database, copied instead of built.
 
-Prefect builds the database of a new home by all migrations of its history, some five seconds of a core. The first one
-that this user's Prefect of this version builds is kept, before any run is in it, in the user's cache folder.
+For a new home Prefect builds its database with all migrations of its history, which takes about five seconds of a core.
+The first database that this version of Prefect builds is kept in the user's cache folder, before it holds any run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def template() -> Path:
 
 
 def lay(home: Path) -> bool:
-    """Give a new home an empty database if one is kept. Returns whether the server will have to build one."""
+    """Copy the kept database into a new home, if there is one. Returns whether the server must build a database."""
     if (home / DATABASE).exists():
         return False
     try:
@@ -34,13 +34,13 @@ def lay(home: Path) -> bool:
         if not _is_whole(content):
             return True
         write_whole(home / DATABASE, content)
-    except OSError:  # none yet, or no home folder: it is built
+    except OSError:  # no database is kept, or there is no home folder: the server builds one
         return True
     return False
 
 
 def keep(home: Path) -> None:
-    """Keep the empty database that a server has just built in a new home; without a place to keep it, do nothing."""
+    """Keep the empty database that a server has just built in a new home. If no folder can hold it, do nothing."""
     try:
         with tempfile.TemporaryDirectory() as folder:
             copied = Path(folder) / DATABASE

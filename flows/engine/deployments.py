@@ -1,7 +1,7 @@
-"""Deployments of a project: written as ``prefect.yaml`` beside its settings, and registered by Prefect's own command.
+"""Deployments of a project: written to ``prefect.yaml`` beside its settings, and registered by Prefect's own command.
 
-Also what they need on the server: the work pools, the concurrency limit ``gpu``, and the automation that marks the runs
-of a dead worker as crashed.
+This also makes what deployments need on the server: the work pools, the concurrency limit ``gpu``, and the automation
+that marks the runs of a dead worker as crashed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ log = logging.getLogger("bigfusion")
 
 TAG = "bigfusion"
 AUTOMATION = "bigfusion: the worker of a run has died"
-HEARTBEAT_SECONDS = 30  # the least that Prefect takes
+HEARTBEAT_SECONDS = 30  # the smallest value that Prefect accepts
 _BEAT = "prefect.flow-run.heartbeat"
 _OVER = ("Completed", "Failed", "Cancelled", "Crashed", "Paused", "Suspended")
 _HEADER = """\
@@ -45,7 +45,7 @@ _HEADER = """\
 
 
 def version() -> str:
-    """The commit of the source tree that this code lies in, or the package's version where it lies in none."""
+    """The commit of the source tree that holds this code, or the package's version if it lies in no such tree."""
     from bigfusion.flows.version import version as package
 
     root = Path(__file__).resolve().parents[2]
@@ -57,7 +57,7 @@ def version() -> str:
 
 
 def definitions(project: Project, name: str, gpus: int, schedule: CronSchedule | None) -> dict[str, Any]:
-    """``prefect.yaml`` as a table. With ``gpus`` the pool ``gpu`` takes text, visual and training, ``cpu`` the rest."""
+    """``prefect.yaml`` as a table. With ``gpus``, pool ``gpu`` takes text, visual and training; ``cpu`` the rest."""
     settings = project.model_dump(mode="json")
     settings["runner"] |= {"kind": "workers", "deployment": name}
     environment = _environment()
@@ -78,7 +78,7 @@ def definitions(project: Project, name: str, gpus: int, schedule: CronSchedule |
         retrain["schedules"] = [{"cron": schedule.cron, "timezone": schedule.timezone, "active": True}]
     parts = [deployment("partition", pool, f"{name}-{pool}") for pool in ("cpu", "gpu")[: 2 if gpus else 1]]
     for part in parts:
-        part["parameters"] |= {"modality": "text", "number": 1, "parts": 1}  # what a hand-out replaces
+        part["parameters"] |= {"modality": "text", "number": 1, "parts": 1}  # placeholders; each hand-out replaces them
     return {
         "name": name,
         "prefect-version": prefect.__version__,
@@ -103,7 +103,7 @@ def register(path: Path, table: dict[str, Any], gpus: int, dead_after: float) ->
     """Make what the deployments need on the configured server, then register them. Returns their full names.
 
     Raises:
-        SettingsError: Prefect refuses them; the message is the end of what it says.
+        SettingsError: Prefect refuses them; the message ends with its last line of output.
     """
     try:
         with get_client(sync_client=True) as client:
@@ -126,7 +126,7 @@ def register(path: Path, table: dict[str, Any], gpus: int, dead_after: float) ->
 
 
 def set_slots(client: SyncPrefectClient, gpus: int) -> None:
-    """Let ``gpus`` trainings run at once (at least one); without a GPU an existing limit is left as it is."""
+    """Let ``gpus`` trainings run at once (at least one). With ``gpus`` = 0 an existing limit stays unchanged."""
     try:
         client.read_global_concurrency_limit_by_name(SLOT)
         if gpus:
@@ -138,12 +138,12 @@ def set_slots(client: SyncPrefectClient, gpus: int) -> None:
 def _make_pool(client: SyncPrefectClient, name: str) -> None:
     try:
         client.create_work_pool(WorkPoolCreate(name=name, type="process"))
-    except ObjectAlreadyExists:  # a pool of another type, Kubernetes for instance, is as good
+    except ObjectAlreadyExists:  # a pool of another type, for instance Kubernetes, serves as well
         return
 
 
 def _make_automation(dead_after: timedelta) -> None:
-    """A run that has sent a heartbeat and then for so long neither another nor its end is marked as crashed."""
+    """Mark a run as crashed if, after a heartbeat, neither another one nor its end follows within ``dead_after``."""
     trigger = EventTrigger(
         after={_BEAT},
         expect={_BEAT, *(f"prefect.flow-run.{state}" for state in _OVER)},
@@ -167,9 +167,9 @@ def _make_automation(dead_after: timedelta) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """What a run's process needs beside its worker's environment."""
+    """Variables that a run's process needs in addition to its worker's environment."""
     return {
         **EVERYWHERE,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
-        "PREFECT_CLIENT_MAX_RETRIES": "8",  # after 2, 4, ... 256 s: a server may be away for eight minutes
+        "PREFECT_CLIENT_MAX_RETRIES": "8",  # retries after 2, 4, ... 256 s: a server may be away for eight minutes
     }

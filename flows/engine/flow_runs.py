@@ -1,6 +1,6 @@
-"""Flow runs as `bigfusion status` shows them, read from a server or from the database that a server has left.
+"""Flow runs for `bigfusion status`, read from a server or from the database that a server has left.
 
-Importing Prefect's server takes seconds; its database is SQLite, and a few columns of three tables are enough.
+To import Prefect's server takes seconds. So its SQLite database is read directly: a few columns of three tables.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _RUNS = """
 
 @dataclass(frozen=True)
 class FlowRun:
-    """One flow run; ``workspace`` is that of the project that it was given, ``child`` whether another run began it."""
+    """One flow run. ``workspace`` is the workspace of its project; ``child`` says whether another run started it."""
 
     flow: str
     name: str
@@ -43,10 +43,10 @@ class FlowRun:
 
 
 def of_database(path: Path, flows: Sequence[str]) -> list[FlowRun]:
-    """The runs in Prefect's database: those to come, the next one first, then the others, the last one first.
+    """The runs in Prefect's database: first the scheduled ones, the next one first, then the others, the latest first.
 
     Raises:
-        sqlite3.Error: it cannot be opened, or its tables are not those of the Prefect that this was written for.
+        sqlite3.Error: the database cannot be opened, or another version of Prefect has made its tables.
     """
     names = ", ".join("?" for _ in flows)
     found: list[FlowRun] = []
@@ -61,7 +61,7 @@ def of_database(path: Path, flows: Sequence[str]) -> list[FlowRun]:
 
 
 def workspace_of(parameters: Any) -> str:
-    """The workspace of a run's project; empty when it has none."""
+    """The workspace of a run's project. Empty if the run has no project."""
     project = parameters.get("project") if isinstance(parameters, dict) else None
     workspace = project.get("workspace") if isinstance(project, dict) else None
     return str(workspace.get("path")) if isinstance(workspace, dict) else ""
@@ -69,7 +69,7 @@ def workspace_of(parameters: Any) -> str:
 
 def _run(flow: str, name: str, key: str, kind: str, state: str, message: str, *rest: Any) -> FlowRun:
     start, expected, seconds, parameters, child = rest
-    spent = (_moment(seconds) or _EPOCH) - _EPOCH  # Prefect writes a duration as the moment so long after the epoch
+    spent = (_moment(seconds) or _EPOCH) - _EPOCH  # Prefect stores a duration as a moment: the epoch plus the duration
     return FlowRun(
         flow,
         name,

@@ -1,9 +1,9 @@
-"""Runs of deployments that workers take, waited for, and handed out again where a worker dies.
+"""Hand runs of deployments out to workers, wait for them, and hand a run out again if its worker dies.
 
-Prefect notices a dead worker by the heartbeats of its flow runs: an automation that `bigfusion deploy` sets up marks
-such a run as crashed. What the dead worker finished is on disk, so that its run is gone on with, not begun anew.
+Prefect notices a dead worker by the missing heartbeats of its flow runs: an automation that `bigfusion deploy` sets up
+marks such a run as crashed. The work that the dead worker finished is on disk, and the new run continues from there.
 
-A server that is busy, restarted or away for a while ends nothing: its workers go on, and so does the waiting.
+A server that is busy, restarted or away for a while stops nothing: the workers go on, and this process waits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass
 class Job:
-    """One run of ``deployment``, and how often it was handed out."""
+    """A run of ``deployment``, with the number of times it was handed out."""
 
     name: str
     deployment: str
@@ -44,10 +44,10 @@ class Job:
     run: UUID | None = None
 
     def hand_out(self) -> None:
-        """Schedule a run of it as a child of the present flow run. The server makes one, however often it is asked.
+        """Schedule a run as a child of the present flow run. The server makes only one run, even if it is asked again.
 
         Raises:
-            SettingsError: the deployment's parameters are another version's.
+            SettingsError: the deployment has the parameters of another version.
         """
         self.attempt += 1
         key = uuid4().hex
@@ -68,7 +68,7 @@ class Job:
 
 
 def _detail(error: httpx.HTTPStatusError) -> str:
-    """What the server says of a refusal."""
+    """The reason that the server gives for a refusal."""
     try:
         return str(error.response.json()["detail"])
     except (ValueError, KeyError, TypeError):
@@ -76,17 +76,17 @@ def _detail(error: httpx.HTTPStatusError) -> str:
 
 
 def passes(error: Exception) -> bool:
-    """Whether a call that ended like this may soon end otherwise: no connection, a busy server, an inner fault."""
+    """Whether a call with this error may succeed soon: no connection, a busy server, or an internal server error."""
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code in (408, 429) or error.response.status_code >= 500
     return isinstance(error, httpx.TransportError)
 
 
 def patiently(call: Callable[[], T], patience: float = PATIENCE_SECONDS) -> T:
-    """What ``call`` of the server's returns, called again after 1, 2, 4, ... at most 60 s while its error may pass.
+    """The result of ``call`` to the server. While its error may pass, it is called again after 1, 2, 4, ... 60 s.
 
     Raises:
-        httpx.HTTPError: the server refuses, or has given no answer for ``patience`` seconds.
+        httpx.HTTPError: the server refuses, or only such errors came for ``patience`` seconds.
     """
     deadline, pause = time.monotonic() + patience, 1.0
     while True:
@@ -101,7 +101,7 @@ def patiently(call: Callable[[], T], patience: float = PATIENCE_SECONDS) -> T:
 
 
 def parameters(project: Project, **more: Any) -> dict[str, Any]:
-    """A deployment's parameters: the frozen settings as JSON, meant for the worker that takes the run."""
+    """A deployment's parameters: the frozen settings as JSON. The worker itself will compute (``kind`` local)."""
     here = project.model_copy(update={"runner": project.runner.model_copy(update={"kind": "local"})})
     return {"project": here.model_dump(mode="json"), **more}
 
@@ -109,7 +109,7 @@ def parameters(project: Project, **more: Any) -> dict[str, Any]:
 def wait_for(jobs: Sequence[Job], attempts: int, progress: Callable[[int], None] = lambda done: None) -> list[str]:
     """Hand out all ``jobs`` and wait until each is over. Returns a line for each that failed.
 
-    A job whose run crashed is handed out again, ``attempts`` times in all.
+    A job whose run crashed is handed out again, at most ``attempts`` times in all.
     """
     waiting, errors = list(jobs), []
     for job in waiting:

@@ -1,7 +1,8 @@
-"""Prefect's home under a workspace belongs to one server at a time: to a lasting one, or to the command at work.
+"""Prefect's home in a workspace belongs to one server at a time: a lasting one, or that of the command at work.
 
-Whoever keeps a lasting server (`bigfusion serve`) holds the home's lock for as long, and has its address beside it. The
-lock is taken under the workspace's: whoever holds that one and finds the home free has it to itself.
+A process with a lasting server (`bigfusion serve`) holds the lock of the home all the time and writes the server's
+address beside it. It takes this lock while it holds the lock of the workspace. So a process that holds the workspace's
+lock and finds the home free has the home for itself.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ _ADDRESS = "address"
 
 
 def served(workspace: Workspace) -> str | None:
-    """The address of the lasting server on the workspace's home, which may still be starting, if there is one."""
+    """The address of the lasting server on the workspace's home, if there is one. The server may still be starting."""
     home = workspace.prefect_home.resolve()
     return (home / _ADDRESS).read_text() if holder(home) is not None else None
 
 
 @contextmanager
 def kept(workspace: Workspace, url: str) -> Iterator[Path]:
-    """The workspace's home, for a lasting server at ``url``; waits for a command that has it.
+    """Hold the workspace's home for a lasting server at ``url``. Waits while a command holds it.
 
     Raises:
-        SettingsError: another lasting server has it.
+        SettingsError: another lasting server holds it.
     """
     home = workspace.prefect_home.resolve()
-    _refuse(workspace)  # before waiting: that server's own runs may be at work on the workspace for hours
+    _refuse(workspace)  # before waiting, because that server's runs may hold the workspace for hours
     with ExitStack() as hold:
         with workspace.exclusive():
             _refuse(workspace)
@@ -55,7 +56,7 @@ def _refuse(workspace: Workspace) -> None:
 
 
 def end_orphaned_servers(home: Path) -> None:
-    """End Prefect servers on ``home``, which this process has to itself: whoever started them is dead."""
+    """End Prefect servers on ``home``. This process holds the home alone, so whoever started them is dead."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes().split(b"\0")
@@ -67,7 +68,7 @@ def end_orphaned_servers(home: Path) -> None:
                 continue
             os.kill(number, signal.SIGTERM)
             log.warning("ended process %d: a Prefect server that a killed command had left behind", number)
-        except (OSError, ValueError):  # it has ended meanwhile, or is not ours to look at
+        except (OSError, ValueError):  # the process has ended, or belongs to another user
             continue
 
 

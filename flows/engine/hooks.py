@@ -1,6 +1,7 @@
-"""What happens when a flow run is cancelled or crashes: nothing of it is left running or waiting elsewhere.
+"""When a flow run is cancelled or crashes, the runs that it started are cancelled too, wherever they are.
 
-Files need no tidying: a shard, a checkpoint or a pointer is whole or not there, and locks and slots free themselves.
+Files need no clean-up: a shard, a checkpoint or a pointer is complete or absent. Locks and slots become free by
+themselves.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bigfusion.flows.logs import log
 
 
 def cancel_children(flow: Flow[Any, Any], run: FlowRun, state: State[Any]) -> None:
-    """Cancel every unfinished run that ``run`` has started, on whatever worker, and theirs."""
+    """Cancel every unfinished run that ``run`` has started, on any worker, and the runs that those have started."""
     with get_client(sync_client=True) as client:
         cancelled = _cancel(client, run.id)
     if cancelled:
@@ -31,7 +32,7 @@ def cancel_children(flow: Flow[Any, Any], run: FlowRun, state: State[Any]) -> No
 
 
 class Hooks(TypedDict):
-    """Keyword arguments of ``flow``."""
+    """Keyword arguments for Prefect's ``flow``."""
 
     on_cancellation: list[Any]
     on_crashed: list[Any]
@@ -50,7 +51,7 @@ def _cancel(client: SyncPrefectClient, parent: UUID) -> int:
     )
     count = 0
     for child in children:
-        # A worker ends the process of a run that is "cancelling"; one within the dead process is over already.
+        # A worker ends the process of a "cancelling" run. A run inside the dead process has ended with it.
         own_process = child.deployment_id is not None and child.infrastructure_pid is not None
         client.set_flow_run_state(child.id, Cancelling() if own_process else Cancelled(), force=True)
         count += 1 + _cancel(client, child.id)

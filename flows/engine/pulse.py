@@ -1,4 +1,4 @@
-"""What Prefect knows of a workspace: its last flow runs and those that are running now."""
+"""The flow runs of a workspace that Prefect knows: the latest ones and those that are running now."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _SCHEDULED = "SCHEDULED"
 
 
 def flow_runs(project: Project, last: int = 8) -> list[dict[str, Any]]:
-    """The workspace's last flow runs, those to come and the newest first: flow, name, state, when, how long.
+    """The workspace's latest flow runs: first those to come, then the newest, each with flow, name, state and times.
 
-    Asked of the configured server (none that answers is a warning), or of the database that the commands' temporary
-    servers leave in the workspace; a run there that is marked as running while nobody works on the workspace has died.
+    They come from the configured server (if it does not answer, a warning is logged), or from the database that the
+    commands' temporary servers leave in the workspace. In that database a run may be marked as running although no
+    process works on the workspace: then it has died.
     """
     workspace = project.files
     set_defaults()
@@ -31,7 +32,7 @@ def flow_runs(project: Project, last: int = 8) -> list[dict[str, Any]]:
     alive = server or workspace.holder() is not None
     mine = [run for run in found if run.workspace == str(workspace.folder)]
     waiting = [run for run in mine if run.start is None and run.state_type == _SCHEDULED]
-    later = [run for run in waiting if run.state == "Scheduled"][1:]  # of a schedule the next one is enough
+    later = [run for run in waiting if run.state == "Scheduled"][1:]  # for a schedule, show only the next run
     mine = [run for run in mine if run not in later and _worth_a_line(run)]
     mine.sort(key=lambda run: run.state_type != _SCHEDULED and run.start is not None)  # just taken by a worker: first
     return [
@@ -54,14 +55,14 @@ def _left(database: Path) -> list[FlowRun]:
         return []
     try:
         return of_database(database, FLOWS)
-    except (sqlite3.Error, ValueError) as error:  # of another version of Prefect, which can read it itself
+    except (sqlite3.Error, ValueError) as error:  # from another version of Prefect, which can read its own database
         log.debug("status: %s: %s; Prefect reads it", database, error)
         configure(PREFECT_HOME=str(database.parent.resolve()))
         return _asked()
 
 
 def _asked() -> list[FlowRun]:
-    """The runs that Prefect's server tells; it is asked within this process when there is none."""
+    """The runs that Prefect's server reports. Without a configured server, it runs within this process."""
     import httpx
 
     try:
@@ -72,7 +73,7 @@ def _asked() -> list[FlowRun]:
 
 
 async def _read() -> list[FlowRun]:
-    """Runs of our flows, first those to come, then those that began, the last one first."""
+    """Runs of our flows: first those to come, then those that have begun, the latest first."""
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.filters import (
         FlowFilter,
@@ -100,7 +101,7 @@ async def _read() -> list[FlowRun]:
 
 
 def _told(run: Any, flow: str) -> FlowRun:
-    """A run as the server's client has it."""
+    """A flow run, made from the object of the server's client."""
     return FlowRun(
         flow=flow,
         name=run.name,
@@ -117,7 +118,7 @@ def _told(run: Any, flow: str) -> FlowRun:
 
 
 def _api() -> Any:
-    """The server's address, or the server itself within this process on the workspace's database."""
+    """The address of the server. Without one, a server within this process, on the workspace's database."""
     if url := server_url():
         return url
     from prefect.server.api.server import create_app
@@ -126,12 +127,12 @@ def _api() -> Any:
 
 
 def _worth_a_line(run: FlowRun) -> bool:
-    """Of a run's own runs those that are over and well are left out: a retrain has dozens of partitions."""
+    """Whether to show a run. Completed child runs are left out, because a retrain has dozens of partitions."""
     return not run.child or run.state_type != "COMPLETED"
 
 
 def _when(run: FlowRun) -> str | None:
-    """When a run began, or is to begin."""
+    """When a run began or will begin."""
     moment = run.start or run.expected
     return None if moment is None else moment.isoformat(timespec="seconds")
 

@@ -1,7 +1,7 @@
 """``--runner ray``: the chunks of an extraction as tasks on a Ray cluster, through prefect-ray (an optional extra).
 
-The shard folder and the media are all that the machines share: a task carries its part of the manifest, and each
-machine keeps an index of its own.
+The machines share only the shard folder and the media. Each task carries its part of the manifest, and each machine
+keeps its own index.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _QUIET = {"include_dashboard": False, "log_to_driver": False}
 
 
 def on_ray(flow: Flow[Any, Any], project: Project) -> Flow[Any, Any]:
-    """``flow`` with its tasks on the cluster at ``runner.ray_address``, or on a local one.
+    """``flow``, with its tasks on the Ray cluster at ``runner.ray_address``, or on a local one.
 
     Raises:
         SettingsError: prefect-ray is not installed.

@@ -1,7 +1,7 @@
 """Prefect servers that a command starts: a temporary one for its own flows, or a lasting one with pages (`serve`).
 
-Each runs in a session of its own, so that a terminal's Ctrl-C and a signal to the command's process group pass it by:
-the command ends its runs first, which report to the server to the last, and the server then.
+Each runs in a separate session. So neither Ctrl-C in the terminal nor a signal to the command's process group reaches
+it. The command first ends its runs, which report to the server until the end. Then it ends the server.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _ONLY_API = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFE
 
 @contextmanager
 def temporary_server(home: Path, meanwhile: Callable[[], None] = lambda: None) -> Iterator[str]:
-    """The address of an API server on the database in ``home``, for as long as the block lasts.
+    """Run an API server on the database in ``home`` within this block. Yields its address.
 
-    ``meanwhile`` is called while the server starts, which takes seconds of another core.
+    ``meanwhile`` is called while the server starts, which takes seconds on another core.
 
     Raises:
-        SettingsError: it does not start in time.
+        SettingsError: the server does not start in time.
     """
     new = database.lay(home)
     port = free_port()
@@ -75,12 +75,13 @@ def temporary_server(home: Path, meanwhile: Callable[[], None] = lambda: None) -
 
 @contextmanager
 def own_server(workspace: Workspace, port: int) -> Iterator[str]:
-    """The address of a Prefect server: the user's, or one of our own for as long as the block lasts.
+    """Use the user's Prefect server, or run one within this block. Yields its address.
 
-    Ours listens on this machine alone and keeps its database in the workspace, where the commands' runs are too.
+    A server started here listens on this machine only. Its database lies in the workspace, with the commands' runs.
 
     Raises:
-        SettingsError: the server does not start, for instance because the port is taken or the workspace has one.
+        SettingsError: the server does not start, for instance because the port is taken or the workspace already has
+            a server.
     """
     set_defaults()
     if own := server_url():
@@ -91,7 +92,7 @@ def own_server(workspace: Workspace, port: int) -> Iterator[str]:
     with kept(workspace, url) as home, configured(PREFECT_HOME=str(home)):
         _check_free(port)
         command = [sys.executable, "-P", "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-        # Its pages ask 127.0.0.1:4200 whatever the port, unless they are told.
+        # Without this setting its pages call 127.0.0.1:4200, whatever the port is.
         with _process(command, home, {"PREFECT_SERVER_UI_API_URL": url}, _END_SECONDS["lasting"]) as (server, logged):
             why = f"{logged} says why"
             await_server(url, _START_SECONDS, why, lambda: _check(server, url, f"{why}, --port names another"))
@@ -104,7 +105,7 @@ def reporting_to_served(workspace: Workspace, url: str) -> Iterator[None]:
     """Report to the server that another process keeps for this workspace at ``url``.
 
     Raises:
-        SettingsError: it does not come up, or its keeper ends meanwhile.
+        SettingsError: the server does not start, or the process that keeps it ends in the meantime.
     """
 
     def check() -> None:
@@ -121,7 +122,7 @@ def reporting_to_served(workspace: Workspace, url: str) -> Iterator[None]:
 def _process(
     command: list[str], home: Path, settings: dict[str, str], patience: float
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """A server's process in a session of its own, and the file that it logs to; ended with the block."""
+    """Run a server's process in a separate session within this block. Yields the process and its log file."""
     logged = home / _LOG
     environment = os.environ | settings | {"PREFECT_HOME": str(home)}
     with logged.open("wb") as file:
@@ -142,7 +143,7 @@ def _process(
 
 @contextmanager
 def _reporting_to(url: str) -> Iterator[None]:
-    """Let Prefect report to a server on this machine, and start none itself; what it still holds is sent at the end."""
+    """Let Prefect report to a server on this machine and start none itself. Waiting logs are sent at the end."""
     with configured(PREFECT_API_URL=url, PREFECT_SERVER_EPHEMERAL_ENABLED="false"):
         try:
             yield
@@ -158,13 +159,13 @@ def await_server(
     pause: float = 1.0,
     said: bool = False,
 ) -> None:
-    """Return once a server answers, asked every ``pause`` seconds; one that was just started builds its database.
+    """Wait until a server answers, with a request every ``pause`` seconds. A new server first builds its database.
 
-    The user is told of the waiting, unless that was ``said`` already.
+    The user is told once that the command waits, unless ``said``. ``check`` is called before each request, and its
+    errors pass through.
 
     Raises:
-        SettingsError: it has not answered for ``seconds``; the message ends with ``remedy``. Or what ``check``, called
-            before each try, raises.
+        SettingsError: the server has not answered for ``seconds``; the message ends with ``remedy``.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -172,7 +173,7 @@ def await_server(
         try:
             with urllib.request.urlopen(f"{url}/health", timeout=5):
                 return
-        except HTTPError as answer:  # it is there; whom it lets in is found out by the first call
+        except HTTPError as answer:  # the server is there; the first real call will show whether it lets us in
             if answer.code < 500:
                 return
             found = f"an answer {answer.code}"
@@ -189,21 +190,21 @@ def await_server(
 
 
 def _deliver() -> None:
-    """Send what Prefect still holds of logs and events, which it would otherwise try for a minute after the end."""
+    """Send the logs and events that Prefect still holds. Otherwise it tries to for a minute after the command's end."""
     for module, worker in (("prefect.logging.handlers", "APILogWorker"), ("prefect.events.worker", "EventsWorker")):
         if module in sys.modules:
             getattr(sys.modules[module], worker).drain_all(timeout=_DELIVERED_SECONDS)
 
 
 def free_port() -> int:
-    """A port of this machine that nothing listens on now."""
+    """A port of this machine on which no process listens now."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return int(listening.getsockname()[1])
 
 
 def _check_free(port: int) -> None:
-    """Another project's server there would answer in our place."""
+    """Refuse a port in use: the server there, for instance another project's, would answer instead of ours."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

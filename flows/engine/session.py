@@ -1,4 +1,4 @@
-"""Prefect under the command line: a temporary server of this workspace's own, quiet, and tidied after a kill."""
+"""Prefect for the command line: a quiet temporary server for this workspace, with clean-up after a kill."""
 
 from __future__ import annotations
 
@@ -30,19 +30,20 @@ PATIENCE_SECONDS = 60.0
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_own_homes: set[Path] = set()  # where this process has Prefect's database to itself
+_own_homes: set[Path] = set()  # homes whose database only this process uses
 
 
 @contextmanager
 def prefect(workspace: Workspace, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Run flows in this block, alone in the workspace.
 
-    Without a server of the user's, they report to the one of a `bigfusion serve` on this workspace. If there is none
-    either, a temporary one is started on a home under the workspace; what a killed command has left there (a server
-    process, runs marked as running) is ended first. ``meanwhile`` is called before the block, while that server starts.
+    The flows report to the user's server, if one is configured. Otherwise they report to the server of `bigfusion
+    serve` on this workspace. If there is none either, a temporary server is started on a home in the workspace. What
+    a killed command may have left there is ended: a server process, and runs marked as running. ``meanwhile`` is
+    called before the block, while the temporary server starts.
 
     Raises:
-        SettingsError: the server, whichever it is, does not answer in time, or not any more.
+        SettingsError: the server does not answer in time, or stops answering.
     """
     set_defaults()
     with workspace.exclusive(), ExitStack() as hold:
@@ -73,7 +74,7 @@ def _of_our_own(workspace: Workspace, meanwhile: Callable[[], None]) -> Iterator
     with configured(PREFECT_HOME=str(home)), temporary_server(home, meanwhile) as url:
         _own_homes.add(home)
         try:
-            # Nobody listens for heartbeats here, and at its end each flow waits for the thread that sends them.
+            # Nothing here reads heartbeats, and each flow would wait at its end for the thread that sends them.
             with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
                 yield url
         finally:
@@ -81,10 +82,10 @@ def _of_our_own(workspace: Workspace, meanwhile: Callable[[], None]) -> Iterator
 
 
 def alone(work: Callable[Concatenate[Project, P], T]) -> Callable[Concatenate[Project, P], T | State[Any]]:
-    """A flow's function, made to hold the workspace, unless the run's parent does, in whatever process or machine.
+    """Make a flow's function hold the workspace, unless the run's parent holds it, in any process or machine.
 
-    On workers the run ends as "Skipped" where another is at work on the workspace for :data:`PATIENCE_SECONDS`:
-    waiting, it would fill the slot that the other's partitions need. Elsewhere it waits.
+    If another run holds the workspace, this one waits. On workers it waits only :data:`PATIENCE_SECONDS` and then ends
+    as "Skipped", because a waiting run would occupy the slot that the other's partitions need.
     """
 
     @wraps(work)
@@ -106,7 +107,7 @@ def alone(work: Callable[Concatenate[Project, P], T]) -> Callable[Concatenate[Pr
 
 
 def _has_parent() -> bool:
-    """Whether this flow run is another's: that one holds the workspace."""
+    """Whether another flow run started this one. Then the parent holds the workspace."""
     from prefect.context import FlowRunContext
 
     context = FlowRunContext.get()
@@ -115,10 +116,10 @@ def _has_parent() -> bool:
 
 
 def end_abandoned_runs() -> int:
-    """Mark runs that a killed command left as running as crashed. Does so only within :func:`prefect`, on a database of
-    the workspace's own: on any other somebody else may be at work.
+    """Mark runs as crashed that a killed command left as running. Returns how many, without the calling flow.
 
-    Returns how many there were. Called within a flow, which is not counted.
+    This works only within :func:`prefect` on the workspace's own database. On any other database, runs marked as
+    running may really run.
     """
     if not _own_homes:
         return 0

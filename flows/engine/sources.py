@@ -1,4 +1,4 @@
-"""Where Prefect looks for its settings, looked at without importing it, which takes a second and more."""
+"""The places where Prefect looks for its settings, read without importing Prefect, which takes over a second."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _VARIABLES = {"PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"}
 
 
 def may_name_server() -> bool:
-    """Whether any place that Prefect reads may name a server. False is certain; on True Prefect itself must say."""
+    """Whether any place that Prefect reads may name a server. False is certain. If True, ask Prefect itself."""
     if "prefect" in sys.modules or not _VARIABLES.isdisjoint(name.upper() for name in os.environ):
         return True
     home = next((value for name, value in os.environ.items() if name.upper() == "PREFECT_HOME"), "~/.prefect")
@@ -27,5 +27,5 @@ def _read(name: str) -> bytes:
 def _has_table(pyproject: bytes) -> bool:
     try:
         return "prefect" in tomllib.loads(pyproject.decode()).get("tool", {})
-    except ValueError:  # no TOML: Prefect says what is wrong with it
+    except ValueError:  # no valid TOML: Prefect will say what is wrong
         return True

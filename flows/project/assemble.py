@@ -1,4 +1,4 @@
-"""From a manifest and the store to the arrays that the model reads."""
+"""Assemble the arrays that the model reads, from a manifest and the store."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from bigfusion.pipeline.schema import Split
 
 
 def assemble(project: Project, manifest: Manifest, cells: CellPlan) -> Data:
-    """The dialogues of every split with their features; failed cells are absent modalities.
+    """The dialogues of every split with their features. A failed cell becomes an absent modality.
 
-    A corpus without a valid split gives the last share (``train.holdout``) of its training dialogues for it.
+    If the corpus has no validation split, the last share (``train.holdout``) of its training dialogues replaces it.
 
     Raises:
         TrainingError: a modality has no feature at all.
@@ -47,7 +47,7 @@ def assemble(project: Project, manifest: Manifest, cells: CellPlan) -> Data:
 def dialogues(
     manifest: Manifest, features: Mapping[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]
 ) -> dict[Split, list[Dialogue]]:
-    """The manifest's dialogues, split by split; ``features`` maps a modality to its rows and which of them are there.
+    """The manifest's dialogues, split by split. ``features`` maps a modality to its rows and their presence.
 
     Shapes: (N, F_m) and (N,), row for row with the manifest.
     """
@@ -69,7 +69,7 @@ def dialogues(
 
 
 def _blocks(dialogue: pd.Series[str]) -> list[slice]:
-    """A slice a dialogue; its rows lie side by side (the manifest sees to it)."""
+    """A slice for each dialogue. The manifest guarantees that the rows of a dialogue are contiguous."""
     codes: NDArray[np.int64] = pd.factorize(dialogue)[0]
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     return [slice(start, end) for start, end in zip(starts, [*starts[1:], len(codes)], strict=True)]

@@ -1,4 +1,4 @@
-"""Cells of a project: which extractor makes them, what they depend on, and one chunk of them computed and stored."""
+"""Cells of a project: their extractors, what they depend on, and how a chunk of them is computed and stored."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _PROVENANCE = ("numpy", "torch", "torchvision", "transformers", "opensmile", "op
 
 @dataclass(frozen=True)
 class ChunkResult:
-    """What one chunk came to. Small: it travels as a Prefect task's result.
+    """The result of one chunk. It is small, because Prefect stores and sends it as a task's result.
 
-    ``left`` are the fingerprints that another run holds at this moment, ``faults`` a line for each cell that could not
-    be computed and is not stored.
+    ``left`` are the fingerprints of cells that another run is computing. ``faults`` has a line for each cell that could
+    not be computed and is not stored.
     """
 
     modality: str
@@ -60,11 +60,12 @@ _kept: dict[tuple[str, Modality], Extractor] = {}
 
 
 def extractor(project: Project, modality: Modality) -> Extractor:
-    """The extractor of a modality under the project's settings: made once a process, and again where a plan found that
-    a file which it depends on has changed.
+    """The extractor of a modality under the project's settings.
+
+    It is made once in a process. If a plan finds that a file which the extractor reads has changed, it is made again.
 
     Raises:
-        ExtractionError: its weights or its engine are not there.
+        ExtractionError: its weights or its engine are missing.
     """
     key = (project.model_dump_json(), modality)
     if key not in _kept:
@@ -93,7 +94,7 @@ def _made(project: Project, modality: Modality) -> Extractor:
 
 
 def description(maker: Extractor) -> dict[str, Any]:
-    """What of an extractor enters its cells' fingerprints: name, settings, weights, engine, and digests of its code."""
+    """The part of an extractor that enters fingerprints: name, settings, weights, engine, and digests of its code."""
     spec = maker.spec
     return {
         "name": spec.name,
@@ -108,7 +109,7 @@ def description(maker: Extractor) -> dict[str, Any]:
 
 
 def notes(project: Project) -> list[str]:
-    """What a reader of a score should know about the features, for instance untrained weights."""
+    """Notes on the features that a reader of a score should know, for instance untrained weights."""
     return [note for modality in modalities(project) for note in extractor(project, modality).spec.notes]
 
 
@@ -120,7 +121,7 @@ def plan(project: Project, manifest: Manifest, retry_failed: bool = False) -> Ce
 
 
 def chunks(pending: Sequence[PlannedCell], size: int) -> Iterator[list[PlannedCell]]:
-    """``pending`` in chunks of about ``size``; cells with one fingerprint (equal transcripts) stay together."""
+    """Cut ``pending`` into chunks of about ``size``. Cells with one fingerprint (equal transcripts) stay together."""
     groups: dict[str, list[PlannedCell]] = {}
     for cell in pending:
         groups.setdefault(cell.fingerprint, []).append(cell)
@@ -130,9 +131,10 @@ def chunks(pending: Sequence[PlannedCell], size: int) -> Iterator[list[PlannedCe
 
 
 def by_length(project: Project, manifest: Manifest, pending: Sequence[PlannedCell]) -> list[PlannedCell]:
-    """``pending`` cells of text from the longest transcript to the shortest, so that a chunk's batches need no padding.
+    """Sort ``pending`` cells of text from the longest transcript to the shortest, so that batches need little padding.
 
-    Others keep their order: what is read of a dialogue (``text.context``) is best computed at once.
+    Other cells keep their order, and so does text with context (``text.context``), which is best computed dialogue by
+    dialogue.
     """
     window = project.text.window
     if not pending or pending[0].modality is not Modality.TEXT or any(window):
@@ -150,21 +152,21 @@ def extract_chunk(
 ) -> ChunkResult:
     """Compute ``cells`` (of one modality) and commit them as one shard. Equal fingerprints are computed once.
 
-    A cell that could not be computed by an error of its own is left out, and named in the result's ``faults``. Cells
-    that another run on the same shards computes at this moment are left to it, those that it has stored since the plan
-    was made count as done.
+    If an error concerns a single cell, this cell is left out and named in the result's ``faults``. Cells that another
+    run on the same shards is computing are left to that run. Cells that it has stored since the plan was made count as
+    done.
 
     Raises:
         ExtractionError: the extractor cannot run.
-        OSError: the machine or a media file fails the extractor.
-        StoreError: the shard cannot be written; nothing of it is visible.
+        OSError: the machine or a media file made the extractor fail.
+        StoreError: the shard cannot be written. No part of it is visible.
     """
     with ExitStack() as hold:
         with writing(project.store):
             claims = hold.enter_context(closing(ShardFolder(project.store).claims()))
             mine = hold.enter_context(claims.take(cell.fingerprint for cell in cells))
-            store = project.files.store()  # its index knows all that was stored before the claims were ours
-            hold.callback(store.close, settle=False)  # the next chunk writes again; the next plan seals it
+            store = project.files.store()  # opened after the claims: the index has all cells stored earlier
+            hold.callback(store.close, settle=False)  # the next chunk writes again, and the next plan seals it
             stored = store.statuses(mine)
         todo = [cell for cell in cells if cell.fingerprint in mine and not _done(cell, stored)]
         left = tuple(sorted({cell.fingerprint for cell in cells} - mine))
@@ -180,7 +182,7 @@ def extract_chunk(
 
 @contextmanager
 def writing(store: Place) -> Iterator[None]:
-    """A block that claims cells of the store or writes to it: what fails there is a :class:`StoreError`."""
+    """A block that claims cells of the store or writes to it. An OSError in it becomes a :class:`StoreError`."""
     try:
         yield
     except OSError as error:
@@ -231,7 +233,7 @@ def _compute(
 def _changed(
     project: Project, spec: ExtractorSpec, utterances: Sequence[Utterance], outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
-    """``outcomes``, but faults where a file is not the one that the fingerprint names: it may change during a run."""
+    """``outcomes``, with a fault for each utterance whose file has changed since its fingerprint was made."""
     read = [_spans(spec, utterance) for utterance in utterances]
     found = project.files.digests().of(span.path for spans in read for span in spans)
     changed = [next((span.path for span in spans if found.get(span.path) != span.sha256), None) for spans in read]
@@ -244,7 +246,7 @@ def _changed(
 
 
 def _spans(spec: ExtractorSpec, utterance: Utterance) -> list[MediaSpan]:
-    """The media that an extractor reads of an utterance."""
+    """The media of an utterance that an extractor reads."""
     heard = spec.modality is Modality.AUDIO or (spec.hears and utterance.visual is not None)
     seen = spec.modality is Modality.VISUAL
     return [span for span in (utterance.audio if heard else None, utterance.visual if seen else None) if span]
@@ -261,12 +263,12 @@ def explain(project: Project, manifest: Manifest, utterance: str) -> dict[str, A
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that numbers come from: provenance, not part of a fingerprint."""
+    """Versions of Python and of the libraries that compute numbers. They are provenance, not part of a fingerprint."""
     found = {"python": platform.python_version()}
     for name in _PROVENANCE:
         try:
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # an extra that is not installed here
+        except metadata.PackageNotFoundError:  # an optional extra that is not installed here
             continue
     return found
 

@@ -1,4 +1,4 @@
-"""The manifest of a project: scanned from the corpus, kept in the workspace."""
+"""The manifest of a project: scanned from the corpus and kept in the workspace."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bigfusion.pipeline.manifest.manifest import Manifest
 
 @dataclass(frozen=True)
 class Ingested:
-    """A scanned manifest and whether it differs from the one that was kept."""
+    """A scanned manifest, and whether it differs from the one that the workspace keeps."""
 
     manifest: Manifest
     changed: bool
 
 
 def look(project: Project, progress: Progress = silent) -> Ingested:
-    """Scan the corpus as it lies on disk now, and compare it with the manifest that is kept. Writes nothing.
+    """Scan the corpus on disk, and compare it with the manifest that the workspace keeps. Writes nothing.
 
     Raises:
         CorpusError: the corpus is not laid out as its kind expects.
@@ -28,7 +28,7 @@ def look(project: Project, progress: Progress = silent) -> Ingested:
     manifest = scan(project.corpus, project.files.digests(), progress)
     try:
         changed = kept(project).digest != manifest.digest
-    except CorpusError:  # none yet, or damaged: it is written anew
+    except CorpusError:  # missing or damaged: ingest writes a new one
         changed = True
     return Ingested(manifest, changed)
 
@@ -48,6 +48,6 @@ def kept(project: Project) -> Manifest:
     """The manifest of the last ingest.
 
     Raises:
-        CorpusError: there is none yet, or it is damaged.
+        CorpusError: there is no manifest yet, or it is damaged.
     """
     return Manifest.read(project.files.manifest)

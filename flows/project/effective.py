@@ -1,4 +1,4 @@
-"""The settings that a command would use, each with the layer that it comes from."""
+"""The settings that a command would use, each with the layer that sets it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def effective_settings(
     """Every key with its value and its source: ``--set``, the settings file, the preset, or the default.
 
     Raises:
-        SettingsError: as :func:`bigfusion.flows.project.load.load`.
+        SettingsError: as in :func:`bigfusion.flows.project.load.load`.
     """
     project = load(config, preset, assignments)
     name, below, own = layers(config, preset)
@@ -32,7 +32,7 @@ def effective_settings(
 
 
 def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The dotted keys of a table, those with a value before those that are tables, as TOML has them."""
+    """The dotted keys of a table: plain values before tables, as TOML needs it."""
     for key, value in table.items():
         if not isinstance(value, Mapping):
             yield f"{prefix}{key}", value

@@ -1,4 +1,4 @@
-"""How long pending work will take, from what was recorded when such work was done before."""
+"""How long pending work will take, estimated from the recorded times of similar work."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bigfusion.pipeline.plan.plan import CellPlan
 
 
 def estimate(project: Project, planned: CellPlan, training: bool) -> dict[str, Any]:
-    """Seconds by stage: ``extract`` by modality, ``train``; ``None`` where nothing of the kind was ever recorded.
+    """Seconds by stage: ``extract`` by modality, ``train``; ``None`` if no time was ever recorded.
 
-    A modality's throughput is that of its extractor's latest chunks in the store, a training epoch's time the mean of
-    the workspace's latest run; early stopping may end a training sooner.
+    The throughput of a modality is that of its extractor's latest chunks in the store. The time of an epoch is the mean
+    over the workspace's latest run. Early stopping may end a training sooner.
     """
     extract: dict[str, float | None] = {}
     with project.files.store() as store:
@@ -41,5 +41,5 @@ def _epoch_seconds(project: Project) -> float | None:
 def _history(folder: Path) -> list[Epoch]:
     try:
         return read_history(folder)
-    except TrainingError:  # an old or damaged history: no basis for an estimate
+    except TrainingError:  # an old or damaged history gives no estimate
         return []

@@ -1,4 +1,4 @@
-"""Features as plain Parquet, one file a split, with a card: for pandas, for ``datasets``, for another project."""
+"""Features as plain Parquet with a dataset card, one file a split: for pandas, ``datasets`` or another project."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _COLUMNS = ("utterance", "dialogue", "turn", "speaker", "label")
 def write_export(project: Project, folder: Path) -> dict[Path, int]:
     """Write ``data/<split>.parquet`` and ``README.md``. Returns the rows of each file.
 
-    A row is an utterance; a modality is a list of float32, null where its cell is a failure, and ``<modality>_status``
-    says which. Transcripts and media are not among it.
+    Each row is an utterance. Each modality is a list of float32, or null if its cell failed; ``<modality>_status``
+    names the failure. Transcripts and media are not exported.
 
     Raises:
-        SettingsError: the folder holds something already.
+        SettingsError: the folder is not empty.
         StoreError: cells are pending, or a shard is damaged.
     """
     manifest = kept(project)
@@ -65,7 +65,7 @@ def write_export(project: Project, folder: Path) -> dict[Path, int]:
 
 
 def _lists(features: Features) -> pa.Array:
-    """One list a row, null where there is no feature."""
+    """One list for each row, null if there is no feature."""
     lengths = np.where(features.present, features.values.shape[1], 0)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32() if lengths.sum() < 2**31 else pa.int64())
     values = pa.array(features.values[features.present].reshape(-1))

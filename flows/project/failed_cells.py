@@ -1,4 +1,4 @@
-"""The cells that failed, for a person to go through: which, why, in which file, and what to do."""
+"""The failed cells, listed for a person: which cell, why, in which file, and what to do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REMEDIES = {
 
 
 class FailedCell(NamedTuple):
-    """A stored failure: a row of the CSV file. ``file`` is empty where none was read."""
+    """A stored failure, a row of the CSV file. ``file`` is empty if no file was read."""
 
     utterance: str
     split: str
@@ -70,13 +70,13 @@ _NO_FILE = (Status.MISSING_MEDIA,)
 
 
 def _missing(reason: str, root: Path) -> str:
-    """The paths of the files that ingest looked for and did not find; it says so in these words."""
+    """The paths of files that ingest looked for and did not find, parsed from the words of its message."""
     names = f" and {reason}".split(" and no file ")[1:]
     return ", ".join(str(root / name) for name in names)
 
 
 class NotedCell(NamedTuple):
-    """A stored cell that is ``ok``, and what was decided on the way to it."""
+    """A stored cell that is ``ok``, with a note on a choice that its extractor made."""
 
     utterance: str
     split: str
@@ -115,12 +115,12 @@ def _file(utterance: Utterance, modality: Modality) -> str:
 
 
 def tally(found: list[FailedCell]) -> list[tuple[tuple[Status, str], int]]:
-    """How many cells have each status in each modality, most first."""
+    """How many cells have each status in each modality, the most frequent first."""
     return Counter((cell.status, cell.modality) for cell in found).most_common()
 
 
 def page(corpus_name: str, found: list[FailedCell], noted: list[NotedCell]) -> str:
-    """The failed cells as an HTML page, and those with a note below."""
+    """An HTML page of the failed cells, followed by the cells with a note."""
     from bigfusion.model.report.markup import Html, section, tag
     from bigfusion.model.report.markup import table as table_of
     from bigfusion.model.report.style import STYLE

@@ -1,7 +1,8 @@
-"""Runs on a feature file, without a project: train into a folder, score the dialogues of any such file with it.
+"""Runs on a feature file, without a project: train into a folder, and score any feature file with the run.
 
-No store, no manifest and no Prefect: a file in, a folder out. The folder is a run folder like a project's, with
-``run.json`` saying what it was trained on; scores lie in ``scores/FILE-DIGEST``, a folder for each file scored.
+There is no store, no manifest and no Prefect: a file goes in and a folder comes out. It is a run folder like a
+project's, and its ``run.json`` records the training data. Scores lie in ``scores/FILE-DIGEST``, a folder for each
+scored file.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ RUN = "run.json"
 
 @dataclass(frozen=True)
 class Scored:
-    """What scoring a file gave: the scores, where they lie, and how many of its dialogues the run had seen before.
+    """The result of scoring a file: the scores, their folder, and how many of its dialogues the run knew from training.
 
-    ``seen`` is ``None`` where the run does not say what its dialogues hold (an older one, or a project's).
+    ``seen`` is ``None`` if the run does not record its dialogues (an older run, or a project's).
     """
 
     metrics: Metrics
@@ -56,10 +57,10 @@ class Scored:
 
 
 def train(features: Path, out: Path, learning: Learning) -> list[int]:
-    """Train every seed on the dialogues of a feature file into the folder ``out``, or go on where it was interrupted.
+    """Train every seed on the dialogues of a feature file into the folder ``out``, or continue such a training.
 
-    A file without a split column gives the last share (``train.holdout``) of its dialogues for validation. Where the
-    settings do not choose modalities, the file's are used. Seeds can be added to a run later. Returns all its seeds.
+    Without a split column, the last share (``train.holdout``) of the dialogues is used for validation. If the settings
+    choose no modalities, those of the file are used. Seeds can be added to a run later. Returns all its seeds.
 
     Raises:
         CorpusError: the file is not a feature file.
@@ -87,11 +88,11 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
 
 
 def training_data(features: Path, learning: Learning) -> tuple[Data, ModelSettings]:
-    """A feature file's dialogues, and the network's settings on those modalities that it has.
+    """A feature file's dialogues, and the network's settings with the modalities that the file has.
 
     Raises:
         CorpusError: the file is not a feature file.
-        TrainingError: it has too few dialogues to hold some out.
+        TrainingError: the file has too few dialogues to hold some out.
     """
     found = read_features(features, fill=False)
     _say_notes(features, found)
@@ -105,11 +106,11 @@ def _say_notes(features: Path, found: ImportedFeatures) -> None:
 
 
 def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool = False) -> Scored:
-    """Score every seed of a run on the dialogues of a feature file: its test rows, or all where it has none.
+    """Score every seed of a run on the dialogues of a feature file: on its test rows, or on all if it has none.
 
-    Labels are the run's own, as codes or as names; a class that does not occur in the file is no error. A number that
-    is missing inside a row takes the training's mean. ``modalities``: also score without each modality and with each
-    alone.
+    Labels are those of the run, as codes or as names. A class that does not occur in the file is no error. A missing
+    number inside a row is replaced by the training mean. With ``modalities``, also score without each modality and with
+    each alone.
 
     Raises:
         CorpusError: the file is not a feature file, or lacks a modality or a width that the run was trained on.
@@ -148,7 +149,7 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
 
 
 def _with_modalities_of(found: ImportedFeatures, model: ModelSettings) -> ModelSettings:
-    """``model`` on those modalities that the file has, unless the settings chose some."""
+    """``model`` with the modalities that the file has, unless the settings chose some."""
     if "modalities" in model.model_fields_set:
         return model
     return network_settings(
@@ -165,7 +166,7 @@ def _training_data(found: ImportedFeatures, model: ModelSettings, holdout: float
 
 
 def _chosen(found: ImportedFeatures, model: ModelSettings) -> dict[str, Any]:
-    """Rows and presence of the modalities in use, those that the file has."""
+    """Rows and presence of the modalities in use that the file has."""
     names = [name for name in model.modalities if name in found.features]
     return {name.value: (found.features[name], found.present[name]) for name in names}
 
@@ -185,7 +186,7 @@ def _widths(widths: dict[str, int]) -> str:
 
 
 def _begin(out: Path, features: Path, data: Data, inputs: dict[str, Any], wanted: tuple[int, ...]) -> list[int]:
-    """See that ``out`` is empty or holds this very run, and write down what it is. Returns all seeds of the run."""
+    """Check that ``out`` is empty or holds this same run, and record the run there. Returns all seeds of the run."""
     others = [path.name for path in out.iterdir() if path.name != "lock" and not path.name.startswith(".run.json")]
     if (out / RUN).exists():
         record = read_json(out / RUN)
@@ -215,12 +216,12 @@ def _begin(out: Path, features: Path, data: Data, inputs: dict[str, Any], wanted
 
 
 def _digests(several: list[Dialogue]) -> dict[str, str]:
-    """What each dialogue holds, by its name: two files may call different dialogues alike, or one differently."""
+    """Digests of the dialogues' contents, by name. The name alone would not tell whether two files share a dialogue."""
     return {dialogue.id: _digest(dialogue) for dialogue in several}
 
 
 def _digest(dialogue: Dialogue) -> str:
-    """SHA-256 of a dialogue's features: who learnt from them has seen it, whatever its labels are now."""
+    """SHA-256 of a dialogue's features. Labels are left out: they do not change what a run has seen."""
     sha256 = hashlib.sha256()
     for name in sorted(dialogue.features):
         present = dialogue.present[name]
@@ -230,7 +231,7 @@ def _digest(dialogue: Dialogue) -> str:
 
 
 def _seen(scored: list[Dialogue], learnt: Any) -> int | None:
-    """How many dialogues are among those that a run learnt from or was chosen on, as its record has them."""
+    """How many dialogues are among the training and validation dialogues that the run's record lists."""
     if not isinstance(learnt, dict) or not all(isinstance(known, dict) for known in learnt.values()):
         return None
     digests = {value for known in learnt.values() for value in known.values()}

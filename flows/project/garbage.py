@@ -1,4 +1,4 @@
-"""What of a project's store nobody needs, found and removed."""
+"""Find and remove everything in a project's store that no workspace needs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from bigfusion.pipeline.store.store import Store
 
 
 def collect_garbage(project: Project, grace: float, apply: bool) -> Garbage:
-    """What of the project's store no workspace needs and is older than ``grace`` seconds; with ``apply`` it is removed.
+    """Find everything in the store that no workspace needs and that is older than ``grace`` seconds.
 
-    This workspace needs what its runs and the present settings do. What somebody comes to need meanwhile stays.
+    With ``apply``, remove it. This workspace needs the cells of its runs and of the present settings. A shard that
+    another workspace starts to need in the meantime stays.
 
     Raises:
-        StoreError: some list of needed cells cannot be read, or a shard that copies rely on is damaged; nothing was
+        StoreError: some list of needed cells cannot be read, or a shard that copies rely on is damaged. Nothing was
             removed.
     """
     workspace, planned = project.files, cells.plan(project, kept(project))

@@ -1,4 +1,4 @@
-"""A project's labelled utterances, to fine-tune its text encoder on: those that teach, and those that judge."""
+"""A project's labelled utterances for fine-tuning its text encoder: a training part and a validation part."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bigfusion.pipeline.schema import Split, Utterance, Window
 
 
 def labelled_corpus(project: Project, manifest: Manifest) -> LabelledCorpus:
-    """The texts and labels of the dialogues that teach, and of those that judge."""
+    """The texts and labels of the training dialogues and of the validation dialogues."""
     taught, judged = (
         LabelledTexts.of(*texts(manifest, part, project.text.window)) for part in dialogues(project, manifest)
     )
@@ -18,7 +18,7 @@ def labelled_corpus(project: Project, manifest: Manifest) -> LabelledCorpus:
 
 
 def dialogues(project: Project, manifest: Manifest) -> tuple[set[str], set[str]]:
-    """The dialogues that teach and those that judge: as in the model's own training. Test dialogues are never read."""
+    """Training and validation dialogues, as in the training of the model. Test dialogues are never read."""
     first = manifest.table.drop_duplicates("dialogue")
     train: list[str] = first.loc[first["split"] == Split.TRAIN.value, "dialogue"].tolist()
     valid: list[str] = first.loc[first["split"] == Split.VALID.value, "dialogue"].tolist()
@@ -28,7 +28,7 @@ def dialogues(project: Project, manifest: Manifest) -> tuple[set[str], set[str]]
 
 
 def texts(manifest: Manifest, dialogues: set[str], window: Window) -> tuple[list[Utterance], list[int]]:
-    """The utterances of these dialogues with their context, and their labels' codes; -1 without a label."""
+    """The utterances of these dialogues with their context, and the codes of their labels; -1 without a label."""
     table = manifest.table[manifest.table["dialogue"].isin(dialogues)]
     codes = {label: code for code, label in enumerate(manifest.labels)}
     return manifest.utterances(table["utterance"].tolist(), window), [codes.get(label, -1) for label in table["label"]]

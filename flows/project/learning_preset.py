@@ -1,4 +1,4 @@
-"""A learning preset's text for another corpus: what the paper states corpus by corpus stays the corpus's own."""
+"""A learning preset's text for a corpus. Numbers that the paper states for each corpus are the corpus's."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ CORPUS_OWN = (("model", "audio_width"), ("model.graph", "window"), ("model.contr
 
 
 def for_corpus(learning: str, corpus: str) -> str:
-    """TOML of a learning preset, its corpus's numbers exchanged for those that a corpus's preset states.
+    """TOML of a learning preset, in which the numbers of a corpus are replaced by those in that corpus's preset.
 
-    The audio features' trained width is exchanged only where the learning preset has one.
+    The trained width of the audio features is replaced only if the learning preset states one.
     """
     for table, key in CORPUS_OWN:
         stated = _line(corpus, table, key)
@@ -25,7 +25,7 @@ def _line(text: str, table: str, key: str) -> str | None:
 
 
 def _body(text: str, table: str) -> str:
-    """What stands under a table's head, up to the next head."""
+    """The lines under a table's head, up to the next head."""
     found = re.search(rf"^\[{re.escape(table)}\].*?$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
     return found[1] if found else ""
 

@@ -1,4 +1,4 @@
-"""Read a project's settings: one TOML file on top of a shipped preset, under ``--set`` assignments."""
+"""Read a project's settings: a shipped preset, one TOML file on top of it, and ``--set`` assignments on top of both."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _FOLDERS = {
 
 
 def load(config: Path | str | None = None, preset: str | None = None, assignments: Sequence[str] = ()) -> Project:
-    """The project of a settings file, on top of a preset, under ``--set`` assignments.
+    """The project of a preset, a settings file on top of it, and ``--set`` assignments on top of both.
 
-    Relative folders are meant from the settings file's own folder. Without ``config`` the file is ``bigfusion.toml``,
-    and may be absent where ``preset`` is given.
+    Relative folders start from the folder of the settings file. Without ``config`` the file is ``bigfusion.toml``,
+    which may be absent if ``preset`` is given.
 
     Raises:
-        SettingsError: a file is missing or not TOML, a key is unknown, a value does not fit, or the file is one on
-            another preset that would hide what ``preset`` says.
+        SettingsError: a file is missing or not TOML, a key is unknown, or a value does not fit. Or the file names
+            another preset and would hide values of ``preset``.
     """
     path = settings_file(config, preset)
     if config is None and path != DEFAULT_CONFIG:
@@ -54,10 +54,10 @@ def load(config: Path | str | None = None, preset: str | None = None, assignment
 
 
 def layers(config: Path | str | None, preset: str | None) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
-    """The preset's name, its table, and the settings file's own table above it.
+    """The name of the preset, its table, and the settings file's table above it.
 
     Raises:
-        SettingsError: as :func:`load`.
+        SettingsError: as in :func:`load`.
     """
     path = settings_file(config, preset)
     own = {} if config is None and preset and not path.exists() else read_toml(path)
@@ -66,10 +66,10 @@ def layers(config: Path | str | None, preset: str | None) -> tuple[str | None, d
 
 
 def load_learning(config: Path | None, preset: str | None, assignments: Sequence[str] = ()) -> Learning:
-    """The network and its training as a preset (without one: ``tuned``), a settings file and ``--set`` have them.
+    """Settings of the network and its training, from a preset (default ``tuned``), a settings file and ``--set``.
 
     Raises:
-        SettingsError: as :func:`load`; an assignment to anything but the network and its training.
+        SettingsError: as in :func:`load`, or an assignment to anything except the network and its training.
     """
     own = {} if config is None else read_toml(config)
     table = laid(read_preset(_preset(preset, own, config) or LEARNING[0]), own)
@@ -79,7 +79,7 @@ def load_learning(config: Path | None, preset: str | None, assignments: Sequence
 
 
 def laid(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``over`` laid on ``table``. Another network or contrast than below starts from its own defaults."""
+    """``over`` merged on top of ``table``. If ``over`` names another network or contrast, its defaults apply."""
     below, above = table.get("model"), over.get("model")
     if isinstance(below, Mapping) and isinstance(above, Mapping):
         table = {**table, "model": beneath(below, above)}
@@ -87,7 +87,7 @@ def laid(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _preset(given: str | None, own: Mapping[str, Any], path: Path | None) -> str | None:
-    """The given preset, else the file's own. A file on another preset, as `init` writes it, must hide nothing of it."""
+    """The given preset, or else the file's. A file of another preset must not override values of the given one."""
     named = own.get("preset")
     if given is None or named in (None, given):
         return given or named
@@ -102,7 +102,7 @@ def _preset(given: str | None, own: Mapping[str, Any], path: Path | None) -> str
 
 
 def _differing(below: Mapping[str, Any], above: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """The dotted keys that both tables have, with other values."""
+    """The dotted keys that both tables have, with different values."""
     for key in [key for key in below if key in above]:
         if isinstance(below[key], Mapping) and isinstance(above[key], Mapping):
             yield from _differing(below[key], above[key], f"{prefix}{key}.")
@@ -111,9 +111,9 @@ def _differing(below: Mapping[str, Any], above: Mapping[str, Any], prefix: str =
 
 
 def settings_file(config: Path | str | None, preset: str | None) -> Path:
-    """The file that :func:`load` reads: ``config``, else ``bigfusion.toml`` here, which may be absent.
+    """The file that :func:`load` reads: ``config``, or else ``bigfusion.toml`` here, which may be absent.
 
-    Where there is none here, the demo's, so that commands typed after the demo find it.
+    If there is none here, it is the demo's file, so that commands typed after the demo find it.
     """
     if config:
         return Path(config)
@@ -140,21 +140,21 @@ def preset_text(name: str) -> str:
 
 
 def preset_file(name: str) -> str:
-    """A file that is shipped beside the presets, to the letter."""
+    """The exact text of a file that is shipped beside the presets."""
     return (resources.files("bigfusion.flows.project") / "presets" / name).read_bytes().decode()
 
 
 def _below(preset: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """The preset without its corpus, where the project has a corpus of another kind."""
+    """The preset, without its corpus table if the project's corpus is of another kind."""
     kind = own.get("corpus", {}).get("kind") if isinstance(own.get("corpus"), Mapping) else None
     return {name: part for name, part in preset.items() if name != "corpus" or kind in (None, part["kind"])}
 
 
 def _resolved(table: dict[str, Any], base: Path) -> dict[str, Any]:
-    """``table`` with its relative folders made absolute; a text model is a folder only where one exists."""
+    """``table`` with absolute folders. A text model counts as a folder only if that folder exists."""
     found = {name: dict(part) if isinstance(part, dict) else part for name, part in table.items()}
     workspace = found.setdefault("workspace", {})
-    if isinstance(workspace, dict):  # else it is refused, in a line, as any other setting of a wrong kind
+    if isinstance(workspace, dict):  # any other type is refused later, like every setting of a wrong type
         workspace.setdefault("path", WorkspaceSettings().path)
     for section, keys in _FOLDERS.items():
         for key in keys:
@@ -171,12 +171,12 @@ def _resolved(table: dict[str, Any], base: Path) -> dict[str, Any]:
 
 
 def placed(path: str | Path, base: Path) -> str:
-    """A path as it is meant from the folder ``base``; an address as it is."""
+    """A path made absolute from the folder ``base``. An address is left unchanged."""
     return str(path) if ADDRESS.match(str(path)) else str(base / _expanded(path))
 
 
 def _expanded(path: str | Path) -> Path:
-    """``~`` stands for a home folder here as in a shell, which leaves it alone within quotes."""
+    """Replace ``~`` by the home folder, because a shell does not do so within quotes."""
     try:
         return Path(path).expanduser()
     except RuntimeError:

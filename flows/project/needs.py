@@ -1,4 +1,4 @@
-"""Which cells of a store a workspace needs, and the list that says so to others on the same shards."""
+"""Which cells of a store a workspace needs, and the list that tells this to others on the same shards."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ log = logging.getLogger("bigfusion")
 
 
 def publish_needs(project: Project, planned: CellPlan | None = None, anew: bool = False) -> None:
-    """Say in the shard folder which cells this workspace needs: its manifest's, and those of its runs.
+    """Publish in the shard folder which cells this workspace needs: those of its manifest and of its runs.
 
-    Does nothing where it says so already. What it has said to need of the same manifest under other settings
-    (``--set``) stays in the list, unless ``anew``. ``planned``: the kept manifest's cells, if they are known.
+    If the published list is already right, nothing is written. Cells of the same manifest that it lists for other
+    settings (``--set``) stay in the list, unless ``anew``. ``planned`` is the plan of the kept manifest, if known.
 
     Raises:
         CorpusError: there is no manifest yet.
-        StoreError: a run does not say which cells it needs, or list or workspace cannot be written.
+        StoreError: a run does not record which cells it needs, or the list or the workspace cannot be written.
     """
     planned = planned or cells.plan(project, kept(project))
     folders = [run["folder"] for run in runs.runs(project)]
@@ -45,7 +45,7 @@ def publish_needs(project: Project, planned: CellPlan | None = None, anew: bool 
 
 
 def mention_needs(project: Project, planned: CellPlan) -> None:
-    """Publish the list where nothing is left to do: if it cannot be, for instance on a read-only store, it is said."""
+    """Publish the list when no work is left. A failure, for instance on a read-only store, is only a warning."""
     try:
         publish_needs(project, planned)
     except StoreError as error:
@@ -59,12 +59,12 @@ def needed_by_runs(project: Project) -> set[str]:
 
 
 def needed(project: Project, planned: CellPlan) -> set[str]:
-    """The fingerprints that this workspace needs: its runs' and those of the present settings."""
+    """The fingerprints that this workspace needs: those of its runs and of the present settings."""
     return needed_by_runs(project).union(runs.reached(planned))
 
 
 def _read(earlier: bytes) -> set[str]:
     try:
         return {key.hex() for key in decode_reach(earlier, "")}
-    except StoreError:  # damaged: written anew
+    except StoreError:  # damaged: a new list is written
         return set()

@@ -1,4 +1,4 @@
-"""The names of the shipped presets, for those who must not load the settings to know them."""
+"""The names of the shipped presets, for code that must not import the settings."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which model is the current one: an atomic pointer that a new run takes over unless validation speaks against it.
+"""The current model: an atomic pointer. A new run becomes the current model unless its validation score is worse.
 
 ``current.json`` in the workspace names the current run and holds every decision ever taken, oldest first. A run that
-was held back, or withdrawn by a rollback, stays so until a person says otherwise. One that was promoted, and that the
-inputs call for again after another has taken its place, is judged again against that one.
+was held back, or withdrawn by a rollback, stays so until a person decides otherwise. A promoted run may be replaced by
+another and later match the inputs again. Then it is judged again, against the run that replaced it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from bigfusion.pipeline.settings import Settings
 
 log = logging.getLogger("bigfusion")
 
-_SAME = ("model", "train", "code")  # of a run's inputs: where these agree, only the corpus has changed
+_SAME = ("model", "train", "code")  # parts of a run's inputs; if all of them agree, only the corpus has changed
 
 
 class Decision(Settings):
-    """What was decided on a run, when and why. Scores are mean validation WF1 (fractions)."""
+    """A decision on a run, with its time and reason. Scores are mean validation WF1 (fractions)."""
 
     run: str
     decision: Literal["promoted", "held", "withdrawn", "restored"]
@@ -53,7 +53,7 @@ class Register(Settings):
         return next((decision for decision in reversed(self.decisions) if decision.run == run), None)
 
     def settled(self, run: str) -> Decision | None:
-        """The decision on a run that still holds: held back, withdrawn, or promoted and the current one."""
+        """The decision on a run, if it still holds: held back, withdrawn, or promoted and still current."""
         latest = self.of(run)
         if latest is not None and latest.decision in ("promoted", "restored") and run != self.current:
             return None
@@ -61,10 +61,10 @@ class Register(Settings):
 
 
 def read(project: Project) -> Register:
-    """The workspace's register; empty before the first decision.
+    """The workspace's register. It is empty before the first decision.
 
     Raises:
-        TrainingError: the file is not one.
+        TrainingError: the file is not a register.
     """
     path = project.files.current
     try:
@@ -79,7 +79,7 @@ def read(project: Project) -> Register:
 
 
 def stage(project: Project, run: Run) -> Stage:
-    """Whether a run is still to be decided on."""
+    """The stage ``promote``: whether a run still needs a decision."""
     register = read(project)
     if (holds := register.settled(run.id)) is not None:
         return Stage("promote", False, f"run {run.id}: {holds.decision}, {holds.why}")
@@ -95,10 +95,10 @@ def stage(project: Project, run: Run) -> Stage:
 def settle(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> Decision:
     """Decide on an evaluated run: it becomes the current one unless validation falls by more than the margin.
 
-    A decision that holds is left as it is.
+    A decision that still holds is kept.
 
-    Where only the corpus has changed since the current run, that one is scored anew on the present validation split,
-    so that both are compared on the same dialogues; elsewhere by the scores that they were chosen with.
+    If only the corpus has changed since the current run, the current run is scored again on the present validation
+    split. So both runs are compared on the same dialogues. Otherwise their recorded validation scores are compared.
 
     Raises:
         TrainingError: the run is not evaluated.
@@ -120,10 +120,10 @@ def settle(project: Project, manifest: Manifest, planned: CellPlan, run: Run) ->
 
 
 def rollback(project: Project, target: str | None = None) -> Decision:
-    """Make an earlier model the current one: ``target``, or the one before. The model that was current is withdrawn.
+    """Make an earlier model the current one: ``target``, or the previous one. The model that was current is withdrawn.
 
     Raises:
-        TrainingError: there is none before, or ``target`` is not an evaluated run of this workspace.
+        TrainingError: there is no previous one, or ``target`` is not an evaluated run of this workspace.
     """
     register = read(project)
     evaluated = {found["run"] for found in runs.summaries(project) if found["state"] == "evaluated"}
@@ -153,7 +153,7 @@ def rollback(project: Project, target: str | None = None) -> Decision:
 
 
 def models(project: Project) -> list[dict[str, Any]]:
-    """Every run with its validation and test WF1 and what was decided on it, oldest first."""
+    """Every run with its validation and test WF1 and the decision on it, oldest first."""
     register = read(project)
     found = []
     for summary in runs.summaries(project):
@@ -175,14 +175,14 @@ def models(project: Project) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class _Rival:
-    """The current run's validation WF1, and what it was measured on."""
+    """The current run's validation WF1, and on which dialogues it was measured."""
 
     score: float
     on: str
 
 
 def _judge(project: Project, manifest: Manifest, planned: CellPlan, run: Run, register: Register) -> tuple[bool, str]:
-    """Whether to hold a run back, and why or why not."""
+    """Whether to hold a run back, and the reason."""
     if register.current is None:
         return False, "the first model"
     score = _score(run.folder)
@@ -214,20 +214,20 @@ def _rival(
         and decision.features == _features(project)
     )
     if grown:
-        from bigfusion.flows.project.assemble import assemble  # torch comes with these two
+        from bigfusion.flows.project.assemble import assemble  # these two import torch
         from bigfusion.model.scoring.rescore import validation_score
 
         try:
             data = assemble(project, manifest, planned)
             anew = validation_score(folder, data, seeds, project.train.device)
             return _Rival(anew, " on the same validation dialogues")
-        except TrainingError as error:  # other labels, or its files have gone: the recorded score is what there is
+        except TrainingError as error:  # other labels, or missing files: fall back to the recorded score
             log.warning("promote: run %s could not be scored anew: %s", current, error)
     return None if recorded is None else _Rival(recorded, "")
 
 
 def _earlier(register: Register, evaluated: set[str]) -> list[str]:
-    """Runs that were current once and were not withdrawn since, latest first."""
+    """Runs that were once current and have not been withdrawn since, latest first."""
     found: list[str] = []
     for decision in reversed(register.decisions):
         run = decision.run
@@ -254,7 +254,7 @@ def _features(project: Project) -> str:
 
 
 def _kept(decision: Decision | None) -> dict[str, Any]:
-    """What stays true of a run whatever is decided on it."""
+    """The facts about a run that do not change with a new decision."""
     return {} if decision is None else decision.model_dump(include={"valid_weighted_f1", "features"})
 
 
@@ -263,7 +263,7 @@ def _with(register: Register, decision: Decision) -> Register:
 
 
 def _write(project: Project, register: Register, decision: Decision, current: str | None) -> None:
-    """One rename moves pointer and history together."""
+    """Write pointer and history together, in one atomic rename."""
     new = _with(register, decision).model_copy(update={"current": current})
     write_whole(project.files.current, (new.model_dump_json(indent=2) + "\n").encode())
 

@@ -1,4 +1,4 @@
-"""What a run's report knows beside the run itself: corpus, cells, fingerprints, notes, who said what."""
+"""The context of a run's report: corpus, cells, fingerprints, notes, speakers and texts."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ log = logging.getLogger("bigfusion")
 
 
 def ablations_in(folder: Path) -> dict[str, Any] | None:
-    """What ``bigfusion reproduce --table 4`` left in a folder."""
+    """The ablations that ``bigfusion reproduce --table 4`` wrote into a folder."""
     path = folder / ABLATIONS
     return read_json(path) if path.exists() else None
 
 
 def said(planned: CellPlan) -> list[str]:
-    """What was decided on the way to the features, a line each kind."""
+    """Notes on choices that the extractors made, a line for each kind."""
     return [
         f"{modality}: {number:,} cells: {kind}"
         for modality, counts in planned.notes().items()
@@ -72,7 +72,7 @@ def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> 
 
 
 def _current(project: Project, run: Run) -> CurrentModel | None:
-    """The model that is the current one, unless it is this run."""
+    """The current model, unless it is this run."""
     current = promotion.read(project).current
     if current is None or current == run.id:
         return None

@@ -1,4 +1,4 @@
-"""Runs of a project: what a training depends on, and whether one under the present inputs is up to date."""
+"""Runs of a project: what a training depends on, and whether the run of the present inputs is up to date."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CELLS = "cells.parquet"
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage downstream of the cells: whether it has to run, and why or why not."""
+    """A stage after the cells: whether it has to run, and the reason."""
 
     name: str
     pending: bool
@@ -43,9 +43,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Run:
-    """A training and evaluation under exactly the present cells, labels, settings and code.
+    """A training and evaluation with exactly the present cells, labels, settings and code.
 
-    ``seeds`` are those that are wanted of it: a run takes more of them later and keeps those that it has.
+    ``seeds`` are the seeds that the project wants. More seeds can be added to a run later, and the old ones stay.
     """
 
     folder: Path
@@ -69,12 +69,12 @@ class Run:
 
     @property
     def evaluated(self) -> bool:
-        """Whether exactly these seeds were scored by the code as it is now, and all that came of it is still there."""
+        """Whether the present code scored exactly these seeds, and the resulting files still exist."""
         return not self.why_evaluate
 
     @property
     def why_evaluate(self) -> str:
-        """Why the run is still to be scored, or its report to be written anew; empty where neither is."""
+        """Why the run must still be scored, or its report written again. Empty if neither is needed."""
         there = (self.folder / PREDICTIONS).exists() and self.report.exists()
         known, now = _read(self.folder / _EVALUATED), self._evaluation()
         if not there or sorted(self.scored) != sorted(self.seeds) or known.get("code") != now["code"]:
@@ -82,32 +82,32 @@ class Run:
         return "" if known == now else "scored, but its report does not show the ablations as they are now"
 
     def _evaluation(self) -> dict[str, str | None]:
-        """What scores and report depend on beside the trained run."""
+        """What the scores and the report depend on, besides the trained run."""
         made = self.ablations
         return {"code": _evaluation_code(), "ablations": None if made is None else digest(made.read_text())}
 
     @property
     def ablations(self) -> Path | None:
-        """Table 4 as ``bigfusion reproduce`` made it for this run, else for its workspace."""
+        """Table 4 that ``bigfusion reproduce`` made for this run, or else for its workspace."""
         made = [folder / "reproduction" / ABLATIONS for folder in (self.folder, self.folder.parents[1])]
         return next((path for path in made if path.exists()), None)
 
     @property
     def scored(self) -> list[int]:
-        """The seeds that the run's scores are of; none before it is evaluated."""
+        """The seeds that the run's scores cover. Empty before the evaluation."""
         return [seed["seed"] for seed in self.metrics().get("seeds", [])]
 
     @property
     def report(self) -> Path:
-        """The run's report, once it is evaluated."""
+        """The path of the run's report. The file exists after the evaluation."""
         return self.folder / REPORT
 
     def metrics(self) -> dict[str, Any]:
-        """The run's scores, once it is evaluated."""
+        """The run's scores. Empty before the evaluation."""
         return metrics(self.folder)
 
     def begin(self, planned: CellPlan) -> None:
-        """Make the folder and write down what the run depends on, and which seeds are wanted of it."""
+        """Make the folder, and record there what the run depends on and which seeds are wanted."""
         if not (self.folder / _RUN).exists():
             write_reach(self.folder / CELLS, reached(planned))
         self._record()
@@ -119,13 +119,13 @@ class Run:
             _write(self.folder / _RUN, known | {"seeds": list(self.seeds)})
 
     def mark_evaluated(self) -> None:
-        """Write down that the run's seeds were scored, and by what."""
+        """Record that the run's seeds were scored, and by which code."""
         self._record()
         _write(self.folder / _EVALUATED, self._evaluation())
 
 
 def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
-    """The run that the present inputs call for; its folder may not exist yet."""
+    """The run of the present inputs. Its folder may not exist yet."""
     inputs = {
         "cells": {modality.value: part.digest for modality, part in planned.parts.items()},
         "labels": content_digest(manifest.arrow, manifest.labels, _LABEL_COLUMNS),
@@ -158,7 +158,7 @@ def reached(planned: CellPlan) -> Iterator[str]:
 
 
 def stages(project: Project, run: Run, planned: CellPlan) -> list[Stage]:
-    """What has to run after the cells, and why."""
+    """The stages after the cells: which have to run, and why."""
     if planned.pending_count:
         why = f"{planned.pending_count} cells are pending"
         return [Stage("train", True, why), Stage("evaluate", True, why)]
@@ -181,12 +181,12 @@ def named(project: Project, name: str) -> Run:
 
 
 def record(folder: Path) -> dict[str, Any]:
-    """What a run's folder says that it depends on (``run.json``); empty where there is no run."""
+    """What a run depends on, from ``run.json`` in its folder. Empty if there is no run."""
     return _read(folder / _RUN)
 
 
 def metrics(folder: Path) -> dict[str, Any]:
-    """The scores in a run's folder; empty where there are none."""
+    """The scores in a run's folder. Empty if there are none."""
     return _read(folder / METRICS)
 
 
@@ -197,7 +197,7 @@ def runs(project: Project) -> list[dict[str, Any]]:
 
 
 def summaries(project: Project) -> list[dict[str, Any]]:
-    """Every run of the workspace in a few words, oldest first. One whose ``run.json`` cannot be read is ``damaged``."""
+    """A summary of every run of the workspace, oldest first. A run whose ``run.json`` cannot be read is ``damaged``."""
     found = []
     for known in runs(project):
         run = Run(Path(known["folder"]), known.get("inputs", {}), tuple(known.get("seeds", ())))
@@ -227,7 +227,7 @@ def _why_train(project: Project, run: Run) -> str:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """In what the inputs of two runs differ, part by part, with the keys and, where they are short, their values."""
+    """How the inputs of two runs differ, part by part: the keys, and short values of settings."""
     parts = []
     for part in sorted(new, key=_PARTS.index):
         if old.get(part) != new[part]:
@@ -242,8 +242,10 @@ _PARTS = ("cells", "data", "labels", "model", "train", "code")
 
 
 def _changed(old: Any, new: Any, are_settings: bool, prefix: str = "") -> list[str]:
-    """The keys that differ, dotted, and of settings their values if these are short. A setting that is left out has its
-    default."""
+    """The dotted keys that differ, for settings with their values if these are short.
+
+    A missing setting has its default.
+    """
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return []
     found = []
@@ -259,7 +261,7 @@ def _changed(old: Any, new: Any, are_settings: bool, prefix: str = "") -> list[s
 
 
 def _evaluation_code() -> str:
-    """Scoring and what the report shows. The network is among the run's inputs."""
+    """Digest of the code that scores a run and writes its report. The network's code is among the run's inputs."""
     return digest(
         code_digests(
             "bigfusion.model.scoring.evaluate:evaluate",
@@ -272,7 +274,7 @@ def _evaluation_code() -> str:
 def _read(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):  # never begun, or damaged: as if it were not there
+    except (FileNotFoundError, ValueError):  # a missing or damaged file counts as empty
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -21,21 +21,21 @@ from bigfusion.pipeline.store.folder import Place
 
 
 class ExtractSettings(Settings):
-    """How extraction is cut up. Nothing here changes a number."""
+    """How extraction is divided into tasks. No setting here changes a number."""
 
     chunk_size: int = Field(default=64, ge=1, le=4096, description="utterances a task; one chunk is one shard")
     retries: int = Field(default=3, ge=0, description="of a chunk, after an error that may pass (disk, memory)")
 
 
 class Learning(Settings):
-    """The settings of the network and its training alone."""
+    """Only the settings of the network and of its training."""
 
     model: ModelSettings = BigFusionSettings()
     train: TrainSettings = TrainSettings()
 
 
 class RunnerSettings(Settings):
-    """Who computes. Nothing here changes a number."""
+    """Which processes and machines compute. No setting here changes a number."""
 
     kind: Literal["local", "workers", "ray"] = Field(
         default="local", description="this process; workers of the pools `cpu` and `gpu`; a Ray cluster"
@@ -84,13 +84,13 @@ class Project(Settings):
 
     @property
     def name(self) -> str:
-        """What deployments and artifacts are called: the project folder's name, in letters that Prefect takes."""
+        """The name of deployments and artifacts: the project folder's name, in characters that Prefect accepts."""
         folder = self.work.parent if self.work.name == "work" else self.work
         return re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "bigfusion"
 
     @property
     def files(self) -> Workspace:
-        """Where the project's files lie; made once for equal settings."""
+        """The workspace, which knows where the files lie. Equal settings give the same object."""
         return Workspace.of(self.workspace)
 
     @property
@@ -100,5 +100,5 @@ class Project(Settings):
 
     @property
     def store(self) -> Place:
-        """The shard folder's path, or a bucket's address."""
+        """The path of the shard folder, or the address of a bucket."""
         return self.files.store_folder

@@ -1,4 +1,4 @@
-"""Every key of a settings file with its default, what it may be, and what it means."""
+"""Every key of a settings file with its default, its allowed values and its meaning."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def keys() -> list[dict[str, Any]]:
 
 
 def _keys(kind: type[BaseModel], table: str) -> Iterator[dict[str, Any]]:
-    """The keys of a settings class, tables last, as TOML has them."""
+    """The keys of a settings class. Tables come last, as TOML needs it."""
     tables = {name: found for name, field in kind.model_fields.items() if (found := _tables(field.annotation))}
     for name, field in kind.model_fields.items():
         if name not in tables:
@@ -39,7 +39,7 @@ def _keys(kind: type[BaseModel], table: str) -> Iterator[dict[str, Any]]:
 
 
 def _of_several(kinds: list[type[BaseModel]], table: str, default: str) -> Iterator[dict[str, Any]]:
-    """The keys of a table that is one of several kinds; those that not every kind has say which have them."""
+    """The keys of a table that may be of several kinds. A key that some kinds lack names the kinds that have it."""
     words = [next(_choices(kind.model_fields["kind"].annotation)) for kind in kinds]
     yield {"key": f"{table}kind", "default": default, "meaning": ", ".join(words)}
     having: dict[str, list[str]] = {}
@@ -55,7 +55,7 @@ def _of_several(kinds: list[type[BaseModel]], table: str, default: str) -> Itera
 
 
 def _tables(annotation: Any) -> list[type[BaseModel]]:
-    """The settings classes that a field holds: one, or one for each kind of corpus."""
+    """The settings classes that a field may hold: one, or one for each kind."""
     if isinstance(annotation, type):
         return [annotation] if issubclass(annotation, BaseModel) else []
     return [found for part in get_args(annotation) for found in _tables(part)]
@@ -83,7 +83,7 @@ def _meaning(field: FieldInfo) -> str:
 
 
 def _choices(annotation: Any) -> Iterator[str]:
-    """What a field of fixed words may be."""
+    """The allowed words of a field (from a Literal or an Enum)."""
     if get_origin(annotation) is Literal:
         yield from (json.dumps(word) for word in get_args(annotation) if isinstance(word, str))
     elif get_origin(annotation) in (Union, UnionType, tuple):

@@ -1,7 +1,8 @@
-"""Where a project stands: its manifest, the plan of its cells, the run that they call for, and what is still to do.
+"""The standing of a project: its manifest, the plan of its cells, the run that belongs to them, and the work left.
 
-Each of these takes seconds to find out. So a standing is loaded once and handed on: a command hands it to its flow, and
-a flow to its stages (:func:`handed_on`), past Prefect, which would write it into its database as a parameter.
+Each of these takes seconds to compute. So a standing is loaded once and handed on: a command hands it to its flow, and
+a flow hands it to its stages (:func:`handed_on`). It is no parameter of a flow, because Prefect writes parameters into
+its database.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ log = logging.getLogger("bigfusion")
 
 @dataclass(frozen=True)
 class Standing:
-    """The manifest, its cells, the run that they call for, and the stages after them: train, evaluate, promote.
+    """The manifest, its cells, the run that belongs to them, and the stages after them: train, evaluate, promote.
 
-    ``changed``: the manifest is a new scan's, and differs from the one that the workspace keeps.
+    ``changed`` is true if the manifest comes from a new scan and differs from the one that the workspace keeps.
     """
 
     manifest: Manifest
@@ -38,15 +39,15 @@ class Standing:
 
     @property
     def pending(self) -> bool:
-        """Whether anything is to do."""
+        """Whether any work is left."""
         return self.changed or bool(self.plan.pending_count) or any(stage.pending for stage in self.stages)
 
     def stage(self, name: str) -> Stage:
-        """``train``, ``evaluate`` or ``promote``."""
+        """The stage of this name: ``train``, ``evaluate`` or ``promote``."""
         return next(stage for stage in self.stages if stage.name == name)
 
     def require_labels(self) -> None:
-        """See that there is something to learn.
+        """Check that some utterance has a label.
 
         Raises:
             TrainingError: no utterance has a label.
@@ -58,17 +59,17 @@ class Standing:
             )
 
     def say_nothing_to_do(self) -> None:
-        """Log that nothing is to do, and why."""
+        """Log that no work is left, and why."""
         log.info("nothing to do: 0 cells to extract, model up to date")
         for stage in self.stages:
             log.info("  %s: %s", stage.name, stage.why)
 
     def after_extraction(self, project: Project) -> Standing:
-        """The standing once the cells of this manifest were computed and the manifest was kept."""
+        """The standing after the manifest was kept and its cells were computed."""
         return _of(project, self.manifest, False)
 
     def after_training(self, project: Project) -> Standing:
-        """The standing once the run was trained: the same cells and run, other stages to do."""
+        """The standing after the run was trained. Cells and run are the same; only the stages change."""
         return replace(self, stages=_stages(project, self.run, self.plan))
 
 
@@ -86,7 +87,7 @@ def load(project: Project, retry_failed: bool = False) -> Standing:
     """The standing of the manifest that the workspace keeps, without a scan.
 
     Raises:
-        CorpusError: there is none yet, or it is damaged.
+        CorpusError: there is no manifest yet, or it is damaged.
     """
     return _of(project, corpus.kept(project), False, retry_failed)
 
@@ -96,7 +97,7 @@ _handed: ContextVar[tuple[Project, Standing] | None] = ContextVar("standing", de
 
 @contextmanager
 def handed_on(project: Project, standing: Standing) -> Iterator[None]:
-    """Give the flows that are called in this block a standing."""
+    """Hand a standing to the flows that are called in this block."""
     token = _handed.set((project, standing))
     try:
         yield
@@ -105,7 +106,7 @@ def handed_on(project: Project, standing: Standing) -> Iterator[None]:
 
 
 def handed(project: Project) -> Standing | None:
-    """The standing that the caller has handed on; none in a flow that a worker or a user began."""
+    """The standing that the caller handed on. ``None`` in a flow that a worker or a user started."""
     given = _handed.get()
     return given[1] if given is not None and given[0] == project else None
 

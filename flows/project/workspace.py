@@ -1,4 +1,4 @@
-"""A project's workspace: its settings, what lies there, and the lock that keeps two commands apart."""
+"""A project's workspace: its settings, its files, and the lock that lets only one command work on it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _held: set[Path] = set()
 
 
 class WorkspaceSettings(Settings):
-    """Where a project keeps what it makes."""
+    """Where a project keeps the files that it makes."""
 
     path: Path = Field(default=Path("work"), description="manifest, runs, logs, the store unless `store` names one")
     store: str | None = Field(
@@ -61,7 +61,7 @@ class WorkspaceSettings(Settings):
 
 
 class Workspace:
-    """Where a project's files lie. Nothing is made until it is needed."""
+    """Where a project's files lie. Folders and files are made only when they are needed."""
 
     def __init__(self, settings: WorkspaceSettings) -> None:
         self.folder = settings.path
@@ -73,7 +73,7 @@ class Workspace:
         self.runs = self.folder / "runs"
         self.current = self.folder / "current.json"
         self.prefect_home = self.folder / "prefect"
-        self.cache = self.folder  # the machine's own
+        self.cache = self.folder  # files of this machine alone
         if settings.cache is not None:  # many workspaces may share it
             self.cache = settings.cache / digest(str(self.folder.absolute()))[:16]
         self.index = self.cache / "index.sqlite"
@@ -81,13 +81,13 @@ class Workspace:
     @staticmethod
     @cache
     def of(settings: WorkspaceSettings) -> Workspace:
-        """The workspace of these settings: made once a process."""
+        """The workspace of these settings. A process makes it once."""
         return Workspace(settings)
 
     def identity(self) -> str:
-        """What tells this workspace from others on the same shards, from whatever machine and path it is seen.
+        """A name that tells this workspace from others on the same shards. It is the same from every machine and path.
 
-        A copy of it is another workspace: its ``id`` is another file.
+        A copy of the workspace has another identity, because its ``id`` is another file.
 
         Raises:
             StoreError: the workspace cannot be written.
@@ -103,26 +103,26 @@ class Workspace:
             ) from error
 
     def store(self) -> Store:
-        """The feature store, its index brought up to date. The index lies here, also where the shards are elsewhere."""
+        """The feature store, with its index brought up to date. The index lies here even if the shards do not."""
         return Store(self.store_folder, self.index, self._cache_bytes)
 
     def digests(self) -> FileDigests:
-        """SHA-256 of files, remembered by their stat."""
+        """SHA-256 digests of files, cached by the files' stat."""
         return FileDigests(self.cache / "digests.sqlite")
 
     def holder(self) -> str | None:
-        """The process that works on this workspace now, if one does."""
+        """The process that works on this workspace now, if any."""
         return holder(self.folder)
 
     @contextmanager
     def exclusive(self, patience: float = math.inf) -> Iterator[None]:
-        """Hold this workspace alone; waits for another command that works on it, as :func:`exclusive` does."""
+        """Hold the lock of this workspace. Waits while another command holds it, as :func:`exclusive` does."""
         with exclusive(self.folder, REMEDY, patience):
             yield
 
 
 def holder(folder: Path) -> str | None:
-    """The process that holds a folder by :func:`exclusive` now, if one does."""
+    """The process that holds a folder's lock (:func:`exclusive`) now, if any."""
     try:
         with (folder / "lock").open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -135,9 +135,10 @@ def holder(folder: Path) -> str | None:
 
 @contextmanager
 def exclusive(folder: Path, remedy: str, patience: float = math.inf) -> Iterator[None]:
-    """Hold a folder alone, making it where needed; waits for another process. A killed holder frees it at once.
+    """Hold the lock of a folder, which is made if it is missing. Waits while another process holds it.
 
-    Held again within the process, by a flow within a command for instance, it is simply held.
+    The lock of a killed process is free at once. Taking it again within the same process, for instance by a flow within
+    a command, does nothing.
 
     Raises:
         SettingsError: the folder cannot be written; the message ends with ``remedy``.

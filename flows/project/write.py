@@ -1,4 +1,4 @@
-"""Write a project's settings file: a preset's text with its comments, or what an imported feature file needs."""
+"""Write a project's settings file: a preset's text with its comments, or the settings for an imported feature file."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _LEARNING_TABLES = re.compile(r"^\[(?:model|train)[.\]].*?(?=^\[(?!(?:model|trai
 
 
 def write_config(path: Path, preset: str, root: str | None, learning: str | None = None) -> None:
-    """Write a settings file that says everything that ``preset`` says, with its comments; for a table its skeleton too.
+    """Write a settings file with everything in ``preset`` and its comments. For a table, write its skeleton too.
 
-    The network and its training are those of ``learning``, where it is given, but for what the paper states corpus by
-    corpus (window, rho, the trained width of audio). A relative ``root`` is meant from the current folder, where it was
-    typed, and is written in full; for a table it is the folder of the media.
+    If ``learning`` is given, it sets the network and its training, except the numbers that the paper states for each
+    corpus (window, rho, the trained width of audio). A relative ``root`` starts from the current folder and is written
+    as an absolute path. For a table, ``root`` is the folder of the media.
 
     Raises:
         SettingsError: there is no such preset, or the file exists already.
@@ -46,7 +46,7 @@ def write_config(path: Path, preset: str, root: str | None, learning: str | None
 
 
 def write_import_config(path: Path, corpus: FeatureSettings, preset: str | None) -> None:
-    """Write the settings file of a project whose features come from a file, with what is said about its labels.
+    """Write the settings file of a project whose features come from a file, with the settings of its labels.
 
     Raises:
         SettingsError: there is no such preset, or the file exists already.
@@ -65,14 +65,14 @@ def write_import_config(path: Path, corpus: FeatureSettings, preset: str | None)
 
 
 def _value(value: str | list[str] | dict[str, str]) -> str:
-    """A setting of the corpus in TOML."""
+    """A corpus setting as TOML."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_value(key)} = {_value(item)}" for key, item in value.items()) + "}"
     return json.dumps(value, ensure_ascii=False)
 
 
 def _toml(path: str) -> str:
-    """A path as a TOML string, which knows JSON's escapes but no halves of a character."""
+    """A path as a TOML string. TOML knows JSON's escapes, but no halves of a character (surrogates)."""
     if not path.isprintable():
         raise SettingsError(f"{path!r}: expected a path of printable characters, found others; rename or link it")
     return json.dumps(path, ensure_ascii=False)

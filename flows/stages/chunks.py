@@ -1,4 +1,4 @@
-"""Pending cells of one modality, chunk by chunk: one Prefect task a chunk, each committed as one shard."""
+"""Compute the pending cells of one modality. Each chunk is one Prefect task and is committed as one shard."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ LASTING = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryE
 
 
 def passes(error: object) -> bool:
-    """Whether an error may be gone at the next try: disk, memory, a time-out, a mount that went away."""
+    """Whether an error may be gone at the next try: disk, memory, a time-out, or a lost mount."""
     if isinstance(error, StoreError) and error.__cause__ is not None:
         return passes(error.__cause__)
     return isinstance(error, LIMITED) and not isinstance(error, LASTING)
 
 
 def may_pass(task: Any, run: TaskRun, state: State[Any]) -> bool:
-    """Whether a task's error may pass: Prefect asks before it retries."""
+    """Whether a task's error may pass. Prefect calls this before it retries."""
     return passes(state.result(raise_on_failure=False))
 
 
@@ -63,12 +63,12 @@ def chunk(
 def compute(
     project: Project, manifest: Manifest, modality: Modality, pending: list[PlannedCell], which: str = ""
 ) -> tuple[list[ChunkResult], list[BaseException]]:
-    """All chunks of one modality, or of ``which`` part of it, within a flow run; stops where the extractor cannot run.
+    """Compute all chunks of one modality, or of the part ``which``, within a flow run.
 
-    It cannot either where not one cell of a chunk could be computed, each by an error of its own: a disk that is gone,
-    a library that is broken. Going on would repeat it for every cell of the corpus.
+    This stops when the extractor cannot run. It also stops when every cell of a chunk has failed with an error, for
+    instance because a disk is gone or a library is broken. To go on would repeat the error for all cells of the corpus.
 
-    Comes back to cells that another run on the same shards held, until they are stored or their holder is dead.
+    Cells that another run on the same shards holds are tried again, until they are stored or that run is dead.
     """
     results: list[ChunkResult] = []
     errors: list[BaseException] = []
@@ -111,12 +111,12 @@ def compute(
 
 
 def faults(results: Sequence[ChunkResult]) -> list[str]:
-    """A line for each cell that could not be computed by an error of its own."""
+    """A line for each single cell that failed with an error."""
     return [line for result in results for line in result.faults]
 
 
 def raise_first(errors: list[BaseException], results: Sequence[ChunkResult]) -> None:
-    """End a flow of which chunks or cells failed.
+    """Raise an error if chunks or cells of a flow failed.
 
     Raises:
         ExtractionError: there are errors; the message counts them and names the first.
@@ -143,7 +143,7 @@ def _states(
     pending: list[PlannedCell],
     progress: Callable[[int], None],
 ) -> Iterator[tuple[list[PlannedCell], Callable[[], ChunkResult]]]:
-    """Each chunk with what gives its result, or raises its error, once it is over."""
+    """Each finished chunk, with a function that returns its result or raises its error."""
     parts = list(cells.chunks(cells.by_length(project, manifest, pending), project.extract.chunk_size))
     run = str(flow_run.id or "")
     prepared = chunk.with_options(retries=project.extract.retries, timeout_seconds=project.runner.chunk_seconds)
@@ -160,7 +160,7 @@ def _states(
 
 
 def _only(manifest: Manifest, part: list[PlannedCell]) -> Manifest:
-    """The dialogues of ``manifest`` that ``part`` lies in: what travels to another machine."""
+    """A manifest of only those dialogues that hold cells of ``part``, to send to another machine."""
     mine = manifest.table["utterance"].isin([cell.utterance for cell in part])
     wanted = manifest.table["dialogue"].isin(manifest.table.loc[mine, "dialogue"].unique())
     rows = manifest.arrow.filter(pa.array(wanted.to_numpy()))

@@ -1,4 +1,4 @@
-"""The flow ``evaluate``: a trained run's test split, scored once, and its report."""
+"""The flow ``evaluate``: score a trained run's test split once, and write the report."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ log = logging.getLogger("bigfusion")
 @flow(name="evaluate", flow_run_name="evaluate {project.name}", **HOOKS)
 @alone
 def evaluate(project: Project) -> str:
-    """Score the present run and write its report; a run that was scored is left as it is. Returns the run's id.
+    """Score the present run and write its report, unless it was scored already. Returns the run's id.
 
     Raises:
-        TrainingError: there is no trained run under the present cells, labels, settings and code.
+        TrainingError: there is no trained run with the present cells, labels, settings and code.
     """
     return evaluate_run(project, handed(project) or load(project))
 
@@ -31,14 +31,14 @@ def evaluate_run(project: Project, standing: Standing) -> str:
     """Score a standing's run and write its report, within a flow run. Returns its id.
 
     Raises:
-        TrainingError: it is not trained.
+        TrainingError: the run is not trained.
     """
     training, evaluation, run = standing.stage("train"), standing.stage("evaluate"), standing.run
     if training.pending:
         raise TrainingError(f"nothing to evaluate: {training.why}; run `bigfusion train`, or `bigfusion run` for all")
     log.info("evaluate: %s: %s", "to do" if evaluation.pending else "up to date", evaluation.why)
     if evaluation.pending:
-        from bigfusion.flows.project import reporting  # PyTorch Geometric alone takes seconds to import
+        from bigfusion.flows.project import reporting  # importing PyTorch Geometric alone takes seconds
         from bigfusion.flows.project.assemble import assemble
         from bigfusion.model.scoring.evaluate import evaluate as score
 

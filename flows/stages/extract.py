@@ -33,7 +33,7 @@ def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str,
 
 
 def extract_pending(project: Project, standing: Standing, retry_failed: bool) -> dict[str, dict[str, int]]:
-    """Compute a standing's pending cells, within a flow run. A chunk that fails leaves the others' work in the store.
+    """Compute a standing's pending cells, within a flow run. If a chunk fails, the work of the others stays stored.
 
     Raises:
         ExtractionError: chunks or cells failed; the message names the first error.
@@ -46,7 +46,7 @@ def extract_pending(project: Project, standing: Standing, retry_failed: bool) ->
         log.info("extract: 0 cells to extract: all fingerprints are in the store")
         mention_needs(project, plan)
         return {}
-    publish_needs(project, plan)  # first: gc elsewhere may be about to remove what is taken for done here
+    publish_needs(project, plan)  # first: another workspace's gc may be about to remove cells that count as done
     if project.runner.kind == "workers":
         return fan_out(project, plan, retry_failed)
     results: list[ChunkResult] = []
@@ -62,10 +62,10 @@ def extract_pending(project: Project, standing: Standing, retry_failed: bool) ->
 
 
 def extraction(project: Project) -> Flow[Any, Any]:
-    """The flow ``extract`` with its tasks where ``runner.kind`` wants them.
+    """The flow ``extract``, with its tasks on the runner that ``runner.kind`` names.
 
     Raises:
-        SettingsError: on Ray, without prefect-ray.
+        SettingsError: the runner is Ray, and prefect-ray is not installed.
     """
     if project.runner.kind != "ray":
         return extract

@@ -1,4 +1,4 @@
-"""A plan's pending cells as partitions for workers: text and visual to the pool ``gpu`` where there is one."""
+"""A plan's pending cells as partitions for workers. Text and visual go to the pool ``gpu``, if there is one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from bigfusion.pipeline.schema import Modality
 
 log = logging.getLogger("bigfusion")
 
-_GPU = (Modality.TEXT, Modality.VISUAL)  # networks; audio is arithmetic for a CPU
+_GPU = (Modality.TEXT, Modality.VISUAL)  # these run networks; audio needs only a CPU
 
 
 def fan_out(project: Project, plan: CellPlan, retry_failed: bool) -> dict[str, dict[str, int]]:
-    """Hand out every partition that has pending cells, wait for all. Returns the pending cells' statuses by modality.
+    """Hand out every partition that has pending cells, and wait. Returns the statuses of these cells by modality.
 
     Raises:
-        ExtractionError: a partition failed, or its workers died too often. The other partitions' work is stored.
+        ExtractionError: a partition failed, or its workers died too often. The work of the others is stored.
     """
     jobs = _jobs(project, plan, retry_failed)
     shown = artifacts.Progress(f"{project.name}-partitions", f"{len(jobs)} partitions", len(jobs))
@@ -39,7 +39,7 @@ def fan_out(project: Project, plan: CellPlan, retry_failed: bool) -> dict[str, d
 
 
 def _jobs(project: Project, plan: CellPlan, retry_failed: bool) -> list[Job]:
-    """A job for each partition that has pending cells; a modality has no more partitions than chunks."""
+    """A job for each partition that has pending cells. A modality has at most as many partitions as chunks."""
     jobs = []
     for modality in plan.modalities:
         pending = plan.pending(modality)
@@ -64,10 +64,10 @@ def _pool(project: Project, modality: Modality) -> str:
 
 
 def _summary(project: Project, plan: CellPlan) -> dict[str, dict[str, int]]:
-    """Statuses of the cells that were pending, as the store has them now.
+    """The present statuses, in the store, of the cells that were pending.
 
     Raises:
-        ExtractionError: some are not there.
+        ExtractionError: some of the cells are not stored.
     """
     found = {}
     with project.files.store() as store:

@@ -1,4 +1,4 @@
-"""The flow ``ingest``: a folder on disk -> the manifest."""
+"""The flow ``ingest``: scan a folder on disk, and keep the manifest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ingest(project: Project) -> str:
 
 
 def scanned(project: Project) -> Ingested:
-    """The corpus as it lies on disk now, with a progress bar."""
+    """Scan the corpus on disk, with a progress bar."""
     with counted("ingest", " files") as progress:
         return corpus.look(project, progress)
 

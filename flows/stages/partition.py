@@ -1,4 +1,4 @@
-"""The flow ``partition``: one worker's part of a modality. Another goes on with what a dead one left."""
+"""The flow ``partition``: one worker's part of a modality. If the worker dies, another one continues its part."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger("bigfusion")
 
 
 def part_of(cell: PlannedCell, parts: int) -> int:
-    """The part that a cell lies in, 0 to ``parts`` - 1: fixed by its fingerprint, whatever is done or pending."""
+    """The part of a cell, 0 to ``parts`` - 1. It depends only on the fingerprint, not on what is done or pending."""
     return int(cell.fingerprint[:8], 16) % parts
 
 
@@ -26,9 +26,10 @@ def part_of(cell: PlannedCell, parts: int) -> int:
 def partition(
     project: Project, modality: Modality, number: int, parts: int, retry_failed: bool = False
 ) -> dict[str, dict[str, int]]:
-    """Compute what is pending of part ``number`` (1 to ``parts``) of a modality. Returns cells by status.
+    """Compute the pending cells of part ``number`` (1 to ``parts``) of a modality. Returns cells by status.
 
-    It plans anew against the shared store: what another worker has committed of this part is not computed again.
+    The flow makes a new plan against the shared store, so that cells which another worker has committed are not
+    computed again.
 
     Raises:
         ExtractionError: chunks or cells failed; the message names the first error.

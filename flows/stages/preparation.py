@@ -1,4 +1,4 @@
-"""What the stages will need, imported while Prefect's server starts: seconds that the command would else wait."""
+"""Import what the stages need while Prefect's server starts. This saves seconds of waiting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flow ``retrain``: ingest, extract, train, evaluate, promote. Each stage does only what changed, and says why."""
+"""The flow ``retrain``: ingest, extract, train, evaluate, promote. Each stage does only what changed and logs why."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ log = logging.getLogger("bigfusion")
 @flow(name="retrain", flow_run_name="retrain {project.name}", **HOOKS)
 @alone
 def retrain(project: Project, retry_failed: bool = False) -> str:
-    """The whole road. Returns the run's id; the run becomes the current model unless validation speaks against it.
+    """Run all stages. Returns the run's id. The run becomes the current model unless its validation score is worse.
 
     Raises:
-        BigFusionError: a stage failed; what it finished is kept, and the next run goes on from there.
+        BigFusionError: a stage failed. Its finished work is kept, and the next run continues from there.
     """
     end_abandoned_runs()
     return do_what_is_pending(project, handed(project) or look(project, retry_failed), retry_failed)
 
 
 def do_what_is_pending(project: Project, standing: Standing, retry_failed: bool) -> str:
-    """Bring a project from a standing to an evaluated run that was decided on, within a flow run. Returns its id.
+    """Run the pending stages of a standing, within a flow run, up to the decision on the run. Returns the run's id.
 
     Raises:
-        BigFusionError: a stage failed; what it finished is kept, and the next run goes on from there.
+        BigFusionError: a stage failed. Its finished work is kept, and the next run continues from there.
     """
     if not standing.pending:
         standing.say_nothing_to_do()
@@ -58,7 +58,7 @@ def do_what_is_pending(project: Project, standing: Standing, retry_failed: bool)
 
 
 def _train(project: Project) -> None:
-    """Train here, or where the deployment ``train`` has its worker."""
+    """Train in this process, or on a worker of the deployment ``train``."""
     if project.runner.kind != "workers":
         train(project)
         return

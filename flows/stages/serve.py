@@ -1,4 +1,4 @@
-"""One box without workers: the deployments served from one process."""
+"""One machine without workers: serve the deployments from one process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bigfusion.flows.stopping import Stopped
 
 
 def serve_deployments(project: Project, name: str, schedule: CronSchedule | None, limit: int = 2) -> None:
-    """Serve the deployments until interrupted; at most ``limit`` runs at once. A server must be configured."""
+    """Serve the deployments until interrupted, with at most ``limit`` runs at once. A server must be configured."""
     from prefect import serve as prefect_serve
     from prefect.client.orchestration import get_client
     from prefect.schedules import Cron
@@ -39,5 +39,5 @@ def serve_deployments(project: Project, name: str, schedule: CronSchedule | None
     served.append(retrain.to_deployment(name, schedule=when, **common))
     try:
         prefect_serve(*served, limit=limit, print_starting_message=False)
-    except SystemExit:  # what Prefect makes of SIGTERM
+    except SystemExit:  # Prefect turns SIGTERM into this
         raise Stopped(signal.SIGTERM) from None

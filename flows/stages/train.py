@@ -1,4 +1,4 @@
-"""The flow ``train``: one Prefect task a seed; a run whose inputs are unchanged is skipped."""
+"""The flow ``train``: one Prefect task for each seed. A run whose inputs are unchanged is skipped."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ log = logging.getLogger("bigfusion")
     retry_delay_seconds=BACKOFF, retry_condition_fn=may_pass,
 )  # fmt: skip
 def train_seed(project: Project, data: Data, seed: int, folder: Path, progress: Callable[[Epoch], None]) -> float:
-    """Train one seed, or go on with it where it was interrupted. Returns its best validation WF1."""
+    """Train one seed, or continue an interrupted training. Returns the best validation WF1."""
     from bigfusion.model.training.train import (
-        train as train_one_seed,  # PyTorch Geometric alone takes seconds to import
+        train as train_one_seed,  # importing PyTorch Geometric alone takes seconds
     )
 
     trained = train_one_seed(data, project.model, project.train, seed, folder, progress)
@@ -47,7 +47,7 @@ def train_seed(project: Project, data: Data, seed: int, folder: Path, progress: 
 @flow(name="train", flow_run_name="train {project.name}", **HOOKS)
 @alone
 def train(project: Project) -> str:
-    """Train every seed under the present cells, labels, settings and code. Returns the run's id.
+    """Train every seed with the present cells, labels, settings and code. Returns the run's id.
 
     Raises:
         TrainingError: cells are pending, or the data cannot be trained on.
@@ -56,7 +56,7 @@ def train(project: Project) -> str:
 
 
 def train_run(project: Project, standing: Standing) -> str:
-    """Train a standing's run where it is not trained yet, within a flow run. Returns its id.
+    """Train a standing's run if it is not trained yet, within a flow run. Returns the run's id.
 
     Raises:
         TrainingError: cells are pending, or the data cannot be trained on.
@@ -67,9 +67,9 @@ def train_run(project: Project, standing: Standing) -> str:
         from bigfusion.flows.project.assemble import assemble
 
         run.begin(standing.plan)
-        with exclusive(run.folder, REMEDY):  # a training that counts as dead may be at work on it still
+        with exclusive(run.folder, REMEDY):  # a training that counts as dead may still be at work on it
             data = assemble(project, standing.manifest, standing.plan)
-            # A lease that could not be renewed ends no training: hours of work against a card shared for a while.
+            # A lease that cannot be renewed must not end hours of training. At worst two share a GPU for a while.
             with concurrency(SLOT, strict=False, raise_on_lease_renewal_failure=False):
                 _train_seeds(project, data, run)
     return run.id
@@ -89,4 +89,4 @@ def _train_seeds(project: Project, data: Data, run: Run) -> None:
             seed_task = train_seed.with_options(timeout_seconds=project.runner.seed_seconds)
             best = seed_task(project, data, seed, seed_folder(run.folder, seed), epoch_done)
             log.info("train: seed %d: validation WF1 %.1f", seed, 100 * best)
-    shown.update(epochs)  # early stopping leaves some undone
+    shown.update(epochs)  # after early stopping some epochs are left

@@ -11,7 +11,7 @@ from bigfusion.model.quantities import Share
 
 
 class EdgeDropSettings(ContrastSettings):
-    """Drop random edges, each view its own."""
+    """Drop random edges, independently in each view."""
 
     kind: Literal["edge_drop"] = "edge_drop"
     ratio: tuple[Share, Share] = Field(default=(0.2, 0.2), description="share of each dialogue's edges, per view")

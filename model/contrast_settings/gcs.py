@@ -11,7 +11,7 @@ from bigfusion.model.quantities import Share
 
 
 class GCSSettings(ContrastSettings):
-    """Keep what the contrast's gradient says is salient, drop some of the rest (Wei et al. 2023)."""
+    """Keep the parts that are salient by the contrast's gradient, and drop some of the rest (Wei et al. 2023)."""
 
     kind: Literal["gcs"] = "gcs"
     rounds: int = Field(default=3, ge=1, description="K: each masks what was found so far and looks again")

@@ -8,7 +8,7 @@ from bigfusion.model.contrast_settings.base import ContrastSettings
 
 
 class IdenticalSettings(ContrastSettings):
-    """Both views are the graph itself: what is left of a contrast when its augmentation is taken away."""
+    """Both views are the graph itself. This shows what a contrast does without its augmentation."""
 
     kind: Literal["identical"] = "identical"
 

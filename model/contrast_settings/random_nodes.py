@@ -11,7 +11,7 @@ from bigfusion.model.quantities import Share
 
 
 class RandomNodesSettings(ContrastSettings):
-    """Lower the weights of the edges at random nodes, each view at its own."""
+    """Lower the weights of the edges at random nodes, drawn independently for each view."""
 
     kind: Literal["random_nodes"] = "random_nodes"
     rho: tuple[Share, Share] = Field(default=(0.4, 0.2), description="share of random nodes, per view")

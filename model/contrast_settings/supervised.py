@@ -11,7 +11,7 @@ from bigfusion.model.quantities import Share
 
 
 class SupervisedSettings(ContrastSettings):
-    """Drop random edges as ``edge_drop`` does; positives are all nodes of the same label."""
+    """Drop random edges as ``edge_drop`` does; all nodes of the same label are positives."""
 
     kind: Literal["supervised"] = "supervised"
     positives: Literal["label"] = Field(default="label", description="every node of its label in both graphs")

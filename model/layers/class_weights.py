@@ -14,7 +14,7 @@ from bigfusion.model.data.batch import UNLABELLED, Dialogue
 class ClassWeights(nn.Module):
     """(1 / frequency)^``power`` of each class, scaled so that the mean over all training labels is 1.
 
-    ``power`` 0 gives no weights at all, 1 inverse frequencies. A class that does not occur has weight 0.
+    ``power`` 0 means no weights, 1 means inverse frequencies. A class that does not occur has weight 0.
     """
 
     weights: Tensor
@@ -35,5 +35,5 @@ class ClassWeights(nn.Module):
             self.weights.copy_(torch.from_numpy(weights * counts.sum() / total))
 
     def forward(self) -> Tensor | None:
-        """The weights (C,); None where all classes count alike."""
+        """The weights (C,). ``None`` if ``power`` is 0, so that all classes count alike."""
         return self.weights if self.power else None

@@ -1,4 +1,4 @@
-"""torch's own Transformer encoder over the packed utterances of each dialogue; padding is not attended to."""
+"""torch's own Transformer encoder over the packed utterances of each dialogue. Padding gets no attention."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ContextEncoder(nn.Module):
 def dividing_heads(width: int) -> int:
     """COGMEN's number of heads: the smallest of 7 to 14 that divides the width.
 
-    Where none does, the largest smaller one: the released code has no answer there.
+    If none of these divides it, the largest number below 7 that does. The released code has no answer for this case.
     """
     above = (heads for heads in range(7, 15) if width % heads == 0)
     return next(above, max(heads for heads in range(1, 7) if width % heads == 0))

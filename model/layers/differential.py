@@ -1,4 +1,4 @@
-"""Graph attention as a difference of two softmaxes: what both attend to is taken for noise (AMB-DSGDN)."""
+"""Graph attention as a difference of two softmaxes. Attention that both share counts as noise (AMB-DSGDN)."""
 
 from __future__ import annotations
 

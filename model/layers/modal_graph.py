@@ -66,27 +66,27 @@ def angular_weights(nodes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _angular(cosine: Tensor) -> Tensor:
-    # rounding, of half precision above all, takes a cosine beyond 1
+    # rounding, above all in half precision, can give a cosine above 1
     cosine = cosine.to(torch.promote_types(cosine.dtype, torch.float32)).clamp(-1, 1)
     return 1 - torch.arccos(NEARLY_ONE * cosine) / math.pi
 
 
 def _directions(nodes: Tensor) -> Tensor:
-    """Vectors of length 1; one without a direction stays zero, a right angle to all, and gets no gradient."""
+    """Scale vectors to length 1. A zero vector stays zero, is at a right angle to all others, and gets no gradient."""
     square = nodes.square().sum(-1, keepdim=True)
     has = square > torch.finfo(square.dtype).tiny
     return torch.where(has, nodes * torch.where(has, square, 1).rsqrt(), 0)
 
 
 class GCN2Stack(nn.Module):
-    """GCNII (Chen et al., ICML 2020) in its variant form, with an LSTM gate over depth where ``gate``.
+    """GCNII (Chen et al., ICML 2020) in its variant form, with an LSTM gate over depth if ``gate``.
 
     H_l = ReLU(theta_l [A G_l; H_0] W_l + (1 - theta_l) ((1 - alpha) A G_l + alpha H_0)), theta_l = ln(lambda / l + 1),
     W_l (2D, D) without bias. Plain, G_l is H_{l-1}. Gated, G_l is what an LSTM cell with one step for each layer makes
     of H_{l-1}, and H_{l-1} is added to H_l. Dropout falls on H_0 as the first layer's input and on each layer's output.
 
-    torch_geometric's GCN2Conv has W_l's two halves behind (1 - alpha) and alpha, which is another step size for each,
-    and gathers a vector for each of the 3 n^2 edges; products of dense blocks are the faster form.
+    torch_geometric's GCN2Conv multiplies the two halves of W_l by (1 - alpha) and alpha, which gives each another step
+    size. It also gathers a vector for each of the 3 n^2 edges. Products of dense blocks are faster.
 
     Shapes: (V, M, D) -> (V, M, D).
     """
@@ -102,7 +102,7 @@ class GCN2Stack(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def theta(self, layer: int) -> float:
-        """How much layer ``layer`` (from 1) is transformed."""
+        """theta_l of layer ``layer`` (from 1): how strongly the layer is transformed."""
         return math.log(self.decay / layer + 1)
 
     def forward(self, start: Tensor, graph: ModalGraph) -> Tensor:

@@ -1,7 +1,7 @@
-"""Recurrence over dialogues: packed, and by steps where the next input depends on more than the state before it.
+"""Recurrence over dialogues: packed, or by steps if the next input depends on more than the state before it.
 
-Of cells that are stepped, torch's own holds the parameters; what is known of its inputs before the first step is
-multiplied at once.
+For cells that are stepped, torch's own cell holds the parameters. Inputs that are known before the first step are
+multiplied by their weights all at once.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def gru(inputs: Tensor, hidden: Tensor, state: Tensor) -> Tensor:
 class Steps:
     """A batch's real utterances by step: the first of every dialogue, then the second, ..., long dialogues first.
 
-    At each step only the dialogues that are not over take part: ``counts[i]``, and always the first ones of the step
-    before. Shapes: ``order`` (V,) the place among the packed utterances of each by step; ``dialogues`` (B,) the row in
-    the batch of the dialogues as they are sorted.
+    Step i works on ``counts[i]`` dialogues: those that are not over, which are the first ones of the step before.
+    Shapes: ``order`` (V,), for each utterance by step, its place among the packed ones; ``dialogues`` (B,), for each
+    sorted dialogue, its row in the batch.
     """
 
     order: Tensor
@@ -42,7 +42,7 @@ class Steps:
 
     @classmethod
     def of(cls, lengths: Tensor, backward: bool = False) -> Steps:
-        """Those of dialogues of these lengths, read from the last utterance if ``backward``. Shape: (B,)."""
+        """The steps of dialogues of these lengths (B,), from the last utterance to the first if ``backward``."""
         dialogues = lengths.argsort(descending=True, stable=True)
         first, length = (lengths.cumsum(0) - lengths)[dialogues], lengths[dialogues]
         step = torch.arange(int(length[0]), device=lengths.device).unsqueeze(1)  # (N, 1)
@@ -51,14 +51,14 @@ class Steps:
         return cls(place[real], dialogues, real.sum(1).tolist())
 
     def slices(self) -> Iterator[slice]:
-        """Where each step's utterances stand."""
+        """The slice of each step's utterances in ``order``."""
         end = 0
         for count in self.counts:
             yield slice(end, end + count)
             end += count
 
     def packed(self, by_step: Sequence[Tensor]) -> Tensor:
-        """Every step's rows as the packed utterances stand. Shapes: (counts[i], D) each -> (V, D)."""
+        """Every step's rows, brought into the order of the packed utterances. Shapes: (counts[i], D) each -> (V, D)."""
         joined = torch.cat(list(by_step))
         return joined.new_zeros(joined.shape).index_copy(0, self.order, joined)
 

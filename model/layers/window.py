@@ -1,6 +1,6 @@
 """Who hears whom within a window, from the receiver's side: utterance i hears j for i - past <= j <= i + future.
 
-Utterances of a dialogue stand first in its row, padding behind them.
+In a row the utterances of the dialogue come first, then the padding.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ def heard(mask: Tensor, past: int, future: int) -> Tensor:
 
 
 def edges(hears: Tensor, mask: Tensor) -> Tensor:
-    """What is heard as edges between the packed real utterances. Shapes: (B, N, N), (B, N) -> (2, E): j, then i."""
+    """``hears`` as edges between the packed real utterances. Shapes: (B, N, N), (B, N) -> (2, E): j, then i."""
     number = (mask.flatten().cumsum(0) - 1).view_as(mask)  # (B, N): the utterance's row when packed
     dialogue, target, source = hears.nonzero().unbind(1)
     return torch.stack([number[dialogue, source], number[dialogue, target]])
 
 
 def unseen(mask: Tensor) -> Tensor:
-    """Keys that attention leaves out: padding, but not in a row of padding alone, whose softmax would be NaN."""
+    """Keys that attention leaves out: padding. A row of padding alone keeps its keys, or its softmax would be NaN."""
     return ~mask & mask.any(1, keepdim=True)

@@ -44,7 +44,7 @@ class AdaIGNSettings(NetworkSettings):
 
 SETTINGS = AdaIGNSettings
 
-# neither clipping nor early stopping is known of
+# no clipping and no early stopping is known
 _TRAIN: dict[str, object] = {
     "batch_size": 32,
     "epochs": 60,

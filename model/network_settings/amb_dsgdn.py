@@ -35,7 +35,7 @@ class AMBDSGDNSettings(NetworkSettings):
 
 SETTINGS = AMBDSGDNSettings
 
-# neither clipping nor early stopping is known of
+# no clipping and no early stopping is known
 _TRAIN: dict[str, object] = {"schedule": "constant", "warmup": 0.0, "clip": 1e9}
 
 RELEASED: dict[str, dict[str, dict[str, object]]] = {

@@ -1,4 +1,4 @@
-"""Size of the CMCF-style reconstruction, and its presets: nothing was released, they are the reconstruction's."""
+"""Size of the CMCF-style reconstruction, and its presets. Nothing was released: the presets are our own."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class COGMENSettings(NetworkSettings):
 
 SETTINGS = COGMENSettings
 
-# neither clipping nor early stopping is known of
+# no clipping and no early stopping is known
 _TRAIN: dict[str, object] = {
     "learning_rate": 1e-4,
     "weight_decay": 1e-8,

@@ -38,7 +38,7 @@ class GA2MIFSettings(NetworkSettings):
 
 SETTINGS = GA2MIFSettings
 
-# neither clipping nor early stopping is known of
+# no clipping and no early stopping is known
 _TRAIN: dict[str, object] = {
     "learning_rate": 1e-5,
     "weight_decay": 1e-5,

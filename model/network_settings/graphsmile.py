@@ -1,4 +1,4 @@
-"""Size of GraphSmile and what it knows of sentiments, and its released presets."""
+"""Size of GraphSmile, its sentiment of each class, and its released presets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class GraphSmileSettings(NetworkSettings):
 
 SETTINGS = GraphSmileSettings
 
-# neither clipping nor early stopping is known of
+# no clipping and no early stopping is known
 _TRAIN: dict[str, object] = {"weight_decay": 1e-4, "batch_size": 16, "schedule": "constant", "warmup": 0.0, "clip": 1e9}
 
 RELEASED: dict[str, dict[str, dict[str, object]]] = {

@@ -52,7 +52,7 @@ class JOYFULSettings(NetworkSettings):
 
 SETTINGS = JOYFULSettings
 
-# neither clipping nor early stopping is known of
+# no clipping and no early stopping is known
 _TRAIN: dict[str, object] = {
     "learning_rate": 3e-5,
     "weight_decay": 1e-8,

@@ -33,7 +33,7 @@ class SDTSettings(NetworkSettings):
 
 SETTINGS = SDTSettings
 
-# neither clipping nor early stopping is known of
+# no clipping and no early stopping is known
 _TRAIN: dict[str, object] = {"weight_decay": 1e-5, "schedule": "constant", "warmup": 0.0, "clip": 1e9}
 
 RELEASED: dict[str, dict[str, dict[str, object]]] = {

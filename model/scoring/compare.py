@@ -25,7 +25,8 @@ _CHUNK = 500
 class Difference(Record):
     """``second`` - ``first`` of one score, as fractions; the interval holds 95 % of the resampled differences.
 
-    ``p`` is two-sided: about twice the share of resampled differences on the rarer side of 0, at most 1.
+    ``p`` is two-sided: about twice the share of resampled differences on the rarer side of 0, where 0 counts for
+    both sides; at most 1.
     """
 
     first: float

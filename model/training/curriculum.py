@@ -1,4 +1,4 @@
-"""Which dialogues an epoch trains on, and what it teaches of their labels: a curriculum wraps any network.
+"""A curriculum for any network: which dialogues an epoch trains on, and which targets replace their labels.
 
 HCL, hybrid curriculum learning (Yang et al., AAAI 2022, arXiv 2112.11718), has two parts:
 
@@ -15,10 +15,10 @@ of the targets a reconstruction after label-similarity curriculum learning (Doga
 How the parts nest is not known: the targets move over the whole training, or with ``hcl.restart`` begin again with
 each stage.
 
-Departures from MultiDAG-CL, and why: utterances without a label are passed over, there "no label" is one more emotion
-and inflates the shifts; fewer dialogues than stages make fewer stages, there the last ones index past the end.
+Departures from MultiDAG-CL: utterances without a label are skipped; there "no label" counts as one more emotion and
+inflates the shifts. Fewer dialogues than stages make fewer stages; there the last stages index past the end.
 
-Labels order the training dialogues alone. The state between epochs is the epoch's number.
+Labels order only the training dialogues. The only state between epochs is the number of the epoch.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ ANGLES = {
 
 @dataclass(frozen=True)
 class Lesson:
-    """One epoch's dialogues, and the distributions taught for each label (C, C); None: the labels alone."""
+    """One epoch's dialogues, and the target distribution of each label (C, C). ``None`` means the plain labels."""
 
     dialogues: Sequence[Dialogue]
     targets: Tensor | None = None
@@ -75,7 +75,7 @@ class Everything:
         self._dialogues = dialogues
 
     def lesson(self, epoch: int) -> Lesson:
-        """That of an epoch, which counts from 1."""
+        """The lesson of an epoch. Epochs count from 1."""
         del epoch
         return Lesson(self._dialogues)
 
@@ -94,7 +94,7 @@ class HCL(Everything):
         self._start = first_targets(labels) if settings.targets else None
 
     def lesson(self, epoch: int) -> Lesson:
-        """The buckets of the epoch's stage, in the corpus's order, and the targets as they are by then."""
+        """The buckets of the epoch's stage, in the order of the corpus, and the targets of this epoch."""
         stage = min((epoch - 1) // self._settings.epochs, self._buckets.max())
         chosen = [one for one, bucket in zip(self._dialogues, self._buckets, strict=True) if bucket <= stage]
         updates = epoch - 1 - (stage * self._settings.epochs if self._settings.restart else 0)
@@ -107,17 +107,17 @@ class HCL(Everything):
         for _ in range(updates):
             targets = updated(targets, self._settings.decay)
         if np.array_equal(targets, np.eye(len(targets))):
-            return None  # the labels alone, to the last bit
+            return None  # exactly the plain labels
         return torch.from_numpy(targets).float()
 
 
 def curriculum(settings: TrainSettings, dialogues: Sequence[Dialogue], labels: Sequence[str]) -> Everything:
-    """The one that ``settings`` name."""
+    """The curriculum that ``settings`` name."""
     return HCL(dialogues, labels, settings.hcl) if settings.curriculum == "hcl" else Everything(dialogues)
 
 
 def difficulty(dialogue: Dialogue) -> Fraction:
-    """DIF, over the labelled utterances. One without any teaches nothing and has 2: it comes last."""
+    """DIF over the labelled utterances. A dialogue without any gets 2 and comes last, because it teaches nothing."""
     labelled = dialogue.labels != UNLABELLED
     labels, speakers = dialogue.labels[labelled], dialogue.speakers[labelled]
     if not len(labels):
@@ -130,7 +130,7 @@ def difficulty(dialogue: Dialogue) -> Fraction:
 
 
 def buckets(dialogues: Sequence[Dialogue], count: int) -> NDArray[np.int64]:
-    """The bucket of each dialogue, from 0: the easiest ceil(n / ``count``), the next as many ... Ties go by id."""
+    """The bucket of each dialogue, from 0: first the easiest ceil(n / ``count``), then as many, ... Ties go by id."""
     order = sorted(range(len(dialogues)), key=lambda index: (difficulty(dialogues[index]), dialogues[index].id))
     size = math.ceil(len(dialogues) / count)
     found = np.empty(len(dialogues), dtype=np.int64)
@@ -161,11 +161,11 @@ def _similarity(one: str, other: str, classes: int) -> float:
     first, second = (math.radians(ANGLES[label]) for label in (one, other))
     alike = math.cos(first) * math.cos(second) > 0  # both pleasant, or neither
     cosine = math.cos(first - second)
-    return cosine if alike and cosine > 1e-9 else 0.0  # a right angle's is a rounding error
+    return cosine if alike and cosine > 1e-9 else 0.0  # at a right angle the cosine is a rounding error
 
 
 def updated(targets: NDArray[np.float64], decay: float) -> NDArray[np.float64]:
-    """The targets one update nearer to the labels. Shape: (C, C)."""
+    """The targets after one more update, nearer to the labels. Shape: (C, C)."""
     others = decay * targets * (1 - np.eye(len(targets)))
     return _normalised(others + np.eye(len(targets)))
 
