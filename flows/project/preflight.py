@@ -59,7 +59,8 @@ def preflight(
     pending = {modality: part.pending for modality, part in planned.parts.items() if part.pending}
     if not pending or project.corpus.kind == "features":
         return Preflight((), ())
-    stops, warnings = [], []
+    stops: list[str] = []
+    warnings: list[str] = []
     packed = list(_packed(planned.manifest.root))
     empty = [modality for modality in pending if _hopeless(planned, modality)]
     if empty:
