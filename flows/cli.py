@@ -37,10 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BigFusionError, OSError) as error:
         if common.debug:
             raise
-        if common.log_json:
-            log.error("%s", _one_line(error))
-        else:
-            print(f"bigfusion: {_one_line(error)}", file=sys.stderr)
+        for line in error.lines if isinstance(error, BigFusionError) and error.lines else (_one_line(error),):
+            if common.log_json:
+                log.error("%s", line)
+            else:
+                print(f"bigfusion: {line}", file=sys.stderr)
         return 1
     except ImportError as error:
         remedy = _remedy(error)

@@ -12,7 +12,9 @@ EXHAUSTED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, e
 
 
 class BigFusionError(Exception):
-    """Base of every error that the command line prints as one line (exit code 1)."""
+    """Base of every error that the command line prints as one line (exit code 1), or as ``lines`` where it has any."""
+
+    lines: tuple[str, ...] = ()
 
 
 class SettingsError(BigFusionError):

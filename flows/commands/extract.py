@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(common: Common, retry_failed: bool, runner: str | None) -> Answer:
     """Ingest, then compute the cells that are missing or stale."""
     from bigfusion.flows.project.needs import mention_needs
+    from bigfusion.flows.project.preflight import preflight, require
     from bigfusion.flows.project.standing import look
 
     project = common.project(runner=runner)
@@ -38,6 +39,7 @@ def run(common: Common, retry_failed: bool, runner: str | None) -> Answer:
     if not standing.plan.pending_count:
         log.info("extract: 0 cells to extract: all fingerprints are in the store")
     else:
+        require(preflight(project, standing.plan, training=False))
         run_flow(project, common.debug, standing, flow)
         standing = standing.after_extraction(project)
     planned = standing.plan

@@ -24,11 +24,13 @@ def run(common: Common, seeds: int | None) -> Answer:
     """Show what a run would do, and why. Only caches are written."""
     from bigfusion.flows.progress import counted
     from bigfusion.flows.project.estimate import estimate
+    from bigfusion.flows.project.preflight import preflight
     from bigfusion.flows.project.standing import look
 
     project = common.project(seeds=seeds)
     with counted("plan", " files") as progress:
         standing = look(project, progress=progress)
+    found = preflight(project, standing.plan)
     data = {
         "pending": standing.plan.pending_count + sum(stage.pending for stage in standing.stages),
         "pending_cells": standing.plan.pending_count,
@@ -39,6 +41,7 @@ def run(common: Common, seeds: int | None) -> Answer:
         "manifest": {"digest": standing.manifest.digest, "changed": standing.changed},
         "run": standing.run.id,
         "estimate": estimate(project, standing.plan, any(s.pending for s in standing.stages if s.name == "train")),
+        "preflight": {"stops": found.stops, "warnings": found.warnings},
     }
     return Answer(_text(data), data, code=PENDING if data["pending"] else 0)
 
@@ -59,6 +62,8 @@ def _text(data: Mapping[str, Any]) -> str:
             f"\n{data['pending_cells']} cells to extract" + (f", then {' and '.join(stages)}" if stages else "")
         )
         lines += _estimate(data["estimate"])
+        lines += [f"a run would stop: {line}" for line in data["preflight"]["stops"]]
+        lines += [f"before a run: {line}" for line in data["preflight"]["warnings"]]
     else:
         lines.append("\nnothing to do: 0 cells to extract, model up to date")
     return "\n".join(lines)
@@ -72,7 +77,12 @@ def _estimate(data: Mapping[str, Any]) -> list[str]:
         parts.append(f"training at most {duration(data['train']['seconds'])}")
     unknown = [name for name in data["extract"] if name not in known]
     lines = [f"about {', '.join(parts)}, going by what was recorded before"] if parts else []
-    return [*lines, f"no time recorded yet for {' and '.join(unknown)}"] if unknown else lines
+    if unknown:
+        lines.append(f"no time recorded yet for {' and '.join(unknown)}")
+    if data["first"]:
+        first = ", ".join(f"{name} {duration(seconds)}" for name, seconds in data["first"].items())
+        lines.append(f"first estimate, from other machines, RoBERTa-large and clips of 3 s: {first}")
+    return lines
 
 
 def duration(seconds: float) -> str:

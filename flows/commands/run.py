@@ -31,6 +31,7 @@ def run_project(project: Project, debug: bool, retry_failed: bool = False) -> An
     from bigfusion.flows.progress import counted
     from bigfusion.flows.project import runs
     from bigfusion.flows.project.needs import mention_needs
+    from bigfusion.flows.project.preflight import preflight, require
     from bigfusion.flows.project.standing import look
 
     def flow() -> str:
@@ -42,6 +43,7 @@ def run_project(project: Project, debug: bool, retry_failed: bool = False) -> An
         standing = look(project, retry_failed, progress)
     standing.require_labels()
     if standing.pending:
+        require(preflight(project, standing.plan))
         return results(project, runs.named(project, run_flow(project, debug, standing, flow)))
     standing.say_nothing_to_do()
     mention_needs(project, standing.plan)

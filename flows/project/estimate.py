@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from bigfusion.flows.project import runs
+from bigfusion.flows.project.rates import RATES
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.runs.folder import HISTORY, Epoch, read_history
 from bigfusion.pipeline.errors import TrainingError
@@ -16,17 +18,22 @@ def estimate(project: Project, planned: CellPlan, training: bool) -> dict[str, A
     """Seconds by stage: ``extract`` by modality, ``train``; ``None`` if no time was ever recorded.
 
     The throughput of a modality is that of its extractor's latest chunks in the store. The time of an epoch is the mean
-    over the workspace's latest run. Early stopping may end a training sooner.
+    over the workspace's latest run. Early stopping may end a training sooner. ``first`` holds seconds for modalities of
+    which nothing was recorded: by the rates of docs/capacity.md, on all cores of this machine.
     """
     extract: dict[str, float | None] = {}
+    first: dict[str, float] = {}
     with project.files.store() as store:
         for modality, part in planned.parts.items():
             if part.pending:
                 each = store.throughput(modality, str(planned.extractors[modality]["name"]))
                 extract[modality.value] = None if each is None else each * len(part.pending)
+                if each is None and project.corpus.kind != "features":
+                    first[modality.value] = RATES[modality].core_ms / 1000 * len(part.pending) / (os.cpu_count() or 1)
     each = _epoch_seconds(project) if training else None
     epochs = project.train.epochs_in_all
-    return {"extract": extract, "train": {"seconds": None if each is None else each * epochs} if training else {}}
+    train = {"seconds": None if each is None else each * epochs} if training else {}
+    return {"extract": extract, "first": first, "train": train}
 
 
 def _epoch_seconds(project: Project) -> float | None:

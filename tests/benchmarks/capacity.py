@@ -7,27 +7,13 @@ rates of your own: a shard's metadata says how many seconds its cells took.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+
+from bigfusion.flows.project.rates import INDEX_BYTES, RATES, Rate
 
 CORES, CHUNK = 16, 64
 
 
-@dataclass(frozen=True)
-class Rate:
-    """``core_ms`` of one core a cell; ``bytes`` of a shard a cell."""
-
-    core_ms: float
-    bytes: float
-
-
-RATES = {
-    "text": Rate(
-        132, 4400
-    ),  # RoBERTa-large, float32, sorted by length: 7.6 utterances a second and core; 1,024 columns
-    "audio": Rate(63, 8440),  # IS10 of the demo's 3 s clips: 5.14 s for 164 cells on two cores; 1,582 columns
-    "visual": Rate(386, 1700),  # the demo's: 19.8 s for 164 on two cores, and 145 ms to decode 720p; 342 columns
-}
-INDEX_BYTES, MANIFEST_BYTES = 252, 71  # a cell of three million, an utterance of a million (files)
+MANIFEST_BYTES = 71  # an utterance of a million (file)
 MANIFEST_MEMORY = 774  # bytes an utterance: Arrow table and pandas frame
 RUN_CORE_S = 4.2  # of a core, for a partition's run that finds nothing to do: bench_workers.py
 

@@ -1,0 +1,116 @@
+"""What a run lacks is said before its first cell: all of it at once, a line each."""
+
+import shlex
+import socket
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from bigfusion.flows import cli
+from bigfusion.flows.project import standing
+from bigfusion.flows.project.load import load
+from bigfusion.flows.project.preflight import preflight
+from bigfusion.flows.project.rates import RATES
+from bigfusion.pipeline.schema import Modality
+from tests.helpers.meld_tree import write_meld
+from tests.helpers.tiny_encoder import save_roberta
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty cache, and a hub's address at which nobody answers."""
+    from huggingface_hub import constants
+
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", f"http://127.0.0.1:{port}")
+
+
+def write_project(folder: Path, model: str, media: bool, modalities: str) -> Path:
+    write_meld(folder / "MELD.Raw", media=media)
+    config = folder / "bigfusion.toml"
+    config.write_text(
+        f'[corpus]\nkind = "meld"\nroot = "MELD.Raw"\n[text]\nmodel = "{model}"\n[model]\nmodalities = {modalities}\n'
+    )
+    return config
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_without_a_hub_run_says_so_at_once_and_computes_no_cell(tmp_path, capfd):
+    config = write_project(tmp_path, "nobody/no-roberta", True, '["text", "audio"]')
+    assert cli.main(["run", "--config", str(config)]) == 1
+    lines = capfd.readouterr().err.strip().splitlines()
+    assert [line for line in lines if line.startswith("bigfusion: ")] == lines[-1:]
+    assert "text.model 'nobody/no-roberta': expected it in the hub's cache or on the hub" in lines[-1]
+    assert not any("retry" in line.lower() for line in lines)
+    assert not list((tmp_path / "work").rglob("*.parquet"))
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_all_that_is_missing_is_said_at_once_a_line_each(tmp_path, capsys):
+    config = write_project(tmp_path, "nobody/no-roberta", False, '["text", "audio"]')
+    assert cli.main(["run", "--config", str(config)]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bigfusion: ")]
+    assert len(lines) == 2
+    assert "expected files for audio, found none" in lines[0]
+    assert "--set 'model.modalities=[\"text\"]'" in lines[0]
+    assert "nobody/no-roberta" in lines[1]
+
+
+def test_the_command_that_unpacks_a_packed_archive_can_be_pasted(tmp_path):
+    encoder = save_roberta(tmp_path / "encoder", layers=1)
+    config = write_project(tmp_path / "my proj", str(encoder), False, '["text", "visual"]')
+    archive = tmp_path / "my proj/MELD.Raw/train.tar.gz"
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(encoder / "config.json", "train_splits/dia0_utt0.mp4")
+    project = load(config)
+    (line,) = preflight(project, standing.look(project).plan).stops
+    command = shlex.split(line.partition("unpack: ")[2])
+    assert command == ["tar", "-xf", str(archive), "-C", str(archive.parent)]
+    with tarfile.open(archive) as file:
+        file.extractall(archive.parent, filter="data")
+    found = preflight(project, standing.look(project).plan)
+    assert found.stops == found.warnings == ()
+
+
+def test_a_disk_that_cannot_take_the_shards_stops_a_run_and_one_that_can_does_not(tmp_path):
+    encoder = save_roberta(tmp_path / "encoder", layers=1)
+    project = load(write_project(tmp_path, str(encoder), True, '["text", "audio"]'))
+    plan = standing.look(project).plan
+    pending = {modality: len(part.pending) for modality, part in plan.parts.items()}
+    needed = sum((RATES[modality].bytes + 252) * number for modality, number in pending.items())
+    assert set(pending) == {Modality.TEXT, Modality.AUDIO}
+    assert preflight(project, plan, free=lambda folder: round(needed)).stops == ()
+    (line,) = preflight(project, plan, free=lambda folder: round(needed) - 1).stops
+    assert line.startswith(f"{project.store}: expected room for about ")
+    assert line.endswith("set workspace.store to another disk")
+
+
+def test_plan_estimates_from_the_rates_what_was_never_recorded(tmp_path, capsys):
+    encoder = save_roberta(tmp_path / "encoder", layers=1)
+    config = write_project(tmp_path, str(encoder), True, '["text", "audio"]')
+    assert cli.main(["plan", "--config", str(config)]) == 2
+    shown = capsys.readouterr().out
+    assert "first estimate" in shown
+    assert "a run would stop" not in shown
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_plan_says_what_would_stop_a_run(tmp_path, capsys):
+    config = write_project(tmp_path, "nobody/no-roberta", True, '["text", "audio"]')
+    assert cli.main(["plan", "--config", str(config)]) == 2
+    assert "a run would stop: text.model 'nobody/no-roberta'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("key", ["train.device", "text.device"])
+def test_a_device_that_is_not_there_stops_a_run(tmp_path, key):
+    encoder = save_roberta(tmp_path / "encoder", layers=1)
+    config = write_project(tmp_path, str(encoder), True, '["text", "audio"]')
+    project = load(config, assignments=[f"{key}=cuda:99"])
+    (line,) = preflight(project, standing.look(project).plan).stops
+    assert line.startswith(f"{key} 'cuda:99': ")
