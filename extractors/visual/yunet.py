@@ -1,4 +1,4 @@
-"""YuNet's file from the hub, for those who name the detector and no file: one release, held to its SHA-256."""
+"""YuNet's file from the hub, if the user names the detector but no file. It is one release, checked by its SHA-256."""
 
 from __future__ import annotations
 
