@@ -1,4 +1,4 @@
-"""Errors that a user can do something about. Everything else is a bug and keeps its traceback.
+"""Errors that a user can fix. Every other error is a bug and keeps its traceback.
 
 A message names the item, what was expected, what was found, and the remedy, on one line.
 """
@@ -12,15 +12,15 @@ EXHAUSTED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, e
 
 
 class BigFusionError(Exception):
-    """Base of every error that the command line prints as one line (exit code 1)."""
+    """Base class of every error that the command line prints as one line (exit code 1)."""
 
 
 class SettingsError(BigFusionError):
-    """A settings file, a preset or ``--set`` holds something that cannot be used."""
+    """A settings file, a preset or ``--set`` contains something that cannot be used."""
 
 
 class HeldError(BigFusionError):
-    """A folder is held by another process, for longer than one would wait."""
+    """Another process holds a folder for longer than the waiting time."""
 
 
 class CorpusError(BigFusionError):
@@ -32,7 +32,7 @@ class StoreError(BigFusionError):
 
 
 class DamagedShardError(StoreError):
-    """A shard's bytes differ from their checksum; nothing of it was used."""
+    """A shard's bytes differ from their checksum. Nothing of it was used."""
 
 
 class ExtractionError(BigFusionError):
@@ -42,14 +42,14 @@ class ExtractionError(BigFusionError):
 class ItemError(ExtractionError):
     """One utterance cannot be computed now: its file is unreadable, gone, or has changed since ingest. Others can.
 
-    It may pass, so it is never stored.
+    The error may pass, so it is never stored.
     """
 
 
 class MediaError(BigFusionError):
-    """A media file cannot give what was asked of it; becomes a typed row, never a crash.
+    """A media file cannot give what was asked of it. The error becomes a typed row, never a crash.
 
-    ``status`` is the :class:`Status` value to store, ``reason`` the sentence that goes with it.
+    ``status`` is the :class:`Status` value to store; ``reason`` is the sentence that explains it.
     """
 
     def __init__(self, status: str, reason: str) -> None:

@@ -19,5 +19,5 @@ def canonical(value: Any) -> bytes:
 
 
 def digest(value: Any) -> str:
-    """SHA-256 (hex) of ``value``'s canonical JSON."""
+    """SHA-256 (hex) of the canonical JSON of ``value``."""
     return hashlib.sha256(canonical(value)).hexdigest()
