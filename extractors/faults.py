@@ -33,7 +33,7 @@ def fault(error: Exception) -> Fault:
 
     Raises:
         ExtractionError: a GPU gave up.
-        Exception: ``error`` itself, where it is the run's.
+        Exception: ``error`` itself, if it stops the whole run.
     """
     if isinstance(error, ItemError):
         return Fault(str(error))

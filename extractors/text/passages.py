@@ -54,7 +54,7 @@ def readings(tokenizer: Any, utterances: Sequence[Utterance], longest: int) -> l
     such cuts.
 
     Raises:
-        ExtractionError: a context is to be read and the tokenizer knows no tokens to begin and to part sentences with.
+        ExtractionError: context is requested, but the tokenizer has no tokens that begin and separate sentences.
     """
     read = _Tokens(tokenizer, longest)
     read.learn(utterances)

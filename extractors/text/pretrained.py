@@ -123,7 +123,7 @@ def load(reference: Reference, dtype: torch.dtype) -> tuple[Any, Any]:
     """The encoder in evaluation mode, on the CPU, and its tokenizer.
 
     Raises:
-        ExtractionError: it cannot be had or is not an encoder with all its weights; the message says what to do.
+        ExtractionError: it cannot be loaded, or is not an encoder with all its weights; the message says what to do.
     """
     from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer

@@ -24,7 +24,7 @@ def corpus_folder(root: Path, usual_name: str) -> Path:
     """``root`` as an absolute path.
 
     Raises:
-        CorpusError: it is no folder.
+        CorpusError: ``root`` is not a folder.
     """
     root = root.expanduser().absolute()
     if not root.is_dir():

@@ -89,7 +89,7 @@ def session_folders(root: Path) -> dict[int, Path]:
     """The folders of the sessions that exist.
 
     Raises:
-        CorpusError: none is.
+        CorpusError: there is none.
     """
     sessions = {number: root / f"Session{number}" for number in SESSIONS if (root / f"Session{number}").is_dir()}
     if not sessions:

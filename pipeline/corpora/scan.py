@@ -52,7 +52,7 @@ def scan(settings: CorpusSettings, digests: FileDigests, progress: Progress = si
 
     Raises:
         CorpusError: the corpus is not laid out as its kind is; what single rows lack is listed in ``skipped`` instead.
-        UnsafePickleError: a feature pickle asks for more than it may.
+        UnsafePickleError: a feature pickle asks for something that is not allowed.
     """
     match settings:
         case MeldSettings():

@@ -123,7 +123,7 @@ class Rows:
         return crops
 
     def _numbers(self, role: str) -> list[float]:
-        """A track or channel, counted from 1; NaN where the cell is empty."""
+        """A track or channel, counted from 1; NaN if the cell is empty."""
         cells = self.cells(role)
         matches = [_WHOLE.fullmatch(cell) for cell in cells]
         good = (
@@ -141,7 +141,7 @@ class Rows:
         return cells
 
     def _times(self) -> tuple[list[float], list[float]]:
-        """Start and end in seconds, NaN where the cell is empty."""
+        """Start and end in seconds; NaN if the cell is empty."""
         comma = self.table.delimiter == ";"  # for countries that write 1,5 for one and a half
         start, end = ([times.seconds(cell, comma) for cell in self.cells(role)] for role in ("start", "end"))
         for role, found in (("start", start), ("end", end)):
@@ -193,7 +193,7 @@ class Rows:
         return found
 
     def _media(self, role: str, root: Path) -> list[str]:
-        """Paths relative to ``root``, POSIX, ``""`` where the cell is empty."""
+        """Paths relative to ``root``, POSIX; ``""`` if the cell is empty."""
         cells = self.cells(role)
         inside = {cell: _inside(cell, root) for cell in set(cells)}
         expected = f"a path inside {root} (corpus.media_root names another folder)"

@@ -201,7 +201,7 @@ def _columns(
 
 
 def _utterance_id(dialogue: str, turn: int, id_: Any) -> str:
-    """The file's own id where it holds the dialogue's name; MELD's where it is a number there; else the turn's."""
+    """The file's id if it begins with the dialogue's name; MELD's if it is a number there; else the turn's."""
     if isinstance(id_, str) and id_.startswith(dialogue) and id_ != dialogue:
         return str(id_)
     if (

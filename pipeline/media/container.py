@@ -39,7 +39,7 @@ def opened(span: MediaSpan) -> Iterator[Any]:
         MediaError: missing_media or corrupt_media.
         ItemError: the system cannot read the file (permission, disk). That may pass, so it is never stored as a
             property of the clip.
-        ExtractionError: nor could it read another (no more file handles, no memory).
+        ExtractionError: the system could not read any other file either (no more file handles, no memory).
     """
     path = span.path.absolute()
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}

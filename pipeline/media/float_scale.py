@@ -43,7 +43,7 @@ def scale_of(span: MediaSpan, samples: NDArray[np.float32]) -> float:
     """The factor for a span's samples. All spans of a file have the same factor, the quiet ones too.
 
     Raises:
-        MediaError: corrupt_media where the samples are on no scale that is known.
+        MediaError: corrupt_media if the samples are on no known scale.
     """
     stat = span.path.stat()
     peak = float(np.abs(samples).max(initial=0.0))

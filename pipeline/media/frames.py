@@ -54,7 +54,7 @@ def _sampled(source: Source, rate: float) -> Iterator[tuple[float, Any]]:
     """The sampled frames and their moments.
 
     Raises:
-        MediaError: corrupt_media, no_video or too_short where there is not one.
+        MediaError: corrupt_media, no_video or too_short if there is no frame.
     """
     source.seek(source.start)
     packets = _needed(source)

@@ -58,7 +58,7 @@ def packet_index(path: Path, container: Any, stream: Any) -> PacketIndex:
 
     Raises:
         OSError: the system cannot read it.
-        FFmpegError: nor can FFmpeg.
+        FFmpegError: FFmpeg cannot read it.
     """
     stat = path.stat()
     key = (str(path.absolute()), stat.st_size, stat.st_mtime_ns, stream.index)

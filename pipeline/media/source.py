@@ -238,7 +238,7 @@ class Source:
         """Packets in decoding order up to the span's end. The caller must drain the decoder afterwards.
 
         Raises:
-            MediaError: corrupt_media where the stream's clock begins again: its times would mean several moments each,
+            MediaError: corrupt_media if the stream's clock begins again: its times would mean several moments each,
                 and no limit would be noticed.
         """
         demuxed = self._packets_ahead or self._container.demux(self.stream)

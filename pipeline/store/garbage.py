@@ -81,7 +81,7 @@ def remove(store: Store, garbage: Garbage) -> None:
     """Remove the garbage.
 
     Raises:
-        StoreError: something could not be removed; the rest is found again.
+        StoreError: something could not be removed; the next search finds it again.
     """
     store.index.drop(item.name for item in garbage.items if item.is_shard)  # first, so that every indexed shard exists
     try:

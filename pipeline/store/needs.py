@@ -37,7 +37,7 @@ def decode_reach(payload: bytes, place: str) -> list[bytes]:
     """The fingerprints in a list of needs, 32 bytes each.
 
     Raises:
-        StoreError: it is damaged; what it names must not be taken for unneeded.
+        StoreError: the list is damaged; the cells that it names must not be regarded as unneeded.
     """
     try:
         with pq.ParquetFile(pa.BufferReader(payload), page_checksum_verification=True) as file:

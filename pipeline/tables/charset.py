@@ -47,7 +47,7 @@ def read_text(path: Path, encoding: str = "") -> str:
     """A table's text; ``encoding`` is from the settings, ``""`` if they name none.
 
     Raises:
-        CorpusError: the file cannot be read, is not in ``encoding``, or does not show what it is in.
+        CorpusError: the file cannot be read, is not in ``encoding``, or its encoding cannot be recognised.
     """
     try:
         data = path.read_bytes()

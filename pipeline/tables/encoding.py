@@ -58,7 +58,7 @@ def repair(text: str) -> str:
     """``text`` without mojibake (for MELD) and without C1 controls, which are cp1252 in disguise or nothing.
 
     Only sequences that stand for a character of cp1252 itself are undone: ``â€™`` becomes an apostrophe, while
-    ``é…”``, which also happens to be valid UTF-8 when read as bytes, stays as it is.
+    ``é…”``, which also happens to be valid UTF-8 when read as bytes, stays unchanged.
     """
     for _ in range(3):
         undone = _DOUBLE.sub(_undo, text)

@@ -24,7 +24,7 @@ def check_spellings(cells: Iterable[str]) -> None:
     """Refuse two spellings of one split in the same file: ``dev`` beside ``valid`` may be another part.
 
     Raises:
-        CorpusError: there are such; the message names both.
+        CorpusError: there are two such spellings; the message names both.
     """
     first: dict[str, str] = {}
     for cell in dict.fromkeys(cell.strip().lower() for cell in cells):

@@ -167,7 +167,7 @@ def as_text(name: str, column: Any) -> list[str]:
     """An Arrow column as text: nulls and NaN become ``""``, whole floats lose their ``.0``.
 
     Raises:
-        CorpusError: it holds lists, bytes or other things that are no text.
+        CorpusError: the column holds lists, bytes or other values that are not text.
     """
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)

@@ -69,7 +69,7 @@ def finetune(
     A kill loses at most the epoch that it interrupts. ``progress(n)`` is called after n more utterances of training.
 
     Raises:
-        ExtractionError: no encoder or device, an empty split, or ``folder`` holds another training.
+        ExtractionError: no encoder or device, an empty split, or ``folder`` holds a different training.
     """
     for name, split in (("training", corpus.train), ("validation", corpus.valid)):
         if not len(split):
