@@ -1,1 +1,1 @@
-"""One file a modality, one class in each: settings and ``extract``."""
+"""One file for each modality. Each holds one class, with its settings and ``extract``."""

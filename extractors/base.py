@@ -1,4 +1,4 @@
-"""What every extractor is: a modality, a frozen description of all that its numbers depend on, and ``extract``."""
+"""The interface of every extractor: a modality, a frozen description of all that its numbers depend on, ``extract``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bigfusion.pipeline.schema import ALONE, MediaSpan, Modality, Status, Uttera
 class Feature:
     """A computed feature. Shape: ``vector`` (F,) float32, finite.
 
-    ``note`` says what was decided on the way: a gap that was filled, a picture that was tone-mapped.
+    ``note`` says what the extractor decided on the way, for instance that it filled a gap or tone-mapped a picture.
     """
 
     vector: NDArray[np.float32]
@@ -26,7 +26,9 @@ class Feature:
 
 @dataclass(frozen=True)
 class Failure:
-    """A typed reason why there is no feature; stored like a feature and not retried until input or code changes."""
+    """A typed reason why there is no feature. It is stored like a feature. It is retried only when input or code
+    changes.
+    """
 
     status: Status
     reason: str
@@ -34,7 +36,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Fault:
-    """An error that befell this utterance alone and may pass, or is a bug: reported, never stored, tried again."""
+    """An error of this utterance alone. It may pass, or it is a bug. It is reported and tried again, never stored."""
 
     reason: str
 
@@ -43,7 +45,7 @@ Outcome = Feature | Failure | Fault
 
 
 def media_failure(error: MediaError, span: MediaSpan) -> Failure:
-    """The stored form of what is wrong with a media file.
+    """The failure to store for an error of a media file.
 
     Raises:
         ItemError: the file was there when the manifest was made and is gone now. Stored under the file's digest,
@@ -56,17 +58,18 @@ def media_failure(error: MediaError, span: MediaSpan) -> Failure:
 
 @dataclass(frozen=True)
 class ExtractorSpec:
-    """All that a feature depends on beside its input and the code: part of the cell's fingerprint.
+    """All that a feature depends on besides its input and the code. It is part of the cell's fingerprint.
 
-    ``name`` says which extractor it is, wherever its code lies; ``module`` (not in the fingerprint) where that is now.
-    ``settings`` are those that change numbers (:meth:`Settings.numbers`; never batch sizes, threads or devices);
-    ``weights`` maps a weight file's role to its SHA-256 (or a model's id and revision); ``engine`` holds the few
-    library versions that count; ``idle`` names the module's definitions that these settings never run
-    (``VisualExtractor._loudness``): their code does not count;
+    ``name`` identifies the extractor, wherever its code lies; ``module`` (not in the fingerprint) says where the code
+    is now. ``settings`` are those that change numbers (:meth:`Settings.numbers`), never batch sizes, threads or
+    devices. ``weights`` maps a weight file's role to its SHA-256 (or a model's id and revision). ``engine`` holds the
+    few library versions that count. ``idle`` names the module's definitions that never run under these settings
+    (``VisualExtractor._loudness``); their code does not count.
+
     ``by_utterance``: the features are looked up by the utterance's id, not computed from its transcript or media.
-    ``hears``: the sound is read with the pictures; their cells depend on both.
-    ``window``: how many of the transcripts around an utterance's own are read with it; the text's cells depend on them.
-    ``notes`` do not enter the fingerprint (for instance that a revision is not pinned) and travel to the report.
+    ``hears``: the extractor reads the sound together with the pictures, so the cells depend on both. ``window``: how
+    many neighbouring transcripts are read with an utterance's own; the text's cells depend on them. ``notes`` are not
+    in the fingerprint (for instance that a revision is not pinned). They appear in the report.
     """
 
     modality: Modality
@@ -83,22 +86,22 @@ class ExtractorSpec:
 
 
 class Extractor(Protocol):
-    """One modality's extractor. Construction is cheap and loads nothing heavy; the first ``extract`` does."""
+    """The extractor of one modality. Construction is cheap and loads nothing heavy; the first ``extract`` does."""
 
     @property
     def spec(self) -> ExtractorSpec:
-        """What the numbers depend on; cheap enough for ``bigfusion plan``."""
+        """What the numbers depend on. It is cheap enough to compute for ``bigfusion plan``."""
         ...
 
     @property
     def columns(self) -> list[str] | None:
-        """The features' names, in order, where the field has names for them; ``None`` elsewhere."""
+        """The features' names, in order; ``None`` if the field has no names for them."""
         ...
 
     def extract(
         self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
     ) -> list[Outcome]:
-        """One outcome for each utterance, in their order. ``progress(n)`` is called as n more are done.
+        """One outcome for each utterance, in the same order. ``progress(n)`` is called whenever n more are done.
 
         Raises:
             ExtractionError: the extractor itself cannot run (weights, engine, device); nothing about one utterance

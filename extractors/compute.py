@@ -1,8 +1,9 @@
-"""How the machine is used: our own threads, the libraries' threads, the device. No feature depends on it.
+"""How the extractors use the machine: threads of our own, the libraries' threads, the device. No feature depends on
+it.
 
-Libraries that split one computation over every core wait for the slowest part of it again and again: two such pools on
-two cores, or one beside other people's work, cost many times what they compute. Clips and batches are therefore
-computed side by side, one thread each, while the libraries' own threads are held at one.
+A library that splits one computation over all cores waits for the slowest part again and again. Two such pools on two
+cores, or one pool on a busy machine, take many times as long as the computation itself. Therefore clips and batches are
+computed side by side, one thread for each, and every library is limited to one thread.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Result = TypeVar("Result")
 
 
 def cores() -> int:
-    """The processors that this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -38,10 +39,11 @@ def side_by_side(
     threads: int,
     finished: Callable[[Item], None] = lambda item: None,
 ) -> list[Result]:
-    """``work(item, stop)`` for every item on ``threads`` threads; results in the items' order.
+    """Run ``work(item, stop)`` for every item on ``threads`` threads. Results are in the items' order.
 
-    The first error, Ctrl-C among them, sets ``stop``, drops what has not begun and is raised once the running items
-    have noticed (see :func:`check`). ``finished(item)`` is called in the calling thread as items are done.
+    The first error (Ctrl-C included) sets ``stop`` and drops the items that have not begun. It is raised when the
+    running items have noticed ``stop`` (see :func:`check`). ``finished(item)`` is called in the calling thread for each
+    item that is done.
     """
     stop = threading.Event()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="extract")
@@ -50,7 +52,7 @@ def side_by_side(
     results: dict[int, Result] = {}
     try:
         while True:
-            # Few at a time: what has been handed to a pool is computed even while the interpreter exits.
+            # Submit only a few at a time: a pool computes what it has been given even while the interpreter exits.
             for index in islice(waiting, 2 * threads - len(running)):
                 running[pool.submit(work, items[index], stop)] = index
             if not running:
@@ -66,13 +68,13 @@ def side_by_side(
 
 
 def check(stop: threading.Event) -> None:
-    """Leave a long piece of work whose result nobody waits for any more."""
+    """Raise CancelledError if ``stop`` is set: nobody waits for the result any more."""
     if stop.is_set():
         raise CancelledError
 
 
 class _LibraryThreads:
-    """A library's process-wide number of threads, lent to whoever computes; the last to leave puts it back."""
+    """A library's process-wide number of threads, changed while somebody computes. The last user restores it."""
 
     def __init__(self, library: str, read: str, write: str) -> None:
         self._library, self._read_name, self._write_name = library, read, write
@@ -88,7 +90,7 @@ class _LibraryThreads:
 
     @contextmanager
     def held_at(self, count: int) -> Iterator[None]:
-        """Set the number for the time of a block."""
+        """Set the number of threads during a block."""
         with self._lock:
             if self._users == 0:
                 self._before = self._read()
@@ -108,7 +110,7 @@ opencv_threads = _LibraryThreads("cv2", "getNumThreads", "setNumThreads")
 
 
 def device_named(name: str) -> torch.device:
-    """``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"`` as a device.
+    """The device that a name means: ``"auto"`` (CUDA if there is a GPU), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
 
     Raises:
         ExtractionError: it is not a device's name, or this machine has no such device.
@@ -131,9 +133,9 @@ def device_named(name: str) -> torch.device:
 
 
 def to_device(array: NDArray[np.generic], device: torch.device) -> torch.Tensor:
-    """``array`` as a tensor on ``device``. To a GPU from pinned memory, so that nobody waits for the copy.
+    """``array`` as a tensor on ``device``. A GPU copies it from pinned memory, so that no thread waits for the copy.
 
-    PyTorch keeps the pinned block until the copy is over.
+    PyTorch keeps the pinned block until the copy is complete.
     """
     import torch
 

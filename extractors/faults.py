@@ -1,11 +1,12 @@
-"""Which errors are one utterance's own, and which are the whole run's.
+"""Which errors belong to one utterance, and which stop the whole run.
 
-An utterance's own: its file cannot be read now, has gone or has changed since ingest (:class:`ItemError`), and
-whatever else a library raises on this input that nobody foresaw. It becomes a :class:`Fault`, all other utterances are
-computed, and the next run tries it again: unlike a :class:`Failure` it may pass, or be a bug, so it is never stored.
+Errors of one utterance: its file cannot be read now, is gone, or has changed since ingest (:class:`ItemError`); or a
+library raises an unforeseen error on this input. Such an error becomes a :class:`Fault`. All other utterances are
+computed, and the next run tries this one again. Unlike a :class:`Failure`, a fault may pass or be a bug, so it is never
+stored.
 
-The run's: what would befall the next utterance as well. Models, engines and devices that cannot be used, no memory, no
-disk space, no file handles, a GPU that gave up, and a run that was stopped.
+Errors of the run: those that the next utterance would meet as well. Examples are a model, engine or device that cannot
+be used; no memory, disk space or file handles left; a GPU that failed; and a run that was stopped.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ Result = TypeVar("Result")
 
 
 def fault(error: Exception) -> Fault:
-    """An error as its utterance's own.
+    """The fault of an utterance that an error becomes.
 
     Raises:
         ExtractionError: a GPU gave up.
-        Exception: ``error`` itself, where it is the run's.
+        Exception: ``error`` itself, if it stops the whole run.
     """
     if isinstance(error, ItemError):
         return Fault(str(error))
@@ -41,7 +42,7 @@ def fault(error: Exception) -> Fault:
     if isinstance(error, OSError) and error.errno in EXHAUSTED:
         raise error
     found = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['without a word'])[0]}"
-    torch = sys.modules.get("torch")  # not imported: then it is not torch's error
+    torch = sys.modules.get("torch")  # if torch is not imported, the error cannot be torch's
     if torch is not None and isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError):
         raise ExtractionError(f"GPU: {found}; lower text.token_budget or visual.batch_size, or set device to cpu")
     log.debug("an error that nobody foresaw", exc_info=error)
@@ -51,7 +52,7 @@ def fault(error: Exception) -> Fault:
 def shielded(
     compute: Callable[[Utterance, threading.Event], Outcome],
 ) -> Callable[[Utterance, threading.Event], Outcome]:
-    """``compute`` with an utterance's own error as its outcome."""
+    """``compute``, but an error of one utterance becomes that utterance's outcome."""
 
     def work(utterance: Utterance, stop: threading.Event) -> Outcome:
         try:
@@ -63,7 +64,9 @@ def shielded(
 
 
 def one_by_one(work: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item]) -> list[Result | Fault]:
-    """``work`` on all items at once; where that fails, on each alone, so that an item's error is its own."""
+    """Run ``work`` on all items at once. If that fails, run it on each item alone, so that only the bad item has an
+    error.
+    """
     try:
         return list(work(items))
     except Exception as error:

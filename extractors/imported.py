@@ -1,6 +1,6 @@
-"""Features that came along in a file of the user's own (a pickle of the field, a Parquet), as an extractor like others.
+"""An extractor for features that the user already has in a file (a pickle of the field, or Parquet).
 
-The file is read through :mod:`feature_files.reader`, never by running what a pickle can carry.
+The file is read through :mod:`feature_files.reader`, which never runs the code that a pickle may contain.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ABSENT = {
 
 
 class ImportedExtractor:
-    """Hands out one modality of a feature file. Shape: (F,) float32 as stored there."""
+    """Returns one modality of a feature file. Shape: (F,) float32 as stored in the file."""
 
     columns = None
 
@@ -34,7 +34,9 @@ class ImportedExtractor:
 
     @cached_property
     def spec(self) -> ExtractorSpec:
-        """The numbers depend on the file's bytes, the modality and which utterance is meant: two "Yeah." differ."""
+        """The numbers depend on the file's bytes, the modality and the utterance's id: two "Yeah." have different
+        features.
+        """
         weights = {"file": self._sha256(self._path)}
         return ExtractorSpec(
             self._modality, "imported", __name__, {"modality": self._modality.value}, weights, by_utterance=True
@@ -54,7 +56,7 @@ class ImportedExtractor:
     def extract(
         self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
     ) -> list[Outcome]:
-        """The stored row of each utterance; one without this modality is a typed failure.
+        """The stored row of each utterance. An utterance without this modality is a typed failure.
 
         Raises:
             UnsafePickleError: the pickle asks for more than plain data.

@@ -1,1 +1,1 @@
-"""Raw media to cached feature shards: what exists, what is stale, where it lies. NumPy, pandas and Arrow only."""
+"""From raw media to cached feature shards: what exists, what is stale, where it lies. Only NumPy, pandas and Arrow."""

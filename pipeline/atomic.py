@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ PARTIAL = ".tmp"
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a kill at any moment, sees the old bytes or the new ones.
 
-    Temporary file in the same folder, fsync, rename, fsync of the folder. The folder is made where it is missing. A
-    kill may leave the temporary file behind: its name begins with a dot and ends in ``.tmp``.
+    Temporary file in the same folder, fsync, rename, fsync of the folder. A missing folder is created. A kill may leave
+    the temporary file behind: its name begins with a dot and ends in ``.tmp``.
 
     Raises:
         OSError: the file cannot be written; nothing of it is visible.
@@ -38,7 +38,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_once(path: Path, content: bytes) -> None:
-    """Write a file as :func:`write_whole` does, unless it is there: of several writers the first one's bytes stay.
+    """Write a file as :func:`write_whole` does, unless it exists. If several writers compete, the first one's bytes
+    stay.
 
     Raises:
         OSError: the file cannot be written.
@@ -57,7 +58,7 @@ def write_once(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder (new, renamed, removed) outlast a power failure."""
+    """Make changes of names in a folder (new, renamed, removed) survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -67,5 +68,5 @@ def sync_folder(folder: Path) -> None:
 
 def _write_all(file: int, content: bytes) -> None:
     left = memoryview(content)
-    while left:  # a write may take a part of what it is given
+    while left:  # one write may take only a part of the bytes
         left = left[os.write(file, left) :]

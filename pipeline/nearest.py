@@ -1,4 +1,4 @@
-"""The known word that a mistyped one is nearest to."""
+"""The known word that is nearest to a mistyped one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from difflib import get_close_matches
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of an error's line, ``; did you mean 'plan'?``; empty when no word is near."""
+    """The end of an error's line, ``; did you mean 'plan'?``; empty if no word is near."""
     near = get_close_matches(word, list(known), 1)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,4 +1,4 @@
-"""The words that everything else speaks: modality, split, status, utterance, manifest columns."""
+"""The terms that all other modules use: modality, split, status, utterance, manifest columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Modality(StrEnum):
 
 
 class Split(StrEnum):
-    """A corpus's official partition. IEMOCAP has no ``valid``: training holds the last dialogues out."""
+    """A corpus's official partition. IEMOCAP has no ``valid``: training holds out its last dialogues."""
 
     TRAIN = "train"
     VALID = "valid"
@@ -25,7 +25,7 @@ class Split(StrEnum):
 
 
 class Status(StrEnum):
-    """The state of a cell's content. Everything but ``OK`` is a typed failure, kept until its input or code changes."""
+    """The state of a cell's content. All but ``OK`` are typed failures, kept until the cell's input or code changes."""
 
     OK = "ok"
     NO_FACE = "no_face"
@@ -44,10 +44,10 @@ class MediaSpan:
     """A stretch of one media file.
 
     ``start`` and ``end`` are seconds; ``None`` means the file's own. ``crop`` is the half of the frame to look at
-    (``"left"``, ``"right"``) or ``""`` for the whole frame; ``region`` any part of it, as shares of the upright frame
-    (left, top, right, bottom). Both matter to the visual extractor alone. ``track`` and ``channel`` say which sound is
-    the speaker's: the number of the file's audio stream, and of the channel within it, each from 1 on. ``None``: all
-    channels are mixed, and FFmpeg chooses among several tracks.
+    (``"left"``, ``"right"``), or ``""`` for the whole frame. ``region`` is any part of it, as shares of the upright
+    frame (left, top, right, bottom). Both concern only the visual extractor. ``track`` and ``channel`` say which sound
+    is the speaker's: the number of the file's audio stream, and the number of the channel in it, each from 1 on.
+    ``None``: all channels are mixed, and FFmpeg chooses among several tracks.
     """
 
     path: Path
@@ -61,7 +61,7 @@ class MediaSpan:
 
 
 class Window(NamedTuple):
-    """How many utterances of its dialogue are read with one: those before it and those after it."""
+    """How many neighbouring utterances are read with an utterance: the number before it and the number after it."""
 
     before: int = 0
     after: int = 0
@@ -79,7 +79,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Context:
-    """Who speaks, and what is said around it, in the dialogue's order."""
+    """The speaker of an utterance, and what is said around it, in the dialogue's order."""
 
     speaker: str
     before: tuple[Line, ...] = ()
@@ -88,9 +88,9 @@ class Context:
 
 @dataclass(frozen=True)
 class Utterance:
-    """One turn of a dialogue, as extractors see it. ``audio`` and ``visual`` are ``None`` where no file exists.
+    """One turn of a dialogue, as extractors see it. ``audio`` and ``visual`` are ``None`` if there is no file.
 
-    ``context`` is there where it was asked for.
+    ``context`` is present if the caller asked for it.
     """
 
     id: str
@@ -102,7 +102,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something that ingest found and did not use as it should have been: which item, its status, and why."""
+    """Something that ingest could not use as intended: the item, its status, and the reason."""
 
     item: str
     status: str

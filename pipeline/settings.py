@@ -23,19 +23,19 @@ FIRST_DEFAULTS = Path(__file__).with_name("first_defaults.json")
 
 
 class Settings(BaseModel):
-    """Base of every settings class: frozen, no unknown keys, enums as plain values in canonical JSON.
+    """Base class of all settings: frozen, no unknown keys, enums as plain values in canonical JSON.
 
-    Settings named in ``run_only`` say how to compute, never what.
+    Settings named in ``run_only`` change how the work is done, never the result.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     run_only: ClassVar[frozenset[str]] = frozenset()
 
     def numbers(self) -> dict[str, Any]:
-        """The settings that change numbers and differ from their first default, as plain values: what is digested.
+        """The settings that change numbers and differ from their first default, as plain values. These are digested.
 
-        A new setting with a default is not in it, so what was computed before stays up to date. A default that is
-        changed later differs from the first one, and is.
+        A new setting at its default is left out, so earlier results stay up to date. A default that is changed later
+        differs from the first default, so it is included.
         """
         plain = self.model_dump(mode="json")
         found = {}
@@ -47,9 +47,9 @@ class Settings(BaseModel):
         return found
 
     def code_entries(self) -> Iterator[str]:
-        """This class and those of the settings in it, as entries for :func:`code_digests`.
+        """The settings class and the classes of the settings in it, as entries for :func:`code_digests`.
 
-        A class whose ``kind`` chooses code by its name names that code here as well.
+        If a class chooses code by its ``kind``, it names that code here as well.
         """
         yield f"{type(self).__module__}:{type(self).__qualname__}"
         for name in type(self).model_fields:
@@ -59,7 +59,9 @@ class Settings(BaseModel):
 
     @classmethod
     def _is_first(cls, name: str, number: Any) -> bool:
-        """Whether a value is the first default of a setting. A tag (``kind``) is always told."""
+        """Whether a value is the first default of a setting. A tag (``kind``) never counts as one, so it is always
+        included.
+        """
         field, key = cls.model_fields[name], f"{cls.__name__}.{name}"
         if len(get_args(field.annotation)) == 1 and get_args(field.annotation) == (number,):
             return False
@@ -70,14 +72,14 @@ class Settings(BaseModel):
 
     @classmethod
     def present_default(cls, name: str) -> Any:
-        """A setting's default as it is now, as a plain value."""
+        """A setting's present default, as a plain value."""
         default = cls.model_fields[name].get_default(call_default_factory=True)
         return default.numbers() if isinstance(default, Settings) else to_jsonable_python(default)
 
 
 @cache
 def first_defaults() -> dict[str, Any]:
-    """The first default of each setting that had one when it came, by ``Class.field``."""
+    """Each setting's first default, by ``Class.field``, if the setting had one when it was added."""
     return dict(json.loads(FIRST_DEFAULTS.read_bytes()))
 
 
@@ -98,7 +100,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_assignment(assignment: str) -> tuple[list[str], Any]:
-    """``"train.epochs=3"`` -> ``(["train", "epochs"], 3)``; the value is TOML, or a bare string where it is not.
+    """``"train.epochs=3"`` -> ``(["train", "epochs"], 3)``. The value is TOML, or a bare string if it is not valid
+    TOML.
 
     Raises:
         SettingsError: there is no ``=`` or no key.
@@ -114,7 +117,7 @@ def parse_assignment(assignment: str) -> tuple[list[str], Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``over`` laid on ``base``: tables are merged key by key, everything else is replaced."""
+    """``over`` laid on ``base``: tables are merged key by key; everything else is replaced."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -153,13 +156,13 @@ def validate(kind: type[S], table: Mapping[str, Any], origin: str) -> S:
             ) from None
         found = repr(first["input"]["kind"] if first["type"] == "unknown_kind" else first["input"])
         found = f", found {found if len(found) <= 80 else found[:77] + '...'}"
-        if ", found " in first["msg"]:  # it says so itself, without the credentials
+        if ", found " in first["msg"]:  # the error says so itself, without the credentials
             found = ""
         raise SettingsError(f"{origin}: {key}{which}: {first['msg']}{found}{more}") from None
 
 
 def _key(place: Sequence[Any], table: Any, missing: bool) -> tuple[str, str]:
-    """The dotted key of an error, and, in a table whose class depends on its kind, which kind that is."""
+    """The dotted key of an error. If a table's class depends on its kind, the kind as well."""
     keys: list[str] = []
     kind = ""
     for index, part in enumerate(place):
@@ -175,7 +178,7 @@ def _key(place: Sequence[Any], table: Any, missing: bool) -> tuple[str, str]:
 
 
 def known_keys(kind: type[BaseModel], table: str = "") -> Iterator[str]:
-    """The dotted keys of a settings class; a table of several kinds (corpora) has the keys of all of them."""
+    """The dotted keys of a settings class. A table with several kinds (corpora) has the keys of all kinds."""
     for name, field in kind.model_fields.items():
         yield f"{table}{name}"
         for found in _tables(field.annotation):

@@ -1,8 +1,8 @@
 """Acoustic functionals of a turn, computed by openSMILE inside this process (Eyben et al., 2010).
 
-IS10 is the paralinguistic set of the INTERSPEECH 2010 challenge (1,582 columns), the field's choice on IEMOCAP; IS13
-is ComParE (6,373), emobase 988, eGeMAPSv02 88. The engine reads what :func:`read_audio` gives it:
-16 kHz, mono, short of full scale. It releases the GIL while it runs, so threads suffice; each has an engine of its own.
+IS10 is the paralinguistic set of the INTERSPEECH 2010 challenge (1,582 columns), the field's choice on IEMOCAP. IS13 is
+ComParE (6,373 columns), emobase has 988 and eGeMAPSv02 has 88. The engine reads what :func:`read_audio` returns: 16
+kHz, mono, below full scale. It releases the GIL while it runs, so threads suffice. Each thread has its own engine.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MIN_SECONDS = 0.07
 
 
 class AudioSettings(Settings):
-    """Which functionals, and what counts as a turn's sound."""
+    """Which functionals are computed, and what counts as a turn's sound."""
 
     run_only: ClassVar[frozenset[str]] = frozenset({"threads", "timeout_seconds"})
 
@@ -55,7 +55,7 @@ class AudioSettings(Settings):
 
 
 class AudioExtractor:
-    """openSMILE functionals. Shape: (F,) float32, F as many as the set has columns."""
+    """openSMILE functionals. Shape: (F,) float32, F = the number of columns of the feature set."""
 
     def __init__(self, settings: AudioSettings) -> None:
         self._settings = settings
@@ -74,18 +74,18 @@ class AudioExtractor:
 
     @cached_property
     def columns(self) -> list[str]:
-        """The functionals' names in openSMILE's words, for instance ``F0final_sma_amean``."""
+        """The functionals' names as openSMILE spells them, for instance ``F0final_sma_amean``."""
         return [str(name) for name in self._engine().column_names]
 
     def extract(
         self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
     ) -> list[Outcome]:
-        """One row of functionals for each utterance, or why there is none.
+        """One row of functionals for each utterance, or the reason why there is none.
 
         Raises:
             ExtractionError: openSMILE cannot be loaded or refuses its own configuration.
         """
-        self._engine()  # fail here, once, if at all
+        self._engine()  # a broken engine fails here, once, before any thread starts
         threads = self._settings.threads or cores()
         return side_by_side(shielded(self._outcome), utterances, threads, lambda _: progress(1))
 
@@ -103,7 +103,9 @@ class AudioExtractor:
         return self._functionals(samples, span.path.name, note_of(notes))
 
     def _functionals(self, samples: NDArray[np.float32], name: str, note: str = "") -> Outcome:
-        """Shape: samples (n,) -> (F,). No column may be undefined: a model would have to guess what NaN stands for."""
+        """The functionals. Shape: samples (n,) -> (F,). Undefined columns fail: a model would have to guess what NaN
+        means.
+        """
         row = self._engine()(samples, RATE).reshape(-1).astype(np.float32, copy=False)  # (F,)
         undefined = np.flatnonzero(~np.isfinite(row))
         if undefined.size == row.size:
@@ -127,7 +129,7 @@ class AudioExtractor:
                 self._local.engine = opensmile.Smile(feature_set, opensmile.FeatureLevel.Functionals)
             except (ImportError, OSError) as error:
                 raise _engine_missing(str(error)) from None
-            except UnicodeEncodeError as error:  # its C interface takes its own folder's name as ASCII
+            except UnicodeEncodeError as error:  # openSMILE's C interface accepts only an ASCII path for its own folder
                 raise ExtractionError(
                     f"openSMILE: expected an install path in ASCII, found {error.object}; move the environment"
                 ) from None

@@ -1,8 +1,8 @@
 """A sentence's embedding by a pretrained encoder: RoBERTa-large in the paper, any ``transformers`` encoder here.
 
-It is read alone or within its dialogue (:mod:`text.passages`). Tokens are pooled either at the first one
-(``cls``) or by the mean of the utterance's own (``mean``), in the last layer or in the mean of the last four (the way
-of the COSMIC lineage).
+The encoder reads a sentence alone or within its dialogue (:mod:`text.passages`). The vector is either the first token
+(``cls``) or the mean of the utterance's own tokens (``mean``). It comes from the last layer, or from the mean of the
+last four layers (as in COSMIC and its successors).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DEEP = 4  # layers that `last4` averages
-SHORT = 16  # tokens that a passage needs at least
+SHORT = 16  # a passage has room for at least this many tokens
 
 
 class TextSettings(Settings):
-    """Which encoder, and how its tokens become one vector."""
+    """Which encoder is used, and how its tokens become one vector."""
 
     run_only: ClassVar[frozenset[str]] = frozenset({"model", "revision", "token_budget", "device", "threads"})
     """``model`` and ``revision`` are in the weights' digests: the same files elsewhere give the same numbers."""
@@ -67,7 +67,7 @@ class TextSettings(Settings):
 
     @property
     def window(self) -> Window:
-        """How much of its dialogue is read with an utterance."""
+        """How many utterances of its dialogue are read with an utterance."""
         return Window(self.context, self.following)
 
     @model_validator(mode="after")
@@ -117,7 +117,7 @@ class TextExtractor:
     def extract(
         self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
     ) -> list[Outcome]:
-        """One embedding for each utterance; one without words is ``missing_transcript``.
+        """One embedding for each utterance. An utterance without words is ``missing_transcript``.
 
         Passages are computed from the longest to the shortest, in batches of about ``token_budget`` tokens.
 
@@ -178,7 +178,7 @@ class _Encoder:
         on_cpu = self._device.type == "cpu"
         # On a GPU one thread pads and copies the next batch while the other waits for its numbers.
         self.threads = settings.threads or (cores() if on_cpu else 2)
-        # Larger batches leave a processor's caches: MPNet takes a third longer at 2048 tokens than at 512.
+        # Larger batches do not fit a processor's caches: MPNet takes a third longer at 2048 tokens than at 512.
         self.token_budget = settings.token_budget or (512 if on_cpu else 8192)
         if settings.layers == "last4" and model.config.num_hidden_layers < DEEP:
             raise ExtractionError(
@@ -186,14 +186,14 @@ class _Encoder:
                 f"{model.config.num_hidden_layers} in {reference.name}; set text.layers to 'last'"
             )
         self._longest = longest_sentence(model, self._tokenizer, settings)
-        self._padding: int = self._tokenizer.pad_token_id or 0  # masked, whatever it is
+        self._padding: int = self._tokenizer.pad_token_id or 0  # the mask hides it, so any id will do
 
     def read(self, utterances: Sequence[Utterance]) -> list[Reading]:
-        """What is read for each utterance, at most as many tokens as the encoder takes."""
+        """The tokens to read for each utterance, at most as many as the encoder takes."""
         return readings(self._tokenizer, utterances, self._longest)
 
     def encode(self, batch: Sequence[Passage], stop: threading.Event) -> list[Vectors]:
-        """One batch of passages. Threads may share the encoder: nothing in it changes."""
+        """Encode one batch of passages. Threads may share the encoder, because nothing in it changes."""
         import torch
 
         check(stop)
@@ -209,7 +209,7 @@ class _Encoder:
 
 
 def sentence_vectors(model: Any, tokens: Tensor, mask: Tensor, own: Tensor, settings: TextSettings) -> Tensor:
-    """One vector an utterance from an encoder.
+    """One vector for each utterance, from an encoder.
 
     Shapes: tokens, mask (P, N), 1 = real; own (P, S, N), 1 = one of the utterance's own tokens -> (P, S, D) float32.
     """
@@ -225,12 +225,12 @@ def sentence_vectors(model: Any, tokens: Tensor, mask: Tensor, own: Tensor, sett
 
 
 def longest_sentence(model: Any, tokenizer: Any, settings: TextSettings) -> int:
-    """How many tokens of a transcript are read."""
+    """The largest number of tokens of a transcript that the encoder reads."""
     return min(settings.max_tokens, _positions(model), int(tokenizer.model_max_length))
 
 
 def pooled(hidden: Tensor, own: Tensor, pooling: str) -> Tensor:
-    """One vector an utterance: the passage's first token's, or the mean over its own tokens.
+    """One vector for each utterance: the passage's first token, or the mean over the utterance's own tokens.
 
     Shapes: hidden (P, N, D), own (P, S, N), 1 = own -> (P, S, D). An utterance without tokens (padding) has zeros.
     """
@@ -238,12 +238,12 @@ def pooled(hidden: Tensor, own: Tensor, pooling: str) -> Tensor:
 
     if pooling == "cls":
         return hidden[:, :1].expand(-1, own.shape[1], -1)
-    with torch.autocast(hidden.device.type, enabled=False):  # a sum of many terms wants float32
+    with torch.autocast(hidden.device.type, enabled=False):  # float32, because the sum has many terms
         return own @ hidden / own.sum(-1, keepdim=True).clamp(min=1)
 
 
 def _positions(model: Any) -> int:
-    """How many tokens the encoder has positions for. RoBERTa's kind counts them from after the padding token's id."""
+    """How many tokens the encoder can take. RoBERTa and its kind number positions from after the padding token's id."""
     positions = getattr(model.config, "max_position_embeddings", None) or 1 << 30
     reserved = getattr(getattr(model, "embeddings", None), "padding_idx", None)
     return positions if reserved is None else positions - reserved - 1

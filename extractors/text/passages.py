@@ -1,7 +1,7 @@
 """What the text encoder reads for an utterance: its words alone, or a passage of its dialogue.
 
-A passage is ``<s> A: ... </s> B: ... </s>``: each utterance after its speaker's name, the special tokens being the
-encoder's own. The utterance's vector comes from its own words in it, so that the same passage may serve several.
+A passage is ``<s> A: ... </s> B: ... </s>``: each utterance follows its speaker's name, and the special tokens are the
+encoder's. The utterance's vector comes from its own words in the passage, so one passage may serve several utterances.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class Span(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What is read for one utterance: token ids, the special ones included, and which are the utterance's own."""
+    """What is read for one utterance: all token ids (special tokens included), and which of them are the utterance's
+    own.
+    """
 
     tokens: tuple[int, ...]
     own: Span
@@ -37,7 +39,7 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class Passage:
-    """Token ids, the special ones included, and for each utterance that is read here (by number) its own tokens."""
+    """Token ids (special tokens included), and the own tokens of each utterance that is read here, by its number."""
 
     tokens: tuple[int, ...]
     spans: dict[int, Span]
@@ -46,12 +48,13 @@ class Passage:
 def readings(tokenizer: Any, utterances: Sequence[Utterance], longest: int) -> list[Reading]:
     """What is read for each of ``utterances``.
 
-    Without context an utterance's own tokens are all tokens, the special ones included (sentence-transformers' mean).
-    With context neighbours without words are passed over, and only so many are read, the nearest first, as leave the
-    passage no longer than ``longest`` tokens. An utterance that is longer than that itself is cut; the log counts them.
+    Without context, all tokens are the utterance's own, the special ones included (as in sentence-transformers' mean).
+    With context, neighbours without words are skipped. Neighbours are added from the nearest outwards, as long as the
+    passage has at most ``longest`` tokens. An utterance that is longer than that by itself is cut, and the log counts
+    such cuts.
 
     Raises:
-        ExtractionError: a context is to be read and the tokenizer knows no tokens to begin and to part sentences with.
+        ExtractionError: context is requested, but the tokenizer has no tokens that begin and separate sentences.
     """
     read = _Tokens(tokenizer, longest)
     read.learn(utterances)
@@ -62,7 +65,9 @@ def readings(tokenizer: Any, utterances: Sequence[Utterance], longest: int) -> l
 
 
 def together(read: Sequence[Reading]) -> list[Passage]:
-    """Equal passages as one: of a dialogue that is read whole, all utterances. Numbers are places in ``read``."""
+    """Join equal passages. If a dialogue is read whole, all its utterances share one. Numbers are positions in
+    ``read``.
+    """
     found: dict[tuple[int, ...], dict[int, Span]] = {}
     for number, (tokens, own) in enumerate(read):
         found.setdefault(tokens, {})[number] = own
@@ -70,7 +75,7 @@ def together(read: Sequence[Reading]) -> list[Passage]:
 
 
 class _Tokens:
-    """Token ids of lines, each computed once."""
+    """Token ids of lines. Each line is tokenized once."""
 
     def __init__(self, tokenizer: Any, longest: int) -> None:
         self._tokenizer, self._longest = tokenizer, longest
@@ -79,7 +84,7 @@ class _Tokens:
         self.cut = 0
 
     def learn(self, utterances: Sequence[Utterance]) -> None:
-        """Read all that will be asked for at one go."""
+        """Tokenize everything that will be needed in one call."""
         alone = {utterance.text.strip() for utterance in utterances if utterance.context is None}
         lines = {
             line
@@ -115,13 +120,13 @@ class _Tokens:
             words = words[:room]
         before, after = self._around(context, self._longest - 2 - len(name) - len(words))
         tokens = [begin, *(token for line in before for token in (*line, part)), *name]
-        # What no token stands for (an invisible character) is its name and its end.
+        # Words that give no token (an invisible character) are represented by the name and the closing token.
         span = Span(len(tokens), len(tokens) + len(words)) if words else Span(len(tokens) - len(name), len(tokens) + 1)
         tokens += [*words, part, *(token for line in after for token in (*line, part))]
         return Reading(tuple(tokens), span)
 
     def _around(self, context: Context, room: int) -> tuple[list[list[int]], list[list[int]]]:
-        """The lines before and after that there is room for: by distance, a side ending where a line does not fit."""
+        """The lines before and after that fit, nearest first. A side ends at the first line that does not fit."""
         sides: tuple[list[list[int]], list[list[int]]] = ([], [])
         closed = [False, False]
         for pair in zip_longest(reversed(context.before), context.after):
@@ -150,7 +155,7 @@ def _name(speaker: str) -> str:
 
 
 def _words(text: str) -> str:
-    """As words within a line: RoBERTa's tokenizer tells them from those that begin it by the space."""
+    """Words inside a line begin with a space: RoBERTa's tokenizer thus tells them from words that begin a text."""
     return f" {text.strip()}" if text.strip() else ""
 
 
@@ -166,7 +171,7 @@ class Padded(NamedTuple):
 
 
 def padded(batch: Sequence[Passage], filler: int) -> Padded:
-    """One batch, filled up on the right; ``filler`` is the id of the encoder's padding token."""
+    """One batch, padded on the right; ``filler`` is the id of the encoder's padding token."""
     width = max(len(passage.tokens) for passage in batch)
     most = max(len(passage.spans) for passage in batch)
     tokens = np.full((len(batch), width), filler, np.int64)
@@ -181,9 +186,9 @@ def padded(batch: Sequence[Passage], filler: int) -> Padded:
 
 
 def batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
-    """Indices from the longest to the shortest, so many a batch that padded it holds at most ``token_budget`` tokens.
+    """Indices from the longest to the shortest, in batches of at most ``token_budget`` tokens, padding included.
 
-    Equal lengths keep their order; a passage longer than the budget is a batch of its own.
+    Equal lengths keep their order. A passage that is longer than the budget forms a batch alone.
     """
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     at = 0

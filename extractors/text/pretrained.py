@@ -1,7 +1,7 @@
-"""Pretrained encoders: where their files lie, what those files' digests are, and how they are loaded.
+"""Pretrained encoders: where their files lie, the digests of those files, and how to load them.
 
 An encoder is named in one of three ways: a folder; ``package:NAME/FOLDER``, a folder inside an installed package; or a
-hub's ``owner/name`` with a revision. Weights are safetensors only: loading anything else would run a pickle.
+hub's ``owner/name`` with a revision. Weights must be safetensors: loading any other format would run a pickle.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ PROBE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Reference:
-    """An encoder by name. ``folder`` is where it lies, or ``None`` for one of the hub's.
+    """An encoder by name. ``folder`` is where it lies; ``None`` means that it is on the hub.
 
-    ``revision`` is the hub's commit where it could be told, ``branch`` what the user named (``None``: main).
+    ``revision`` is the hub's commit if it is known; ``branch`` is what the user named (``None``: main).
     """
 
     name: str
@@ -60,14 +60,14 @@ class Reference:
     branch: str | None = None
 
     def digests(self, sha256: Sha256) -> dict[str, str]:
-        """What identifies the weights: a digest for each file, or the hub's id and revision."""
+        """What identifies the weights: each file's digest, or the hub's id and revision."""
         if self.folder is None:
             return {"model": f"{self.name}@{self.revision or 'main'}"}
         return {path.name: sha256(path) for path in _parts(self.folder)}
 
 
 def locate(name: str, revision: str | None) -> Reference:
-    """The encoder that ``name`` names. Reads no weights; asks the hub only which commit a branch stands for.
+    """The encoder that ``name`` means. Reads no weights. It asks the hub only for the commit of a branch.
 
     Raises:
         ExtractionError: the folder or package is not there, or holds no encoder.
@@ -94,7 +94,7 @@ def locate(name: str, revision: str | None) -> Reference:
 
 
 def _commit(name: str, revision: str | None) -> str | None:
-    """The commit that a branch (none: main) stands for: in the hub's cache, else on the hub; unchanged if neither says.
+    """The commit of a branch (default: main), from the hub's cache, else from the hub; unchanged if unknown.
 
     Two machines whose caches hold two states of a branch must not share features.
     """
@@ -109,7 +109,7 @@ def _commit(name: str, revision: str | None) -> str | None:
         if isinstance(cached, str):
             return Path(cached).parent.name
         return HfApi().model_info(name, revision=revision, timeout=PROBE_SECONDS).sha or revision
-    except (AnyHTTPError, HFValidationError, OSError):  # loading it will say what is wrong
+    except (AnyHTTPError, HFValidationError, OSError):  # loading the encoder will report what is wrong
         return revision
 
 
@@ -123,12 +123,12 @@ def load(reference: Reference, dtype: torch.dtype) -> tuple[Any, Any]:
     """The encoder in evaluation mode, on the CPU, and its tokenizer.
 
     Raises:
-        ExtractionError: it cannot be had or is not an encoder with all its weights; the message says what to do.
+        ExtractionError: it cannot be loaded, or is not an encoder with all its weights; the message says what to do.
     """
     from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
 
-    # By branch, so that the hub's cache knows next time, without a question, which commit it stands for.
+    # Load by branch name, so that the hub's cache knows the branch's commit next time without asking the hub.
     folder = reference.folder or _fetch(reference.name, reference.branch)
     if reference.folder is None and reference.revision not in (None, reference.branch, folder.name):
         raise ExtractionError(
@@ -157,7 +157,7 @@ def load(reference: Reference, dtype: torch.dtype) -> tuple[Any, Any]:
 
 
 def _fetch(name: str, revision: str | None) -> Path:
-    """The hub's encoder as a local folder: from the hub's cache if it is whole there, else downloaded."""
+    """The hub's encoder as a local folder: from the hub's cache if it is complete there, else downloaded."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,

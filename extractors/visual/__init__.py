@@ -1,1 +1,1 @@
-"""Visual encoders: faces found, followed, aligned and described."""
+"""Visual encoders: they find, follow, align and describe faces."""

@@ -33,7 +33,7 @@ def similarity(points: NDArray[np.floating], target: NDArray[np.floating]) -> ND
 
 
 def aligned(grey: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """The face at ``landmarks``, upright. What lies outside the picture repeats its edge.
+    """The face at ``landmarks``, upright. Outside the picture, its edge pixels are repeated.
 
     Shapes: grey (H, W), landmarks (5, 2) as x, y in pixels: eyes, nose, mouth's corners, each pair left in the picture
     first -> (64, 64) uint8.

@@ -1,8 +1,9 @@
-"""The 342-wide DenseNet that describes a face: DenseNet-BC (Huang et al., 2017) of depth 100 and growth 12, for FER+.
+"""The 342-wide DenseNet that describes a face: DenseNet-BC (Huang et al., 2017) of depth 100 and growth 12, for
+FER+.
 
 64 x 64 grey -> 3 x 3 stem of stride 2 to 24 channels, 32 x 32 -> three blocks of 16 bottleneck layers with halving
-transitions between them: 24 + 192 = 216 -> 108, 108 + 192 = 300 -> 150, 150 + 192 = 342 -> BN, ReLU, mean over 8 x 8
--> 342 -> 8 classes. torchvision's DenseNet with its stem exchanged.
+transitions between them: 24 + 192 = 216 -> 108, 108 + 192 = 300 -> 150, 150 + 192 = 342 -> BN, ReLU, mean over 8 x 8 ->
+342 -> 8 classes. It is torchvision's DenseNet with another stem.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "f
 class FaceNet(nn.Module):
     """Grey faces -> 342 features -> logits of FER+'s eight classes.
 
-    ``mean`` and ``std`` of the input are buffers, so that a file of weights brings its own. Untrained they are 0.5 and
-    0.25, the middle of the range and a quarter of it.
+    ``mean`` and ``std`` of the input are buffers, so a file of weights contains them. Before training they are 0.5 (the
+    middle of the range) and 0.25 (a quarter of it).
     """
 
     mean: Tensor
@@ -59,10 +60,10 @@ class FaceNet(nn.Module):
 
 
 def _through_block(block: _DenseBlock, maps: Tensor) -> Tensor:
-    """What torchvision's block computes, with each layer's maps joined to one growing tensor.
+    """Computes the same as torchvision's block, but joins each layer's maps to one growing tensor.
 
-    Its own form joins all earlier maps anew in every layer, and its backward pass adds their gradients piece by piece:
-    with channels last that is a third of a training step.
+    torchvision joins all earlier maps anew in every layer, and its backward pass adds their gradients piece by piece.
+    With channels last that takes a third of a training step.
     """
     for layer in block.values():
         new = layer.conv1(functional.relu(layer.norm1(maps)))
@@ -72,10 +73,10 @@ def _through_block(block: _DenseBlock, maps: Tensor) -> Tensor:
 
 
 def seeded(seed: int = 0) -> FaceNet:
-    """Untrained weights that are the same everywhere; no global random state is read or moved.
+    """Untrained weights that are the same everywhere. The global random state is neither read nor changed.
 
-    Convolutions are drawn as He et al. (2015) do, then made to sum to zero: what all faces share (ReLU's positive mean)
-    would otherwise drown what tells them apart. The gain makes up for it, as a ReLU of unit noise has the variance
+    Convolutions are drawn as in He et al. (2015), then shifted to sum to zero. Otherwise what all faces share (ReLU's
+    positive mean) would drown the differences between them. The gain compensates: a ReLU of unit noise has the variance
     (1 - 1/pi) / 2. Batch normalisation is the identity.
     """
     generator = torch.Generator().manual_seed(seed)

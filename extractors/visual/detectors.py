@@ -1,8 +1,8 @@
-"""Face detectors behind one interface: CenterFace (the default; its weights come with a package) and YuNet (a file).
+"""Face detectors with one interface: CenterFace (default; a package contains its weights) and YuNet (a file).
 
 CenterFace (Xu et al., 2019) is an anchor-free network: a heat map of face centres at a quarter of the resolution, with
-size, offset and five points at each. YuNet (Wu et al., 2023) comes with OpenCV's own decoding. Both run in OpenCV's DNN
-module, one instance a thread.
+size, offset and five points at each. YuNet (Wu et al., 2023) is decoded by OpenCV. Both run in OpenCV's DNN module, one
+instance for each thread.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bigfusion.pipeline.errors import ExtractionError
 
-OVERLAP = 0.3  # boxes that share more (intersection over union) are one face
+OVERLAP = 0.3  # two boxes with a larger overlap (intersection over union) are the same face
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class FaceDetector(Protocol):
 class CenterFace:
     """CenterFace from an ONNX file, decoded here."""
 
-    STRIDE = 4  # pixels a cell of the heat map
+    STRIDE = 4  # pixels for each cell of the heat map
     OUTPUTS = ("537", "538", "539", "540")  # heat map, log size, offset, landmarks
 
     def __init__(self, path: Path, threshold: float) -> None:
@@ -69,7 +69,7 @@ class CenterFace:
     def detect(self, picture: NDArray[np.uint8]) -> Faces:
         """Shape: picture (H, W, 3) uint8 RGB."""
         height, width = picture.shape[:2]
-        # The network halves five times: pad to multiples of 32, which moves nothing.
+        # The network halves the size five times, so pad to multiples of 32. Padding moves no coordinate.
         blob = np.zeros((1, 3, -(-height // 32) * 32, -(-width // 32) * 32), np.float32)
         blob[0, :, :height, :width] = picture.transpose(2, 0, 1)
         network = self._network()
@@ -85,7 +85,9 @@ class CenterFace:
         return self._local.network
 
     def _decode(self, maps: Sequence[NDArray[np.float32]], width: int, height: int) -> Faces:
-        """Shapes of maps: heat (1, h, w); log size and offset (2, h, w), y before x; points (10, h, w), likewise."""
+        """The faces in the maps: heat (1, h, w); log size and offset (2, h, w), y before x; points (10, h, w), y before
+        x.
+        """
         heat, size, offset, points = maps
         row, column = np.nonzero(heat[0] >= self._threshold)
         tall, wide = np.exp(size[:, row, column]) * self.STRIDE  # (2, K)
@@ -123,7 +125,7 @@ class YuNet:
 
     def _network(self) -> Any:
         if not hasattr(self._local, "network"):
-            level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns of a choice of its own
+            level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # mute its own warning
             try:
                 self._local.network = cv2.FaceDetectorYN.create(
                     str(self._path), "", (320, 320), self._threshold, OVERLAP

@@ -17,7 +17,7 @@ GPU_BATCHES = 32
 
 
 class FaceEmbedder:
-    """The DenseNet with a file's weights. Threads may share it: nothing in it changes.
+    """The DenseNet with a file's weights. Threads may share it, because nothing in it changes.
 
     Args:
         weights: safetensors.
@@ -31,15 +31,16 @@ class FaceEmbedder:
     def __init__(self, weights: Path, device: torch.device, batch_size: int) -> None:
         self._device = device
         if device.type == "cuda":
-            torch.backends.cudnn.allow_tf32 = False  # else its convolutions would round where a processor's do not
+            torch.backends.cudnn.allow_tf32 = False  # so that a GPU does not round where a CPU does not
         network: Any = load(weights)
         self._network = network.to(device, memory_format=torch.channels_last)
         self._batch_size = batch_size * (GPU_BATCHES if device.type == "cuda" else 1)
 
     def embed(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Shapes: faces (T, 64, 64) uint8 -> (T, 342) float32. A clip's batches are its own, whatever the chunk.
+        """Embed faces. Shapes: faces (T, 64, 64) uint8 -> (T, 342) float32. A batch never mixes clips, whatever the
+        chunk.
 
-        To a GPU bytes travel, while other threads decode.
+        A GPU receives bytes, not floats, while other threads decode.
         """
         features = []
         with torch.inference_mode():

@@ -42,7 +42,7 @@ TALKING_RATE = 10.0
 
 
 class VisualSettings(Settings):
-    """How a turn's pictures become one vector."""
+    """How the pictures of a turn become one vector."""
 
     run_only: ClassVar[frozenset[str]] = frozenset(
         {"detector_path", "weights", "batch_size", "device", "threads", "timeout_seconds"}
@@ -141,12 +141,13 @@ class VisualExtractor:
     def extract(
         self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
     ) -> list[Outcome]:
-        """One vector for each utterance, or why there is none. Clips are computed side by side, one thread each.
+        """One vector for each utterance, or the reason why there is none. One thread computes one clip; clips run in
+        parallel.
 
         Raises:
             ExtractionError: weights, detector or device are not there.
         """
-        _ = self._detector, self._embedder  # loaded here, once, and before any thread asks
+        _ = self._detector, self._embedder  # load both here, once, before any thread needs them
         with torch_threads.held_at(1), opencv_threads.held_at(1):
             threads = self._settings.threads or cores()
             return side_by_side(shielded(self._outcome), utterances, threads, lambda _: progress(1))
@@ -172,7 +173,7 @@ class VisualExtractor:
         return Feature(np.concatenate(pooled), note_of(notes))
 
     def _part(self, span: MediaSpan) -> MediaSpan:
-        """A span with the settings' region where the table names no part of the frame."""
+        """The span. If the table names no part of the frame, the settings' region is used."""
         return span if span.crop or span.region else replace(span, region=self._settings.region)
 
     @property
@@ -185,7 +186,7 @@ class VisualExtractor:
     ) -> tuple[Tracker, list[float]]:
         """Every face of the span's sampled frames, aligned and joined into tracks, and the frames' times in seconds.
 
-        Boxes are joined on the first frame's scale: a call's pictures shrink on the way, the face is the same.
+        Boxes are compared on the first frame's scale. The pictures of a call may shrink while the face stays the same.
         """
         from bigfusion.extractors.visual.alignment import aligned
         from bigfusion.extractors.visual.tracking import Tracker
@@ -209,7 +210,8 @@ class VisualExtractor:
     def _loudness(self, sound: MediaSpan | None, moments: Sequence[float]) -> NDArray[np.float64]:
         """The sound's root mean square from each sampled frame to the next. Shape: (frames,); zeros without sound.
 
-        ``moments`` are seconds from the pictures' beginning, which is the sound's: each may lie in a file of its own.
+        ``moments`` are seconds from the beginning of the pictures, which is also that of the sound. Pictures and sound
+        may lie in two files.
         """
         loudness = np.zeros(len(moments))
         if sound is None:
@@ -218,7 +220,7 @@ class VisualExtractor:
             limit, timeout = self._settings.limit_seconds, self._settings.timeout_seconds
             heard = chosen(sound, self._settings.track, self._settings.channel)
             samples = read_audio(heard, LOUDNESS_RATE, limit, timeout_seconds=timeout)
-        except MediaError:  # the audio extractor says what is wrong with it
+        except MediaError:  # the audio extractor reports what is wrong with it
             return loudness
         begin = [round(moment * LOUDNESS_RATE) for moment in moments]
         for frame, (start, end) in enumerate(pairwise(begin), 1):

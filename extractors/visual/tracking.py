@@ -1,4 +1,4 @@
-"""Faces followed through a clip, and which of them is the utterance's speaker."""
+"""Follows faces through a clip, and chooses the one of the utterance's speaker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EYES = np.s_[18:32, 14:50]
 
 @dataclass
 class Track:
-    """One face through a clip: sampled frames' numbers (rising), boxes (4,) in pixels and aligned crops."""
+    """One face through a clip: the numbers of its sampled frames (rising), boxes (4,) in pixels, and aligned crops."""
 
     frames: list[int] = field(default_factory=list)
     boxes: list[NDArray[np.float32]] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Track:
         self.crops.append(crop)
 
     def prominence(self, frames: int) -> float:
-        """Share of the clip's sampled frames that show the face, times its median area in pixels."""
+        """The share of the clip's sampled frames that show the face, times the face's median area in pixels."""
         sides = [box[2:] - box[:2] for box in self.boxes]
         return len(self.frames) / frames * float(np.median([side[0] * side[1] for side in sides]))
 
@@ -54,7 +54,9 @@ class Track:
 
 
 class Tracker:
-    """Joins detections into tracks, frame by frame. A track that is unseen for more than ``patience`` frames ends."""
+    """Joins detections into tracks, frame by frame. A track ends after more than ``patience`` frames without its
+    face.
+    """
 
     def __init__(self, patience: int) -> None:
         self._patience = patience
@@ -63,11 +65,13 @@ class Tracker:
 
     @property
     def frames(self) -> int:
-        """How many frames were seen, with faces or without."""
+        """How many frames were seen, with or without faces."""
         return self._frames
 
     def add(self, boxes: Sequence[NDArray[np.float32]], crops: Sequence[NDArray[np.uint8]]) -> None:
-        """The next frame's faces: each goes to the track it overlaps most, the best pairs first, or begins one."""
+        """Add the next frame's faces. Each joins the track that it overlaps most (best pairs first), or begins a new
+        one.
+        """
         frame = self._frames
         self._frames += 1
         alive = [track for track in self.tracks if frame - track.frames[-1] <= self._patience + 1]
@@ -93,11 +97,11 @@ class Tracker:
                 self.tracks.append(track)
 
     def prominent(self) -> Track | None:
-        """The face that is largest and most constant (:meth:`Track.prominence`), or ``None`` without any face."""
+        """The largest and most constant face (:meth:`Track.prominence`), or ``None`` without any face."""
         return max(self.tracks, key=lambda track: track.prominence(self._frames), default=None)
 
     def talking(self, loudness: NDArray[np.floating]) -> Track | None:
-        """The face whose mouth moves with the sound; where none can be told, the prominent one.
+        """The face whose mouth moves with the sound. If that cannot be decided, the prominent face.
 
         Shape: loudness (frames,), not negative: the sound's root mean square before each sampled frame.
         """

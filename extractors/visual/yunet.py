@@ -1,4 +1,4 @@
-"""YuNet's file from the hub, for those who name the detector and no file: one release, held to its SHA-256."""
+"""YuNet's file from the hub, if the user names the detector but no file. It is one release, checked by its SHA-256."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def fetch_yunet(sha256: Sha256) -> Path:
     """OpenCV's release of YuNet (MIT): from the hub's cache, else downloaded.
 
     Raises:
-        ExtractionError: it cannot be had, or is another file than the one that was released.
+        ExtractionError: the file cannot be fetched, or is not the released one.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library

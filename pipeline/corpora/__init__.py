@@ -1,1 +1,1 @@
-"""A corpus on disk -> its manifest. One module a layout."""
+"""From a corpus on disk to its manifest. Each module reads one layout."""

@@ -1,4 +1,4 @@
-"""Rows that a parser found -> a manifest: media are digested, what is missing is listed."""
+"""From a parser's rows to a manifest: media are digested, and what is missing is listed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Progress = Callable[[int, int], None]
 
 
 def silent(done: int, total: int) -> None:
-    """Progress that nobody watches."""
+    """A progress callback that does nothing."""
 
 
 def corpus_folder(root: Path, usual_name: str) -> Path:
-    """``root``, absolute.
+    """``root`` as an absolute path.
 
     Raises:
-        CorpusError: it is no folder.
+        CorpusError: ``root`` is not a folder.
     """
     root = root.expanduser().absolute()
     if not root.is_dir():
@@ -33,7 +33,7 @@ def corpus_folder(root: Path, usual_name: str) -> Path:
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Records, all with the same keys -> columns."""
+    """Turn records (all with the same keys) into columns."""
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
@@ -48,9 +48,9 @@ def assemble(
     progress: Progress = silent,
     notes: Iterable[str] = (),
 ) -> Manifest:
-    """A manifest of ``columns`` (see :data:`SCHEMA`; the digests are filled in here).
+    """The manifest of ``columns`` (see :data:`SCHEMA`; this function fills in the digests).
 
-    Every row whose media or transcript is missing stays, and is listed as ``missing_media`` or ``missing_transcript``.
+    A row whose media or transcript is missing stays, and is listed as ``missing_media`` or ``missing_transcript``.
     ``notes`` say what was decided about the corpus as a whole.
     """
     rows = len(columns["utterance"])
@@ -75,7 +75,7 @@ def assemble(
 
 
 def _digests(root: Path, paths: Iterable[str], digests: FileDigests, progress: Progress) -> dict[str, str]:
-    """SHA-256 by path, of those that are files."""
+    """SHA-256 by path, for the paths that are files."""
     wanted = {path: root / path for path in dict.fromkeys(paths) if path}
     done = 0
 

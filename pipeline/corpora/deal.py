@@ -1,6 +1,6 @@
-"""Train, valid and test for a corpus without official splits: whole dialogues, dealt by the hash of their ids.
+"""Train, valid and test for a corpus without official splits: whole dialogues, assigned by the hash of their ids.
 
-Or whole groups of dialogues, such as those of one speaker, dealt by the hash of the group's name.
+Whole groups of dialogues, such as those of one speaker, can be assigned by the hash of the group's name instead.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ SHARES = (0.8, 0.9)
 
 
 def deal(dialogues: Iterable[str]) -> dict[str, str]:
-    """A split for each dialogue; the same ids always fall the same way, in whatever order they come.
+    """A split for each dialogue. The same ids always get the same splits, whatever their order.
 
-    More dialogues change no other's split, but where there are so few that one split would be empty: then the largest
-    hashes fill ``test`` and the next ``valid`` (two dialogues: ``train`` and ``test``; one: ``train``).
+    Adding dialogues changes no other dialogue's split, except in a corpus so small that a split would be empty. Then
+    the largest hash fills ``test`` and the next one ``valid`` (two dialogues: ``train`` and ``test``; one: ``train``).
     """
     hashes = {name: _hash(name) for name in dict.fromkeys(dialogues)}
     ordered = sorted(hashes, key=lambda name: (hashes[name], name))
@@ -32,9 +32,9 @@ def deal(dialogues: Iterable[str]) -> dict[str, str]:
 
 
 def groups(dialogues: Sequence[str], values: Sequence[str]) -> dict[str, str]:
-    """Each dialogue's group, row by row of a table: dialogues that share a value lie in one group.
+    """The group of each dialogue, row by row of a table. Dialogues that share a value are in one group.
 
-    A group is named after its smallest value, so it does not depend on the rows' order.
+    A group is named after its smallest value, so its name does not depend on the rows' order.
     """
     parent: dict[str, str] = {value: value for value in values}
 
@@ -51,5 +51,5 @@ def groups(dialogues: Sequence[str], values: Sequence[str]) -> dict[str, str]:
 
 
 def _hash(name: str) -> float:
-    """In [0, 1), from the first 52 bits of the SHA-256 of ``name`` in UTF-8."""
+    """A number in [0, 1): the first 52 bits of the SHA-256 of ``name`` in UTF-8."""
     return int(hashlib.sha256(name.encode()).hexdigest()[:13], 16) / 16**13

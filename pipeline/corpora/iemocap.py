@@ -1,8 +1,8 @@
 """IEMOCAP_full_release: evaluations, transcriptions, wav and avi of five sessions -> a manifest.
 
-Sessions 1-4 are ``train``, session 5 is ``test``; there is no ``valid``: training holds the last dialogues out. The
-order is sessions ascending, dialogues by name, turns as in the dialogue's transcription file. An utterance's audio is
-its own wav file; its video is the stretch of the dialogue's avi, and the half of the frame, that show its speaker.
+Sessions 1-4 are ``train``, session 5 is ``test``. There is no ``valid``: training holds out its last dialogues. The
+order is: sessions ascending, dialogues by name, turns as in the dialogue's transcription file. An utterance's audio is
+its wav file. Its video is a stretch of the dialogue's avi, and in it the half of the frame that shows the speaker.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _TRANSCRIPTION = re.compile(rf"{_TURN}\s*\[\s*[\d.]+\s*-\s*[\d.]+\s*\]\s*:(?P<te
 
 
 class IemocapSettings(Settings):
-    """``kind = "iemocap"``: the folder IEMOCAP_full_release, and which of the two versions in use.
+    """``kind = "iemocap"``: the folder IEMOCAP_full_release, and which of two common versions of the labels to use.
 
-    ``benchmark`` (7,433 turns, what papers report on) counts 53 turns that the raters' vote left undecided as happy;
-    ``release`` (7,380) does not.
+    ``benchmark`` (7,433 turns; papers report on it) counts 53 turns on which the raters did not agree as happy.
+    ``release`` (7,380 turns) does not.
     """
 
     kind: Literal["iemocap"]
@@ -47,7 +47,7 @@ class IemocapSettings(Settings):
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn as its evaluation file has it; seconds from the dialogue's start."""
+    """One turn as in its evaluation file; times in seconds from the dialogue's start."""
 
     id: str
     speaker: str
@@ -57,7 +57,7 @@ class Turn:
 
 
 def scan(settings: IemocapSettings, digests: FileDigests, progress: Progress = silent) -> Manifest:
-    """The manifest of an IEMOCAP_full_release folder, its media present or not.
+    """The manifest of an IEMOCAP_full_release folder, whether its media are present or not.
 
     Raises:
         CorpusError: the folder holds no session, or a session no evaluations. A line that cannot be used is no error:
@@ -86,10 +86,10 @@ def scan(settings: IemocapSettings, digests: FileDigests, progress: Progress = s
 
 
 def session_folders(root: Path) -> dict[int, Path]:
-    """The sessions' folders that are there.
+    """The folders of the sessions that exist.
 
     Raises:
-        CorpusError: none is.
+        CorpusError: there is none.
     """
     sessions = {number: root / f"Session{number}" for number in SESSIONS if (root / f"Session{number}").is_dir()}
     if not sessions:
@@ -98,7 +98,7 @@ def session_folders(root: Path) -> dict[int, Path]:
 
 
 def _media(session: str, dialogue: str, turn: Turn) -> dict[str, object]:
-    """Where a turn is seen and heard. The actor whom the dialogue's id names sits in the left half of the frame."""
+    """Where a turn is seen and heard. The actor named in the dialogue's id is in the left half of the frame."""
     return {
         "utterance": turn.id,
         "speaker": turn.speaker,
@@ -111,7 +111,7 @@ def _media(session: str, dialogue: str, turn: Turn) -> dict[str, object]:
 
 
 def _dialogues(session: Path) -> Iterator[tuple[str, Path | None, Path | None]]:
-    """Every dialogue of a session, by name, with its evaluation and transcription file where they exist."""
+    """Every dialogue of a session, by name, with its evaluation file and its transcription file if they exist."""
     folders = session / "dialog" / "EmoEvaluation", session / "dialog" / "transcriptions"
     if not folders[0].is_dir():
         raise CorpusError(f"{folders[0]}: no such folder; expected one evaluation file for each dialogue in it")
@@ -122,7 +122,7 @@ def _dialogues(session: Path) -> Iterator[tuple[str, Path | None, Path | None]]:
 
 
 def _read_turns(dialogue: str, file: Path | None, skipped: list[Skipped]) -> dict[str, Turn]:
-    """The turns of an evaluation file, by id. Single raters' lines and the header are passed over."""
+    """The turns of an evaluation file, by id. Single raters' lines and the header are skipped."""
     turns: dict[str, Turn] = {}
     for line, text in _lines(file):
         if not text.startswith("["):
@@ -150,7 +150,7 @@ def _times(match: re.Match[str]) -> tuple[float, float] | None:
 
 
 def _read_texts(dialogue: str, file: Path | None, skipped: list[Skipped]) -> dict[str, str]:
-    """Transcripts by turn, in the file's order. Lines without time, asides and unnumbered turns are counted as such."""
+    """Transcripts by turn, in the file's order. Lines without time, asides and unnumbered turns are counted by kind."""
     texts: dict[str, str] = {}
     for line, text in _lines(file):
         where = f"{file.name if file else dialogue}:{line}"
@@ -165,16 +165,16 @@ def _read_texts(dialogue: str, file: Path | None, skipped: list[Skipped]) -> dic
 
 
 def _lines(file: Path | None) -> Iterator[tuple[int, str]]:
-    """Lines that are not blank, stripped, with their numbers."""
+    """The lines that are not blank, stripped, with their numbers."""
     if file is not None:
         lines = re.split("\r\n|\n|\r", read(file, mojibake=False))
         yield from ((number, text) for number, line in enumerate(lines, 1) if (text := plain(line)))
 
 
 def _ordered(turns: dict[str, Turn], texts: dict[str, str], skipped: list[Skipped]) -> list[Turn]:
-    """The evaluated turns in the transcription's order, which is not that of their times.
+    """The evaluated turns in the transcription's order, which differs from the order of their times.
 
-    A turn that is not transcribed follows the transcribed one that starts last before it.
+    A turn without transcription comes after the last transcribed turn that starts before it.
     """
     skipped.extend(
         Skipped(name, "unannotated", "transcribed, but not in the evaluation file")
@@ -190,7 +190,7 @@ def _ordered(turns: dict[str, Turn], texts: dict[str, str], skipped: list[Skippe
 
 
 def _scored(turns: Iterable[Turn], happy: frozenset[str], skipped: list[Skipped]) -> Iterator[tuple[Turn, str]]:
-    """Turns of the six-way task with their labels; the others are listed."""
+    """The turns of the six-way task, with their labels. The others are listed as skipped."""
     for turn in turns:
         label = "hap" if turn.label == "xxx" and turn.id in happy else turn.label
         if label in LABELS:

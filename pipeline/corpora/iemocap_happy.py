@@ -1,6 +1,6 @@
-"""The 53 turns that tell IEMOCAP's benchmark version from the release itself.
+"""The 53 turns by which IEMOCAP's benchmark version differs from the release.
 
-Their raters did not agree (label ``xxx``); the labels that papers report on count them as ``hap``: 52 turns of sessions
+Their raters did not agree (label ``xxx``). The labels that papers report on count them as ``hap``: 52 turns of sessions
 1-4 and one of session 5.
 """
 

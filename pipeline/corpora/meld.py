@@ -30,7 +30,7 @@ LONGEST_RECORD = 10
 
 @dataclass(frozen=True)
 class Part:
-    """What MELD.Raw calls one split's CSV, its folder of clips, and the folder its archive unpacks to."""
+    """MELD.Raw's names for one split: its CSV, its folder of clips, and the folder that its archive unpacks to."""
 
     split: Split
     csv: str
@@ -53,7 +53,7 @@ class MeldSettings(Settings):
 
 
 class Row(NamedTuple):
-    """One utterance as its CSV has it."""
+    """One utterance as in its CSV."""
 
     dialogue: int
     number: int
@@ -98,7 +98,7 @@ def scan(settings: MeldSettings, digests: FileDigests, progress: Progress = sile
 
 
 def annotation_files(root: Path) -> dict[Part, Path]:
-    """Every split's CSV: at the top, or inside the split's folder."""
+    """Every split's CSV, either at the top or inside the split's folder."""
     files = {}
     for part in PARTS:
         places = [root, root / part.archive, root / part.clips, root / part.archive / part.clips]
@@ -115,13 +115,13 @@ def annotation_files(root: Path) -> dict[Part, Path]:
 
 
 def _clip_folder(root: Path, part: Part) -> str:
-    """Where a split's clips lie, relative to ``root``; archives unpack with one more level."""
+    """Where a split's clips lie, relative to ``root``. Archives unpack to one more level of folders."""
     nested = f"{part.archive}/{part.clips}"
     return nested if not (root / part.clips).is_dir() and (root / nested).is_dir() else part.clips
 
 
 def _read(file: Path, skipped: list[Skipped]) -> list[Row]:
-    """The usable rows of one CSV; the others go to ``skipped``, each with its line."""
+    """The usable rows of one CSV. The others go to ``skipped``, each with its line."""
     records = _records(read(file))
     _, header = next(records, (0, []))
     place = {name.strip(): index for index, name in enumerate(header)}
@@ -156,10 +156,11 @@ def _is_number(text: str) -> bool:
 
 
 def _records(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Records of a CSV with the line each starts on; blank lines are passed over.
+    """The records of a CSV, each with the line that it starts on. Blank lines are skipped.
 
-    A cell may hold line ends. A stray quote costs its own line, not the rest of the file: where a record does not
-    close, or not with the header's number of fields, its first line counts as one record without fields.
+    A cell may contain line ends. A stray quote costs only its line, not the rest of the file. If a record does not
+    close, or spans several lines and does not have the header's number of fields, its first line counts as one record
+    without fields.
     """
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     width, at = 0, 0
@@ -176,7 +177,7 @@ def _records(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _record(lines: list[str], at: int) -> tuple[list[str], int]:
-    """The record that starts on line ``at`` and how many lines it spans; no fields where it never closes."""
+    """The record that starts on line ``at``, and the number of lines that it spans. No fields if it never closes."""
     for span in range(1, LONGEST_RECORD + 1):
         try:
             return next(csv.reader(["\n".join(lines[at : at + span])], strict=True)), span

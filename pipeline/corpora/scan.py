@@ -1,4 +1,4 @@
-"""A corpus on disk -> its manifest. One module a layout; which one it is stands in the settings' ``kind``."""
+"""From a corpus on disk to its manifest. Each module reads one layout; the settings' ``kind`` chooses it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ CorpusSettings = Annotated[
 
 
 def check_layout(settings: CorpusSettings) -> None:
-    """See at a glance whether a folder may be the corpus: nothing in it is read. Other kinds are files, and are read.
+    """Check quickly whether a folder may be the corpus, without reading its files. Other kinds are files, and are
+    read.
 
     Raises:
         CorpusError: there is no such folder, or it is laid out otherwise.
@@ -47,11 +48,11 @@ def check_layout(settings: CorpusSettings) -> None:
 def scan(settings: CorpusSettings, digests: FileDigests, progress: Progress = silent) -> Manifest:
     """The manifest of a corpus.
 
-    ``digests`` remembers media that did not change; ``progress(done, total)`` is called as they are digested.
+    ``digests`` remembers the digests of unchanged media. ``progress(done, total)`` is called while media are digested.
 
     Raises:
         CorpusError: the corpus is not laid out as its kind is; what single rows lack is listed in ``skipped`` instead.
-        UnsafePickleError: a feature pickle asks for more than it may.
+        UnsafePickleError: a feature pickle asks for something that is not allowed.
     """
     match settings:
         case MeldSettings():

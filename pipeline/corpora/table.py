@@ -1,11 +1,12 @@
-"""A user's own table (CSV, TSV or Parquet), one row for each utterance -> a manifest.
+"""A user's own table (CSV, TSV or Parquet), with one row for each utterance -> a manifest.
 
 An utterance's id is its dialogue and turn: ``interview-3/12``. Dialogues come in the order of their first rows. Without
-a split column they are dealt out by the SHA-256 of their ids, about 80 / 10 / 10 in train, valid and test; with
-``split_by`` by that of a speaker or of any other column. Without labels a table can be extracted, not trained on.
+a split column, the SHA-256 of a dialogue's id assigns it to train, valid or test (about 80 / 10 / 10). With
+``split_by``, the hash of a speaker or of any other column does. A table without labels can be extracted but not trained
+on.
 
-Unlike a published corpus, a table of one's own is to be right: the first row that is not stops the ingest. Media must
-lie inside one folder, the table's own or ``media_root``; naming another folder there is how files elsewhere are let in.
+Unlike a published corpus, a user's table must be correct: ingest stops at the first wrong row. Media must lie inside
+one folder: the table's folder or ``media_root``. To use files elsewhere, name another folder there.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from bigfusion.pipeline.tables.tables import Table, read_table
 
 
 class ColumnSettings(Settings):
-    """What the table calls each thing; ``""``: there is none.
+    """The table's name for each column; ``""`` means that there is no such column.
 
-    The first four must be there, and ``media`` if neither ``audio`` nor ``visual`` is; the others may be.
+    The first four are required, and ``media`` if neither ``audio`` nor ``visual`` is there. The others are optional.
     """
 
     dialogue: str = Field(default="dialogue", min_length=1)
@@ -72,7 +73,7 @@ class TableSettings(Settings):
     def _encoding(cls, value: str) -> str:
         name = value.strip().replace(" ", "-")
         try:
-            "a".encode(name or "utf-8")  # not codecs.lookup: base64 is a codec, and no text
+            "a".encode(name or "utf-8")  # codecs.lookup would also accept base64, a codec that is no text encoding
         except (LookupError, UnicodeError):
             raise ValueError(
                 "expected an encoding such as utf-8, utf-16, gb18030, cp932, cp1251, cp1252 or mac_roman"
@@ -107,7 +108,7 @@ def scan(settings: TableSettings, digests: FileDigests, progress: Progress = sil
 
 
 def _table(path: Path, settings: TableSettings) -> tuple[Table, dict[str, str]]:
-    """The table and, for each role that it has, the column that plays it."""
+    """The table, and the column that plays each role, for the roles that it has."""
     names = settings.columns
     roles = {role: composed(name) for role, name in names if name}
     wanted = dict.fromkeys([*roles.values(), *filter(None, [composed(settings.split_by)])])

@@ -1,4 +1,4 @@
-"""The rows of a user's own table, checked one by one: what each column may hold, and the first cell that does not."""
+"""The rows of a user's table, checked one by one: what each column may hold, and the first cell that breaks a rule."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _WHOLE = re.compile(r"([+-]?\d{1,15})(\.0*)?")
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a table, with the column that plays each role."""
+    """The rows of a table, and the column that plays each role."""
 
     table: Table
     roles: dict[str, str]
 
     def cells(self, role: str) -> list[str]:
-        """A role's cells, stripped; empty ones where no column plays it."""
+        """A role's cells, stripped. They are empty if no column plays the role."""
         if role not in self.roles:
             return [""] * len(self.table)
         return [cell.strip() for cell in self.table.columns[self.roles[role]]]
@@ -46,7 +46,7 @@ class Rows:
             self.table.require(self.roles[role], good, expected)
 
     def labels(self, known: tuple[str, ...], label_map: Mapping[str, str]) -> tuple[list[str], tuple[str, ...]]:
-        """Each row's class, ``""`` for none, and what was decided about them."""
+        """The class of each row (``""`` for none), and what was decided about the classes."""
         if "label" not in self.roles:
             return [""] * len(self.table), ()
         self._words("label", "a label or nothing", empty=True)
@@ -61,7 +61,7 @@ class Rows:
         return settled.labels, settled.notes
 
     def notes(self) -> list[str]:
-        """What a person is to know of the table as a whole."""
+        """What a person should know about the table as a whole."""
         notes = []
         if "label" not in self.roles:
             header = ", ".join(self.table.header)[:200]
@@ -123,7 +123,7 @@ class Rows:
         return crops
 
     def _numbers(self, role: str) -> list[float]:
-        """A track or channel, counted from 1; NaN where the cell is empty."""
+        """A track or channel, counted from 1; NaN if the cell is empty."""
         cells = self.cells(role)
         matches = [_WHOLE.fullmatch(cell) for cell in cells]
         good = (
@@ -141,20 +141,20 @@ class Rows:
         return cells
 
     def _times(self) -> tuple[list[float], list[float]]:
-        """Start and end in seconds, NaN where the cell is empty."""
-        comma = self.table.delimiter == ";"  # of a country that writes 1,5 for one and a half
+        """Start and end in seconds; NaN if the cell is empty."""
+        comma = self.table.delimiter == ";"  # for countries that write 1,5 for one and a half
         start, end = ([times.seconds(cell, comma) for cell in self.cells(role)] for role in ("start", "end"))
         for role, found in (("start", start), ("end", end)):
             self.require(role, (time is not None for time in found), times.EXPECTED)
         first, last = ([math.nan if time is None else time for time in found] for found in (start, end))
-        in_order = (not b <= (0 if math.isnan(a) else a) for a, b in zip(first, last, strict=True))  # NaN passes
+        in_order = (not b <= (0 if math.isnan(a) else a) for a, b in zip(first, last, strict=True))  # also NaN
         self.require("end", in_order, "an end after the start")
         return first, last
 
     def _splits(self, dialogue: list[str], split_by: str) -> list[str]:
-        """Each row's split: the table's, or dealt by dialogue or by ``split_by``."""
+        """The split of each row: from the table, or assigned by dialogue or by ``split_by``."""
         cells = self.cells("split")
-        if not any(cells):  # no such column, or one that nobody filled
+        if not any(cells):  # no such column, or nobody filled it
             group = self._groups(dialogue, split_by) if split_by else {name: name for name in dialogue}
             dealt = deal(group.values())
             return [dealt[group[name]] for name in dialogue]
@@ -175,7 +175,7 @@ class Rows:
         return found
 
     def _groups(self, dialogue: list[str], split_by: str) -> dict[str, str]:
-        """Each dialogue's group by the column ``split_by``, or by the one that plays the role of this name."""
+        """The group of each dialogue, by the column ``split_by`` or by the column that plays the role of this name."""
         column = composed(split_by)
         column = column if column in self.table.columns else self.roles.get(split_by, column)
         if column not in self.table.columns:
@@ -193,7 +193,7 @@ class Rows:
         return found
 
     def _media(self, role: str, root: Path) -> list[str]:
-        """Paths relative to ``root``, POSIX, ``""`` where the cell is empty."""
+        """Paths relative to ``root``, POSIX; ``""`` if the cell is empty."""
         cells = self.cells(role)
         inside = {cell: _inside(cell, root) for cell in set(cells)}
         expected = f"a path inside {root} (corpus.media_root names another folder)"
@@ -201,7 +201,7 @@ class Rows:
         return [inside[cell] or "" for cell in cells]
 
     def _order(self, dialogue: list[str], turn: list[int]) -> tuple[list[int], list[int]]:
-        """The rows by dialogue (first appearance) and turn, and each one's place in its dialogue."""
+        """The rows by dialogue (first appearance) and turn, and the position of each row in its dialogue."""
         code = pd.factorize(np.array(dialogue, dtype=object))[0]
         order = np.lexsort((np.array(turn), code))
         code, number = code[order], np.array(turn)[order]
@@ -218,7 +218,7 @@ class Rows:
 
 
 def _inside(cell: str, root: Path) -> str | None:
-    """``cell`` relative to ``root``, or ``None`` where it is no path or leads elsewhere. Symbolic links may lead on."""
+    """``cell`` relative to ``root``; ``None`` if it is no path or leads outside. Symbolic links may lead outside."""
     if not cell:
         return ""
     if _CONTROL.search(cell):

@@ -1,8 +1,8 @@
 """The demo corpus on disk, in the layout of MELD.Raw: three tables and three folders of clips, made within seconds.
 
-``demo.json`` marks the folder as the demo's own and says which files it wrote, from which recipe (code, words and
-size). An interrupted build goes on where it was; a complete one of the current recipe is left alone; another recipe's
-files are replaced, unless somebody has changed one of them.
+``demo.json`` marks the folder as the demo's. It lists the files that the demo wrote, and the recipe (code, words and
+size). An interrupted build is continued. A complete build of the current recipe is left alone. Files of another recipe
+are replaced, unless somebody has changed one of them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ COLUMNS = (
     *("Sr No.", "Utterance", "Speaker", "Emotion", "Sentiment"),
     *("Dialogue_ID", "Utterance_ID", "Season", "Episode", "StartTime", "EndTime"),
 )
-SENTIMENTS = {"neutral": "neutral", "joy": "positive", "surprise": "positive"}  # every other emotion: negative
+SENTIMENTS = {"neutral": "neutral", "joy": "positive", "surprise": "positive"}  # every other emotion is negative
 
 SOUND_FORMATS = ((48_000, "mono"), (44_100, "stereo"), (48_000, "mono"), (48_000, "5.1"), (44_100, "mono"))
 """Sample rate and layout of a dialogue's clips, in turn: a corpus is never all of one kind."""
@@ -52,8 +52,8 @@ SOUND_FORMATS = ((48_000, "mono"), (44_100, "stereo"), (48_000, "mono"), (48_000
 
 @dataclass(frozen=True)
 class Built:
-    """A complete demo corpus: ``made`` counts the files written this time (0: it stood already), ``expected`` is what
-    ``EXPECTED`` says of its utterances.
+    """A complete demo corpus. ``made`` counts the files written this time (0: the corpus was there already).
+    ``expected`` is what ``EXPECTED`` says about its utterances.
     """
 
     folder: Path
@@ -64,7 +64,7 @@ class Built:
 
 @dataclass(frozen=True)
 class Stamp:
-    """What ``demo.json`` says: the recipe, and each file's SHA-256, ``None`` while the build is under way."""
+    """The content of ``demo.json``: the recipe, and each file's SHA-256 (``None`` while the build is running)."""
 
     recipe: str
     files: Mapping[str, str | None]
@@ -73,7 +73,7 @@ class Stamp:
 def build(
     folder: Path, progress: Callable[[int, int], None] = lambda done, total: None, dialogues: int | None = None
 ) -> Built:
-    """Make the demo corpus in ``folder``, or what is missing of it.
+    """Make the demo corpus in ``folder``, or the parts of it that are missing.
 
     Args:
         folder: new, empty, or one that an earlier build made.
@@ -94,7 +94,7 @@ def build(
 
 
 def _complete(folder: Path, play: Sequence[Line], stamp: Stamp, progress: Callable[[int, int], None]) -> int:
-    """Write the play's files that are not there yet; how many those were."""
+    """Write the play's missing files. Returns how many they were."""
     clips = {clip_name(line): line for line in play if EXPECTED.get(line.id) != Status.MISSING_MEDIA}
     files = {name: stamp.files.get(name) for name in (*clips, *TABLES.values())}
     missing = [name for name in files if not (folder / name).is_file()]
@@ -122,7 +122,7 @@ def _make_clips(
     speech: Mapping[str, tuple[Samples, int]],
     progress: Callable[[int, int], None],
 ) -> None:
-    """Film and write the clips, in as many threads as there are processors: encoders work outside Python's lock."""
+    """Film and write the clips, with one thread for each processor: the encoders release Python's lock."""
     pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 8))
     try:
         jobs = [pool.submit(_make_clip, folder / name, line, speech[line.id]) for name, line in clips.items()]
@@ -134,7 +134,7 @@ def _make_clips(
 
 
 def _make_clip(path: Path, line: Line, speech: tuple[Samples, int]) -> None:
-    """One clip, spoilt as ``EXPECTED`` says."""
+    """Make one clip, with the fault that ``EXPECTED`` gives it."""
     samples, rate = speech
     status = EXPECTED.get(line.id)
     look = Look(CUP) if status is Status.NO_FACE else CAST[line.speaker].look
@@ -168,7 +168,8 @@ def _clock(seconds: float) -> str:
 
 
 def _own(folder: Path, recipe: str) -> Stamp:
-    """The folder's stamp if it is of this ``recipe``; otherwise a new one, once another recipe's files are gone.
+    """The folder's stamp if it has this ``recipe``. Otherwise remove the other recipe's files and return a new
+    stamp.
 
     Raises:
         CorpusError: the folder is not the demo's, or holds a file of the demo that was changed by hand.
@@ -189,7 +190,7 @@ def _own(folder: Path, recipe: str) -> Stamp:
 
 
 def _read_stamp(folder: Path) -> Stamp | None:
-    """What ``demo.json`` says; ``None`` in a folder that is new or empty.
+    """The content of ``demo.json``; ``None`` for a folder that is new or empty.
 
     Raises:
         CorpusError: the folder holds other things, or a stamp that no build wrote.
@@ -200,7 +201,7 @@ def _read_stamp(folder: Path) -> Stamp | None:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         others = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-        others = [name for name in others if not name.startswith(f".{STAMP}.")]  # a killed build's first breath
+        others = [name for name in others if not name.startswith(f".{STAMP}.")]  # left by a killed build
         if others:
             raise CorpusError(
                 f"{folder}: expected a demo corpus or an empty folder, found {min(others)} without {STAMP}; {remedy}"

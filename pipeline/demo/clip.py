@@ -1,4 +1,4 @@
-"""A media file as MELD has them: H.264 and AAC in MP4, the same bytes every time it is made on a machine."""
+"""A media file like MELD's: H.264 and AAC in MP4. On one machine, it has the same bytes every time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bigfusion.pipeline.atomic import write_whole
 Samples = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
-BITS_PER_CHANNEL = 56_000  # AAC, a second
+BITS_PER_CHANNEL = 56_000  # AAC, bits per second
 AAC_FRAME = 1024  # samples
 
 
@@ -66,7 +66,7 @@ def encoded(
 
 
 def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
-    """Mono ``samples`` (S,) of ``rate`` Hz at ``wanted`` Hz, as long as before to the nearest sample."""
+    """Resample mono ``samples`` (S,) from ``rate`` Hz to ``wanted`` Hz. The duration stays, to the nearest sample."""
     resampler = av.AudioResampler(format="flt", layout="mono", rate=wanted)
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None], np.float32), format="flt", layout="mono")
     frame.sample_rate = rate
@@ -75,7 +75,7 @@ def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
 
 
 def _h264(container: Any, fps: int, height: int, width: int) -> Any:
-    """A video stream that depends on nothing but its pictures: one thread, no version strings."""
+    """A video stream that depends only on its pictures: one thread, no version strings."""
     stream = container.add_stream("libx264", rate=fps, options={"preset": "veryfast", "crf": "26", "threads": "1"})
     stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
     stream.codec_context.flags |= Flags.bitexact

@@ -1,4 +1,4 @@
-"""The packages that only the demo needs, loaded when the demo is made and asked for by name where they are missing."""
+"""The packages that only the demo needs. They are loaded when the demo is made; an error names a missing one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Moving pictures: a still image that pans, zooms and sways as if held by hand, one look for each speaker.
+"""Moving pictures: a still image that pans, zooms and sways as if held by hand, with one look for each speaker.
 
 The portraits are in the public domain and lie inside two wheels: Eileen Collins (NASA) in scikit-image's, Grace Hopper
-(US Navy) in matplotlib's. Two women lend their faces to twelve speakers, men among them, and their faces do not change
-with the emotion: the demo's picture says who speaks, not how.
+(US Navy) in matplotlib's. Two women lend their faces to twelve speakers, some of them men. Their faces do not change
+with the emotion: the demo's picture shows who speaks, not how.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bigfusion.pipeline.errors import CorpusError
 Picture = NDArray[np.uint8]
 
 WIDTH, HEIGHT, FPS = 384, 216, 12
-MARGIN = 1.35  # how much wider than the frame a still is cut, so that moving it never shows its edge
+MARGIN = 1.35  # how much wider than the frame a still is cut, so that no movement shows its edge
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ CUP = Still("skimage", "data/coffee.png", centre=(300, 200), width=420, person=F
 
 @dataclass(frozen=True)
 class Look:
-    """A still as one speaker's picture: mirrored or not, tinted (gains of red, green, blue), nearer or farther
-    (``zoom`` > 1 is nearer), before a plain ``backdrop`` (RGB).
+    """How a still shows one speaker: mirrored or not, tinted (gains of red, green, blue), nearer or farther (``zoom`` >
+    1 is nearer), before a plain ``backdrop`` (RGB).
     """
 
     still: Still
@@ -81,7 +81,7 @@ def _motion(count: int, draw: np.random.Generator) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=32)
 def _dressed(look: Look) -> Picture:
-    """The still as ``look`` wants it, a margin larger than the frame, RGB."""
+    """The still with the changes that ``look`` asks for, a margin larger than the frame, RGB."""
     picture = _load(look.still.package, look.still.path)
     width, height = round(WIDTH * MARGIN), round(HEIGHT * MARGIN)
     scale = look.zoom * WIDTH / look.still.width
@@ -97,7 +97,7 @@ def _dressed(look: Look) -> Picture:
 
 
 def _silhouette(width: int, height: int, zoom: float) -> NDArray[np.float64]:
-    """A head and shoulders with a soft edge, (height, width) in [0, 1]: what of a portrait is not backdrop."""
+    """A head and shoulders with a soft edge, (height, width) in [0, 1]: the part of a portrait that is not backdrop."""
     shape = np.zeros((height, width), np.float64)
     middle = (width // 2, height // 2)
     below = (middle[0], middle[1] + round(150 * zoom))

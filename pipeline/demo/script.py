@@ -1,7 +1,7 @@
-"""Who says what in the demo corpus, with which emotion, and what is wrong with five of its clips on purpose.
+"""Who says what in the demo corpus, with which emotion, and the deliberate faults of five of its clips.
 
-The words stand in ``script.txt``, written for this project: 24 dialogues, each emotion in each split, neutral the most
-frequent as in MELD.
+The words are in ``script.txt``, written for this project: 24 dialogues, each emotion in each split. Neutral is the most
+frequent, as in MELD.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Character:
-    """How a speaker sounds and looks, in every dialogue."""
+    """How a speaker sounds and looks, the same in every dialogue."""
 
     voice: str
     look: Look

@@ -30,7 +30,7 @@ UTF8 = 1  # espeakCHARS_UTF8
 RATE, PITCH, RANGE = 1, 3, 4  # espeak_PARAMETER
 
 LEAD, TAIL, SHORTEST = 0.15, 0.25, 1.6  # seconds of room tone around the words; of a whole recording at least
-ROOM_TONE = -66.0  # dB below full scale: a recording is never digital silence between its words
+ROOM_TONE = -66.0  # dB below full scale: between its words, a recording is never digital silence
 
 _Receiver = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 _engine_in_use = Lock()
@@ -38,8 +38,8 @@ _engine_in_use = Lock()
 
 @dataclass(frozen=True)
 class Delivery:
-    """How a sentence is said: ``rate`` in words a minute, ``pitch`` and ``range`` on eSpeak's scale (0-99, the voice's
-    own at 50), ``level`` as root mean square in dB below full scale.
+    """How a sentence is said: ``rate`` in words a minute, ``pitch`` and ``range`` on eSpeak's scale (0-99; the voice's
+    own value is 50), ``level`` as root mean square in dB below full scale.
     """
 
     rate: float
@@ -53,7 +53,7 @@ class Delivery:
         return Delivery(*(mine + part * (theirs - mine)).tolist())
 
     def varied(self, draw: np.random.Generator) -> Delivery:
-        """This delivery on one occasion: a little faster or slower, higher or lower, louder or softer."""
+        """This delivery with random variation: a little faster or slower, higher or lower, louder or softer."""
         return Delivery(
             rate=self.rate * draw.normal(1, 0.06),
             pitch=float(np.clip(draw.normal(self.pitch, 6), 5, 95)),
@@ -75,10 +75,10 @@ DELIVERIES = {
 
 
 def speak(text: str, voice: str, emotion: str) -> tuple[Samples, int]:
-    """``text`` said by ``voice`` with ``emotion``, with a little room tone around it.
+    """The sound of ``voice`` saying ``text`` with ``emotion``, with a little room tone around it.
 
-    A pure function: the same three arguments give the same samples, whatever was said before. Safe to call from
-    several threads, which then wait for each other.
+    A pure function: the same three arguments give the same samples, whatever was said before. Several threads may call
+    it; they then wait for each other.
 
     Returns:
         The samples (S,) in [-1, 1] and their rate in Hz.
@@ -108,21 +108,21 @@ def _trimmed(samples: Samples) -> Samples:
 
 
 def _at_level(samples: Samples, level: float) -> Samples:
-    """``samples`` at a root mean square of ``level`` dB, or as close to it as leaves the peaks unclipped."""
+    """``samples`` with a root mean square of ``level`` dB, or as close to it as possible without clipping the peaks."""
     gain = _amplitude(level) / np.sqrt(np.mean(np.square(samples)))
     return samples * np.float32(min(gain, 0.95 / np.abs(samples).max()))
 
 
 def _synthesise(text: str, voice: str, delivery: Delivery) -> tuple[Samples, int]:
-    """What eSpeak makes of ``text``: samples (S,) in [-1, 1] and their rate in Hz."""
+    """eSpeak's sound for ``text``: samples (S,) in [-1, 1] and their rate in Hz."""
     parts: list[NDArray[np.int16]] = []
 
     def receive(samples: ctypes._Pointer[ctypes.c_short], count: int, events: int) -> int:
         if samples and count:
             parts.append(np.ctypeslib.as_array(samples, (count,)).copy())
-        return 0  # go on
+        return 0  # 0 tells eSpeak to go on
 
-    callback = _Receiver(receive)  # a name of its own: ctypes keeps no reference
+    callback = _Receiver(receive)  # keep a reference in a variable: ctypes keeps none
     with _fresh_engine() as (engine, rate):
         engine.espeak_SetSynthCallback(callback)
         if not _has_variant(voice) or engine.espeak_SetVoiceByName(voice.encode()):
@@ -138,17 +138,18 @@ def _synthesise(text: str, voice: str, delivery: Delivery) -> tuple[Samples, int
 
 
 def _has_variant(voice: str) -> bool:
-    """Whether the variant behind the plus sign exists: eSpeak itself would speak without it and say nothing."""
+    """Whether the variant after the plus sign exists. If it does not, eSpeak speaks without it and reports nothing."""
     _, plus, variant = voice.partition("+")
     return not plus or (Path(require("espeakng_loader").get_data_path()) / "voices" / "!v" / variant).is_file()
 
 
 @contextmanager
 def _fresh_engine() -> Iterator[tuple[ctypes.CDLL, int]]:
-    """eSpeak as a new process would find it, and its sample rate in Hz.
+    """eSpeak in the state of a new process, and its sample rate in Hz.
 
-    Its oscillators run on from one sentence to the next, even through its own terminate and initialise, and move
-    lengths by some samples: only a library loaded anew gives a sentence the same samples every time (4 ms).
+    eSpeak's oscillators run on from one sentence to the next, even through its terminate and initialise calls, and this
+    changes lengths by some samples. Only a library that is loaded anew gives a sentence the same samples every time (4
+    ms).
     """
     package = require("espeakng_loader")
     with _engine_in_use:

@@ -1,1 +1,1 @@
-"""Canonical digests of values, files and code: what decides whether something is stale."""
+"""Canonical digests of values, files and code. They decide whether something is stale."""

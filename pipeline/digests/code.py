@@ -1,12 +1,12 @@
 """Digests of the code that can change a number, definition by definition.
 
-From an entry they follow what each definition names, through imports and re-exports, to this project's functions,
-classes and values. Comments, formatting, messages, logging, annotations, exception classes and the fields of settings
-(their values are digested elsewhere) change nothing; nor does the place or the name of a file. A changed helper three
-imports away does.
+The search starts at an entry. It follows the names in each definition, through imports and re-exports, to this
+project's functions, classes and values. Comments, formatting, messages, logging, annotations, exception classes and the
+fields of settings (their values are digested elsewhere) change no digest. Neither does a file's folder or name. A
+changed helper three imports away does.
 
-Not followed are modules that are imported by a computed name, and objects that come as an argument without a class in
-the annotation: whoever asks names those as further entries.
+The search does not follow modules that are imported by a computed name, nor objects that arrive as an argument without
+a class in the annotation. The caller must name those as further entries.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ def entry(thing: type | Callable[..., object]) -> str:
 
 @cache
 def sources(root: Path = PROJECT) -> Sources:
-    """The modules under ``root``, as they were when they were first asked for."""
+    """The modules under ``root``, in their state at the first call."""
     return Sources(root)
 
 
 def code_digests(*entries: str, stop: Collection[str] = ()) -> dict[str, str]:
-    """Digest by name of each definition that ``entries`` reach: ``package.module`` or ``package.module:Name``.
+    """The digest of each definition that ``entries`` reach, by name: ``package.module`` or ``package.module:Name``.
 
-    A class's methods count one by one (``Store.read``), and may be an entry. Definitions of one name have one digest
-    together. What is named in ``stop`` in the same way does not count and is not followed.
+    A class's methods count one by one (``Store.read``), and each may be an entry. Definitions with the same name share
+    one digest. What ``stop`` names in the same way does not count and is not followed.
 
     Raises:
         LookupError: an entry is not there.
@@ -71,7 +71,7 @@ Place = tuple[str, int]
 
 
 class Walk:
-    """What some entries reach."""
+    """Everything that some entries reach."""
 
     def __init__(self, known: Sources, stop: Collection[str]) -> None:
         self._sources = known
@@ -85,7 +85,7 @@ class Walk:
         self._names: Counter[str] = Counter()
 
     def digests(self, entries: Collection[str]) -> dict[str, str]:
-        """Digest by name of all that ``entries`` reach."""
+        """The digests, by name, of everything that ``entries`` reach."""
         for entry in entries:
             places, pieces = self._entry(entry)
             for place in places:
@@ -158,9 +158,9 @@ class Walk:
                 self._reach(place)
 
     def _follow_hint(self, hint: Reference, by_alias: bool = False) -> None:
-        """An annotation's classes count where code is theirs, an alias of types does not.
+        """Follow the classes of an annotation if they contain code. An alias of types does not count itself.
 
-        Settings in an alias are one of several kinds: whoever has a value of it names its kind as an entry.
+        Settings classes in an alias are alternatives. The caller that has a value names its class as an entry.
         """
         if (hint, by_alias) in self._hinted:
             return
@@ -172,14 +172,14 @@ class Walk:
             if definition.kind == "value":  # an alias of types
                 for other in (*definition.piece.references, *definition.piece.hints):
                     self._follow_hint(other, by_alias=True)
-            elif definition.more is None:  # `Annotated[int, check]`; in an alias it is what makes the types
+            elif definition.more is None:  # `Annotated[int, check]`; inside an alias it only builds the types
                 if not by_alias:
                     self._reach(target)
             elif not (_is_protocol(definition.more) or (by_alias and self._is_settings(target))):
                 self._reach(target)
 
     def _import(self, name: str) -> None:
-        """What runs when a module is imported: its statements, and those of all that it imports."""
+        """Reach what runs when a module is imported: its statements, and those of all modules that it imports."""
         if name in self._run:
             return
         self._run.add(name)
@@ -242,7 +242,7 @@ class Walk:
     def _looked_up(
         self, name: str, chain: tuple[str, ...], seen: frozenset[Reference]
     ) -> list[tuple[Place | str, tuple[str, ...]]]:
-        """The definitions that a dotted name means in a module (or a whole module), and what is left of the name."""
+        """The definitions (or the whole module) that a dotted name means in a module, and the rest of the name."""
         module = self._sources.module(name)
         if module is None or (name, chain) in seen:
             return []
@@ -262,10 +262,11 @@ class Walk:
     # Digests
 
     def _linked(self, piece: Piece) -> str:
-        """Digest of a piece and of what its references mean, each by its name, and its text where two share the name.
+        """The digest of a piece and of its references. A reference counts by name, and by its text if two share the
+        name.
 
-        So a change shows at the definition that was changed, and helpers of two modules that change places at the one
-        that calls them.
+        So a change shows at the definition that was changed. If two helpers in two modules swap places, the change
+        shows at the definition that calls them.
         """
         edges = [
             sorted([*self._named(target), list(rest)] for target, rest in self._looked_up(*reference, frozenset()))
@@ -288,7 +289,9 @@ class Walk:
 
 
 def _code_of_settings(more: Class) -> list[Piece]:
-    """Not the fields: their values are digested elsewhere, and what validators made of them with them."""
+    """The code of a settings class without its fields and validators: the values that these produce are digested
+    elsewhere.
+    """
     methods = [
         piece
         for piece in more.methods

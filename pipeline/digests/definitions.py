@@ -1,4 +1,4 @@
-"""A module taken apart into its top-level definitions: functions, classes with their methods, assignments."""
+"""Splits a module into its top-level definitions: functions, classes with their methods, assignments."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _NO_FIELDS = {"run_only", "model_config"}
 
 @dataclass(frozen=True)
 class Piece:
-    """Code that counts as one: a function, a method, what a class is beside its methods, or another statement.
+    """Code that counts as a unit: a function, a method, a class without its methods, or another statement.
 
-    ``text`` is the digest of its normal text, in which ``references`` are numbered; ``hints`` stand in annotations;
-    ``imports`` are the modules that it imports when it runs.
+    ``text`` is the digest of its normal text, in which ``references`` are numbered. ``hints`` are the names in
+    annotations. ``imports`` are the modules that it imports when it runs.
     """
 
     name: str
@@ -33,10 +33,10 @@ class Piece:
 
 @dataclass(frozen=True)
 class Class:
-    """What else there is to a class. ``bases`` are this project's or dotted names.
+    """The parts that only a class has. ``bases`` are this project's classes or dotted names.
 
-    ``bare`` is what is left of it without fields and methods, if anything is; ``validators`` are the methods that
-    pydantic calls on a value that is made.
+    ``bare`` is the class without fields and methods, if anything is left. ``validators`` are the methods that pydantic
+    calls when it makes a value.
     """
 
     bases: tuple[Reference | str, ...]
@@ -47,7 +47,9 @@ class Class:
 
 @dataclass(frozen=True)
 class Definition:
-    """One top-level statement; ``kind`` is ``function``, ``class``, ``value`` or ``statement`` (it binds no name)."""
+    """One top-level statement; ``kind`` is ``function``, ``class``, ``value`` or ``statement`` (which binds no
+    name).
+    """
 
     kind: str
     piece: Piece
@@ -56,7 +58,7 @@ class Definition:
 
 @dataclass(frozen=True)
 class Module:
-    """A module's definitions, which names they have, what its imports bind, and which modules they run."""
+    """A module's definitions, their names, the names that its imports bind, and the modules that they run."""
 
     definitions: tuple[Definition, ...]
     names: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -64,12 +66,12 @@ class Module:
     runs: tuple[str, ...] = ()
 
     def plain(self) -> dict[str, Any]:
-        """The module as JSON can hold it."""
+        """The module in a form that JSON can hold."""
         return asdict(self)
 
     @classmethod
     def of_plain(cls, plain: dict[str, Any]) -> Module:
-        """The module that :meth:`plain` gave, after its way through JSON."""
+        """The module that :meth:`plain` gave, after it was stored as JSON."""
         return cls(
             tuple(_definition(one) for one in plain["definitions"]),
             {name: tuple(places) for name, places in plain["names"].items()},
@@ -79,7 +81,7 @@ class Module:
 
 
 def take_apart(source: bytes, package: Sequence[str], module: str) -> Module:
-    """The definitions of a module from its source. ``package`` holds it."""
+    """The definitions of a module, from its source. ``package`` is the package that holds it."""
     statements = list(_statements(parsed(source).body))
     names: dict[str, Binding] = {}
     for node in statements:
@@ -106,7 +108,7 @@ def take_apart(source: bytes, package: Sequence[str], module: str) -> Module:
 
 
 def _with(modules: Sequence[Reference], definition: Definition) -> Definition:
-    """A definition of a module that imports all names of ``modules``, which then count whole."""
+    """A definition of a module that imports all names of ``modules``. Those modules then count as a whole."""
     piece = definition.piece
     return (
         replace(definition, piece=replace(piece, references=(*piece.references, *modules))) if modules else definition
@@ -116,7 +118,7 @@ def _with(modules: Sequence[Reference], definition: Definition) -> Definition:
 def parsed(source: bytes) -> ast.Module:
     """The syntax tree of a module.
 
-    CPython before 3.11.8 counts the depth of all threads' parsing together, and complains of its own count (gh-106905).
+    CPython before 3.11.8 sums the parsing depth of all threads, and then rejects its own sum (gh-106905).
     """
     for _ in range(PARSER_TRIALS):
         try:
@@ -147,7 +149,7 @@ def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _bound(node: ast.stmt) -> tuple[str, ...]:
-    """The names that a top-level statement defines; none where it is there for its effect."""
+    """The names that a top-level statement defines; none if the statement is there for its effect."""
     if isinstance(node, ast.Import | ast.ImportFrom | ast.AugAssign | ast.Delete):
         return ()
     names = list(stored([node]))
@@ -162,7 +164,7 @@ def _defined(node: ast.stmt, bound: Sequence[str], names: dict[str, Binding], pa
         return _class(node, names, package)
     text = NormalText(names, package, used_names([node]))
     references: list[Reference] = []
-    if not isinstance(node, Function):  # in `try: import a.b as c` it is the definition itself that imports
+    if not isinstance(node, Function):  # in `try: import a.b as c` the definition itself imports
         for part in ast.walk(node):
             if isinstance(part, ast.Import | ast.ImportFrom):
                 found = bindings(part, package).values()
@@ -210,7 +212,7 @@ def _piece(
 
 
 def _base(node: ast.expr, names: dict[str, Binding]) -> Reference | str | None:
-    """What a base class's expression names: ``Generic[T]`` is ``Generic``."""
+    """The class that a base class's expression names: ``Generic[T]`` is ``Generic``."""
     while isinstance(node, ast.Subscript):
         node = node.value
     chain = ast.unparse(node).split(".")
@@ -225,7 +227,7 @@ def _is_docstring(node: ast.stmt) -> bool:
 
 
 def _is_field(node: ast.stmt) -> bool:
-    """Whether a statement of a settings class declares a field, or says something of the fields."""
+    """Whether a statement of a settings class declares a field or describes the fields."""
     if isinstance(node, ast.AnnAssign):
         constant = "ClassVar" in ast.unparse(node.annotation)
         return not constant or (isinstance(node.target, ast.Name) and node.target.id in _NO_FIELDS)

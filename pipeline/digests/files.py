@@ -1,4 +1,4 @@
-"""Digests of files: the SHA-256 of their bytes, remembered by their stat: an unchanged file is not read twice."""
+"""SHA-256 digests of files. They are remembered with the file's stat, so an unchanged file is not read twice."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ def file_sha256(path: Path) -> str:
 class FileDigests:
     """SHA-256 of files, with a cache by (path, size, mtime, ctime, inode) in one SQLite file.
 
-    ``touch`` costs one more reading and changes no digest. ``cache=None`` remembers within this object alone. A cache
-    that is damaged is begun anew, one that cannot be used (full disk, no rights) is done without; a warning says so.
+    ``touch`` costs one more reading and changes no digest. With ``cache=None`` only this object remembers. A damaged
+    cache is replaced by an empty one. If the cache cannot be used (full disk, no rights), the digests work without it.
+    A warning reports both.
     """
 
     def __init__(self, cache: Path | None = None, threads: int = 2) -> None:
@@ -52,7 +53,7 @@ class FileDigests:
             self._mend(error)
 
     def of(self, paths: Iterable[Path], progress: Callable[[int], None] = lambda done: None) -> dict[Path, str]:
-        """Digest by path, for those of ``paths`` that are files. ``progress(n)`` is called as n more are known."""
+        """The digest of each of ``paths`` that is a file, by path. ``progress(n)`` is called when n more are known."""
         stats = {path: stat for path in dict.fromkeys(paths) if (stat := _stat(path)) is not None}
         known = self._mended(lambda: self._remembered(stats))
         progress(len(known))
@@ -65,7 +66,7 @@ class FileDigests:
         return {path: known[path] for path in stats}
 
     def one(self, path: Path) -> str:
-        """The digest of one file that must exist.
+        """The digest of one file, which must exist.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -77,7 +78,7 @@ class FileDigests:
 
     @contextmanager
     def _remembering(self) -> Iterator[Callable[[Path, os.stat_result, str], None]]:
-        """What is hashed in this block is written down every few seconds: an interrupted command loses little."""
+        """Save what this block hashes every few seconds, so that an interrupted command loses little."""
         waiting: dict[Path, tuple[os.stat_result, str]] = {}
         written = time.monotonic()
 
@@ -105,7 +106,7 @@ class FileDigests:
             return work()
 
     def _mend(self, error: sqlite3.DatabaseError) -> None:
-        """Go on with an empty cache: in place of a damaged one, in memory where the file cannot be used."""
+        """Continue with an empty cache: a new file if the old one is damaged, in memory if the file cannot be used."""
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
         if code & 0xFF in _UNUSABLE:
             log.warning("%s: cannot be used (%s): the next command reads all files again", self._cache, error)
@@ -117,7 +118,7 @@ class FileDigests:
             self._database = _database(self._cache)
 
     def _remembered(self, stats: Mapping[Path, os.stat_result]) -> dict[Path, str]:
-        if len(stats) > 500:  # one pass over the table beats many look-ups
+        if len(stats) > 500:  # one pass over the table is faster than many look-ups
             rows = {path: (stat, sha256) for path, stat, sha256 in self._database.execute("SELECT * FROM files")}
         else:
             query = "SELECT path, stat, sha256 FROM files WHERE path = ?"
@@ -144,7 +145,7 @@ class FileDigests:
 def _database(cache: Path | None) -> sqlite3.Connection:
     database = sqlite3.connect(cache or ":memory:", timeout=60, check_same_thread=False)
     database.execute("PRAGMA journal_mode=WAL")
-    database.execute("PRAGMA synchronous=OFF")  # a lost cache costs a reading, nothing else
+    database.execute("PRAGMA synchronous=OFF")  # a lost cache only costs a reading
     database.execute("CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stat TEXT, sha256 TEXT) WITHOUT ROWID")
     return database
 

@@ -1,4 +1,4 @@
-"""What names stand for in a module: its own definitions, imports of this project, imports of libraries, locals."""
+"""What the names in a module mean: its definitions, imports of this project, imports of libraries, or locals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_ours(module: str) -> bool:
 
 
 def bindings(node: ast.stmt, package: Sequence[str]) -> dict[str, Binding]:
-    """The names that an import statement binds. ``package`` holds the module: relative imports begin there."""
+    """The names that an import statement binds. Relative imports start at ``package``, which holds the module."""
     found: dict[str, Binding] = {}
     if isinstance(node, ast.Import):
         for alias in node.names:
@@ -38,7 +38,7 @@ def bindings(node: ast.stmt, package: Sequence[str]) -> dict[str, Binding]:
 
 
 def imported(node: ast.AST, package: Sequence[str]) -> Iterator[str]:
-    """The modules of this project that import statements anywhere in ``node`` may run, their packages included."""
+    """The modules of this project that import statements in ``node`` may run, including their packages."""
     for part in ast.walk(node):
         if isinstance(part, ast.Import):
             names = [alias.name for alias in part.names]
@@ -58,7 +58,7 @@ def _base(node: ast.ImportFrom, package: Sequence[str]) -> str:
 
 
 def stored(nodes: Sequence[ast.AST]) -> Iterator[str]:
-    """The names that statements bind in the scope in which they stand."""
+    """The names that statements bind in their own scope."""
     for node in nodes:
         if isinstance(node, Function | ast.ClassDef):
             yield node.name
@@ -73,7 +73,9 @@ def stored(nodes: Sequence[ast.AST]) -> Iterator[str]:
 
 
 def locals_of(node: Function | ast.Lambda, package: Sequence[str]) -> dict[str, Binding]:
-    """What the names stand for that a function binds; those that it declares ``global`` or ``nonlocal`` left out."""
+    """The names that a function binds, and what they mean; without those that it declares ``global`` or
+    ``nonlocal``.
+    """
     arguments = node.args
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     found: dict[str, Binding] = dict.fromkeys(one.arg for one in every if one is not None)
@@ -88,7 +90,7 @@ def locals_of(node: Function | ast.Lambda, package: Sequence[str]) -> dict[str, 
 
 
 def within(scope: ast.AST) -> Iterator[ast.AST]:
-    """All nodes below ``scope`` that belong to it, not to a function or class inside it."""
+    """All nodes below ``scope`` that belong to it rather than to a function or class inside it."""
     for node in ast.iter_child_nodes(scope):
         yield node
         if not isinstance(node, Function | ast.ClassDef | ast.Lambda):

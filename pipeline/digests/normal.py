@@ -1,9 +1,9 @@
-"""A syntax tree as text that says what it computes and nothing else.
+"""Writes a syntax tree as a text that contains what it computes and nothing else.
 
-Left out are positions, docstrings, annotations, logging, and the messages of errors and failures. Names of this
-project are numbered in the order in which they appear (``«0»``) and listed beside the text: what they stand for is
-found elsewhere, however they are imported here. Not ``ast.dump``: its text differs between Python versions, and an
-upgrade must not make every feature stale.
+The text has no positions, docstrings, annotations, logging, or messages of errors and failures. Names of this project
+are numbered in the order in which they appear (``«0»``) and listed beside the text. Other modules resolve them, so the
+way of importing does not matter. ``ast.dump`` is not used: its text differs between Python versions, and an upgrade
+must not make every feature stale.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _SILENT_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
 
 
 class NormalText:
-    """Writes trees of one module as text, and gathers what they refer to.
+    """Writes the trees of one module as text, and collects what they refer to.
 
-    ``references`` are in the order of their numbers in the text, ``hints`` those that stand in annotations alone.
+    ``references`` have the order of their numbers in the text. ``hints`` are those that occur only in annotations.
     """
 
     def __init__(self, names: Mapping[str, Binding], package: Sequence[str], used: Iterable[str]) -> None:
@@ -33,7 +33,7 @@ class NormalText:
         self._scopes: list[tuple[bool, Mapping[str, Binding]]] = []
 
     def of(self, value: Any) -> str:
-        """``value``, a node or what nodes hold, as text; empty where nothing of it counts."""
+        """``value`` (a node, or what nodes hold) as text; empty if nothing in it counts."""
         if isinstance(value, list):
             texts = [self.of(item) for item in value if not (isinstance(item, ast.stmt) and self._is_idle(item))]
             return f"[{','.join(texts)}]" if texts else ""
@@ -43,7 +43,7 @@ class NormalText:
         return write(value) if write else self._fields(value)
 
     def of_class(self, node: ast.ClassDef, body: Sequence[ast.stmt]) -> str:
-        """A class with ``body`` in place of its own."""
+        """The text of a class with ``body`` in place of its statements."""
         head = self._fields(node, {"body"})
         self._scopes.append((True, self._imports_of_class(node)))
         text = f"{head}{self.of(list(body))}"
@@ -51,18 +51,18 @@ class NormalText:
         return text
 
     def of_method(self, node: Function, owner: ast.ClassDef) -> str:
-        """A method by itself, seen from within its class."""
+        """The text of one method, with names resolved as inside its class."""
         self._scopes.append((True, self._imports_of_class(owner)))
         text = self.of(node)
         self._scopes.pop()
         return text
 
     def _imports_of_class(self, node: ast.ClassDef) -> dict[str, Binding]:
-        # Not what else a class binds: ``scores = scores(...)`` in its body reads the module's name.
+        # Other names of a class do not count: ``scores = scores(...)`` in its body reads the module's name.
         return {name: binding for part in node.body for name, binding in bindings(part, self._package).items()}
 
     def hint(self, node: ast.AST | None) -> None:
-        """Note what an annotation names."""
+        """Note the names in an annotation."""
         if node is None:
             return
         chain = _chain(node)
@@ -87,7 +87,7 @@ class NormalText:
     # Names
 
     def _lookup(self, name: str) -> Binding:
-        """What a name stands for at this place. A class's names are not seen from within its methods."""
+        """What a name means at this place. A class's names are not visible inside its methods."""
         for depth, (is_class, names) in enumerate(reversed(self._scopes)):
             if name in names and not (is_class and depth):
                 return names[name]
@@ -118,7 +118,9 @@ class NormalText:
     # What does not count
 
     def _is_idle(self, node: ast.stmt) -> bool:
-        """Whether a statement changes no number: nothing, a docstring, a log line, an import whose names are used."""
+        """Whether a statement changes no number: nothing, a docstring, a log line, or an import whose names are
+        used.
+        """
         match node:
             case ast.Pass():
                 return True
@@ -138,7 +140,7 @@ class NormalText:
         return False
 
     def _stands_for(self, name: str, target: Binding) -> bool:
-        """Whether a library's name is in the text wherever it is used, so that its import adds nothing."""
+        """Whether a library's name is in the text wherever it is used. If so, its import adds nothing."""
         return name in self._used and self._lookup(name) == target
 
     def _write_arg(self, node: ast.arg) -> str:
@@ -218,7 +220,7 @@ def used_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
 
 
 def _chain(node: ast.AST) -> list[str] | None:
-    """``a.b.c`` as its parts; ``None`` where it does not begin with a name."""
+    """The parts of ``a.b.c``; ``None`` if it does not begin with a name."""
     parts = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -227,7 +229,7 @@ def _chain(node: ast.AST) -> list[str] | None:
 
 
 def _is_message(node: ast.AST) -> bool:
-    """Whether an expression is text: a string, an f-string, their sum, or one of two of them."""
+    """Whether an expression is text: a string, an f-string, a sum of texts, or a choice between two texts."""
     match node:
         case ast.Constant(value=str()) | ast.JoinedStr():
             return True

@@ -1,4 +1,4 @@
-"""The project's modules, taken apart once and remembered between processes by the stat of their files."""
+"""The project's modules, split into definitions once. Processes share them; a file's stat shows whether it changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETTLED_NS = 2_000_000_000
 
 
 def memory_of(root: Path) -> Path | None:
-    """The folder in which what is known of the modules under ``root`` is kept; ``None`` where the user has no home."""
+    """The folder that keeps what is known of the modules under ``root``; ``None`` if the user has no home."""
     try:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:
@@ -30,10 +30,10 @@ def memory_of(root: Path) -> Path | None:
 
 
 class Sources:
-    """The modules of this project under ``root``, as they were when they were first asked for.
+    """The modules of this project under ``root``, in their state when they were first asked for.
 
-    Two files in ``memory`` keep them: what was asked before with its answer, and every module taken apart. Damaged
-    ones are begun anew; where they cannot be written they are done without.
+    Two files in ``memory`` keep them: earlier questions with their answers, and every module split into definitions.
+    Damaged files are replaced. If the files cannot be written, everything works without them.
     """
 
     def __init__(self, root: Path, memory: Path | None = None) -> None:
@@ -46,7 +46,7 @@ class Sources:
         self._fresh = False
 
     def module(self, name: str) -> Module | None:
-        """A module taken apart; ``None`` where this project has none of this name."""
+        """A module split into definitions; ``None`` if this project has no module of this name."""
         if name not in self._modules:
             self._modules[name] = self._take_apart(name)
         return self._modules[name]
@@ -59,7 +59,7 @@ class Sources:
             self._kept_modules = self._read("modules")
         kept = self._kept_modules.get(path)
         if isinstance(kept, dict) and kept.get("stat") == self._stat(path):
-            with suppress(LookupError, TypeError, ValueError, AttributeError):  # damaged: taken apart again
+            with suppress(LookupError, TypeError, ValueError, AttributeError):  # damaged: split the module again
                 return Module.of_plain(kept["module"])
         package = name.split(".") if path.endswith("/__init__.py") else name.split(".")[:-1]
         module = take_apart((self.root / path).read_bytes(), package, name)
@@ -76,7 +76,7 @@ class Sources:
         return self._paths[name]
 
     def _stat(self, path: str) -> str | None:
-        """What tells a file's content from another's; ``None`` where there is none."""
+        """The stat that changes when a file's content changes; ``None`` if there is no file."""
         if path not in self._stats:
             try:
                 stat = os.stat(f"{self.root}/{path}")  # noqa: PTH116 - hundreds of them in each command
@@ -89,7 +89,7 @@ class Sources:
     # Memory
 
     def remembered(self, key: str) -> dict[str, str] | None:
-        """The answer that was given to ``key``, if no file that it came from has changed, come or gone since."""
+        """The stored answer to ``key``, if none of the files that it came from has changed, appeared or gone since."""
         kept = self._read("answers").get(key)
         try:
             return dict(kept["answer"]) if kept and kept["stats"] == self._digest(kept["files"]) else None
@@ -97,7 +97,7 @@ class Sources:
             return None
 
     def remember(self, key: str, answer: dict[str, str]) -> None:
-        """Keep an answer, and every module that was taken apart for it."""
+        """Store an answer, and every module that was split for it."""
         newest = max((int(stat.split(":")[1]) for stat in self._stats.values() if stat), default=0)
         if time.time_ns() - newest < SETTLED_NS:
             return
@@ -132,7 +132,7 @@ class Sources:
 
 
 def _version() -> str:
-    """What memory is of: this Python's grammar and the code that takes modules apart, as it lies on disk."""
+    """The version of the memory: this Python's grammar, and the code that splits modules as it lies on disk."""
     files = [Path(str(module.__file__)) for module in (definitions, imports, normal)]
     files += [Path(__file__), Path(__file__).with_name("code.py")]
     stats = [(stat.st_size, stat.st_mtime_ns, stat.st_ino) for stat in (file.stat() for file in files)]

@@ -12,12 +12,12 @@ def canonical(value: Any) -> bytes:
 
     Raises:
         ValueError: a float is not finite.
-        TypeError: something that JSON has no word for.
+        TypeError: JSON cannot represent a value.
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "surrogatepass")
 
 
 def digest(value: Any) -> str:
-    """SHA-256 (hex) of ``value``'s canonical JSON."""
+    """SHA-256 (hex) of the canonical JSON of ``value``."""
     return hashlib.sha256(canonical(value)).hexdigest()

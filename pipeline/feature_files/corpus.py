@@ -1,4 +1,4 @@
-"""A feature file that a user already owns, as a corpus: utterances and labels, no media and perhaps no transcripts."""
+"""A corpus from a feature file that a user already has: utterances and labels, no media and perhaps no transcripts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bigfusion.pipeline.settings import Settings
 class FeatureSettings(Settings):
     """``kind = "features"``: a file that :func:`read_features` reads.
 
-    ``labels`` names the classes in the order of the file's codes, ``name`` the corpus; see there for what they are
-    otherwise. ``label_map`` renames or merges labels or codes; ``""`` makes one no label.
+    ``labels`` names the classes in the order of the file's codes, and ``name`` names the corpus; :func:`read_features`
+    describes their defaults. ``label_map`` renames or merges labels or codes; ``""`` means that it is no label.
     """
 
     kind: Literal["features"]

@@ -61,10 +61,10 @@ MELD_DEV, MELD_TEST, MELD_END = 1039, 1153, 1433
 
 @dataclass(frozen=True)
 class Conversations:
-    """What a feature file holds, utterance by utterance.
+    """The content of a feature file, utterance by utterance.
 
-    ``columns`` has the manifest's utterance, split, dialogue, turn, speaker and text; ``labels`` the code or the name
-    of each as the file has it, ``""`` for none; ``features[m]`` is (N, F_m) float32, not finite where something is
+    ``columns`` has the manifest's utterance, split, dialogue, turn, speaker and text. ``labels`` has each utterance's
+    code or name as in the file, ``""`` for none. ``features[m]`` is (N, F_m) float32, not finite where something is
     missing.
     """
 
@@ -92,7 +92,7 @@ def recognise(content: Any) -> str:
 
 
 def _kind(field: Any) -> str:
-    """What a field looks like; a mapping by the first entry that is there."""
+    """The structure of a field. A mapping is judged by its first entry that is not None."""
     if isinstance(field, Mapping):
         entries = (entry for entries in field.values() if _is_sequence(entries) for entry in entries)
         entry = next((entry for entry in entries if entry is not None), None)
@@ -115,7 +115,7 @@ def _is_number(value: Any) -> bool:
 
 
 def conversations(content: Any) -> Conversations:
-    """The utterances of an unpickled object: train, valid, test, dialogues in the order of the file's lists.
+    """The utterances of an unpickled object: train, valid, test; dialogues in the order of the file's lists.
 
     Raises:
         CorpusError: the layout is unknown, a dialogue lies in two splits, or its fields do not fit together.
@@ -145,7 +145,7 @@ def conversations(content: Any) -> Conversations:
 
 
 def _splits(fields: Mapping[str, list[Any]]) -> dict[Any, Split]:
-    """Each dialogue's split. A set has no order of its own: it takes that of the labels' mapping."""
+    """The split of each dialogue. A set has no order, so its dialogues get the order of the labels' mapping."""
     splits: dict[Any, Split] = {}
     for split in Split:
         listed = fields.get(split.value, [[]])[0]
@@ -161,7 +161,7 @@ def _splits(fields: Mapping[str, list[Any]]) -> dict[Any, Split]:
 
 
 def _meld_names(splits: Mapping[Any, Split]) -> dict[Any, tuple[str, Split]]:
-    """The corpus's own names and splits, if all of MELD's dialogues are there under their usual numbers; else none."""
+    """The corpus's own names and splits if all of MELD's dialogues have their usual numbers; otherwise none."""
     if set(splits) != set(range(MELD_END)) - {60}:
         return {}
     starts = ((Split.TEST, MELD_TEST), (Split.VALID, MELD_DEV), (Split.TRAIN, 0))
@@ -187,7 +187,7 @@ def _entries(fields: Mapping[str, list[Any]], key: Any) -> dict[str, list[Any]]:
 def _columns(
     entries: Mapping[str, list[Any]], dialogue: str, split: Split, mend: Callable[[str], str]
 ) -> dict[str, list[Any]]:
-    """A dialogue's columns; ``mend`` undoes what the file's makers did to its text."""
+    """A dialogue's columns. ``mend`` repairs what the makers of the file did to its text."""
     number = len(entries["labels"][0])
     ids = entries["ids"][0] if "ids" in entries else [None] * number
     return {
@@ -201,7 +201,7 @@ def _columns(
 
 
 def _utterance_id(dialogue: str, turn: int, id_: Any) -> str:
-    """The file's own id where it holds the dialogue's name; MELD's where it is a number there; else the turn's."""
+    """The file's id if it begins with the dialogue's name; MELD's if it is a number there; else the turn's."""
     if isinstance(id_, str) and id_.startswith(dialogue) and id_ != dialogue:
         return str(id_)
     if (
@@ -214,7 +214,7 @@ def _utterance_id(dialogue: str, turn: int, id_: Any) -> str:
 
 
 def _speaker(entry: Any, dialogue: str) -> str:
-    """A name, a number, or the place of the one in a one-hot vector."""
+    """The speaker: a name, a number, or the position of the 1 in a one-hot vector."""
     if isinstance(entry, str) or _is_number(entry):
         return composed(plain(str(entry)))
     vector = _vector(entry, dialogue, "speaker")
@@ -222,7 +222,7 @@ def _speaker(entry: Any, dialogue: str) -> str:
 
 
 def _label(entry: Any, key: Any) -> str:
-    """A label's code, ``""`` for None and NaN."""
+    """The code of a label; ``""`` for None and NaN."""
     if entry is None or (_is_number(entry) and np.isnan(entry)):
         return ""
     if not _is_number(entry) or entry not in range(1 - MOST_CLASSES, MOST_CLASSES):
@@ -232,7 +232,7 @@ def _label(entry: Any, key: Any) -> str:
 
 
 def _vectors(layers: Sequence[Any], key: Any, modality: Modality) -> list[NDArray[np.float32] | None]:
-    """A dialogue's features, the mean where there are several layers."""
+    """A dialogue's features. If there are several layers, their mean."""
     found = [[_vector(entry, key, modality) for entry in layer] for layer in layers]
     return found[0] if len(found) == 1 else [_mean(several, key) for several in zip(*found, strict=True)]
 
@@ -243,7 +243,7 @@ def _vector(entry: Any, key: Any, what: str) -> NDArray[np.float32] | None:
     try:
         if isinstance(entry, np.ndarray) and entry.ndim == 1 and entry.dtype.kind in "biuf":
             return np.asarray(entry).astype(np.float32)
-        # Not np.asarray: of a list of lists it would make a matrix, however deep and wide.
+        # Not np.asarray: it would turn a list of lists into a matrix, however deep and wide.
         return np.fromiter(entry, dtype=np.float32, count=len(entry))
     except (TypeError, ValueError, OverflowError):
         raise CorpusError(f"dialogue {key}: expected {what} entries that are lists of numbers") from None
@@ -257,7 +257,7 @@ def _mean(layers: Sequence[NDArray[np.float32] | None], key: Any) -> NDArray[np.
 
 
 def _matrix(modality: Modality, rows: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32]:
-    """Rows of one width as (N, F), NaN where there is none."""
+    """Rows of one width as (N, F). Absent rows are NaN."""
     widths = {len(row) for row in rows if row is not None}
     if len(widths) != 1 or widths == {0}:
         raise CorpusError(f"expected {modality} features of one width, found widths {sorted(widths)[:5]}")

@@ -1,11 +1,12 @@
-"""Feature files that users already own -> a manifest with its features: the field's pickles, and one Parquet layout.
+"""From a feature file that a user already has to a manifest with features: the field's pickles, or one Parquet
+layout.
 
-The Parquet layout: columns dialogue, utterance, speaker, label (a whole number or a name; none: unlabelled), and at
-least one of text, audio, visual (lists of numbers); optionally split, without which every row is ``train``. The order
-of its columns is free, that of its rows is the dialogues'.
+The Parquet layout has the columns dialogue, utterance, speaker and label (a whole number or a name; none: unlabelled),
+and at least one of text, audio, visual (lists of numbers). The column split is optional; without it every row is
+``train``. The columns may have any order; the order of the rows is that of the dialogues.
 
-A modality is absent for an utterance whose row is null or holds no finite number. A number missing inside a row (a
-pitch that could not be measured) is filled with its column's mean over the training rows, and counted.
+A modality is absent for an utterance if its row is null or has no finite number. A number missing inside a row (a pitch
+that could not be measured) is replaced by its column's mean over the training rows, and counted.
 """
 
 from __future__ import annotations
@@ -66,11 +67,11 @@ def read_features(
 ) -> ImportedFeatures:
     """Read a feature file.
 
-    ``labels`` names the classes in the order of the file's codes; without it they are IEMOCAP's or MELD's where the
-    file is recognisably one of these, else the codes themselves, or the sorted names. ``label_map`` says what single
-    codes or names stand for (:func:`settle`). ``name`` is the corpus's name (else the file's). ``fill`` = False leaves
-    a number that is missing inside a row NaN: the file's own mean is not the training's where the file is only scored.
-    ``labelled`` = False leaves the labels unread.
+    ``labels`` names the classes in the order of the file's codes. Without it, a file that is recognised as IEMOCAP or
+    MELD has that corpus's classes; any other file has its codes, or its sorted names. ``label_map`` says what single
+    codes or names mean (:func:`settle`). ``name`` is the corpus's name (default: the file's). With ``fill`` = False, a
+    number that is missing inside a row stays NaN: when a file is only scored, its own mean is not the mean of the
+    training. With ``labelled`` = False the labels are not read.
 
     Raises:
         UnsafePickleError: a pickle asks for anything but plain containers, strings, numbers and NumPy arrays.
@@ -103,10 +104,10 @@ def read_features(
 def _classes(
     found: Conversations, names: tuple[str, ...], label_map: Mapping[str, str]
 ) -> tuple[list[str], tuple[str, ...], tuple[str, ...]]:
-    """Each utterance's class (``""``: none), all classes in order, and what was decided about them.
+    """The class of each utterance (``""``: none), all classes in order, and what was decided about them.
 
-    A file has codes or names. Codes are named by ``names``, by the benchmark's where the file is one of the two, else
-    by themselves.
+    A file has codes or names. Codes are named by ``names``; else by the benchmark's names if the file is one of the two
+    benchmarks; else by themselves.
     """
     as_names = bool(names) and {*found.labels} - {""} <= {*names}
     if as_names or not all(label == "" or label in label_map or _CODE.fullmatch(label) for label in found.labels):
@@ -117,11 +118,11 @@ def _classes(
     if not -MOST_CLASSES < low <= high + 1 <= MOST_CLASSES:
         raise CorpusError(f"column label: expected class codes from 0 on, found {low} to {high}")
     known = names or _benchmark(found, high + 1)
-    begun = {*codes} == {*range(-1, len(names) - 1)}  # as many codes as names, if -1 is a class
-    counted = known and not (names and begun)  # the classes are 0, 1, ...: -1 is none of them
+    begun = {*codes} == {*range(-1, len(names) - 1)}  # as many codes as names, if -1 counts as a class
+    counted = known and not (names and begun)  # the classes are 0, 1, ..., so -1 is no class
     settled = settle(found.labels, (), {"-1": "", **label_map} if counted and low == -1 else label_map)
     classes = {*settled.labels} - {""}
-    if not all(map(_CODE.fullmatch, classes)):  # the map has made names of them
+    if not all(map(_CODE.fullmatch, classes)):  # the map has turned the codes into names
         return settled.labels, _names(classes, names), settled.notes
     if any(int(code) < 0 for code in classes):
         if names:
@@ -139,7 +140,7 @@ def _classes(
 
 
 def _benchmark(found: Conversations, number: int) -> tuple[str, ...]:
-    """The names of ``number`` codes in a file that is recognisably MELD's or IEMOCAP's, else none."""
+    """The names of ``number`` codes, if the file is recognised as MELD or IEMOCAP; otherwise none."""
     if found.layout.endswith("MELD") and number <= len(MELD):
         return MELD
     if number <= len(IEMOCAP) and all(map(_IEMOCAP_DIALOGUE.fullmatch, {*found.columns["dialogue"]})):
@@ -148,7 +149,7 @@ def _benchmark(found: Conversations, number: int) -> tuple[str, ...]:
 
 
 def _names(found: set[str], names: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes of a file that names them: those given, a benchmark's where it knows all of them, else sorted."""
+    """The classes of a file with names: the given ones; else a benchmark's if it knows all of them; else sorted."""
     if names:
         strangers = sorted(found - {*names})
         if strangers:
@@ -160,7 +161,7 @@ def _names(found: set[str], names: tuple[str, ...]) -> tuple[str, ...]:
 def _complete(
     values: NDArray[np.float32], training: NDArray[np.bool_], fill: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
-    """Features without a gap (NaN there if not ``fill``), which rows exist, and the number of gaps: (N, F), (N,)."""
+    """Features with gaps filled (NaN if not ``fill``), which rows exist, and the number of gaps: (N, F), (N,), int."""
     real: NDArray[np.bool_] = np.asarray(np.isfinite(values))  # (N, F)
     present: NDArray[np.bool_] = np.asarray(real.any(axis=1))  # (N,)
     known = real & training[:, None]
@@ -171,7 +172,7 @@ def _complete(
 
 
 def _open(path: Path) -> pa.Table:
-    """The columns of the layout, those that are there."""
+    """The layout's columns that the file has."""
     try:
         with pq.ParquetFile(path) as file:
             return file.read(
@@ -184,7 +185,7 @@ def _open(path: Path) -> pa.Table:
 
 
 def _from_parquet(table: pa.Table) -> Conversations:
-    """The utterances of a Parquet file: dialogues by their first rows, turns in the order of theirs."""
+    """The utterances of a Parquet file. Dialogues are ordered by their first rows, turns by their rows."""
     modalities = [modality for modality in Modality if modality in table.column_names]
     if not {*_COLUMNS} <= {*table.column_names} or not modalities or not len(table):
         raise CorpusError(
@@ -199,7 +200,7 @@ def _from_parquet(table: pa.Table) -> Conversations:
     columns: dict[str, list[Any]] = {
         name: as_text(name, table[name]) for name in ("utterance", "split", "dialogue", "speaker")
     }
-    if len(set(columns["utterance"])) < len(table):  # numbered anew in each dialogue
+    if len(set(columns["utterance"])) < len(table):  # turns are numbered anew in each dialogue
         pairs = zip(columns["dialogue"], columns["utterance"], strict=True)
         columns["utterance"] = [f"{name}/{turn}" for name, turn in pairs]
     columns["turn"] = pd.Series(dialogue).groupby(dialogue).cumcount().tolist()
@@ -221,7 +222,7 @@ def _labels(column: pa.ChunkedArray) -> list[str]:
 
 
 def _splits(cells: list[str]) -> list[str]:
-    """The splits that the cells name."""
+    """The splits that the cells mean."""
     check_spellings(cells)
     strange = next((cell for cell in cells if not split_of(cell)), None)
     if strange is not None:
@@ -230,7 +231,7 @@ def _splits(cells: list[str]) -> list[str]:
 
 
 def _matrix(modality: Modality, column: pa.ChunkedArray) -> NDArray[np.float32]:
-    """A column of lists as (N, F) float32, a row of NaN for a null."""
+    """A column of lists as (N, F) float32. A null becomes a row of NaN."""
     kind = column.type
     if not (pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)):
         raise CorpusError(f"column {modality}: expected lists of numbers, found {kind}")

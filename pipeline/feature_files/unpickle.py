@@ -1,8 +1,8 @@
-"""Pickles of plain containers, strings, numbers and NumPy arrays, read without running what a pickle can carry.
+"""Reads pickles of plain containers, strings, numbers and NumPy arrays, without running code from the pickle.
 
-A pickle is a program: it names functions and calls them. Here every name outside a short list is refused before it is
-looked up, and the NumPy names on the list stand for functions of this module that check what they are given: not even
-NumPy's own unpickling, which trusts its input, sees a hostile state.
+A pickle is a program: it names functions and calls them. This module refuses every name outside a short list before the
+name is looked up. The NumPy names on the list stand for functions of this module, which check their arguments. Even
+NumPy's own unpickling, which trusts its input, never sees a hostile state.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def load(path: Path) -> Any:
 
 @contextmanager
 def _bounded_memory(size: int) -> Iterator[None]:
-    """Room for what a pickle of ``size`` bytes can honestly hold: five bytes of a hostile one may ask for 64 GB."""
+    """Limits the memory to what a pickle of ``size`` bytes can honestly need: five hostile bytes may ask for 64 GB."""
     usage = Path("/proc/self/statm")
     if not usage.exists():
         yield
@@ -86,7 +86,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _StandIn:
-    """A function under another's name. A pickle may call it and, unlike a function, cannot change it."""
+    """A function under another's name. A pickle may call it but, unlike a function, cannot change it."""
 
     __slots__ = ("_call",)
 
@@ -101,7 +101,7 @@ class _StandIn:
 
 
 class _Dtype:
-    """A data type as the pickle describes it: a code, and the byte order that its state adds."""
+    """A data type as the pickle describes it: a code, and a byte order that its state adds."""
 
     __slots__ = ("_code", "_order")
 
@@ -119,7 +119,7 @@ class _Dtype:
 
 
 class _Array(np.ndarray[Any, Any]):
-    """An array that comes out of a pickle in two steps: made empty, then given its state, which is checked here."""
+    """An array that a pickle builds in two steps: it is made empty, then gets its state, which is checked here."""
 
     def __setstate__(self, state: Any) -> None:
         *_, shape, dtype, fortran, data = state
@@ -164,7 +164,7 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
 
 
 def _bytes(data: Any = b"", *encoding: Any) -> bytes:
-    """Bytes; text is what Latin-1 made of Python 2's."""
+    """Bytes. Text is turned back into the bytes of Python 2 that Latin-1 decoded."""
     return bytes(data) if isinstance(data, bytes | bytearray) else _encode(data, *encoding)
 
 
@@ -179,7 +179,7 @@ _NAMES: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("collections", "defaultdict"): defaultdict,
     ("_codecs", "encode"): _StandIn(_encode),
-    ("numpy", "ndarray"): "numpy.ndarray",  # only ever an argument of _reconstruct
+    ("numpy", "ndarray"): "numpy.ndarray",  # used only as an argument of _reconstruct
     ("numpy", "dtype"): _StandIn(_dtype),
     ("numpy.core.multiarray", "_reconstruct"): _StandIn(_reconstruct),
     ("numpy.core.multiarray", "scalar"): _StandIn(_scalar),

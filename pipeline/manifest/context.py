@@ -1,4 +1,4 @@
-"""The utterances around one in its dialogue: what an extractor that reads a context reads, and depends on."""
+"""The utterances around one in its dialogue: what an extractor with context reads and depends on."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from bigfusion.pipeline.schema import Context, Line, Window
 
 
 def neighbours(turns: Sequence[int], row: int, window: Window) -> tuple[range, range]:
-    """The rows of a manifest before and after ``row`` that lie in its dialogue and in ``window``.
+    """The rows of a manifest before and after ``row`` that are in its dialogue and inside ``window``.
 
-    ``turns`` is the manifest's column: 0, 1, 2, ... within each dialogue, whose rows lie side by side.
+    ``turns`` is the manifest's column: 0, 1, 2, ... within each dialogue. The rows of a dialogue are adjacent.
     """
     end = row + 1
     while end < len(turns) and turns[end] > 0 and end - row <= window.after:

@@ -1,7 +1,7 @@
-"""The manifest: one row for each utterance of a corpus, checked when made and whenever read.
+"""The manifest: one row for each utterance of a corpus. It is checked when it is made and when it is read.
 
-One Parquet file holds it. Its digest covers what the rows say and what the media hold, not where they lie: moving a
-corpus changes nothing.
+It is one Parquet file. Its digest covers what the rows say and what the media contain, not where the media lie. Moving
+a corpus changes nothing.
 """
 
 from __future__ import annotations
@@ -52,10 +52,11 @@ _HEADER, _HEADER_SHA256 = b"bigfusion.manifest", b"bigfusion.manifest.sha256"
 class Manifest:
     """The utterances of one corpus, in order: dialogue by dialogue, turn by turn.
 
-    ``labels`` gives the classes, position = class index. ``table`` has :data:`COLUMNS` and is not to be modified.
-    ``skipped`` lists what was found and not used as it should have been: rows that were left out, and rows that are
-    here and lack media or a transcript. ``notes`` say what was decided about the corpus as a whole. ``verified`` are
-    the same rows, known to keep the rules (a file that was written under the present rules, and whose digest agrees).
+    ``labels`` gives the classes; a label's position is its class index. ``table`` has :data:`COLUMNS` and must not be
+    modified. ``skipped`` lists what ingest could not use as intended: rows that were left out, and rows that are here
+    but lack media or a transcript. ``notes`` say what was decided about the corpus as a whole. ``verified`` are the
+    same rows when they are known to keep the rules (from a file that was written under the present rules, and whose
+    digest agrees).
 
     Raises:
         CorpusError: a row breaks a rule that the rest of the house relies on; the message names it.
@@ -91,7 +92,7 @@ class Manifest:
         skipped: Iterable[Skipped] = (),
         notes: Iterable[str] = (),
     ) -> Manifest:
-        """A manifest from columns of plain values. Text columns left out are empty, seconds left out NaN."""
+        """A manifest from columns of plain values. Missing text columns are empty; missing seconds are NaN."""
         rows = len(columns["utterance"])
         blank = {TEXT: "", SECONDS: math.nan}
         whole = {f.name: columns[f.name] if f.name in columns else [blank.get(f.type)] * rows for f in SCHEMA}
@@ -108,7 +109,7 @@ class Manifest:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the rows, their order, the labels and the media's digests; paths do not count."""
+        """SHA-256 over the rows, their order, the labels and the media's digests. Paths do not count."""
         return content_digest(self.arrow, self.labels)
 
     @cached_property
@@ -116,7 +117,9 @@ class Manifest:
         return {name: row for row, name in enumerate(self.table["utterance"].tolist())}
 
     def counts(self) -> dict[str, dict[str, Any]]:
-        """``{"dialogues": {split: n}, "utterances": {split: n}, "labels": {split: {label: n}}}``, splits that exist."""
+        """``{"dialogues": {split: n}, "utterances": {split: n}, "labels": {split: {label: n}}}``, for splits that
+        exist.
+        """
         table = self.table
         splits = [split.value for split in Split if (table["split"] == split.value).any()]
         utterances = table["split"].value_counts()
@@ -129,7 +132,7 @@ class Manifest:
         }
 
     def summary(self, path: Path | None = None) -> dict[str, Any]:
-        """What ``bigfusion ingest --json`` prints; ``path`` is where the manifest was written."""
+        """The output of ``bigfusion ingest --json``; ``path`` is where the manifest was written."""
         lacking = [item for item in self.skipped if item.status in INCOMPLETE]
         return {
             "corpus": self.corpus,
@@ -146,7 +149,7 @@ class Manifest:
 
     @property
     def left_out(self) -> list[Skipped]:
-        """What was found in the corpus and is not in the manifest."""
+        """What ingest found in the corpus and left out of the manifest."""
         return [item for item in self.skipped if item.status not in INCOMPLETE]
 
     @property
@@ -155,14 +158,14 @@ class Manifest:
         return {item.item for item in self.skipped if item.status in INCOMPLETE}
 
     def _unlabelled(self) -> dict[str, int]:
-        """Utterances without a label, by split; splits that have some."""
+        """The number of utterances without a label, by split, for the splits that have any."""
         splits = self.table.loc[self.table["label"] == "", "split"].value_counts()
         return {split.value: int(splits[split.value]) for split in Split if split.value in splits}
 
     def utterances(self, ids: Sequence[str] | None = None, window: Window = ALONE) -> list[Utterance]:
-        """What extractors read, with absolute paths, in the manifest's order or in that of ``ids``.
+        """The utterances for extractors, with absolute paths, in the manifest's order or in that of ``ids``.
 
-        Each has as much context as ``window`` says; where that is nothing, none.
+        Each has as much context as ``window`` says. If that is nothing, its context is ``None``.
 
         Raises:
             CorpusError: one of ``ids`` is not in the manifest.
@@ -278,5 +281,5 @@ def _number(value: float) -> int | None:
 
 @cache
 def _rules() -> str:
-    """Digest of the code that checks rows: rows that were written under it need not be checked by it again."""
+    """Digest of the code that checks rows. Rows written under the same code need not be checked again."""
     return digest(code_digests("bigfusion.pipeline.manifest.rows"))

@@ -1,4 +1,4 @@
-"""A row of the manifest: its columns, the rules that it keeps, and the digest of what rows say."""
+"""A row of the manifest: its columns, its rules, and the digest of rows."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ SCHEMA = pa.schema(
         ("speaker", TEXT),
         ("text", TEXT),  # "": no transcript
         ("label", TEXT),  # "": unlabelled
-        ("audio_path", TEXT),  # POSIX, relative to the root where inside it; where the file should be, if it is not
+        ("audio_path", TEXT),  # POSIX, relative to the root if inside it; for a missing file, where it should be
         ("audio_sha256", TEXT),  # "": no such file
-        ("audio_start", SECONDS),  # NaN: the file's own
+        ("audio_start", SECONDS),  # NaN: the start of the file
         ("audio_end", SECONDS),
         ("visual_path", TEXT),
         ("visual_sha256", TEXT),
         ("visual_start", SECONDS),
         ("visual_end", SECONDS),
         ("crop", TEXT),  # the half of the frame that holds the speaker: "", "left", "right"
-        ("track", SECONDS),  # which of the file's sound tracks, from 1 on; NaN: FFmpeg's choice
-        ("channel", SECONDS),  # which of its channels, from 1 on; NaN: all, mixed
+        ("track", SECONDS),  # which sound track of the file, from 1 on; NaN: FFmpeg chooses
+        ("channel", SECONDS),  # which channel of the track, from 1 on; NaN: all, mixed
         ("region", TEXT),  # the part of the frame that holds the speaker: "", or shares "left,top,right,bottom"
     ]
 )
@@ -49,7 +49,7 @@ _ODD_SEGMENT = r"(^|/)\.{0,2}(/|$)|\\"
 
 
 def arrow_table(corpus: str, table: pd.DataFrame | Mapping[str, Any]) -> pa.Table:
-    """``table``, a frame or columns by name, in :data:`SCHEMA`; NaN where seconds are null.
+    """``table`` (a frame, or columns by name) in :data:`SCHEMA`. NaN seconds become null.
 
     Raises:
         CorpusError: a column is missing or not of its type, or a text is null.
@@ -61,7 +61,7 @@ def arrow_table(corpus: str, table: pd.DataFrame | Mapping[str, Any]) -> pa.Tabl
 
 def _arrow_column(corpus: str, column: pa.Field, values: Any) -> pa.Array:
     try:
-        # pandas' empty text column has no Arrow type to trust
+        # an empty text column of pandas has no reliable Arrow type
         array = pa.array(values if len(values) else [], type=column.type, from_pandas=True)
     except (pa.ArrowException, UnicodeError) as error:
         reason = str(error).splitlines()[0]
@@ -76,13 +76,13 @@ def _arrow_column(corpus: str, column: pa.Field, values: Any) -> pa.Array:
 
 
 def content_digest(table: pa.Table, labels: Sequence[str], columns: Sequence[str] = CONTENT) -> str:
-    """SHA-256 over ``labels`` and, column by column, ``columns`` of ``table``: by default all but the paths."""
+    """SHA-256 over ``labels`` and, column by column, over ``columns`` of ``table`` (default: all but the paths)."""
     whole = hashlib.sha256(canonical({"labels": labels, "rows": table.num_rows}))
     for name in columns:
         if name in LATER and _is_unset(table[name]):
             continue
         whole.update(name.encode())
-        chunks = table[name].chunks  # as one column, without a copy of it
+        chunks = table[name].chunks  # joined to one column without a copy
         if table[name].type == TEXT:
             places = [np.frombuffer(c.buffers()[1] or b"", "<i8")[c.offset :][: len(c) + 1] for c in chunks]
             for offsets in places:
@@ -103,7 +103,7 @@ def _is_unset(column: pa.ChunkedArray) -> bool:
 
 
 def region_of(text: str) -> tuple[float, float, float, float] | None:
-    """A region's shares, or ``None`` where there is none.
+    """A region's shares, or ``None`` if there is no region.
 
     Raises:
         ValueError: it is not four numbers from 0 to 1, left before right and top before bottom.
@@ -126,7 +126,7 @@ def is_region(text: str) -> bool:
 
 
 def check(corpus: str, table: pa.Table, labels: Sequence[str]) -> None:
-    """Hold ``table`` (of :data:`SCHEMA`) to the rules.
+    """Check ``table`` (of :data:`SCHEMA`) against the rules.
 
     Raises:
         CorpusError: the first row that breaks one, what was expected there and what was found.

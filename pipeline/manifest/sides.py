@@ -1,4 +1,4 @@
-"""Speakers on both sides of a split: what a model knows of a voice or a face, it did not learn from the emotion."""
+"""Notes on speakers in several splits: a model may recognise a known voice or face instead of the emotion."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from bigfusion.pipeline.schema import Split
 
 
 def split_notes(table: pd.DataFrame) -> list[str]:
-    """What is to be said of a manifest's splits.
+    """The notes about a manifest's splits.
 
-    In a corpus of conversations the splits are usually published, and the same people speak in all of them (MELD's six
-    friends). In a corpus of single utterances (most dialogues have one turn) speakers on both sides are an accident.
+    The splits of a corpus of conversations are usually published, and the same people speak in all of them (MELD's six
+    friends). In a corpus of single utterances (most dialogues have one turn), a speaker in two splits is an accident.
     """
     turns = table.groupby("dialogue", sort=False).size()
     if not len(turns) or (turns == 1).mean() <= 0.5:

@@ -1,1 +1,1 @@
-"""Media files -> samples and frames, on the clock of their timestamps."""
+"""From media files to samples and frames, on the clock of their timestamps."""

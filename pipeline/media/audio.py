@@ -1,7 +1,7 @@
-"""PyAV: a span of a media file as 16 kHz mono samples. Everything else is a typed failure.
+"""Reads a span of a media file as 16 kHz mono samples, with PyAV. Whatever goes wrong is a typed failure.
 
-One thread decodes one span; PyAV releases the GIL meanwhile, so that callers run spans side by side. Times are seconds
-from the file's first timestamp, and samples lie where their timestamps say (:mod:`pipeline.media.clock`).
+One thread decodes one span. PyAV releases the GIL meanwhile, so callers run spans side by side. Times are seconds from
+the file's first timestamp. Samples lie where their timestamps say (:mod:`pipeline.media.clock`).
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def read_audio(
 ) -> NDArray[np.float32]:
     """A span's sound: float32 (n,), mono, ``rate`` samples a second, within [-1, 1).
 
-    Channels are mixed down with FFmpeg's weights, scaled so that no mix can exceed full scale, unless the span names
-    one. Where the timestamps have gaps there is silence. ``silence_rms`` is the least root mean square about the mean
-    that counts as sound (1e-4 is -80 dB of full scale, three steps of 16 bit). ``timeout_seconds`` is processor time.
-    What was decided on the way is appended to ``notes``: gaps filled, numbers scaled, channels and tracks chosen.
+    Channels are mixed with FFmpeg's weights, scaled so that no mix can exceed full scale, unless the span names a
+    channel. Gaps in the timestamps become silence. ``silence_rms`` is the smallest root mean square about the mean that
+    counts as sound (1e-4 is -80 dB of full scale, three steps of 16 bit). ``timeout_seconds`` is processor time.
+    Decisions on the way are appended to ``notes``: gaps filled, numbers scaled, channels and tracks chosen.
 
     Raises:
         MediaError: missing_media, corrupt_media, no_audio, overlong, too_short or silent.
@@ -76,12 +76,12 @@ def read_audio(
 
 
 def chosen(span: MediaSpan, track: int | None, channel: int | None) -> MediaSpan:
-    """A span with the track and the channel of the settings where the table names none."""
+    """A span with the settings' track and channel, if the table names none."""
     return replace(span, track=span.track or track, channel=span.channel or channel)
 
 
 def _said(span: MediaSpan, sound: _Sound) -> list[str]:
-    """What was decided for a span that does not say it."""
+    """The notes on a span's sound: choices that the span left open, filled gaps, a wrong header."""
     source, said = sound.source, []
     if len(source.tracks) > 1 and span.track is None:
         said.append(f"{len(source.tracks)} tracks, {ordinal(source.tracks.index(source.stream))} taken")
@@ -96,7 +96,7 @@ def _said(span: MediaSpan, sound: _Sound) -> list[str]:
 
 @dataclass
 class _Sound:
-    """A span's samples (n,), any range, and what was met on the way; ``gaps`` in seconds within the span."""
+    """A span's samples (n,), any range, and what the reader met; ``gaps`` in seconds within the span."""
 
     source: Source
     channels: Channels
@@ -106,7 +106,7 @@ class _Sound:
 
 
 def _read(span: MediaSpan, rate: int, limit: float, timeout: float, mix: Mix) -> _Sound:
-    """The span's sound; from the file's beginning where a late span cannot be entered."""
+    """The span's sound. If a late span cannot be entered, the file is read from its beginning."""
     for late in (True, False):
         with opened(span) as container:
             source = Source(container, span, "audio", limit, timeout)
@@ -120,8 +120,8 @@ def _read(span: MediaSpan, rate: int, limit: float, timeout: float, mix: Mix) ->
 class _Reader:
     """Decodes a span, puts its frames where they belong, mixes and resamples them, and cuts to the sample.
 
-    ``_origin`` is the moment of the first sample that is fed, ``_fed`` how many were, at the file's own rate;
-    ``_begin`` and ``_end`` are the span's bounds among the samples made.
+    ``_origin`` is the moment of the first sample that is fed. ``_fed`` is the number of samples fed, at the file's own
+    rate. ``_begin`` and ``_end`` are the span's bounds among the output samples.
     """
 
     def __init__(self, source: Source, rate: int, mix: Mix) -> None:
@@ -161,7 +161,7 @@ class _Reader:
                 self._silence(shift)
             self._feed(frame, max(-shift, 0))
             source.check_reached(self._reached)
-        if source.beyond is not None:  # what is missing up to the next packet, behind the span
+        if source.beyond is not None:  # fill the gap between the last sample and a packet that begins after the span
             missing = source.beyond - self._reached
             if is_lost(missing, self._like.samples / self._native) and source.end > self._reached:
                 self._silence(round((source.end - self._reached) * self._native))
@@ -173,15 +173,15 @@ class _Reader:
 
     @property
     def _reached(self) -> float:
-        """The moment up to which samples were fed."""
+        """The moment up to which samples have been fed."""
         return self._origin + self._fed / self._native
 
     def _start(self, first: float) -> None:
-        """Where the first sample lies among those that are made, ``first`` being its moment."""
+        """Set the span's place among the output samples; ``first`` is the moment of the first decoded sample."""
         source, rate = self._source, self._rate
         self._origin = first
         if source.entered:
-            # On the same grid as if the whole file were resampled: the same samples come out, to the bit.
+            # Use the grid of the whole file's resampling, so that the same samples come out, to the bit.
             whole = self._native // self._common
             late = self._count(first - source.sound_begin)
             self._skipped = -late % whole
@@ -200,14 +200,14 @@ class _Reader:
             self._silence(round((first - source.start) * self._native))
 
     def _count(self, seconds: float) -> int:
-        """How many samples lie before a moment; whole frames where timestamps are too coarse to tell."""
+        """The number of samples before a moment. If timestamps are too coarse to tell, whole frames are counted."""
         count = seconds * self._native
         frames = round(count / self._like.samples) * self._like.samples
         tick = float(self._source.stream.time_base) * self._native
         return frames if self._source.by_place and tick > 1 and abs(frames - count) < tick else round(count)
 
     def _silence(self, count: int) -> None:
-        """So many samples without sound, those within the span counted as a gap."""
+        """Feed ``count`` samples of silence. Those within the span count as a gap."""
         source, begin = self._source, self._reached
         source.check_reached(begin + count / self._native)
         self.gaps += max(min(begin + count / self._native, source.end) - max(begin, source.start), 0.0)
@@ -224,11 +224,11 @@ class _Reader:
             count -= block
 
     def _feed(self, frame: Any, cut: int = 0) -> None:
-        """A frame's samples, without the first ``cut`` of them."""
+        """Feed a frame's samples, without the first ``cut`` of them."""
         skipped = min(self._skipped, frame.samples - cut)
         self._skipped -= skipped
         stop = frame.samples
-        if self._source.sound_end is not None:  # FFmpeg cuts there too, unless it was sent to the middle of a file
+        if self._source.sound_end is not None:  # FFmpeg cuts there too, except after a seek into the file
             left = round((self._source.sound_end - self._origin) * self._native) - self._fed
             stop = min(stop, cut + skipped + max(left, 0))
         if cut + skipped >= stop:
@@ -236,7 +236,7 @@ class _Reader:
         if cut + skipped or stop < frame.samples:
             frame = _part(frame, cut + skipped, stop)
         self._fed += frame.samples
-        frame.pts = None  # its place is known; samples follow one another
+        frame.pts = None  # its place is known
         try:
             self._fifo.write(frame)
         except ValueError:
@@ -258,19 +258,19 @@ class _Reader:
             self._keep(block.to_ndarray()[0])
 
     def _keep(self, samples: NDArray[np.float32]) -> None:
-        """Keep what lies in the span: a file without an index is decoded from its beginning."""
+        """Keep the samples inside the span: a file without an index is decoded from its beginning."""
         if self._made + samples.size > self._begin:
             self._kept.append(samples[max(self._begin - self._made, 0) :])
         self._made += samples.size
 
     def _cut(self) -> NDArray[np.float32]:
-        """What was kept, up to the span's end; the resampler's tail runs a few samples over the input's."""
+        """The kept samples, up to the span's end. The resampler's tail runs a few samples beyond the input."""
         stop = int(min(round(self._fed * self._rate / self._native), self._end))
         return np.concatenate(self._kept)[: max(stop - self._begin, 0)] if self._kept else np.zeros(0, np.float32)
 
 
 def _pieces(source: Source) -> Iterator[Piece]:
-    """Every frame of the span, the decoder drained."""
+    """Every frame of the span, including those left in the decoder."""
     begun = False
     for packet in chain(source.packets(), [None]):
         for frame in source.decode(packet):
@@ -280,14 +280,14 @@ def _pieces(source: Source) -> Iterator[Piece]:
 
 
 def _blank(like: Any, samples: int) -> Any:
-    """A frame of silence in another's form."""
+    """A frame of silence in the format of another frame."""
     array = like.to_ndarray()
     shape = (len(array), samples if like.format.is_planar else samples * like.layout.nb_channels)
     return _frame(np.full(shape, 128 if like.format.name.startswith("u8") else 0, array.dtype), like)
 
 
 def _part(frame: Any, begin: int, end: int) -> Any:
-    """A frame's samples from one to another."""
+    """A part of a frame: its samples from one index to another."""
     width = 1 if frame.format.is_planar else frame.layout.nb_channels
     return _frame(np.ascontiguousarray(frame.to_ndarray()[:, begin * width : end * width]), frame)
 
@@ -299,7 +299,7 @@ def _frame(array: NDArray[Any], like: Any) -> Any:
 
 
 def _as_wanted(frame: Any, rate: int) -> NDArray[np.float32] | None:
-    """The samples of 16-bit mono at ``rate``, as the resampler would give them, without what it costs to set up."""
+    """16-bit mono samples at ``rate``, the same as from the resampler, without the cost of setting one up."""
     if frame is None or frame.format.name != "s16" or frame.layout.name not in MONO or frame.sample_rate != rate:
         return None
     samples: NDArray[np.int16] = frame.to_ndarray()[0]

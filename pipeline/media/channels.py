@@ -1,4 +1,4 @@
-"""Which of a file's channels are heard: all, mixed as the layout says, or one of them."""
+"""Which of a file's channels are used: all, mixed as the layout says, or one of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FULL_SCALE = {"u8": 2.0**-7, "s16": 2.0**-15, "s32": 2.0**-31, "s64": 2.0**-63}
 
 
 class Mix(NamedTuple):
-    """One channel by its number from 1 on, or all as the layout says."""
+    """One channel by its number (from 1 on), or all channels as the layout says."""
 
     channel: int | None = None
 
@@ -50,7 +50,7 @@ def planes(frame: Any) -> NDArray[np.float32]:
 
 
 def single(frame: Any, mix: Mix) -> Any:
-    """The chosen channel of a frame, float."""
+    """The chosen channel of a frame, as float."""
     mono = np.ascontiguousarray(planes(frame)[(mix.channel or 1) - 1])
     made = av.AudioFrame.from_ndarray(mono[None], format="flt", layout="mono")
     made.sample_rate = frame.sample_rate
@@ -58,7 +58,7 @@ def single(frame: Any, mix: Mix) -> Any:
 
 
 class Channels:
-    """What the channels of a span hold: how loud each is, how alike they are, how high they sound."""
+    """Measures the channels of a span: how loud they are, how alike they are, and how high they sound."""
 
     def __init__(self, mix: Mix) -> None:
         self._mix = mix
@@ -69,7 +69,7 @@ class Channels:
         self._low: int | None = None
 
     def add(self, frame: Any) -> None:
-        """More of the span."""
+        """Add a part of the span."""
         count = frame.layout.nb_channels
         if count < 2:
             return
@@ -85,13 +85,13 @@ class Channels:
 
     @property
     def _loudness(self) -> NDArray[np.float64]:
-        """The channels' root mean square. Shape: (C,), none where there is one channel or none."""
+        """The channels' root mean square. Shape: (C,); empty if there is at most one channel."""
         if self._products is None:
             return np.zeros(0)
         return np.sqrt(np.diag(self._products) / max(self._samples, 1))
 
     def better(self, mixed: NDArray[np.float32], silence: float) -> Mix | None:
-        """The mix that does not lose what the layout's own would; ``None`` where that is heard, or one was chosen."""
+        """The mix that keeps what the layout's mix would lose. ``None`` if nothing is lost, or a channel was chosen."""
         loudness = self._loudness
         if not loudness.size or self._mix.channel is not None or not mixed.size:
             return None
@@ -100,7 +100,7 @@ class Channels:
         return Mix(int(loudness.argmax()) + 1) if lost and not self._rumble(int(loudness.argmax())) else None
 
     def _rumble(self, place: int) -> bool:
-        """Whether a channel is a low-frequency one that holds nothing else."""
+        """Whether a channel is the low-frequency one and holds nothing else."""
         return place == self._low and not self._is_voice(place)
 
     def _is_voice(self, place: int) -> bool:
@@ -110,7 +110,7 @@ class Channels:
         return hertz > SPEECH_HZ
 
     def note(self, chosen: bool) -> str:
-        """What to say where the channels differ and nobody chose one."""
+        """The note to write if the channels differ and nobody chose one."""
         loudness = self._loudness
         if chosen or not loudness.size or not loudness.max():
             return ""

@@ -1,9 +1,10 @@
-"""Where decoded sound lies in time: frames of samples follow one another until their timestamps jump, and stay there.
+"""Where decoded sound lies in time. Frames follow one another until their timestamps jump and stay there.
 
-Timestamps are rounded (to a millisecond in Matroska and Flash), jitter, and drift from the samples' own clock. None of
-that may cut or stretch sound. A jump is what all the frames of the next moments agree on: lost packets, a muted track,
-a recorder that paused. There silence is put in; where timestamps step back, what is told twice is cut.
-FFmpeg's ``aresample=async=1`` corrects alike, but only what is more than a tenth of a second in all.
+Timestamps are rounded (to a millisecond in Matroska and Flash). They jitter, and they drift from the samples' own
+clock. None of that may cut or stretch sound. A jump is a shift on which all frames of the next moments agree: lost
+packets, a muted track, a recorder that paused. A jump forward is filled with silence. After a jump back, the repeated
+sound is cut. FFmpeg's ``aresample=async=1`` corrects in a similar way, but only shifts of more than a tenth of a second
+in all.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ MEMORY = 24
 
 
 class Piece(NamedTuple):
-    """Samples that belong together: ``stamp`` in seconds, or ``None`` where the container has none."""
+    """Samples that belong together; ``stamp`` is in seconds, or ``None`` if the container has none."""
 
     stamp: float | None
     samples: int
@@ -37,9 +38,9 @@ class Piece(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A piece's frame, when what is kept of it begins, in seconds, and its shift.
+    """A piece's frame, the moment in seconds at which its kept part begins, and its shift.
 
-    The shift says how many samples of silence come before it, or (negative) how many are cut from its beginning.
+    The shift is the number of samples of silence before it or, if negative, the number cut from its beginning.
     """
 
     frame: Any
@@ -48,7 +49,7 @@ class Placed(NamedTuple):
 
 
 def placed(pieces: Iterable[Piece], rate: int) -> Iterator[Placed]:
-    """Each piece with its shift, in samples at ``rate``. The first piece is where it says."""
+    """Each piece with its shift, in samples at ``rate``. The first piece lies where its timestamp says."""
     waiting = iter(pieces)
     queue: deque[Piece] = deque()
     queued = 0
@@ -80,7 +81,7 @@ def placed(pieces: Iterable[Piece], rate: int) -> Iterator[Placed]:
 
 
 def first_stamp(pieces: Iterable[Piece], rate: int) -> float:
-    """When the first of several pieces begins, by the first timestamp among them; 0 s where there is none."""
+    """When the first of several pieces begins, by the first timestamp among them; 0 s if there is none."""
     before = 0
     for piece in pieces:
         if piece.stamp is not None:
@@ -90,7 +91,7 @@ def first_stamp(pieces: Iterable[Piece], rate: int) -> float:
 
 
 def _away(queue: Iterable[Piece], expected: float, rate: int) -> list[float]:
-    """By how many seconds each timestamp lies behind where its piece would come if all followed one another."""
+    """How late each timestamp is, in seconds, compared with pieces that follow one another without a gap."""
     found, samples = [], 0
     for piece in queue:
         if piece.stamp is not None:
@@ -100,14 +101,14 @@ def _away(queue: Iterable[Piece], expected: float, rate: int) -> list[float]:
 
 
 def is_lost(seconds: float, frame: float) -> bool:
-    """Whether so much missing sound is a packet's, by a frame's length: more than timestamps jitter."""
+    """Whether missing sound is long enough, against a frame's length, to be a lost packet rather than jitter."""
     return seconds >= max(STEP, LOST * frame)
 
 
 def _jump(away: list[float], jitter: deque[float], frame: float) -> float:
-    """The seconds that all of ``away`` agree on, where that is more than jitter and drift.
+    """The shift in seconds on which all of ``away`` agree; 0 if it is no more than jitter and drift.
 
-    How much timestamps jitter is known after some frames; before, a jump is of most of a frame's length at least.
+    The jitter is known only after some frames. Before that, a jump must be at least most of a frame's length.
     """
     least, most = min(away), max(away)
     known = len(jitter) >= 3

@@ -1,4 +1,4 @@
-"""A media file opened as a local file and as plain media only: no network, no playlist, no script that names others."""
+"""Opens a media file as a local file and as plain media only: no network, no playlist, no script that names others."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def opened(span: MediaSpan) -> Iterator[Any]:
         MediaError: missing_media or corrupt_media.
         ItemError: the system cannot read the file (permission, disk). That may pass, so it is never stored as a
             property of the clip.
-        ExtractionError: nor could it read another (no more file handles, no memory).
+        ExtractionError: the system could not read any other file either (no more file handles, no memory).
     """
     path = span.path.absolute()
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
@@ -55,11 +55,11 @@ def opened(span: MediaSpan) -> Iterator[Any]:
         try:
             with av.open(f"file:{path}", "r", container_options=options, metadata_errors="replace") as container:
                 if container.format.name == "avi":
-                    # AVI has no presentation times. Those that FFmpeg makes up are wrong where B-frames are packed.
+                    # AVI has no presentation times. FFmpeg makes them up, and they are wrong if B-frames are packed.
                     container.flags &= ~Flags.gen_pts.value
                 yield container
         except av.FFmpegError as error:
-            # FFmpeg says "not permitted" or "input/output error" of damaged files too: the system has the last word.
+            # FFmpeg says "not permitted" or "input/output error" for damaged files too, so ask the system.
             if isinstance(error, OSError):
                 _read_through(path)
             reason = _not_media(path, error) or f"expected media, found: {error.strerror}"
@@ -70,9 +70,9 @@ def opened(span: MediaSpan) -> Iterator[Any]:
 
 
 def _not_media(path: Path, error: av.FFmpegError) -> str:
-    """What to say of a text, and of a file that FFmpeg knows and that is in none of :data:`DEMUXERS`; "" of others.
+    """The error text for a text file, or for one that FFmpeg knows and that is in none of :data:`DEMUXERS`; else "".
 
-    FFmpeg calls the latter an invalid argument.
+    FFmpeg calls the second kind an invalid argument.
     """
     with path.open("rb") as file:
         head = file.read(1024)

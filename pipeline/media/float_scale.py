@@ -1,4 +1,4 @@
-"""Float samples that are not on the scale of +-1: numbers of 16, 24 or 32 bit that somebody wrote down as floats."""
+"""Float samples outside the scale of +-1: numbers of 16, 24 or 32 bit that were written as floats."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEPT = 64
 
 
 class Numbers(NamedTuple):
-    """All samples of a file: the largest, and whether all are whole numbers."""
+    """All samples of a file: the largest, and whether all of them are whole numbers."""
 
     peak: float
     whole: bool
@@ -40,10 +40,10 @@ _lock = threading.Lock()
 
 
 def scale_of(span: MediaSpan, samples: NDArray[np.float32]) -> float:
-    """What to multiply a span's samples with. All spans of a file have one scale, the quiet ones too.
+    """The factor for a span's samples. All spans of a file have the same factor, the quiet ones too.
 
     Raises:
-        MediaError: corrupt_media where the samples are on no scale that is known.
+        MediaError: corrupt_media if the samples are on no known scale.
     """
     stat = span.path.stat()
     peak = float(np.abs(samples).max(initial=0.0))

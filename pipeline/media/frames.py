@@ -1,7 +1,7 @@
-"""PyAV: a span of a media file as sampled frames. Everything else is a typed failure.
+"""Reads a span of a media file as sampled frames, with PyAV. Whatever goes wrong is a typed failure.
 
-One thread decodes one span; PyAV releases the GIL meanwhile, so that callers run spans side by side. Times are seconds
-from the file's first timestamp.
+One thread decodes one span. PyAV releases the GIL meanwhile, so callers run spans side by side. Times are seconds from
+the file's first timestamp.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ def read_frames(
 ) -> Iterator[Frame]:
     """A span's frames, sampled ``rate`` times a second (:mod:`pipeline.media.sampling` says which).
 
-    Frames are decoded in order and converted only where sampled. Where the container states presentation times and the
-    decoder can, those that are neither sampled nor referred to by others are not even decoded; the pixels are the same.
-    ``size`` is the longer side of :attr:`Frame.small`, in pixels, unless the frame is smaller. ``timeout_seconds`` is
-    processor time. What was decided on the way is appended to ``notes``: tone-mapped pictures, several frame sizes.
+    Frames are decoded in order, and converted only if sampled. If the container states presentation times and the
+    decoder supports it, frames that are neither sampled nor needed by others are not even decoded; the pixels are the
+    same. ``size`` is the longer side of :attr:`Frame.small`, in pixels, unless the frame is smaller.
+    ``timeout_seconds`` is processor time. Decisions on the way are appended to ``notes``: tone-mapped pictures, several
+    frame sizes.
 
     Raises:
         MediaError: missing_media, corrupt_media, no_video, overlong or too_short.
@@ -53,7 +54,7 @@ def _sampled(source: Source, rate: float) -> Iterator[tuple[float, Any]]:
     """The sampled frames and their moments.
 
     Raises:
-        MediaError: corrupt_media, no_video or too_short where there is not one.
+        MediaError: corrupt_media, no_video or too_short if there is no frame.
     """
     source.seek(source.start)
     packets = _needed(source)
@@ -87,7 +88,7 @@ def _sampled(source: Source, rate: float) -> Iterator[tuple[float, Any]]:
 
 
 def _stamps(source: Source, packets: list[Any]) -> list[float]:
-    """When the packets' frames are shown, rising; where the container does not say, when they are decoded."""
+    """The times at which the packets' frames are shown, rising. If the container has none, their decoding times."""
     shown = [packet.pts for packet in packets]
     if any(stamp is None for stamp in shown):
         shown = [packet.dts for packet in packets]
@@ -95,21 +96,21 @@ def _stamps(source: Source, packets: list[Any]) -> list[float]:
 
 
 def _reached(source: Source, packets: list[Any], moment: float, latest: Any) -> float:
-    """Until when the last frame is shown: its successor would begin there."""
+    """The moment until which the last frame is shown: the next frame would begin there."""
     ends = [source.seconds(packet.pts + (packet.duration or 0)) for packet in packets if packet.pts is not None]
     length = 0.0 if latest is None else source.length(latest.duration) or source.frame_seconds
     return max([*ends, moment + length])
 
 
 def _needed(source: Source) -> list[Any]:
-    """The packets that the span's frames are decoded from: compressed, so that they fit into memory.
+    """The packets that the span's frames are decoded from. They are kept compressed, so that they fit into memory.
 
-    Where the container could not be entered they begin at the last keyframe but one before the pre-roll: where pictures
-    are refreshed gradually, a keyframe's is whole by the next one only. A packet that brings the decoder new parameters
-    stays, with all that follow.
+    If the container could not be entered, they begin at the last keyframe but one before the pre-roll. With gradual
+    refresh, the picture of a keyframe is complete only at the next keyframe. A packet that brings new parameters for
+    the decoder stays, and so do all packets after it.
     """
     packets: list[Any] = []
-    entry, changed = 0, False  # the last keyframe's place among them
+    entry, changed = 0, False  # the position of the last keyframe in `packets`
     for packet in source.packets():
         changed = changed or packet.has_sidedata("new_extradata")
         if not changed and source.enters(packet):

@@ -1,8 +1,8 @@
-"""Where sound can be entered exactly in files that have no index: MP3, AAC, Flash, Ogg, FLAC and others.
+"""Where decoding of sound can start exactly in files without an index: MP3, AAC, Flash, Ogg, FLAC and others.
 
-A dialogue may lie in one file of three hours, and each of its turns is a span of it. To decode up to a late span costs
-a minute, so the packets are listed once a file: a timestamp and a place in the file every few seconds. The lists of the
-last files are kept in memory; a file that changed is another file.
+A dialogue may lie in one file of three hours, and each of its turns is a span of that file. Decoding up to a late span
+costs a minute. Therefore the packets of a file are listed once: a timestamp and a position in the file every few
+seconds. The lists of the last files stay in memory. A file that changed counts as another file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class Entry(NamedTuple):
 
 
 class PacketIndex(NamedTuple):
-    """A stream's entries, rising in time, and where its sound ends, in the stream's units, if its last packet says."""
+    """A stream's entries, rising in time, and the end of its sound in the stream's units, if its last packet tells
+    it.
+    """
 
     entries: tuple[Entry, ...]
     end: int | None
@@ -52,15 +54,15 @@ _lock = threading.Lock()
 
 
 def packet_index(path: Path, container: Any, stream: Any) -> PacketIndex:
-    """The index of a stream. Reads the file to its end where it is not known yet.
+    """The index of a stream. If it is not in memory, the file is read to its end.
 
     Raises:
         OSError: the system cannot read it.
-        FFmpegError: nor can FFmpeg.
+        FFmpegError: FFmpeg cannot read it.
     """
     stat = path.stat()
     key = (str(path.absolute()), stat.st_size, stat.st_mtime_ns, stream.index)
-    with _lock:  # a second thread that needs the same index would read the file for nothing
+    with _lock:  # hold a lock: a second thread that needs the same index would read the file again
         if key not in _kept:
             _kept[key] = _listed(container, stream)
             while len(_kept) > KEPT:
@@ -85,7 +87,7 @@ def _listed(container: Any, stream: Any) -> PacketIndex:
 
 
 def _end(packet: Any, stream: Any) -> int | None:
-    """Where sound ends within its last packet: encoders fill their last block, and MP3's say how far."""
+    """Where sound ends inside its last packet. Encoders pad their last block, and MP3's encoders say by how much."""
     for data in packet.iter_sidedata():
         if data.data_type == "skip_samples":
             _, behind = struct.unpack_from("<II", bytes(data))

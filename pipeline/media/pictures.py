@@ -1,4 +1,4 @@
-"""A decoded frame as the pictures that are looked at: upright, square pixels, the speaker's part of it, SDR."""
+"""Turns a decoded frame into the pictures for detection: upright, square pixels, the speaker's part of it, SDR."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bigfusion.pipeline.schema import MediaSpan
 class Frame:
     """One sampled frame, upright, with square pixels, cropped to the span's part of it.
 
-    Shapes: ``grey`` (H, W) uint8 at full size; ``small`` (h, w, 3) uint8 RGB, the same view scaled down. ``time`` is
-    in seconds.
+    Shapes: ``grey`` (H, W) uint8 at full size; ``small`` (h, w, 3) uint8 RGB, the same view scaled down. ``time`` is in
+    seconds.
     """
 
     time: float
@@ -27,7 +27,7 @@ class Frame:
 
 
 class Converter:
-    """Decoded frames -> :class:`Frame`, each from its own size: a call's pictures shrink when its line is bad."""
+    """Decoded frames -> :class:`Frame`. Each frame has its own size: a call's pictures shrink on a bad line."""
 
     def __init__(self, stream: Any, span: MediaSpan, size: int) -> None:
         self._aspect = float(stream.sample_aspect_ratio or 1)
@@ -40,12 +40,12 @@ class Converter:
         self._last: tuple[Any, Frame] | None = None
 
     def notes(self) -> list[str]:
-        """What was decided on the way."""
+        """The decisions made on the way."""
         sizes = [f"{len(self._sizes)} frame sizes"] if len(self._sizes) > 1 else []
         return [*(["tone-mapped"] if self._tone.used else []), *sizes]
 
     def convert(self, moment: float, frame: Any) -> Frame:
-        """The frame as it is to be looked at; a still that is sampled again is not converted again."""
+        """The converted frame. If a still is sampled again, it is not converted again."""
         if self._last is not None and self._last[0] is frame:
             before = self._last[1]
             return Frame(moment, before.grey, before.small)
@@ -63,7 +63,7 @@ class Converter:
             sides = [max(round(sides[0] * (right - left)), 1), max(round(sides[1] * (bottom - top)), 1)]
         elif self._crop:
             sides[0] //= 2
-        # A picture that shrank is enlarged to what it was: a detector finds the faces of one size in both.
+        # A picture that shrank is enlarged to the largest size so far: a detector finds faces of one size in both.
         self._longest = max(self._longest, *sides)
         scale = min(self._size, self._longest) / max(sides)
         small_size = max(round(width * scale), 2), max(round(height * scale), 2)
@@ -89,6 +89,6 @@ class Converter:
 
 
 def _bounds(first: float, last: float, size: int) -> tuple[int, int]:
-    """Shares of a side as pixels, one at least."""
+    """Shares of a side as pixels, at least one pixel."""
     begin = min(round(first * size), size - 1)
     return begin, max(round(last * size), begin + 1)

@@ -1,4 +1,4 @@
-"""What files made of chunks (wav, aiff, caf, w64, avi) say of their length, and where what they say cannot be so."""
+"""The lengths that chunk files (wav, aiff, caf, w64, avi) state, and when a stated length cannot be true."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ class Chunk(NamedTuple):
 
 
 class Form(NamedTuple):
-    """How chunks lie in a file: where the first is, their heads, what padding aligns them to, who holds the samples.
+    """How chunks lie in a file: the first one's position, the heads' format, the alignment, the name of the sample
+    chunk.
 
-    ``counted`` are the bytes of its head that a chunk's size counts.
+    ``counted`` is the number of bytes of a chunk's head that its size includes.
     """
 
     first: int
@@ -53,7 +54,7 @@ W64 = Form(40, "<16sQ", 8, b"data", counted=24)
 
 
 def stated_bytes(path: Path) -> int:
-    """How long a RIFF file says it is, in bytes; 0 where it does not say."""
+    """The length that a RIFF file states, in bytes; 0 if it states none."""
     with path.open("rb") as file:
         kind, size = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
     if kind != b"RIFF" or size in (0, 0xFFFFFFFF) or (size >= UNKNOWN and size > path.stat().st_size):
@@ -62,9 +63,10 @@ def stated_bytes(path: Path) -> int:
 
 
 def plain_pcm(path: Path) -> bool:
-    """Whether a file is PCM in wav, whose header says all that there is to know.
+    """Whether a file is PCM in wav, so that its header says everything.
 
-    FFmpeg would read on for seconds of sound (20 ms of work in stereo), to find out whether the samples are DTS.
+    If this is not known, FFmpeg reads seconds of sound (20 ms of work in stereo) to find out whether the samples are
+    DTS.
 
     Raises:
         OSError: the system cannot read it.
@@ -80,9 +82,10 @@ def plain_pcm(path: Path) -> bool:
 
 
 def understated(path: Path) -> bool:
-    """Whether a header counts fewer samples than there are: what follows them is neither a chunk nor padding.
+    """Whether a header counts fewer samples than there are, so that what follows them is neither a chunk nor
+    padding.
 
-    A recorder that died, or software that wrote the header first, leaves such files.
+    Such files come from a recorder that died, or from software that wrote the header first.
 
     Raises:
         MediaError: corrupt_media where that cannot be mended: FFmpeg ignores the lengths of wav alone, and where a
@@ -120,7 +123,7 @@ def understated(path: Path) -> bool:
 
 
 def _form(head: bytes) -> Form | None:
-    """How a file that begins like this is made of chunks; ``None`` of any other."""
+    """The chunk format of a file that begins like this; ``None`` for any other file."""
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return WAV
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):

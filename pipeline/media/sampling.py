@@ -1,9 +1,9 @@
-"""Which of a film's frames are sampled, and when they are shown.
+"""Which frames of a film are sampled, and when they are shown.
 
-A frame is shown from its timestamp until its successor's. Where frames come at a constant rate, five a second or more,
-the first that begins in each step is taken: from start + k / rate up to the next. Elsewhere (recordings of screens,
-calls, slide shows, one frame a second) steps may have none: there it is the frame that is shown at the step's
-beginning, again and again while a still lasts.
+A frame is shown from its timestamp until that of its successor. If frames come at a constant rate of five a second or
+more, the first frame that begins in each step is sampled. Step k reaches from start + k / rate up to the next step. In
+other films (recordings of screens, calls, slide shows, one frame a second) some steps may have no new frame. There, the
+frame that is shown at the step's beginning is sampled, again and again while a still lasts.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ TICK = 0.0021
 
 
 class BestEffort:
-    """A frame's timestamp where presentation and decoding times disagree, by FFmpeg's rule.
+    """A frame's timestamp by FFmpeg's rule, for files whose presentation and decoding times disagree.
 
-    The kind that has stepped back less often so far is believed, presentation times if both have as often. Decoding
-    times alone are right where B-frames are packed into one packet with another (DivX, XviD in AVI).
+    The kind that has stepped back less often so far is used; presentation times if both have stepped back equally
+    often. Only decoding times are right if a B-frame is packed into one packet with another frame (DivX, XviD in AVI).
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class BestEffort:
         self._last = [-math.inf, -math.inf]
 
     def of(self, shown: int | None, decoded: int | None) -> int | None:
-        """One frame's, in the order of decoding; ``None`` where there is neither."""
+        """The timestamp of one frame, in decoding order; ``None`` if it has neither."""
         for kind, (stamp, other) in enumerate(((shown, decoded), (decoded, shown))):
             if stamp is not None:
                 self._faults[kind] += stamp <= self._last[kind]
@@ -51,21 +51,21 @@ class BestEffort:
 
 
 class Sampler(Protocol):
-    """Takes frames in the order in which they are shown, and gives those that are sampled, with their moments."""
+    """Takes frames in the order in which they are shown, and returns the sampled ones with their moments."""
 
     taken: int
 
     def add(self, moment: float, frame: Any) -> Iterator[tuple[float, Any]]:
-        """The next frame and when it begins."""
+        """Add the next frame and the moment at which it begins."""
         ...
 
     def finish(self, end: float) -> Iterator[tuple[float, Any]]:
-        """No more frames; the last is shown until ``end``."""
+        """There are no more frames. The last one is shown until ``end``."""
         ...
 
 
 class FirstOfEachStep:
-    """The first frame that begins in each step; where none does in the whole span, the one shown at its start."""
+    """Samples the first frame that begins in each step. If none begins in the span, the one shown at its start."""
 
     def __init__(self, start: float, end: float, rate: float) -> None:
         self._start, self._end, self._rate = start, end, rate
@@ -92,7 +92,9 @@ class FirstOfEachStep:
 
 
 class ShownAtEachStep:
-    """The frame that is shown at each step's beginning; where a film begins within the span, first its first frame."""
+    """Samples the frame shown at each step's beginning. If a film begins within the span, its first frame comes
+    first.
+    """
 
     def __init__(self, start: float, end: float, rate: float) -> None:
         self._start, self._end, self._rate = start, end, rate
@@ -129,7 +131,7 @@ def sampler_of(stamps: Sequence[float], start: float, end: float, rate: float) -
 
 
 def sampled(stamps: Sequence[float], start: float, end: float, rate: float) -> set[float]:
-    """When the frames begin that may be sampled of those that begin at ``stamps``; how long the last lasts is open."""
+    """The times of the frames that may be sampled, among ``stamps``. How long the last frame lasts is not known."""
     sampler = sampler_of(stamps, start, end, rate)
     taken = [pair for stamp in stamps for pair in sampler.add(stamp, stamp)]
     rest = sampler.finish(min(end, stamps[-1])) if stamps else ()
@@ -137,14 +139,14 @@ def sampled(stamps: Sequence[float], start: float, end: float, rate: float) -> s
 
 
 def _is_constant(stamps: Sequence[float], start: float, end: float) -> bool:
-    """Whether frames come at one rate throughout the span, and none is a still."""
+    """Whether frames come at one rate throughout the span, without any still."""
     first = max((at for at, stamp in enumerate(stamps) if stamp <= start), default=0)
     near = [stamp for stamp in stamps[first:] if stamp <= end]
     lengths = [after - before for before, after in pairwise(near)]
     if not lengths:
         return False
     if first == 0 and len(lengths) > 1 and lengths[0] <= STILL:
-        del lengths[0]  # AVI's first frame comes late by as many as the encoder holds back
+        del lengths[0]  # AVI's first frame is late by the number of frames that the encoder holds back
     lengths.sort()
     middle = lengths[len(lengths) // 2]
     even = lengths[-1] - lengths[0] <= max(TICK, UNEVEN * middle)

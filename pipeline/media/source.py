@@ -1,4 +1,4 @@
-"""One stream of one media file, limited to a span: packets in decoding order, with errors and time counted."""
+"""One stream of one media file, limited to a span: packets in decoding order. It counts errors and time."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ SETTINGS = {"audio": "audio", "video": "visual"}
 """Whose settings limit the decoding of each kind of stream."""
 
 BACKWARDS = 0.5  # seconds; decoding times never decrease, but in damaged files they may stumble
-BROKEN = 0.1  # share of packets that may fail to decode: one lost packet in a clip is no reason to lose the clip
+BROKEN = 0.1  # share of packets that may fail to decode: one lost packet must not cost the whole clip
 TRUNCATED = 0.1  # share of a stream that may be missing at its end, for the same reason
-MAX_PIXELS = 1 << 26  # of one frame; more is a damaged header
+MAX_PIXELS = 1 << 26  # the size of one frame; a larger one is a damaged header
 
 
 class Source:
@@ -82,7 +82,7 @@ class Source:
         self._check_span()
 
     def error(self, status: Status, expected: str, found: str) -> MediaError:
-        """A typed failure of this file."""
+        """A typed failure for this file."""
         return MediaError(status, f"{self._path.name}: expected {expected}, found {found}")
 
     def corrupt(self, expected: str, found: str) -> MediaError:
@@ -91,16 +91,16 @@ class Source:
 
     @property
     def has_stamps(self) -> bool:
-        """Whether the file holds timestamps; else FFmpeg adds lengths up, each rounded, and they drift away."""
+        """Whether the file holds timestamps. If not, FFmpeg adds up rounded lengths, and the sum drifts away."""
         return not STAMPLESS & set(self._container.format.name.split(","))
 
     @property
     def absent(self) -> Status:
-        """The status of a file or a span without anything of this kind."""
+        """The status of a file or span that has nothing of this kind."""
         return Status.NO_AUDIO if self._kind == "audio" else Status.NO_VIDEO
 
     def _chosen(self, track: int | None) -> Any:
-        """The stream with this number among those of its kind, from 1 on, or FFmpeg's choice."""
+        """The stream with this number (from 1 on) among those of its kind, or FFmpeg's choice."""
         if track is not None:
             if not 1 <= track <= len(self.tracks):
                 raise self.error(self.absent, f"{self._kind} track {track}", f"{len(self.tracks)} of them")
@@ -118,7 +118,7 @@ class Source:
 
     @property
     def _stream_end(self) -> float | None:
-        """Where the stream ends according to its header."""
+        """Where the stream ends, according to its header."""
         if self.understated:
             return None
         if self.stream.duration is not None:
@@ -134,7 +134,7 @@ class Source:
                 f"{self.start:g}-{self.end:g} s of a stream that ends at {last or math.inf:g} s",
             )
         if last is not None and self.stream.duration is None:
-            last -= max(self._origin, 0.0)  # some write the length into the header, some the last timestamp
+            last -= max(self._origin, 0.0)  # some files state the length in the header, some the last timestamp
         self.check_reached(last if last is not None else self.start)
 
     def check_reached(self, moment: float) -> None:
@@ -144,20 +144,20 @@ class Source:
             raise self.error(Status.OVERLONG, f"at most {self._limit:g} s", f"{length:.1f} s or more")
 
     def check_complete(self, moment: float) -> None:
-        """Refuse a stream that turned out to end at ``moment``: before its header's promise, or full of errors."""
+        """Refuse a stream that ended at ``moment`` if its header promises more, or if too many packets were broken."""
         if self._broken > max(1.0, BROKEN * self._packets):
             raise self.corrupt(
                 f"{self._kind} that decodes", f"{self._broken} of {self._packets} packets that do not decode"
             )
         kind = self._container.format.name.split(",")
-        if self.beyond is not None:  # the stream goes on behind the span: what is missing before is a gap
+        if self.beyond is not None:  # the stream continues after the span, so what is missing before is a gap
             return
-        # MP4's index is exact; other containers' lengths are estimates, or the longest of several streams.
+        # MP4's index is exact. Other containers' lengths are estimates, or the longest of several streams.
         if "mov" in kind and self.stream.duration is not None:
             promised = min(self.end, self._stream_end or 0.0)
             if moment < promised - self._grace(promised):
                 raise self.corrupt(f"{self._kind} up to {promised:.2f} s", f"its end at {moment:.2f} s (truncated)")
-        # FFmpeg takes what there is of a wav or avi file for its whole length, without a word.
+        # If a wav or avi file is truncated, FFmpeg takes the rest for its whole length and says nothing.
         whole = math.isfinite(self.end) and moment >= self.end - self._grace(self.end)
         if RIFF & set(kind) and not whole:
             stated, size = riff.stated_bytes(self._path), self._path.stat().st_size
@@ -169,33 +169,34 @@ class Source:
         return TRUNCATED * (promised - self.start) + 0.1
 
     def seconds(self, timestamp: int) -> float:
-        """A timestamp of the stream on the file's clock."""
+        """A timestamp of the stream, in seconds on the file's clock."""
         return (timestamp + self._clock_offset) * self._numerator / self._denominator - self._origin
 
     def length(self, duration: int | None) -> float:
-        """A length in the stream's units in seconds, 0 where there is none."""
+        """A length in the stream's units, in seconds; 0 if there is none."""
         return (duration or 0) * self._numerator / self._denominator
 
     @property
     def frame_seconds(self) -> float:
-        """How long a frame is shown, by the stream's rate."""
+        """How long a frame is shown, by the stream's frame rate."""
         return 1.0 / float(self.stream.average_rate or 25)
 
     def seek(self, moment: float) -> None:
-        """Go to the last keyframe before ``moment`` less the pre-roll, where the container has an index.
+        """Go to the last keyframe before ``moment`` minus the pre-roll, if the container has an index.
 
-        Else stay at the beginning. Without an index FFmpeg guesses from the bit rate: MP3's times are wrong after that,
-        and a transport stream goes on between two keyframes.
+        Otherwise stay at the beginning. Without an index FFmpeg guesses a position from the bit rate. After such a
+        guess MP3's times are wrong, and a transport stream continues between two keyframes.
         """
         if moment > PREROLL and INDEXED & set(self._container.format.name.split(",")):
             target = moment - PREROLL + self._origin
             self._container.seek(int(target / self.stream.time_base), stream=self.stream)
 
     def enter(self) -> bool:
-        """Go to a late span of sound. False where that failed, and the file is to be opened again and read from its
-        beginning; without an index FFmpeg would guess from the bit rate.
+        """Go to a late span of sound.
 
-        Early spans of files without an index are read from the beginning: what comes out is the whole's to the bit.
+        False means that this failed; then open the file again and read it from its beginning. Without an index FFmpeg
+        would guess a position from the bit rate. Early spans of files without an index are read from the beginning, so
+        the samples equal those of the whole file, to the bit.
         """
         kind = set(self._container.format.name.split(","))
         if INDEXED & kind:
@@ -216,7 +217,7 @@ class Source:
         return self._enter_at(entry, target)
 
     def _enter_at(self, entry: Entry | None, target: int) -> bool:
-        """Whether the next packet is the one that was looked for. Its timestamp is the entry's."""
+        """Whether the next packet is the expected one. If so, it gets the entry's timestamp."""
         demuxed = self._container.demux(self.stream)
         packet = next((packet for packet in demuxed if packet.size), None)
         if packet is None or packet.pts is None or (entry is not None and packet.pos != entry.place):
@@ -230,14 +231,14 @@ class Source:
         return True
 
     def enters(self, packet: Any) -> bool:
-        """Whether decoding the span might begin at this packet: a keyframe that is shown before the pre-roll ends."""
+        """Whether decoding may begin at this packet: a keyframe that is shown before the pre-roll ends."""
         return bool(packet.is_keyframe and packet.pts is not None and self.seconds(packet.pts) <= self.start - PREROLL)
 
     def packets(self) -> Iterator[Any]:
-        """Packets in decoding order up to the span's end. The decoder is to be drained afterwards.
+        """Packets in decoding order up to the span's end. The caller must drain the decoder afterwards.
 
         Raises:
-            MediaError: corrupt_media where the stream's clock begins again: its times would mean several moments each,
+            MediaError: corrupt_media if the stream's clock begins again: its times would mean several moments each,
                 and no limit would be noticed.
         """
         demuxed = self._packets_ahead or self._container.demux(self.stream)
@@ -245,7 +246,7 @@ class Source:
         while True:
             try:
                 packet = next(demuxed, None)
-            except av.InvalidDataError:  # the container breaks off; what came before may suffice
+            except av.InvalidDataError:  # the container breaks off; what came before may be enough
                 self._broken += 1
                 return
             if packet is None:
@@ -262,7 +263,7 @@ class Source:
                 yield packet
 
     def decode(self, packet: Any | None) -> list[Any]:
-        """A packet's frames; ``None`` drains the decoder. A broken packet gives none and is counted."""
+        """A packet's frames; ``None`` drains the decoder. A broken packet gives no frame and is counted."""
         self._packets += packet is not None
         began = time.thread_time()
         frames: list[Any] = []
@@ -280,5 +281,5 @@ class Source:
 
 
 def _is_cover(stream: Any) -> bool:
-    """Whether a stream is a cover picture, which is no video."""
+    """Whether a stream is a cover picture, which does not count as video."""
     return bool(stream.disposition & Disposition.attached_pic)

@@ -1,7 +1,9 @@
-"""HDR pictures (PQ, HLG) as SDR ones: without it a face is grey in grey, and detectors and networks know no such face.
+"""Converts HDR pictures (PQ, HLG) to SDR. Without it a face has hardly any contrast, and no detector or network was
+trained on such faces.
 
-BT.2100 gives the light of each pixel, BT.2408 what is white (203 cd/m2); light above most of it is rolled off smoothly;
-BT.2087 turns BT.2020's primaries into BT.709's; BT.1886 (gamma 2.4) makes the SDR picture.
+BT.2100 gives the light of each pixel, and BT.2408 says what is white (203 cd/m2). Light above the share :data:`KNEE` of
+white is rolled off smoothly. BT.2087 converts BT.2020's primaries to BT.709's. BT.1886 (gamma 2.4) makes the SDR
+picture.
 """
 
 from __future__ import annotations
@@ -38,12 +40,12 @@ BT2020_LUMA = np.array([0.2627, 0.6780, 0.0593], np.float32)
 
 
 def is_hdr(frame: Any) -> bool:
-    """Whether a frame's numbers stand for light on HDR's scales."""
+    """Whether a frame's numbers are light on one of HDR's scales."""
     return frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 
 
 class ToneMapper:
-    """HDR frames -> SDR ones. White is what the first frame says, and stays: brightness must not follow the picture."""
+    """HDR frames -> SDR frames. The first frame sets white for all, so that brightness does not follow the picture."""
 
     def __init__(self) -> None:
         self._white = 0.0
@@ -77,7 +79,7 @@ def _light(coded: NDArray[np.uint16], transfer: int) -> NDArray[np.float32]:
 
 @cache
 def _pq() -> NDArray[np.float32]:
-    """SMPTE ST 2084: what 16 bit stand for, in cd/m2. Shape: (65536,)."""
+    """SMPTE ST 2084: the light of each 16-bit code, in cd/m2. Shape: (65536,)."""
     m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 4096 * 128, 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
     power = np.linspace(0, 1, 65536) ** (1 / m2)
     return (10_000 * (np.maximum(power - c1, 0) / (c2 - c3 * power)) ** (1 / m1)).astype(np.float32)
@@ -85,7 +87,7 @@ def _pq() -> NDArray[np.float32]:
 
 @cache
 def _hlg() -> NDArray[np.float32]:
-    """ARIB STD-B67: what 16 bit stand for, the scene's light from 0 to 1. Shape: (65536,)."""
+    """ARIB STD-B67: the scene's light of each 16-bit code, from 0 to 1. Shape: (65536,)."""
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     coded = np.linspace(0, 1, 65536)
     return np.where(coded <= 0.5, coded**2 / 3, (np.exp((coded - c) / a) + b) / 12).astype(np.float32)
@@ -93,7 +95,7 @@ def _hlg() -> NDArray[np.float32]:
 
 @cache
 def _sdr() -> NDArray[np.uint8]:
-    """SDR's code for light, by the square root of its share of :data:`RANGE` times white. Shape: (65536,)."""
+    """The SDR code of light, indexed by the square root of its share of :data:`RANGE` times white. Shape: (65536,)."""
     light = np.linspace(0, 1, 65536) ** 2 * RANGE
     rolled = np.where(light <= KNEE, light, KNEE + (1 - KNEE) * -np.expm1(-(light - KNEE) / (1 - KNEE)))
     return np.round(255 * rolled ** (1 / 2.4)).astype(np.uint8)

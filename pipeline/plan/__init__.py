@@ -1,1 +1,1 @@
-"""Utterances x extractors -> cells: which are done, failed, new or changed, and why."""
+"""Utterances x extractors -> cells: which cells are done, failed, new or changed, and why."""

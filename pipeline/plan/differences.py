@@ -1,4 +1,4 @@
-"""Why a stored cell is stale: what differs between the components of two fingerprints, in words."""
+"""Why a stored cell is stale: the components that differ between two fingerprints, in words."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def differences(
     extractor: Mapping[str, Any],
     input_: Mapping[str, Any],
 ) -> list[Difference]:
-    """Every component that differs, inputs before settings before code."""
+    """Every component that differs: inputs first, then settings, then code."""
     parts = [("input", stored_input, input_)]
     parts += [(part, stored_extractor.get(part, {}), extractor.get(part, {})) for part in (*_WORDS, "code")]
     found = [
@@ -52,7 +52,9 @@ def difference(
     extractor: Mapping[str, Any],
     input_: Mapping[str, Any],
 ) -> str:
-    """Why a stored cell is stale, in a few words; the first thing that differs, inputs before settings before code."""
+    """Why a stored cell is stale, in a few words: the first component that differs. Inputs come before settings and
+    code.
+    """
     if stored_input != input_ and not _wider(stored_extractor, stored_input, extractor, input_):
         return _input_difference(stored_input, input_)
     found = [
@@ -61,7 +63,7 @@ def difference(
         if not other.component.startswith("input.")
     ]
     if not found:
-        return "fingerprint changed"  # the form of fingerprints themselves: nothing that it covers
+        return "fingerprint changed"  # the form of fingerprints changed, not what they cover
     part, _, key = found[0].component.partition(".")
     if part in _WORDS:
         old, new = (_short(value, part == "settings") for value in (found[0].stored, found[0].now))
@@ -73,7 +75,7 @@ def difference(
 
 
 def counted(why: str, number: int) -> str:
-    """A reason and how many cells have it: ``1 changed transcript``, ``setting rate 5 -> 6 (3 cells)``."""
+    """A reason with the number of its cells: ``1 changed transcript``, ``setting rate 5 -> 6 (3 cells)``."""
     whole = why.startswith(("setting", "code", "weights", "engine", "extractor", "fingerprint"))
     return f"{why} ({number} cells)" if whole else f"{number} {why}"
 
@@ -84,7 +86,7 @@ def _wider(
     extractor: Mapping[str, Any],
     input_: Mapping[str, Any],
 ) -> bool:
-    """Whether the inputs differ in what is read beside their own alone (context, sound): a setting, not the corpus."""
+    """Whether only the inputs beside an utterance's own (context, sound) differ: a setting changed, not the corpus."""
     own = input_.keys() & _OWN
     same = bool(own) and all(stored_input.get(key) == input_[key] for key in own)
     return same and stored_extractor.get("reads") != extractor.get("reads")
@@ -106,7 +108,7 @@ def _input_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def some(names: Sequence[str]) -> str:
-    """The first of many names, and how many more there are."""
+    """The first of many names, and the number of the others."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 

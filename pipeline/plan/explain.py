@@ -1,4 +1,4 @@
-"""One cell in full: what its fingerprint is made of, what differs from the stored cell, and where that came from."""
+"""One cell in full: the parts of its fingerprint, the differences from the stored cell, and that cell's origin."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from bigfusion.pipeline.store.store import Store
 def explain_cell(
     manifest: Manifest, modality: Modality, extractor: Mapping[str, Any], store: Store, utterance: str
 ) -> dict[str, Any]:
-    """The cell of an utterance that the manifest holds.
+    """Explain the cell of an utterance that the manifest holds.
 
     Keys: ``state`` and ``why`` as in the plan; ``fingerprint`` and its components ``input`` and ``extractor``;
-    ``stored``, the cell with this fingerprint or else the latest one of this utterance (``None``: never computed); and
+    ``stored``, the cell with this fingerprint or else the utterance's latest cell (``None``: never computed); and
     ``differences`` between the two, component by component.
     """
     (row,) = np.flatnonzero(manifest.table["utterance"] == utterance).tolist()

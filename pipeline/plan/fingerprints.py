@@ -1,10 +1,10 @@
-"""What each cell is computed from, and the digest of it.
+"""What each cell is computed from, and its digest.
 
-A cell's fingerprint is the SHA-256 of the canonical JSON ``{"extractor": {...}, "input": {...}}``: the extractor's
-name, settings, weights, declared engine versions and code digest, and what of the utterance it reads: the transcript,
-the media file, or (features that came along in a file) the utterance's id. A transcript that is read in its context
-depends on the speakers and transcripts around it as well: ``-1`` is the utterance before it, ``+1`` the one after it;
-pictures that are read with their sound depend on that as well: ``audio``.
+A cell's fingerprint is the SHA-256 of the canonical JSON ``{"extractor": {...}, "input": {...}}``. The extractor part
+has the name, settings, weights, declared engine versions and code digest. The input part has what the extractor reads
+of the utterance: the transcript, the media file, or (features from a file) the utterance's id. A transcript that is
+read with context also depends on the speakers and transcripts around it: ``-1`` is the utterance before it, ``+1`` the
+one after it. Pictures that are read with their sound also depend on the sound: ``audio``.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ WITH_SOUND = "visual+audio"
 def inputs(
     table: pd.DataFrame, modality: Modality, extractor: Mapping[str, Any], rows: Sequence[int] | None = None
 ) -> Iterator[str]:
-    """What of each of the manifest's rows (or of ``rows``) enters its fingerprint, as canonical JSON.
+    """The part of each of the manifest's rows (or of ``rows``) that enters its fingerprint, as canonical JSON.
 
-    ``table`` is the whole manifest's: an input may name the utterances around it.
+    ``table`` is the table of the whole manifest, because an input may name the utterances around it.
     """
     reads = extractor.get("reads")
     if isinstance(reads, Mapping):
@@ -56,7 +56,7 @@ def fingerprints(
 
 
 def _keys(texts: Iterable[str], extractor: Mapping[str, Any]) -> Iterator[bytes]:
-    # The keys sort as "extractor" < "input": hash the part that all cells share once.
+    # The keys sort as "extractor" < "input", so the part that all cells share is hashed once.
     shared = hashlib.sha256(b'{"extractor":' + canonical(extractor) + b',"input":')
     for text in texts:
         whole = shared.copy()
@@ -80,7 +80,7 @@ def _context_inputs(table: pd.DataFrame, window: Window, rows: Iterable[int]) ->
             yield _missing("text", table["utterance"].iloc[row])
             continue
         before, after = neighbours(turns, row, window)
-        # Written out as canonical JSON would: keys sorted, digests need no escapes.
+        # This text equals canonical JSON: keys are sorted, and digests need no escapes.
         around = (f'"{key}":"{line(row + at)}",' for key, at in order if before.start <= row + at < after.stop)
         yield f'{{{"".join(around)}"speaker":"{speaker(speakers[row])}","text":"{_sha256(texts[row])}"}}'
 
@@ -94,7 +94,7 @@ def _media_inputs(table: pd.DataFrame, kind: Modality) -> Iterator[str]:
     times = [_seconds(table[f"{kind}_{name}"]) for name in ("end", "start")]
     visual = kind is Modality.VISUAL
     chosen = _region(table) if visual else _channel_and_track(table)
-    # Written out as canonical JSON would: keys sorted, a digest and the two crops need no escapes.
+    # This text equals canonical JSON: keys are sorted, and a digest and the two crops need no escapes.
     for utterance, sha256, crop, end, start, (first, middle, last) in zip(*columns, *times, chosen, strict=True):
         if not sha256:
             yield _missing(kind.value, utterance)
@@ -105,7 +105,7 @@ def _media_inputs(table: pd.DataFrame, kind: Modality) -> Iterator[str]:
 
 
 def _channel_and_track(table: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
-    """What of the sound was chosen, at its places among sorted keys; nothing where nothing was."""
+    """The chosen channel and track of the sound, at their places among sorted keys; empty if nothing was chosen."""
     if table["channel"].isna().all() and table["track"].isna().all():
         yield from repeat(("", "", ""), len(table))
         return
@@ -126,17 +126,19 @@ def _region(table: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
 def _heard_inputs(table: pd.DataFrame) -> Iterator[str]:
     sound = ("null" if text.startswith('{"missing"') else text for text in _media_inputs(table, Modality.AUDIO))
     for pictures, heard in zip(_media_inputs(table, Modality.VISUAL), sound, strict=True):
-        # "audio" sorts before the pictures' own keys.
+        # "audio" sorts before the other keys of the pictures.
         yield pictures if pictures.startswith('{"missing"') else f'{{"audio":{heard},{pictures[1:]}'
 
 
 def _missing(what: str, utterance: str) -> str:
-    """The input of a cell that has none. It names its utterance: a failure's reason is that utterance's own."""
+    """The input of a cell without input. It names its utterance, because a failure's reason belongs to one
+    utterance.
+    """
     return canonical({"missing": what, "utterance": utterance}).decode()
 
 
 def _seconds(column: pd.Series[float]) -> list[str]:
-    """Seconds to a tenth of a millisecond as JSON, ``null`` where there are none."""
+    """Seconds as JSON, to a tenth of a millisecond; ``null`` if there are none."""
     if column.isna().all():
         return ["null"] * len(column)
     return ["null" if math.isnan(value) else json.dumps(round(value, 4)) for value in column.tolist()]

@@ -1,4 +1,4 @@
-"""What was decided on the way to cells that are ``ok``: a cell's note, and notes counted by kind."""
+"""Notes on cells that are ``ok``: what was decided while a cell was computed, and how many cells have each kind."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 def note_of(parts: Sequence[str]) -> str:
-    """Several notes as a cell's."""
+    """Several notes joined to the note of one cell."""
     return BETWEEN.join(parts)
 
 
 def kinds(notes: Iterable[str]) -> dict[str, int]:
-    """How many cells have each kind of note, most first: ``gap filled N s`` for any number of seconds."""
+    """The number of cells with each kind of note, largest first; ``gap filled N s`` covers any number of seconds."""
     found: Counter[str] = Counter()
     for note in notes:
         found.update({_NUMBER.sub("N", part) for part in note.split(BETWEEN)})

@@ -1,9 +1,8 @@
-"""Utterances x extractors -> cells: which are done, failed, new or changed, and why.
+"""Utterances x extractors -> cells: which cells are done, failed, new or changed, and why.
 
-A plan is a function of the manifest's rows, the extractors' descriptions and the set of shards. So a plan in which
-nothing is pending is kept in the index under the digest of these three, and holds as long as they do: nothing of three
-million cells is looked at again to say that nothing changed. All else is worked out in columns; only pending cells
-become objects.
+A plan is a function of the manifest's rows, the extractors' descriptions and the set of shards. A plan without pending
+cells is kept in the index under the digest of these three, and is valid as long as they stay the same. So three million
+unchanged cells need not be looked at again. Everything else is computed in columns; only pending cells become objects.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _KEY = pa.binary(32)
 
 
 class State(StrEnum):
-    """Where a cell stands."""
+    """The state of a cell."""
 
     DONE = "done"
     NEW = "new"
@@ -46,7 +45,7 @@ class State(StrEnum):
 
 
 class PlannedCell(NamedTuple):
-    """A cell that a manifest and an extractor call for."""
+    """A cell that a manifest and an extractor require."""
 
     utterance: str
     modality: Modality
@@ -58,10 +57,11 @@ class PlannedCell(NamedTuple):
 
 @dataclass(frozen=True)
 class ModalityPlan:
-    """One modality's cells: how many are in each state, how many failed how, and which rows are pending.
+    """The cells of one modality: how many are in each state, how many failed in each way, and which rows are
+    pending.
 
-    ``digest`` stands for every fingerprint, in order, and whether its cell is done. ``pending`` gives the manifest's
-    rows, ``states`` and ``whys`` belong to them. ``notes`` counts what was decided on the way to cells that are done.
+    ``digest`` covers every fingerprint, in order, and whether its cell is done. ``pending`` has the manifest's rows;
+    ``states`` and ``whys`` are parallel to it. ``notes`` counts the notes of the cells that are done.
     """
 
     counts: dict[str, int]
@@ -75,7 +75,7 @@ class ModalityPlan:
 
 @dataclass(frozen=True)
 class CellPlan:
-    """All cells of a manifest under the current extractors."""
+    """All cells that a manifest requires under the current extractors."""
 
     manifest: Manifest
     extractors: Mapping[Modality, Mapping[str, Any]]
@@ -114,7 +114,9 @@ class CellPlan:
         return sum(len(part.pending) for part in self.parts.values())
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Cells by modality and state; ``orphaned`` are the corpus's stored cells that nothing here reaches."""
+        """Cells by modality and state. ``orphaned`` counts the corpus's stored cells that nothing in this plan
+        needs.
+        """
         return {modality.value: dict(part.counts) for modality, part in self.parts.items()}
 
     def failures(self) -> dict[str, dict[str, int]]:
@@ -122,11 +124,11 @@ class CellPlan:
         return {modality.value: dict(part.failures) for modality, part in self.parts.items()}
 
     def notes(self) -> dict[str, dict[str, int]]:
-        """What was decided on the way to stored cells, by modality and kind."""
+        """Notes of stored cells, by modality and kind."""
         return {modality.value: dict(part.notes) for modality, part in self.parts.items()}
 
     def reasons(self) -> list[str]:
-        """One line for each reason why cells are pending, most frequent first: ``text: 1 changed transcript``."""
+        """One line for each reason for pending cells, most frequent first: ``text: 1 changed transcript``."""
         return [
             f"{modality}: {counted(why, number)}"
             for modality, part in self.parts.items()
@@ -137,9 +139,10 @@ class CellPlan:
 def plan_cells(
     manifest: Manifest, extractors: Mapping[Modality, Mapping[str, Any]], store: Store, retry_failed: bool = False
 ) -> CellPlan:
-    """Compare what ``manifest`` and ``extractors`` call for with what the store holds.
+    """Compare the cells that ``manifest`` and ``extractors`` require with those in the store.
 
-    ``extractors`` is a fingerprint's extractor part, by modality. With ``retry_failed`` stored failures are pending.
+    ``extractors`` has the extractor part of a fingerprint, by modality. With ``retry_failed``, stored failures are
+    pending.
     """
     parts = {}
     for modality, extractor in extractors.items():
@@ -206,7 +209,7 @@ def _keys(raw: bytes) -> pa.Array:
 
 
 def _notes(wanted: pa.Array, done: NDArray[np.bool_], notes: Mapping[bytes, str]) -> dict[str, int]:
-    """The notes of the cells that are called for, by kind."""
+    """The notes of the required cells, by kind."""
     if not notes:
         return {}
     noted = pc.is_in(wanted, pa.array(list(notes), _KEY)).to_numpy(zero_copy_only=False) & done
@@ -226,7 +229,7 @@ def _changes(
     extractor: Mapping[str, Any],
     store: Store,
 ) -> list[str]:
-    """Of each of ``rows`` what changed since its latest stored cell; ``""`` where there is none."""
+    """What changed in each of ``rows`` since its latest stored cell; ``""`` if it has no stored cell."""
     utterances = table["utterance"].iloc[rows].tolist()
     before = store.records(corpus, utterances, modality)
     found = []

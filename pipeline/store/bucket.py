@@ -1,9 +1,10 @@
 """A store's objects in an S3 bucket: ``s3://bucket/prefix``, on Amazon's service or any that speaks its protocol.
 
-The address may end in ``?endpoint_override=http://host:9000&region=eu-central-1``. Credentials never stand in it: they
-come from the environment (``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``, ``AWS_PROFILE``, or the machine's role),
-as do endpoint and region where the address names none (``AWS_ENDPOINT_URL``, ``AWS_REGION``). An object appears when
-its upload is complete. What may pass (no connection, throttling, a server's inner fault) is tried again by the client.
+The address may end in ``?endpoint_override=http://host:9000&region=eu-central-1``. It never contains credentials. They
+come from the environment (``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``, ``AWS_PROFILE``, or the machine's role).
+Endpoint and region also come from there (``AWS_ENDPOINT_URL``, ``AWS_REGION``) if the address names none. An object
+appears when its upload is complete. The client retries after errors that may pass (no connection, throttling, an
+internal error of the server).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from bigfusion.pipeline.store.objects import Entry
 
 SCHEME = "s3://"
 _READERS = 16
-_ATTEMPTS = 4  # some five seconds; a chunk that fails for longer is tried again as a whole
+_ATTEMPTS = 4  # about five seconds; after a longer failure the whole chunk is tried again
 _READS = 4
 _CONNECT_SECONDS, _REQUEST_SECONDS = 5, 60
 _QUERY = {"endpoint_override", "region", "scheme"}
@@ -36,7 +37,7 @@ _GONE = re.compile(r"AWS Error (RESOURCE_NOT_FOUND|NO_SUCH_KEY)\b")
 
 @dataclass(frozen=True)
 class Address:
-    """Where a bucket is. ``endpoint`` is a host and port, empty for Amazon's own."""
+    """The address of a bucket. ``endpoint`` is a host and port, empty for Amazon's own."""
 
     bucket: str
     prefix: str
@@ -45,7 +46,7 @@ class Address:
     scheme: str = ""
 
     def key(self, key: str) -> str:
-        """Bucket and whole key, as the client wants them."""
+        """Bucket and whole key, in the form that the client expects."""
         return "/".join(part for part in (self.bucket, self.prefix, key) if part)
 
 
@@ -78,7 +79,7 @@ def address(url: str) -> Address:
 
 
 class Bucket:
-    """Objects under a prefix of one bucket, as :class:`Objects` wants them."""
+    """Objects under a prefix of one bucket, with the operations of :class:`Objects`."""
 
     readers = _READERS
 
@@ -87,7 +88,7 @@ class Bucket:
         self._files = _client(self._at)
 
     def there(self) -> bool:
-        """Whether the bucket is there."""
+        """Whether the bucket exists."""
         from pyarrow.fs import FileType
 
         with self._told(""):
@@ -107,7 +108,7 @@ class Bucket:
         return sorted(Entry(f"{folder}/{info.base_name}", info.size, info.mtime.timestamp()) for info in files)
 
     def read(self, key: str) -> bytes:
-        """An object's bytes. One that is written anew meanwhile, or a torn answer, is asked for again."""
+        """An object's bytes. If the object is rewritten meanwhile, or the answer breaks off, the read is repeated."""
         for attempt in range(_READS):
             try:
                 with self._told(key), self._files.open_input_stream(self._at.key(key)) as stream:
@@ -143,7 +144,7 @@ class Bucket:
 
     @contextmanager
     def _told(self, key: str) -> Iterator[None]:
-        """Errors as the store expects them: one line, with a number."""
+        """Turn errors into those that the store expects: one line, with a number."""
         try:
             yield
         except FileNotFoundError:
@@ -155,7 +156,7 @@ class Bucket:
 
 
 def brief(message: str) -> str:
-    """What the client says, on one line."""
+    """The client's error message, on one line."""
     found = _AWS_ERROR.search(message)
     if found is None:
         return " ".join(message.split())[:200]
@@ -168,7 +169,7 @@ def brief(message: str) -> str:
 
 @cache
 def _client(at: Address) -> Any:
-    """One client a process and endpoint: it is safe among threads, and costs a second to make."""
+    """One client for each process and endpoint. Threads may share it, and making one takes a second."""
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
     given = at.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
@@ -180,5 +181,5 @@ def _client(at: Address) -> Any:
         connect_timeout=_CONNECT_SECONDS,
         request_timeout=_REQUEST_SECONDS,
         retry_strategy=AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
-        allow_delayed_open=True,  # a shard is one request
+        allow_delayed_open=True,  # each shard is one request
     )

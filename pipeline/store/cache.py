@@ -1,7 +1,7 @@
-"""Shards of a bucket that this machine has read or written before: a folder of files that never grows beyond a bound.
+"""Local copies of a bucket's shards that this machine has read or written: a folder of files with a size limit.
 
-A shard never changes under its name, so a copy is right if its bytes are those that the name says; each is checked when
-it is read, and one that is not sound is fetched again. What was not used for longest goes first.
+A shard never changes under its name, so a copy is right if its bytes match its name. Each copy is checked when it is
+read. A damaged copy is fetched again. The copies that were unused for the longest time are removed first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bigfusion.pipeline.store.shards import is_sound
 
 log = logging.getLogger("bigfusion.store")
 
-_FILL = 0.9  # what is left after making room, so that not every shard makes room anew
+_FILL = 0.9  # share that remains after making room, so that not every new shard has to make room
 
 
 class ShardCache:
@@ -28,7 +28,7 @@ class ShardCache:
         self._lock = threading.Lock()
 
     def read(self, name: str) -> bytes | None:
-        """A shard's bytes, verified; ``None`` where there is no sound copy."""
+        """A shard's bytes, verified; ``None`` if there is no sound copy."""
         if not self._limit:
             return None
         path = self._folder / name
@@ -45,13 +45,13 @@ class ShardCache:
         return payload
 
     def keep(self, name: str, payload: bytes) -> None:
-        """Keep a copy; a disk that is full keeps none."""
+        """Keep a copy. If the disk is full, none is kept."""
         if len(payload) > self._limit * _FILL:
             return
         partial = self._folder / f".{name}.{os.getpid()}-{threading.get_ident()}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(payload)  # not synced: a torn copy is found when it is read
+            partial.write_bytes(payload)  # no sync: a torn copy is detected when it is read
             partial.replace(self._folder / name)
         except OSError as error:
             log.debug("%s: no copy kept (%s)", self._folder, error.strerror)

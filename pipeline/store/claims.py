@@ -1,8 +1,8 @@
-"""Who computes which cell: claims that keep two runs on one shard folder from doing the same work.
+"""Claims on cells: they keep two runs on one shard folder from doing the same work.
 
-A claim is a lock on one byte of one file, at a place that the cell's fingerprint gives. The kernel (or the file server)
-frees it when its holder dies. Claims save work and nothing else: where a file system has no locks, two runs may compute
-the same cell, and the second copy is a duplicate as any other.
+A claim is a lock on one byte of one file; the cell's fingerprint gives the position. If the holder dies, the kernel (or
+the file server) releases the lock. Claims only save work. On a file system without locks, two runs may compute the same
+cell. The second copy is then an ordinary duplicate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 log = logging.getLogger("bigfusion.store")
 
-_DIGITS = 15  # of the fingerprint: 60 bits, a file offset has 63
+_DIGITS = 15  # hex digits of the fingerprint: 60 bits; a file offset has 63
 _TAKEN = {errno.EAGAIN, errno.EACCES}
 
 
@@ -30,12 +30,12 @@ class Claims:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
     def close(self) -> None:
-        """Close the file; every claim through it ends."""
+        """Close the file, which ends every claim made through it."""
         os.close(self._file)
 
     @contextmanager
     def take(self, fingerprints: Iterable[str]) -> Iterator[set[str]]:
-        """Claim those of ``fingerprints`` that nobody else holds, for the duration of the block. Never waits."""
+        """Claim the ``fingerprints`` that nobody else holds, for the duration of the block. Never waits."""
         mine: set[str] = set()
         try:
             mine.update(key for key in dict.fromkeys(fingerprints) if self._lock(key, fcntl.F_WRLCK))

@@ -1,8 +1,8 @@
-"""Many small shards become few: cells of one corpus and extractor are copied into shards of about a megabyte.
+"""Compaction of many small shards: cells of one corpus and extractor are copied into shards of about a megabyte.
 
-Compaction only ever adds: the merged shard is whole before anything else changes, and the small ones stay until
-``bigfusion gc`` finds that nothing but copies is in them. So a crash, at whatever point, leaves every cell readable,
-and machines that do not know of it yet go on reading what they know.
+Compaction only adds. The merged shard is complete before anything else changes. The small ones stay until ``bigfusion
+gc`` finds that they hold nothing but copies. So a crash at any point leaves every cell readable, and machines that do
+not know the merged shard yet can still read the old ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TARGET = 2**20
 
 @dataclass
 class _Merged:
-    """What becomes one shard: of several copies of a cell the one that counts."""
+    """The cells that become one shard. Of several copies of a cell, only the one that counts."""
 
     names: list[str] = field(default_factory=list)
     bytes: int = 0
@@ -40,10 +40,10 @@ class _Merged:
 
 
 def compact(store: Store, target: int = TARGET, progress: Callable[[int], None] = lambda done: None) -> list[str]:
-    """Merge shards of less than half of ``target`` bytes. Returns the names of those that were written.
+    """Merge shards smaller than half of ``target`` bytes. Returns the names of the new shards.
 
-    Shards whose cells lie in a larger one already are left for gc. The same shards give the same merged one on every
-    machine.
+    Shards whose cells already lie in a larger shard are left for gc. The same shards give the same merged shard on
+    every machine.
 
     Raises:
         DamagedShardError: one of them is damaged; ``bigfusion fsck`` finds all that are.

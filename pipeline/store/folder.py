@@ -1,7 +1,7 @@
-"""The shard folder: which objects a store consists of, and every operation on them.
+"""The shard folder: the objects that a store consists of, and every operation on them.
 
-Layout: ``<folder>/<modality>/<shard>.parquet``; what fsck sets aside lies in ``<folder>/damaged/``, what each workspace
-needs in ``<folder>/reach/``. The folder itself is local, a network mount, or a bucket.
+Layout: ``<folder>/<modality>/<shard>.parquet``. What fsck sets aside is in ``<folder>/damaged/``; the needs of each
+workspace are in ``<folder>/reach/``. The folder is a local folder, a network mount, or a bucket.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DAMAGED, REACH = "damaged", "reach"
 
 
 class ShardFolder:
-    """Shards by name in one folder. What fails is an :class:`OSError`."""
+    """Shards by name in one folder. Every failure is an :class:`OSError`."""
 
     def __init__(self, place: Place, cache: ShardCache | None = None) -> None:
         self.place = place
@@ -38,22 +38,22 @@ class ShardFolder:
         self._cache = cache if isinstance(place, str) else None
 
     def there(self) -> bool:
-        """Whether the folder itself is there."""
+        """Whether the folder itself exists."""
         return self.objects.there()
 
     def __str__(self) -> str:
         return self.objects.shown("").rstrip("/") or "/"
 
     def shown(self, name: str) -> str:
-        """Where a shard lies, as a person would look for it."""
+        """Where a shard lies, in the form that a person would look for."""
         return self.objects.shown(_key(name))
 
     def names(self) -> set[str]:
-        """Every shard that is there."""
+        """The names of all shards in the folder."""
         return {name for modality in Modality for name in self.objects.names(modality.value) if is_shard(name)}
 
     def read(self, name: str) -> bytes:
-        """A shard's bytes, unverified; those of a bucket from this machine's copy, if it has one.
+        """A shard's bytes, unverified. For a bucket, this machine's copy is used if there is one.
 
         Raises:
             OSError: it cannot be read, or is not there.
@@ -68,7 +68,7 @@ class ShardFolder:
         return payload
 
     def ahead(self, names: Sequence[str], work: Callable[[str], R]) -> Iterator[tuple[str, R]]:
-        """``work`` on each shard, in order, a few ahead: reading and hashing leave the interpreter to others."""
+        """Run ``work`` on each shard, in order, a few ahead: reading and hashing release the GIL."""
         if len(names) == 1:
             yield names[0], work(names[0])
             return
@@ -78,13 +78,13 @@ class ShardFolder:
                 yield from zip(part, pool.map(work, part), strict=True)
 
     def write(self, name: str, payload: bytes) -> None:
-        """Write a shard whole. One that is there under the same name with the same bytes is left as it is.
+        """Write a whole shard. If a shard with the same name and the same bytes is there, it is left unchanged.
 
         Raises:
             OSError: it cannot be written; nothing of it is visible.
         """
         if isinstance(self.objects, LocalFolder):
-            with contextlib.suppress(OSError):  # not there, or not to be read: then writing tells
+            with contextlib.suppress(OSError):  # missing or unreadable: writing will show
                 if self.objects.read(_key(name)) == payload:
                     return
         self.objects.write(_key(name), payload)
@@ -92,7 +92,7 @@ class ShardFolder:
             self._cache.keep(name, payload)
 
     def entries(self, names: Iterable[str]) -> list[Entry]:
-        """Those of the named shards that are there, with size and time."""
+        """The entries (size and time) of those named shards that exist."""
         wanted = {_key(name) for name in names}
         return [entry for modality in Modality for entry in self.objects.entries(modality) if entry.key in wanted]
 
@@ -101,45 +101,45 @@ class ShardFolder:
         self.objects.remove(keys)
 
     def set_aside(self, name: str) -> str:
-        """Take a damaged shard out of the store; its bytes stay in ``damaged/`` until gc removes them.
+        """Take a damaged shard out of the store. Its bytes stay in ``damaged/`` until gc removes them.
 
-        Returns where it lies then. gc's grace begins now.
+        Returns its new place. gc's grace period begins now.
         """
         target = f"{DAMAGED}/{name}"
         self.objects.move(_key(name), target)
         return self.objects.shown(target)
 
     def claims(self) -> Claims | Leases:
-        """Claims on cells of this folder, to be closed after use."""
+        """Claims on cells of this folder. The caller closes them."""
         if isinstance(self.place, str):
             return Leases(self.objects)
         return Claims(self.place / "claims")
 
     def published(self, workspace: str) -> bytes:
-        """The list that a workspace has published; empty where it has none."""
+        """The list that a workspace has published; empty if there is none."""
         try:
             return self.objects.read(f"{REACH}/{workspace}.cells")
         except FileNotFoundError:
             return b""
 
     def publish(self, workspace: str, needs: bytes) -> None:
-        """Keep the list of the cells that a workspace needs; its earlier one is replaced."""
+        """Publish the list of the cells that a workspace needs. It replaces the workspace's earlier list."""
         self.objects.write(f"{REACH}/{workspace}.cells", needs)
 
     def needs(self, but: str = "") -> Iterator[tuple[str, bytes]]:
-        """The lists of every workspace on this folder, or every other: where one lies, and its bytes."""
+        """The lists of all workspaces on this folder (or of all others): the place and the bytes of each."""
         for name in sorted(self.objects.names(REACH)):
             if name.endswith(".cells") and name != f"{but}.cells":
                 key = f"{REACH}/{name}"
                 yield self.objects.shown(key), self.objects.read(key)
 
     def leftovers(self) -> list[Entry]:
-        """Temporary files of writers that were killed (or are at work now)."""
+        """Temporary files of writers that were killed, or that are writing now."""
         entries = (entry for folder in (*Modality, REACH) for entry in self.objects.entries(folder))
         return [entry for entry in entries if _name(entry.key).startswith(".") and entry.key.endswith(PARTIAL)]
 
     def damaged(self) -> list[Entry]:
-        """What fsck has set aside."""
+        """The shards that fsck has set aside."""
         return self.objects.entries(DAMAGED)
 
 

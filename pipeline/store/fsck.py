@@ -1,4 +1,4 @@
-"""Is the store what it was when it was written? Every shard against its name, the index against the shards."""
+"""Checks whether a store is still as it was written: every shard against its name, the index against the shards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JOIN cells twin ON twin.fingerprint = c.fingerprint JOIN shards other ON other.i
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be. ``kind``: ``shard``, ``index``, ``missing`` or ``needs``."""
+    """Something that is wrong. ``kind``: ``shard``, ``index``, ``missing`` or ``needs``."""
 
     kind: str
     item: str
@@ -34,7 +34,7 @@ class Finding:
 
 @dataclass
 class Report:
-    """What was looked at and what was found. ``leftovers`` of killed writers are no damage."""
+    """What was checked and what was found. ``leftovers`` of killed writers are no damage."""
 
     shards: int = 0
     checked: int = 0
@@ -53,12 +53,12 @@ def fsck(
     repair: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
-    """Check a store that nobody else is writing into with this index; see :class:`Store`.
+    """Check a store. Nobody else may be writing into it with this index; see :class:`Store`.
 
-    Each shard (a random ``sample`` of them): the SHA-256 of its bytes against its name, its page checksums, and its
-    rows in the index, word for word. The index: its bytes against its seal where it has one, SQLite's own integrity
-    check, no shard that is gone, no row too many.
-    With ``repair``, damaged shards are set aside (their cells are new in the next plan) and the index is built again.
+    Each shard (or a random ``sample`` of them): the SHA-256 of its bytes against its name, its page checksums, and its
+    rows in the index, word for word. The index: its bytes against its seal if it has one, SQLite's own integrity check,
+    no shard that is gone, no row too many. With ``repair``, damaged shards are set aside (their cells are new in the
+    next plan) and the index is built again.
 
     Raises:
         StoreError: the folder cannot be read, or the repair cannot be written.
@@ -92,7 +92,7 @@ def _look(
     for done, (name, payload) in enumerate(shelf.ahead(chosen, lambda name: _payload(shelf, name)), start=1):
         progress(done, len(chosen))
         if isinstance(payload, FileNotFoundError):
-            continue  # removed since the folder was listed; if the index needs it, it is named below
+            continue  # it was removed since the folder was listed; if the index needs it, it is reported below
         if isinstance(payload, OSError):
             problem = f"{shelf.shown(name)}: the shard cannot be read ({payload.strerror}); nothing was done to it"
             report.findings.append(Finding("shard", name, problem))
@@ -108,13 +108,13 @@ def _look(
 
 
 def _lost(shelf: ShardFolder, indexed: Index) -> list[Finding]:
-    """The shards that the index knows, the folder lacks, and somebody needs; lists of needs that cannot tell.
+    """The shards that the index knows, the folder lacks, and somebody needs; and the damaged lists of needs.
 
-    gc on another machine removes shards too: those whose cells lie in others, or that nobody has said to need.
+    gc on another machine removes shards too: those whose cells lie in others, or that no list of needs names.
     """
     known = indexed.names()
     present = shelf.names()
-    gone = sorted((known - present) & indexed.names())  # who removes one here takes it out of the index first
+    gone = sorted((known - present) & indexed.names())  # a remover on this machine updates the index first
     if not gone:
         return []
     needed, findings = _needed(shelf)
@@ -130,7 +130,11 @@ def _lost(shelf: ShardFolder, indexed: Index) -> list[Finding]:
 
 
 def _needed(shelf: ShardFolder) -> tuple[set[bytes] | None, list[Finding]]:
-    """What the lists of needs name, and which are damaged; ``None`` where one is, or there are none: it may be all."""
+    """All fingerprints that some workspace needs, and the damaged lists. ``None`` means unknown, so everything may be
+    needed.
+
+    They are unknown if a list is damaged or if there are no lists.
+    """
     lists, damaged = [], []
     for place, payload in shelf.needs():
         try:
@@ -144,7 +148,7 @@ def _held(shelf: ShardFolder, names: set[str]) -> set[bytes]:
     """The fingerprints in shards that the index does not know yet."""
     found: set[bytes] = set()
     for name in names:
-        with contextlib.suppress(DamagedShardError, OSError):  # named by their own check
+        with contextlib.suppress(DamagedShardError, OSError):  # the check of each shard reports these
             found.update(map(bytes.fromhex, decode(name, shelf.read(name)).fingerprints))
     return found
 
@@ -168,7 +172,7 @@ def _repair(shelf: ShardFolder, index: Path, report: Report, old: list[str]) -> 
 def _index(path: Path, report: Report) -> Index | None:
     """The index, if there is one that can be compared with the shards."""
     if not path.exists():
-        return None  # it is only a cache: the next command builds it
+        return None  # the index is only a cache: the next command builds it
     index = None
     try:
         if (problem := broken(path)) is not None:
@@ -202,7 +206,7 @@ def _check(name: str, payload: bytes, indexed: Index | None, report: Report) -> 
     expected = Index(Path(":memory:"))
     try:
         expected.add(shard, len(payload))
-        found = indexed.content(name)  # nothing: another machine wrote it, and this one has not looked since
+        found = indexed.content(name)  # no finding: another machine wrote it, and this one has not looked since
         if found and found != expected.content(name):
             report.findings.append(Finding("index", name, "its rows in the index are not what the shard holds"))
     except DamagedIndexError as error:

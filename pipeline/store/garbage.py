@@ -1,6 +1,8 @@
-"""What of a store nothing needs: copies of cells that lie elsewhere, and shards that no manifest and no run reaches.
+"""What nothing needs any more in a store: copies of cells that lie elsewhere, and shards that no manifest or run
+reaches.
 
-The index proposes, the shards decide: nothing goes that was not read and verified, and compared with what is needed.
+The index proposes and the shards decide. A shard is removed only after it was read, verified and compared with what is
+needed.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ _KEPT_OPEN = 8
 
 @dataclass(frozen=True)
 class Item:
-    """An object of the shard folder that can go: ``why`` is ``copies``, ``unreached``, ``damaged`` or ``leftover``."""
+    """An object of the shard folder that can be removed; ``why`` is ``copies``, ``unreached``, ``damaged`` or
+    ``leftover``.
+    """
 
     key: str
     why: str
@@ -37,24 +41,24 @@ class Item:
 
     @property
     def is_shard(self) -> bool:
-        """Whether it holds cells that the index knows."""
+        """Whether the object holds cells that the index knows."""
         return self.why in ("copies", "unreached")
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """What can go, and how many objects that nothing needs are too young to."""
+    """What can be removed, and the number of unneeded objects that are still too young."""
 
     items: list[Item]
     young: int
 
 
 def find_garbage(store: Store, reached: Iterable[bytes], grace: float) -> Garbage:
-    """What can go from ``store``, given the fingerprints that are reached; nothing younger than ``grace`` seconds.
+    """What can be removed from ``store``, given the reached fingerprints. Nothing younger than ``grace`` seconds.
 
-    A shard goes whole or stays whole: one reached cell keeps it. Of several copies of a cell the one that
-    :func:`rank` puts first is kept; the order is the same on every machine, so no two of them can each
-    remove what the other keeps. An index that takes a shard for unneeded that is not is built again.
+    A shard is removed whole or stays whole: one reached cell keeps it. Of several copies of a cell, the one that
+    :func:`rank` puts first is kept. The order is the same on every machine, so two machines can never each remove what
+    the other keeps. If the index wrongly takes a shard for unneeded, it is built again.
 
     Raises:
         DamagedShardError: a shard that would be the only holder of a cell is damaged.
@@ -74,12 +78,12 @@ def find_garbage(store: Store, reached: Iterable[bytes], grace: float) -> Garbag
 
 
 def remove(store: Store, garbage: Garbage) -> None:
-    """Remove what was found.
+    """Remove the garbage.
 
     Raises:
-        StoreError: something could not be removed; the rest is found again.
+        StoreError: something could not be removed; the next search finds it again.
     """
-    store.index.drop(item.name for item in garbage.items if item.is_shard)  # first: what the index knows is there
+    store.index.drop(item.name for item in garbage.items if item.is_shard)  # first, so that every indexed shard exists
     try:
         store.folder.remove([item.key for item in garbage.items])
     except OSError as error:
@@ -91,7 +95,7 @@ def remove(store: Store, garbage: Garbage) -> None:
 
 
 def _found(store: Store, wanted: frozenset[bytes], grace: float) -> Garbage | str:
-    """The garbage, or what the index says wrongly."""
+    """The garbage, or a sentence that says what is wrong in the index."""
     why = {name: (kind, cells) for name, _, cells, kind in store.unneeded(wanted)}
     entries = store.folder.entries(why)
     spare = [("damaged", entry) for entry in store.folder.damaged()]
@@ -111,12 +115,15 @@ def _kind(why: dict[str, tuple[str, int]], entry: Entry) -> tuple[str, int, int]
 
 
 def _wrong(store: Store, doomed: Sequence[Item], wanted: frozenset[bytes]) -> set[str] | str:
-    """Of shards that the index takes for unneeded those that cannot be told; a sentence if one of them is needed."""
+    """Check the shards that the index takes for unneeded.
+
+    Returns the names of those that could not be checked, or, if one of them is needed, a sentence that says so.
+    """
     copies = {item.name for item in doomed if item.why == "copies"}
     holders = {name: [other for other in store.sharing(name) if other not in copies] for name in sorted(copies)}
     ranks = lru_cache(_KEPT_OPEN)(lambda name: _ranks(store.shard(name)))
     untold = set()
-    order = sorted(doomed, key=lambda item: holders.get(item.name, []))  # those of one holder side by side
+    order = sorted(doomed, key=lambda item: holders.get(item.name, []))  # shards with equal holders are adjacent
     read = store.folder.ahead([item.name for item in order], lambda name: _shard(store, name))
     for item, (_, shard) in zip(order, read, strict=True):
         if shard is None:
@@ -132,7 +139,7 @@ def _wrong(store: Store, doomed: Sequence[Item], wanted: frozenset[bytes]) -> se
 
 
 def _shard(store: Store, name: str) -> Shard | None:
-    """A shard that may go; ``None`` where it is gone already, or fsck has to see to it."""
+    """A shard that may be removed; ``None`` if it is already gone, or if it is damaged and fsck must handle it."""
     try:
         return store.shard(name)
     except FileNotFoundError:
@@ -145,7 +152,7 @@ def _shard(store: Store, name: str) -> Shard | None:
 def _left(
     shard: Shard, holders: Sequence[str], ranks: Callable[[str], dict[tuple[str, str], Rank]]
 ) -> dict[tuple[str, str], Rank]:
-    """The cells of a shard of which none of the ``holders`` has a copy that counts before it."""
+    """The cells of a shard for which no holder has a copy that ranks before this shard's."""
     left, damaged = _ranks(shard), None
     for holder in holders:
         try:
@@ -162,7 +169,7 @@ def _left(
 
 
 def _ranks(shard: Shard) -> dict[tuple[str, str], Rank]:
-    """The order of each of a shard's cells among its copies, by fingerprint and utterance."""
+    """The rank of each of a shard's cells among its copies, by fingerprint and utterance."""
     found: dict[tuple[str, str], Rank] = {}
     columns = (shard.column(name) for name in ("utterance", "status", "origin"))
     for key, utterance, status, origin in zip(shard.fingerprints, *columns, strict=True):

@@ -1,7 +1,8 @@
-"""The store's index: one SQLite file that says what every shard holds. A cache: a function of the set of shards.
+"""The store's index: one SQLite file that says what every shard holds. It is a cache: a function of the set of
+shards.
 
-Every copy of a cell is a row; which copy is used is decided when one is looked up, so that the order in which shards
-were met never matters. The rows of one shard have consecutive ids: ``first`` and its ``cells``.
+Every copy of a cell is a row. A look-up decides which copy is used, so the order in which shards were indexed never
+matters. The rows of one shard have consecutive ids, given by its ``first`` and ``cells``.
 """
 
 from __future__ import annotations
@@ -50,11 +51,11 @@ KNOWN = np.dtype([("fingerprint", "S32"), ("status", "S20"), ("corpus", "?")])
 
 
 class DamagedIndexError(Exception):
-    """The index cannot be what was written; the store builds it again from the shards."""
+    """The index is not what was written. The store builds it again from the shards."""
 
 
 class Index:
-    """The SQLite file at ``path``, made where it is missing.
+    """The SQLite file at ``path``; it is created if it is missing.
 
     Raises:
         DamagedIndexError: it is there and is not an index of this version.
@@ -74,9 +75,9 @@ class Index:
                 self._database.close()
                 raise DamagedIndexError(f"written by another version of bigfusion ({version})")
             if version == 0:
-                self._unseal()  # that of an index that is gone
+                self._unseal()  # it belongs to an index that is gone
                 self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=NORMAL")  # a power failure may cost the last commits: a cache
+            self._database.execute("PRAGMA synchronous=NORMAL")  # only a cache: a power failure may lose commits
             if version == 0:
                 with self.writing():
                     for statement in _SCHEMA.split(";"):
@@ -88,7 +89,7 @@ class Index:
         self._database.close()
 
     def settle(self) -> None:
-        """Bring all that was written into the file itself and seal it; does nothing where another process is at it."""
+        """Move everything written into the main file and seal it. Does nothing if another process uses the index."""
         execute = self._database.execute
         try:
             if seal.seal_of(self.path).exists():
@@ -97,16 +98,16 @@ class Index:
             execute("PRAGMA wal_checkpoint(TRUNCATE)")
             execute("BEGIN IMMEDIATE")
             try:
-                if not _bytes(self._log):  # or else another wrote in between
+                if not _bytes(self._log):  # otherwise another process wrote in between
                     seal.seal(self.path)
             finally:
                 execute("ROLLBACK")
-        except (sqlite3.Error, OSError) as error:  # without one it can still be used, and be compared with the shards
+        except (sqlite3.Error, OSError) as error:  # an unsealed index can still be used, and compared with the shards
             log.debug("%s: not sealed (%s)", self.path, error)
 
     @staticmethod
     def forget(path: Path) -> None:
-        """Delete an index, its seal, and what SQLite keeps beside it."""
+        """Delete an index, its seal, and SQLite's files beside it."""
         for suffix in (seal.SUFFIX, "", "-wal", "-shm"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
 
@@ -125,7 +126,7 @@ class Index:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """One transaction, alone among all processes; everything in it happens or nothing does."""
+        """One transaction that excludes all other writers. All of it takes effect, or none."""
         with self._errors():
             self._database.execute("BEGIN IMMEDIATE")
             try:
@@ -139,7 +140,7 @@ class Index:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """One state of the index for several queries."""
+        """A single state of the index for several queries."""
         with self._errors():
             self._database.execute("BEGIN")
         try:
@@ -168,18 +169,18 @@ class Index:
             raise DamagedIndexError(str(error)) from error
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Every row of a query."""
+        """All rows of a query."""
         with self._errors():
             return self._database.execute(sql, parameters).fetchall()
 
     # What is there
 
     def names(self) -> set[str]:
-        """The shards that are indexed."""
+        """The names of the indexed shards."""
         return {name for (name,) in self.query("SELECT name FROM shards")}
 
     def add(self, shard: Shard, size: int) -> None:
-        """Index a shard; one that is indexed already is left as it is."""
+        """Index a shard. A shard that is already indexed is left unchanged."""
         with self.writing():
             execute = self._database.execute
             if execute("SELECT 1 FROM shards WHERE name = ?", (shard.name,)).fetchone():
@@ -209,7 +210,7 @@ class Index:
         return number
 
     def drop(self, names: Iterable[str]) -> None:
-        """Forget shards."""
+        """Remove shards from the index."""
         with self.writing():
             for name in names:
                 for number, first, cells in self.query("SELECT id, first, cells FROM shards WHERE name = ?", (name,)):
@@ -229,14 +230,16 @@ class Index:
     # Look-ups
 
     def lookup(self, columns: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
-        """``columns`` of cells ``c``, their origins ``o`` and shards ``s`` with these fingerprints, every copy."""
+        """``columns`` of cells ``c``, their origins ``o`` and shards ``s`` with these fingerprints; one row for every
+        copy.
+        """
         joined = "cells c JOIN shards s ON s.id = c.shard JOIN origins o ON o.id = c.origin"
         query = f"SELECT {columns} FROM {joined} WHERE c.fingerprint IN"
         for batch in _batches(bytes.fromhex(key) for key in keys):
             yield from self.query(f"{query} ({','.join('?' * len(batch))})", batch)
 
     def records(self, where: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Cells with all that is known of them, in :class:`Record`'s order."""
+        """Cells with everything known about them, in the order of :class:`Record`."""
         return self.query(
             f"""
             SELECT c.fingerprint, c.utterance, c.status, c.reason, c.input, e.text, o.run, o.created, v.text, s.name
@@ -247,7 +250,9 @@ class Index:
         )
 
     def known(self, modality: str, corpus: str) -> NDArray[np.void]:
-        """Every copy of a modality's cells as an array of :data:`KNOWN`; ``corpus``: whether it came from this one."""
+        """Every copy of a modality's cells as an array of :data:`KNOWN`; ``corpus``: whether a cell came from this
+        corpus.
+        """
         (count,) = self.query("SELECT total(cells) FROM shards WHERE modality = ?", (modality,))[0]
         query = """
             SELECT c.fingerprint, c.status, o.corpus = ? FROM shards s
@@ -257,11 +262,11 @@ class Index:
         with self._errors():
             try:
                 return np.fromiter(self._database.execute(query, (corpus, modality)), KNOWN, int(count))
-            except (ValueError, TypeError) as error:  # fewer rows than its shards say, or a column of another type
+            except (ValueError, TypeError) as error:  # fewer rows than the shards say, or a column of another type
                 raise DamagedIndexError(str(error)) from error
 
     def content(self, name: str) -> list[tuple[Any, ...]]:
-        """All that is indexed of a shard, as it was at one moment, for comparison; nothing where it is not indexed."""
+        """Everything indexed about a shard, at one moment, for comparison; empty if the shard is not indexed."""
         with self._reading():
             return self._content(name)
 
@@ -279,7 +284,9 @@ class Index:
         )
 
     def problems(self) -> list[str]:
-        """What SQLite finds wrong with the file, rows that belong to no shard, and plans that are not what was kept."""
+        """What SQLite finds wrong with the file, rows that belong to no shard, and plans that differ from what was
+        kept.
+        """
         found = [str(row) for (row,) in self.query("PRAGMA integrity_check(5)") if row != "ok"]
         counts = (
             "SELECT (SELECT count(*) FROM cells), (SELECT total(cells) FROM shards), (SELECT total(cells) FROM origins)"
@@ -298,19 +305,19 @@ class Index:
     # Plans that are known to hold for a set of shards
 
     def state(self, modality: str) -> str:
-        """Digest of the set of a modality's shards: what a plan depends on beside manifest and extractors."""
+        """Digest of the set of a modality's shards. A plan depends on it, on the manifest and on the extractors."""
         names = sorted(name for (name,) in self.query("SELECT name FROM shards WHERE modality = ?", (modality,)))
         return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
     def plan(self, key: str) -> Any:
-        """What was kept under ``key``, or ``None``."""
+        """The plan kept under ``key``, or ``None``."""
         for content, sha256 in self.query("SELECT content, sha256 FROM plans WHERE key = ?", (key,)):
             if _plan_sha256(key, content) == sha256:
                 return json.loads(content)
         return None
 
     def keep_plan(self, key: str, value: Any) -> None:
-        """Keep a plan, and forget all but the latest few."""
+        """Keep a plan, and delete all but the latest few."""
         content = json.dumps(value, sort_keys=True)
         sha256 = _plan_sha256(key, content)
         with self.writing():

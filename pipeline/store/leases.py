@@ -1,10 +1,10 @@
-"""Claims on cells where there are no locks, in a bucket: small objects that their holders keep writing anew.
+"""Claims on cells in a bucket, which has no locks: small objects that their holders keep rewriting.
 
-Each holder has one object under ``claims/`` that lists its cells. Two rules keep them apart on any store that shows
-what was written to whoever lists it next. Say what you want before you look; and having looked, leave what another
-*holds*, leave what another with a smaller name *wants*, and wait until one with a larger name has made up its mind. Age
-is told by the store's own clock, so no two machines' clocks are compared: a claim that was not written for
-``lease`` seconds is a dead holder's. As with :mod:`store.claims` a claim saves work and nothing else.
+Each holder has one object under ``claims/`` that lists its cells. Two rules keep holders apart, on any store whose
+listing shows what was written before. First, write what you want before you look. Second, when you have looked: leave
+what another holder *holds*; leave what another with a smaller name *wants*; and wait until a holder with a larger name
+has decided. Age is measured by the store's own clock, so the clocks of two machines are never compared. A claim that
+was not rewritten for ``lease`` seconds belongs to a dead holder. As with :mod:`store.claims`, a claim only saves work.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Leases:
         self._objects, self._lease, self._pulse = objects, lease, pulse
 
     def close(self) -> None:
-        """Nothing is held outside of :meth:`take`."""
+        """Does nothing: no claim outlives :meth:`take`."""
 
     @contextmanager
     def take(self, fingerprints: Iterable[str]) -> Iterator[set[str]]:
-        """Claim those of ``fingerprints`` that nobody else holds, for the duration of the block.
+        """Claim the ``fingerprints`` that nobody else holds, for the duration of the block.
 
-        Waits for a holder that is making up its mind, which takes a few requests.
+        Waits for other holders that have not decided yet. That takes a few requests.
 
         Raises:
             OSError: the bucket does not answer.
@@ -57,7 +57,7 @@ class Leases:
         finally:
             over.set()
             keeping.join()
-            with contextlib.suppress(OSError):  # or it ends by itself
+            with contextlib.suppress(OSError):  # if this fails, the claim expires by itself
                 self._objects.remove([claim.key])
 
     def _settle(self, claim: _Claim) -> None:
@@ -79,7 +79,7 @@ class Leases:
     def _others(self, claim: _Claim) -> Iterator[tuple[str, bool, set[str]]]:
         entries = self._objects.entries(FOLDER)
         while not (mine := [entry for entry in entries if entry.key == claim.key]):
-            claim.write()  # somebody took this process for dead, and may hold its cells by now
+            claim.write()  # another process took this one for dead, and may hold its cells by now
             time.sleep(_POLL)
             entries = self._objects.entries(FOLDER)
         now = mine[0].modified
@@ -92,7 +92,7 @@ class Leases:
             try:
                 content = json.loads(self._objects.read(entry.key))
                 yield entry.key, bool(content["holds"]), set(content["cells"])
-            except FileNotFoundError:  # it has ended
+            except FileNotFoundError:  # that claim has ended
                 continue
             except (ValueError, KeyError, TypeError):
                 log.debug("%s: not a claim; left alone", self._objects.shown(entry.key))
@@ -111,12 +111,12 @@ class Leases:
 
 
 class _Claim:
-    """One holder's object. Written by the thread that settles it and by the one that keeps it up."""
+    """One holder's object. Two threads write it: the one that settles it and the one that keeps it alive."""
 
     def __init__(self, objects: Objects, cells: set[str]) -> None:
         self.key = f"{FOLDER}/{uuid.uuid4().hex}"
         self.cells = cells
-        self._bytes = 0  # of the first version: a reader asks for the size, then for so many bytes
+        self._bytes = 0  # size of the first version: a reader asks for the size, then for as many bytes
         self._holds = False
         self._objects = objects
         self._lock = threading.Lock()

@@ -1,7 +1,7 @@
 """Which cells are needed: the fingerprints that a manifest or a run reaches, in a list that gc reads.
 
-A run keeps such a list in its folder; a workspace publishes one in the shard folder, so that another workspace on the
-same shards, on whatever machine, removes nothing that this one needs.
+A run keeps such a list in its folder. A workspace publishes one in the shard folder. So no other workspace on the same
+shards, on any machine, removes what this one needs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ _SHA256, _STATE = b"bigfusion.sha256", b"bigfusion.state"
 
 
 def encode_reach(fingerprints: Iterable[str], state: str = "") -> bytes:
-    """The fingerprints (hexadecimal), each once, as a Parquet file; ``state`` names what they were worked out from."""
+    """The fingerprints (hexadecimal, without duplicates) as a Parquet file; ``state`` names what they were computed
+    from.
+    """
     keys = sorted(bytes.fromhex(key) for key in set(fingerprints))
     table = pa.table({"fingerprint": pa.array(keys, _KEY)})
     table = table.replace_schema_metadata({_SHA256: hashlib.sha256(b"".join(keys)).hexdigest(), _STATE: state})
@@ -32,10 +34,10 @@ def encode_reach(fingerprints: Iterable[str], state: str = "") -> bytes:
 
 
 def decode_reach(payload: bytes, place: str) -> list[bytes]:
-    """The fingerprints of such a list, 32 bytes each.
+    """The fingerprints in a list of needs, 32 bytes each.
 
     Raises:
-        StoreError: it is damaged; what it names must not be taken for unneeded.
+        StoreError: the list is damaged; the cells that it names must not be regarded as unneeded.
     """
     try:
         with pq.ParquetFile(pa.BufferReader(payload), page_checksum_verification=True) as file:
@@ -44,7 +46,7 @@ def decode_reach(payload: bytes, place: str) -> list[bytes]:
         if column.type != _KEY:
             raise _unreadable(place, str(column.type))
         keys: list[bytes] = column.to_pylist()
-        expected = (table.schema.metadata or {}).get(_SHA256)  # lists of runs that were begun long ago have none
+        expected = (table.schema.metadata or {}).get(_SHA256)  # lists of old runs have none
         if expected is not None and expected != hashlib.sha256(b"".join(keys)).hexdigest().encode():
             raise _unreadable(place, "others than were written")
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
@@ -53,7 +55,7 @@ def decode_reach(payload: bytes, place: str) -> list[bytes]:
 
 
 def state_of(payload: bytes) -> str:
-    """The ``state`` that a list was written with; empty where it cannot be told."""
+    """The ``state`` in a list; empty if it cannot be read."""
     try:
         metadata = pq.read_schema(pa.BufferReader(payload)).metadata or {}
         return bytes(metadata.get(_STATE, b"")).decode()

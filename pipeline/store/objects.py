@@ -1,8 +1,8 @@
-"""Where a store's files lie: whole objects by key, in a local folder here, in a bucket in :mod:`store.bucket`.
+"""Where a store's files lie: whole objects by key. A local folder is here, a bucket in :mod:`store.bucket`.
 
-A key is a folder and a name, ``audio/x.parquet``. An object appears whole or not at all and never changes under its
-key, but for the few small ones that are written anew as a whole. Every failure is an :class:`OSError` whose
-``strerror`` says what is wrong; what is not there is a :class:`FileNotFoundError`.
+A key is a folder and a name, ``audio/x.parquet``. An object appears whole or not at all, and never changes under its
+key. The exceptions are a few small objects, which are rewritten as a whole. Every failure is an :class:`OSError` whose
+``strerror`` says what is wrong. A missing object is a :class:`FileNotFoundError`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bigfusion.pipeline.atomic import sync_folder, write_whole
 
 
 class Entry(NamedTuple):
-    """An object: its key, its bytes, and when it was written, in seconds since the epoch."""
+    """An object: its key, its size in bytes, and the time of writing, in seconds since the epoch."""
 
     key: str
     bytes: int
@@ -24,15 +24,15 @@ class Entry(NamedTuple):
 
 
 class Objects(Protocol):
-    """The few operations that a store needs of the place where it lies. ``readers``: how many reads side by side."""
+    """The few operations that a store needs from its place. ``readers``: how many reads may run side by side."""
 
     readers: int
 
     def there(self) -> bool:
-        """Whether the place itself is there."""
+        """Whether the place itself exists."""
 
     def names(self, folder: str) -> list[str]:
-        """The names in a folder; none where there is no such folder."""
+        """The names in a folder; empty if there is no such folder."""
 
     def entries(self, folder: str) -> list[Entry]:
         """The objects in a folder."""
@@ -47,10 +47,10 @@ class Objects(Protocol):
         """Give an object another key; it then counts as just written."""
 
     def remove(self, keys: Iterable[str]) -> None:
-        """Remove objects, for good; one that is gone already is none to complain about."""
+        """Remove objects for good. An object that is already gone is no error."""
 
     def shown(self, key: str) -> str:
-        """Where an object lies, as a person would look for it."""
+        """Where an object lies, in the form that a person would look for."""
 
 
 class LocalFolder:
@@ -62,11 +62,11 @@ class LocalFolder:
         self.path = path
 
     def there(self) -> bool:
-        """Whether the folder is there."""
+        """Whether the folder exists."""
         return self.path.is_dir()
 
     def names(self, folder: str) -> list[str]:
-        """The names in a folder; none where there is no such folder."""
+        """The names in a folder; empty if there is no such folder."""
         try:
             with os.scandir(self.path / folder) as entries:
                 return [entry.name for entry in entries]
@@ -74,7 +74,7 @@ class LocalFolder:
             return []
 
     def entries(self, folder: str) -> list[Entry]:
-        """The files in a folder; those that vanish meanwhile are left out."""
+        """The files in a folder. Files that vanish meanwhile are left out."""
         found = []
         for name in sorted(self.names(folder)):
             try:

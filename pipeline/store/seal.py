@@ -1,9 +1,9 @@
-"""The index's seal: a small file that holds the SHA-256 of the index's bytes while nothing of them is to change.
+"""The index's seal: a small file with the SHA-256 of the index's bytes, valid while nothing in the index changes.
 
-SQLite checks what it reads, and fsck compares every row with the shards, but a third of a file's bytes mean nothing to
-either. With a seal every flipped bit is found. A seal lies there only while it holds: whoever writes into the index
-removes it within the transaction, before anything is changed, and whoever leaves the index settled makes it anew. So a
-process that was killed, or one that writes at this very moment, leaves no seal, and no seal is no damage.
+SQLite checks what it reads, and fsck compares every row with the shards. But a third of the file's bytes mean nothing
+to either. The seal reveals every flipped bit. A seal exists only while it is valid: a writer removes it inside its
+transaction, before it changes anything, and the process that leaves the index settled makes it anew. So a killed
+process, or one that is writing now, leaves no seal. A missing seal is therefore no damage.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _WORD = "bigfusion index seal"
 
 
 def seal_of(index: Path) -> Path:
-    """Where the seal of an index lies."""
+    """The path of an index's seal."""
     return index.with_name(index.name + SUFFIX)
 
 
 def seal(index: Path) -> None:
-    """Seal an index. The caller holds SQLite's write lock, and all that was written is in the file itself.
+    """Seal an index. The caller holds SQLite's write lock, and everything written is in the file itself.
 
     Raises:
         OSError: the index cannot be read, or the seal cannot be written.
@@ -33,7 +33,7 @@ def seal(index: Path) -> None:
 
 
 def unseal(index: Path) -> None:
-    """Remove the seal, for good: it must not come back with a power failure. The caller holds SQLite's write lock.
+    """Remove the seal durably: it must not come back after a power failure. The caller holds SQLite's write lock.
 
     Raises:
         OSError: it is there and cannot be removed.
@@ -46,9 +46,9 @@ def unseal(index: Path) -> None:
 
 
 def broken(index: Path) -> str | None:
-    """What is wrong between an index and its seal; ``None`` if they agree, or there is no seal.
+    """What is wrong between an index and its seal; ``None`` if they agree or there is no seal.
 
-    Takes no lock: a seal that is the same before and after the index was read stood all the while, and nothing was
+    Takes no lock. If the seal is the same before and after the index was read, it existed all the time and nothing was
     written.
 
     Raises:
@@ -57,7 +57,7 @@ def broken(index: Path) -> str | None:
     while (before := _content(index)) is not None:
         found = _sha256(index)
         if before != _content(index):
-            continue  # somebody writes, or has written
+            continue  # another process is writing, or has written
         if before == _text(found):
             return None
         expected = before.decode("ascii", "replace").partition(" ")[0]

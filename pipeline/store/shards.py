@@ -1,8 +1,8 @@
-"""One shard: an immutable Parquet file of many cells of one modality, named by what it holds.
+"""One shard: an immutable Parquet file with many cells of one modality, named after its content.
 
-The name is ``<modality>-<digest of its cells' fingerprints>-<SHA-256 of its bytes>.parquet``: a shard can be verified
-wherever it lies, with no index beside it. It is read whole (a megabyte or two), checked against its name, and only then
-parsed from the very bytes that were checked.
+The name is ``<modality>-<digest of its cells' fingerprints>-<SHA-256 of its bytes>.parquet``. So a shard can be
+verified anywhere, without an index beside it. It is read whole (a megabyte or two) and checked against its name. Only
+then are those same bytes parsed.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ _REMEDY = "`bigfusion fsck --repair` takes it out, and `bigfusion plan` then sho
 class Cell:
     """One utterance under one extractor.
 
-    ``input`` is what of the utterance entered the fingerprint (canonical JSON); ``vector`` (F,) float32, ``None``
-    unless ``status`` is ``ok``; ``reason`` says why it is not, or, where it is, what was decided on the way: the note.
+    ``input`` is the part of the utterance that entered the fingerprint (canonical JSON). ``vector`` is (F,) float32,
+    ``None`` unless ``status`` is ``ok``. ``reason`` says why the cell is not ``ok``; if it is ``ok``, ``reason`` is the
+    note: what was decided on the way.
     """
 
     fingerprint: str
@@ -48,9 +49,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where cells come from: ``extractor`` entered their fingerprints, the rest is provenance.
+    """Where cells come from: ``extractor`` entered their fingerprints; the other fields are provenance.
 
-    ``seconds`` is the computing time of all cells that came into being together.
+    ``seconds`` is the computing time of all cells that were made together.
     """
 
     corpus: str
@@ -65,7 +66,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard's content, verified. Shapes: ``values`` (cells, F) float32, zeros where not ``present`` (cells,)."""
+    """A shard's verified content. Shapes: ``values`` (cells, F) float32, zeros where not ``present`` (cells,)."""
 
     name: str
     origins: tuple[Origin, ...]
@@ -96,12 +97,12 @@ class Shard:
 
 
 def is_shard(name: str) -> bool:
-    """Whether a file's name is a shard's. Anything else in the folder is left alone."""
+    """Whether a file's name is a shard's. Other files in the folder are left alone."""
     return _NAME.fullmatch(name) is not None
 
 
 def is_sound(name: str, payload: bytes) -> bool:
-    """Whether the bytes are those that a shard's name says."""
+    """Whether the bytes match a shard's name."""
     return name.removesuffix(".parquet").rsplit("-", 1)[-1] == hashlib.sha256(payload).hexdigest()
 
 
@@ -113,7 +114,8 @@ def modality_of(name: str) -> str:
 def encode(
     origins: Sequence[Origin], cells: Sequence[Cell], origin_of: Sequence[int] | None = None
 ) -> tuple[str, bytes]:
-    """Cells as one shard: its name and its bytes. ``origin_of`` says which of ``origins`` each cell has (the first).
+    """Encode cells as one shard: its name and its bytes. ``origin_of`` gives each cell's index in ``origins`` (default:
+    0).
 
     Raises:
         StoreError: the cells do not fit each other.
@@ -124,7 +126,7 @@ def encode(
 
 
 def decode(name: str, payload: bytes) -> Shard:
-    """A shard of this name from its bytes, verified.
+    """Decode and verify a shard of this name.
 
     Raises:
         DamagedShardError: the bytes are not those that the name says, or not a shard's.
@@ -161,7 +163,7 @@ def _payload(origins: Sequence[Origin], cells: Sequence[Cell], origin_of: Sequen
         raise StoreError(f"{modality} cells of one shard: expected one width, found {sorted(widths)}")
     if any((cell.vector is None) != (cell.status is not Status.OK) for cell in cells):
         raise StoreError(f"{modality} cells: a vector belongs to every cell that is ok and to no other")
-    width = vectors[0].shape[0] if vectors else 1  # failures alone: Parquet has no lists of width 0
+    width = vectors[0].shape[0] if vectors else 1  # only failures: Parquet has no lists of width 0
     values = np.zeros((len(cells), width), np.float32)
     present = np.zeros(len(cells), bool)
     for row, cell in enumerate(cells):
@@ -182,7 +184,7 @@ def _payload(origins: Sequence[Origin], cells: Sequence[Cell], origin_of: Sequen
     metadata = {"format": FORMAT, "modality": modality.value, "origins": [_plain(origin) for origin in origins]}
     table = table.replace_schema_metadata({_METADATA: canonical(metadata)})
     sink = pa.BufferOutputStream()
-    # Float features do not compress; page checksums let a single page be verified by any Parquet reader.
+    # Float features do not compress. With page checksums any Parquet reader can verify a single page.
     pq.write_table(table, sink, compression="none", use_dictionary=False, write_page_checksum=True)
     payload: bytes = sink.getvalue().to_pybytes()
     return payload

@@ -1,8 +1,8 @@
-"""The feature store: immutable shards are the truth, an SQLite index beside each machine is a cache of them.
+"""The feature store: immutable shards are the truth; an SQLite index on each machine is a cache of them.
 
 A cell is found by its fingerprint; equal transcripts share one. :meth:`Store.refresh` brings the index up to date from
-the shards' own content, so it may be deleted at any time, and many processes on many machines may write into one shard
-folder: shards are named by what they hold, and of several copies of a cell any that is not a failure will do.
+the shards' content, so the index may be deleted at any time. Many processes on many machines may write into one shard
+folder: shards are named after their content, and of several copies of a cell any copy that is not a failure is good.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ SELECT shard FROM (
         PARTITION BY c.fingerprint, c.utterance ORDER BY c.status <> 'ok', o.created, -s.cells, s.name) AS place
     FROM cells c JOIN shards s ON s.id = c.shard JOIN origins o ON o.id = c.origin)
 WHERE place = 1
-"""  # the shards that hold a copy that counts, by the order of `rank`
+"""  # the shards that hold a copy that counts, in the order of `rank`
 CACHE = 20 * 2**30
 """Bytes of a bucket's shards that a machine keeps."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A stored cell without its vector, and the shard that it came in.
+    """A stored cell without its vector, and the shard that holds it.
 
-    ``reason`` says why a cell is not ``ok``, ``note`` what was decided on the way where it is.
+    ``reason`` says why a cell is not ``ok``; ``note`` says what was decided on the way to a cell that is.
     """
 
     fingerprint: str
@@ -63,7 +63,7 @@ class Record:
 
 
 class Features(NamedTuple):
-    """Features in the order that was asked for.
+    """Features in the order of the request.
 
     Shapes: ``values`` (n, F) float32, zeros where absent; ``present`` (n,) bool.
     """
@@ -73,7 +73,7 @@ class Features(NamedTuple):
 
 
 def _mending(method: Callable[Concatenate[Store, P], R]) -> Callable[Concatenate[Store, P], R]:
-    """Run a method of the store; where the index turns out to be damaged, build it again and run it once more."""
+    """Run a method of the store. If the index is found damaged, build it again and run the method once more."""
 
     @wraps(method)
     def mended(self: Store, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -89,8 +89,8 @@ def _mending(method: Callable[Concatenate[Store, P], R]) -> Callable[Concatenate
 class Store:
     """Shards under ``folder/<modality>/`` and their index at ``index`` (by default ``folder/index.sqlite``).
 
-    Where the folder is shared between machines, or a bucket, give each machine an ``index`` of its own: SQLite's locks
-    do not hold over a network file system. A bucket's shards are kept beside it, ``cache`` bytes of them.
+    If machines share the folder, or if it is a bucket, give each machine its own ``index``: SQLite's locks do not work
+    over a network file system. Copies of a bucket's shards are kept beside the index, at most ``cache`` bytes.
     """
 
     def __init__(self, folder: Place, index: Path | None = None, cache: int = CACHE) -> None:
@@ -113,13 +113,15 @@ class Store:
         self.close()
 
     def close(self, settle: bool = True) -> None:
-        """Close the index, sealed (:mod:`store.seal`) unless another process is at it, or more is to come soon."""
+        """Close the index. It is sealed (:mod:`store.seal`) unless another process uses it, or more is to be written
+        soon.
+        """
         if settle:
             self.index.settle()
         self.index.close()
 
     def rebuild(self, reason: str) -> None:
-        """Throw the index away and build it from the shards."""
+        """Delete the index and build it from the shards."""
         log.warning("%s is not what the shards say (%s): built again from the shards", self._path, reason)
         if hasattr(self, "index"):
             self.index.close()
@@ -153,9 +155,9 @@ class Store:
 
     @_mending
     def refresh(self) -> None:
-        """Bring the index up to date: read what other writers have added, drop what has gone from the folder.
+        """Bring the index up to date: read what other writers have added, drop what is gone from the folder.
 
-        A damaged shard is named in a warning and left out, so that its cells count as new.
+        A damaged shard is named in a warning and left out, so its cells count as new.
         """
         try:
             present, indexed = self.folder.names(), self.index.names()
@@ -176,7 +178,7 @@ class Store:
                 self.index.add(*fetched)
 
     def _fetched(self, name: str) -> tuple[Shard, int] | DamagedShardError | None:
-        """A shard and its bytes; ``None`` where another process has removed it meanwhile."""
+        """A shard and its bytes; ``None`` if another process has removed it meanwhile."""
         try:
             payload = self._payload(name)
             return shards.decode(name, payload), len(payload)
@@ -207,17 +209,17 @@ class Store:
 
     @_mending
     def statuses(self, fingerprints: Iterable[str]) -> dict[str, Status]:
-        """Status by fingerprint, for those that are stored."""
+        """The status of the cells that are stored, by fingerprint."""
         return {key: status for key, (status, _) in self._outcomes(fingerprints).items()}
 
     @_mending
     def failures(self, fingerprints: Iterable[str]) -> dict[str, tuple[Status, str]]:
-        """Status and reason by fingerprint, for those that are stored as failures."""
+        """Status and reason of the cells that are stored as failures, by fingerprint."""
         return {key: found for key, found in self._outcomes(fingerprints).items() if found[0] is not Status.OK}
 
     @_mending
     def notes(self, modality: Modality) -> dict[bytes, str]:
-        """What was decided on the way to a modality's cells, by fingerprint, for those that have a note."""
+        """The notes of a modality's cells, by fingerprint, for the cells that have one."""
         query = """
             SELECT c.fingerprint, c.reason FROM shards s
             CROSS JOIN cells c ON c.id >= s.first AND c.id < s.first + s.cells
@@ -237,7 +239,7 @@ class Store:
 
     @_mending
     def records(self, corpus: str, utterances: Sequence[str], modality: Modality) -> dict[str, Record]:
-        """By utterance, the latest cell that was made for it, for those that have one."""
+        """The latest stored cell of each utterance that has one, by utterance."""
         found: dict[str, Record] = {}
         for start in range(0, len(utterances), 500):
             batch = utterances[start : start + 500]
@@ -250,32 +252,32 @@ class Store:
 
     @_mending
     def record(self, fingerprint: str) -> Record | None:
-        """The stored cell with this fingerprint, whichever utterance it was made for."""
+        """The stored cell with this fingerprint, for whichever utterance it was made."""
         rows = [_record(row) for row in self.index.records("c.fingerprint = ?", [bytes.fromhex(fingerprint)])]
         return min(rows, key=lambda row: (row.status is not Status.OK, row.created, row.shard), default=None)
 
     @_mending
     def known(self, modality: Modality, corpus: str) -> NDArray[np.void]:
-        """Every copy of a modality's cells, an array of :data:`KNOWN`."""
+        """Every copy of a modality's cells, as an array of :data:`KNOWN`."""
         return self.index.known(modality, corpus)
 
     @_mending
     def state(self, modality: Modality) -> str:
-        """Digest of the set of a modality's shards: all of the store that a plan depends on."""
+        """Digest of the set of a modality's shards. A plan depends on nothing else in the store."""
         return self.index.state(modality)
 
     @_mending
     def kept_plan(self, key: str) -> Any:
-        """The plan that was kept under a key, or ``None``."""
+        """The plan kept under a key, or ``None``."""
         return self.index.plan(key)
 
     @_mending
     def keep_plan(self, key: str, value: Mapping[str, Any]) -> None:
-        """Keep a plan under the digest of all that it depends on."""
+        """Keep a plan under the digest of everything that it depends on."""
         self.index.keep_plan(key, value)
 
     def read(self, modality: Modality, fingerprints: Sequence[str]) -> Features:
-        """The features with these fingerprints, in this order; every shard that is read is verified.
+        """The features with these fingerprints, in this order. Every shard that is read is verified.
 
         Raises:
             StoreError: one of them is not stored.
@@ -285,7 +287,7 @@ class Store:
         try:
             try:
                 return self._read(modality, fingerprints)
-            except FileNotFoundError:  # removed, its cells being elsewhere, since the index was brought up to date
+            except FileNotFoundError:  # it was removed since the last refresh, because its cells are elsewhere
                 self.refresh()
                 return self._read(modality, fingerprints)
         except FileNotFoundError:
@@ -307,7 +309,7 @@ class Store:
         present = np.zeros(len(fingerprints), bool)
         for name, shard in self.folder.ahead(list(wanted), self.shard):
             rows, positions = np.array(wanted[name]).T
-            for row, position in wanted[name]:  # the index may be damaged, the shard is verified
+            for row, position in wanted[name]:  # the shard is verified, but the index may be damaged
                 if position >= len(shard) or shard.fingerprints[position] != fingerprints[row]:
                     raise _MisplacedError(f"it looks for a cell of {name} in a wrong place")
             kept = shard.present[positions]
@@ -324,7 +326,7 @@ class Store:
         return Features(values, present)
 
     def _places(self, modality: Modality, fingerprints: Sequence[str]) -> dict[str, tuple[str, int]]:
-        """Of each stored fingerprint the copy to read: its shard, and where in it."""
+        """The copy to read for each stored fingerprint: its shard, and its position in the shard."""
         best: dict[str, tuple[Rank, int]] = {}
         columns = "c.fingerprint, s.modality, c.status, o.created, s.cells, s.name, c.id - s.first"
         for key, kind, status, created, cells, name, position in self.index.lookup(columns, fingerprints):
@@ -346,9 +348,9 @@ class Store:
 
     @_mending
     def unneeded(self, reached: Collection[bytes]) -> list[tuple[str, int, int, str]]:
-        """Name, bytes, cells and why (``copies`` or ``unreached``) of the shards that hold nothing that is needed.
+        """Name, bytes, cells and why (``copies`` or ``unreached``) of the shards that hold nothing needed.
 
-        That is what the index says; :func:`find_garbage` asks the shards.
+        This is the index's view; :func:`find_garbage` checks it against the shards.
         """
         self.index.set_reached(reached)
         query = f"""
@@ -361,7 +363,7 @@ class Store:
 
     @_mending
     def sharing(self, name: str) -> list[str]:
-        """The other shards that hold cells with the fingerprints of this one's."""
+        """The other shards that share a fingerprint with this one."""
         query = """
             SELECT DISTINCT other.name FROM shards s CROSS JOIN cells c ON c.id >= s.first AND c.id < s.first + s.cells
             JOIN cells twin ON twin.fingerprint = c.fingerprint JOIN shards other ON other.id = twin.shard
@@ -371,7 +373,7 @@ class Store:
 
     @_mending
     def throughput(self, modality: Modality, extractor: str) -> float | None:
-        """Seconds a cell took under this extractor (by name) in its latest chunks; ``None``: it never ran here."""
+        """Seconds for each cell under this extractor (by name) in its latest chunks; ``None``: it never ran here."""
         query = """
             SELECT sum(seconds), sum(cells) FROM (
                 SELECT o.seconds, o.cells
@@ -383,7 +385,7 @@ class Store:
 
     @_mending
     def extractors(self) -> list[dict[str, Any]]:
-        """By extractor (name), modality and corpus: cells, seconds they took, when the last was made."""
+        """By extractor (name), modality and corpus: the number of cells, their seconds, and when the last was made."""
         query = """
             SELECT json_extract(t.text, '$.name'), s.modality, o.corpus, sum(o.cells), total(o.seconds), max(o.created)
             FROM origins o JOIN shards s ON s.id = o.shard JOIN texts t ON t.id = o.extractor GROUP BY 1, 2, 3
@@ -393,7 +395,7 @@ class Store:
 
     @_mending
     def info(self) -> dict[str, Any]:
-        """What the store holds: shards, cells, bytes, duplicates, and cells by modality and status."""
+        """The store's content: shards, cells, bytes, duplicates, and cells by modality and status."""
         count, cells, size = self.index.query("SELECT count(*), total(cells), total(bytes) FROM shards")[0]
         (distinct,) = self.index.query("SELECT count(*) FROM (SELECT DISTINCT fingerprint, utterance FROM cells)")[0]
         by_status: dict[str, dict[str, int]] = {}
@@ -412,14 +414,14 @@ class Store:
 
 
 class _MisplacedError(Exception):
-    """The index says that a cell is where it is not."""
+    """The index gives a wrong place for a cell."""
 
 
 def rank(status: str, created: str, cells: int, name: str) -> Rank:
-    """The order among copies of one cell; the least is the one that counts, and the one that gc keeps.
+    """The order among copies of one cell. The smallest one counts, and gc keeps it.
 
-    A success before a failure, then the first that was made (a later one is a duplicate), then the larger shard (the
-    others were merged into it). It depends on the copies alone: every machine puts them into the same order.
+    A success comes before a failure; then the first that was made (a later one is a duplicate); then the larger shard
+    (the others were merged into it). The order depends only on the copies, so it is the same on every machine.
     """
     return (status != Status.OK, created, -cells, name)
 

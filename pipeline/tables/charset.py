@@ -1,8 +1,8 @@
-"""The text of a user's own table: in the encoding that the settings name, else in one that the bytes prove.
+"""The text of a user's table, in the encoding that the settings name, or else in one that the bytes prove.
 
-Bytes prove UTF-8 (nothing else is valid UTF-8 by chance), UTF-16 and UTF-32 by their mark, UTF-16 without a mark by
-the zeros beside its separators, and an English text in cp1252 by its contractions. Anything else is refused: the
-message says what the file seems to be and which setting to write.
+Bytes prove UTF-8 (nothing else is valid UTF-8 by chance); UTF-16 and UTF-32 by their mark; UTF-16 without a mark by the
+zeros beside its separators; and English text in cp1252 by its contractions. Any other text is refused. The message says
+which encoding the file seems to have and which setting to write.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bigfusion.pipeline.tables.encoding import cp1252
 from bigfusion.pipeline.tables.guess import guesses
 
 MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, because its mark begins with that of UTF-16
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -44,10 +44,10 @@ _OTHER_STRAY = re.compile(f"[{_STRAY}]{{4,}}|(?![{_PUNCTUATION}\udce9])[{_STRAY}
 
 
 def read_text(path: Path, encoding: str = "") -> str:
-    """A table's text; ``encoding`` is what the settings say, ``""`` where they say nothing.
+    """A table's text; ``encoding`` is from the settings, ``""`` if they name none.
 
     Raises:
-        CorpusError: the file cannot be read, is not in ``encoding``, or does not show what it is in.
+        CorpusError: the file cannot be read, is not in ``encoding``, or its encoding cannot be recognised.
     """
     try:
         data = path.read_bytes()
@@ -77,7 +77,7 @@ def _same(encoding: str, marked: str) -> bool:
 
 
 def _is_utf8(data: bytes) -> bool:
-    """Whether the bytes are UTF-8 beyond doubt: valid, with more characters of several bytes than chance makes so."""
+    """Whether the bytes are certainly UTF-8: valid, with more multi-byte characters than chance would produce."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -99,8 +99,8 @@ def _strict(path: Path, data: bytes, encoding: str) -> str:
 
 
 def _utf16(data: bytes) -> str:
-    """UTF-16 without a mark, ``""`` where it is not: its text has separators and line ends, and no zeros."""
-    head = data[:1000]  # of which the table's header is a part: separators at least
+    """The text of UTF-16 without a mark, or ``""``. Such a text has separators and line ends, and no zeros."""
+    head = data[:1000]  # part of it is the table's header, which has separators at least
     low, high = head[0::2].count(0), head[1::2].count(0)
     if low + high < len(head) / 50:
         return ""

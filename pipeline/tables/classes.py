@@ -1,7 +1,7 @@
-"""The labels of a table or a feature file as classes: what means none, what is the same, what is no class at all.
+"""The labels of a table or feature file as classes: which mean none, which are the same, and which are no class.
 
-The same words mean the same in CSV, Parquet and pickles. Where a label may mean two things, ingest stops and names the
-setting (``corpus.label_map``) that says which.
+The same words mean the same in CSV, Parquet and pickles. If a label may mean two things, ingest stops and names the
+setting (``corpus.label_map``) that decides.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ class Classed:
 
 
 def composed(text: str) -> str:
-    """``text`` in Unicode's composed form (NFC): an é is one character, however it was typed."""
+    """``text`` in Unicode's composed form (NFC): é is one character, however it was typed."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def settle(cells: Sequence[str], known: Iterable[str] = (), label_map: Mapping[str, str] | None = None) -> Classed:
     """The class of each cell.
 
-    ``known`` are the classes that the settings list; ``label_map`` says what a label stands for (``""``: no label).
-    A label that neither mentions is examined.
+    ``known`` are the classes in the settings. ``label_map`` says what a label means (``""``: no label). A label that
+    neither mentions is examined.
 
     Raises:
         CorpusError: labels that are no classes, or may mean two things; the message names the setting to write.
@@ -67,9 +67,9 @@ def settle(cells: Sequence[str], known: Iterable[str] = (), label_map: Mapping[s
 
 
 def _tidy(cell: str) -> str:
-    """A label as it is compared: composed, without spaces at its ends, a whole number without its ``.0``."""
+    """A label in the form for comparison: composed, stripped, a whole number without its ``.0``."""
     name = composed(cell.strip())
-    if all(unicodedata.category(char) == "Cf" for char in name):  # nothing, or nothing that can be seen
+    if all(unicodedata.category(char) == "Cf" for char in name):  # empty, or nothing visible
         return ""
     whole = _WHOLE.fullmatch(name)
     return name if whole is None else whole[1]
@@ -93,10 +93,11 @@ def _refuse_fractions(counts: Counter[str], said: frozenset[str] | set[str]) -> 
 
 
 def _negatives(counts: Counter[str], said: frozenset[str] | set[str], meaning: dict[str, str], rows: int) -> list[str]:
-    """Decide what -1 means, class or none: ``meaning`` and ``counts`` are corrected where it is none.
+    """Decide whether -1 is a class or means none. If it means none, ``meaning`` and ``counts`` are corrected.
 
-    Codes from -2 or lower on without a gap are a scale; -1 beside 1 alone, or beside 0 and 1 and as frequent as they,
-    is a class; -1 that is much rarer than every class is none. As frequent: half the rows of the rarest class or more.
+    Codes that begin at -2 or lower and have no gap are a scale. -1 is a class beside 1 alone, or beside 0 and 1 if it
+    is as frequent as they are. -1 means none if it is much rarer than every class. As frequent: at least half the rows
+    of the rarest class.
     """
     numbers = {int(name) for name in counts if _WHOLE.fullmatch(name)}
     low = min(numbers, default=0)
@@ -120,7 +121,9 @@ def _negatives(counts: Counter[str], said: frozenset[str] | set[str], meaning: d
 
 
 def _refuse_doubles(counts: Counter[str], said: frozenset[str] | set[str]) -> None:
-    """Labels that look the same: another case, spaces, characters without width, or forms of the same letter."""
+    """Refuse labels that look the same: other case, spaces, zero-width characters, or other forms of the same
+    letter.
+    """
     alike: dict[str, str] = {}
     for name, _ in counts.most_common():
         other = alike.setdefault(_looks(name), name)
@@ -137,7 +140,7 @@ def _looks(name: str) -> str:
         return str(int(name))
     visible = "".join(char for char in unicodedata.normalize("NFKC", name) if unicodedata.category(char) != "Cf")
     folded = unicodedata.normalize("NFC", _SPACES.sub(" ", visible).strip().casefold())
-    return folded.replace("i\u0307", "i").replace("ı", "i")  # what Turkish makes of I and i
+    return folded.replace("i\u0307", "i").replace("ı", "i")  # Turkish case rules turn I and i into these
 
 
 def _refuse_too_many(counts: Counter[str], rows: int) -> None:
@@ -151,7 +154,7 @@ def _refuse_too_many(counts: Counter[str], rows: int) -> None:
 
 
 def _unlabelled(written: Counter[str], meaning: Mapping[str, str], rows: int) -> list[str]:
-    """How many rows have no label, and what stands there."""
+    """The number of rows without a label, and what is written there."""
     kinds = {name: number for name, number in written.items() if not meaning[name]}
     if not kinds:
         return []
@@ -160,6 +163,6 @@ def _unlabelled(written: Counter[str], meaning: Mapping[str, str], rows: int) ->
 
 
 def _toml(text: str) -> str:
-    """A label as a TOML string, characters that cannot be seen as escapes."""
+    """A label as a TOML string; invisible characters become escapes."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in escaped) + '"'

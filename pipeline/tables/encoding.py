@@ -41,7 +41,7 @@ def read(path: Path, *, mojibake: bool = True) -> str:
 
 
 def decode(data: bytes, *, mojibake: bool = True) -> str:
-    """``data`` as text: UTF-8 where it is valid, cp1252 byte by byte where it is not, then :func:`repair`.
+    """``data`` as text: UTF-8 if it is valid, otherwise cp1252 byte by byte; then :func:`repair`.
 
     Without ``mojibake`` only C1 controls are repaired.
     """
@@ -58,7 +58,7 @@ def repair(text: str) -> str:
     """``text`` without mojibake (for MELD) and without C1 controls, which are cp1252 in disguise or nothing.
 
     Only sequences that stand for a character of cp1252 itself are undone: ``â€™`` becomes an apostrophe, while
-    ``é…”``, which also happens to be valid UTF-8 when read as bytes, stays as it is.
+    ``é…”``, which also happens to be valid UTF-8 when read as bytes, stays unchanged.
     """
     for _ in range(3):
         undone = _DOUBLE.sub(_undo, text)
@@ -69,17 +69,17 @@ def repair(text: str) -> str:
 
 
 def without_controls(text: str) -> str:
-    """``text`` with C1 controls as the characters of cp1252 that they stand for."""
+    """``text`` with each C1 control replaced by the cp1252 character that it stands for."""
     return _C1.sub(lambda match: "" if ord(match[0]) in _UNDEFINED else _CHAR_OF[ord(match[0])], text)
 
 
 def plain(text: str) -> str:
-    """``text`` on one line: control characters and line ends become spaces, and the ends are stripped."""
+    """``text`` on one line: control characters and line ends become spaces; the ends are stripped."""
     return _BREAKS.sub(" ", text).strip()
 
 
 def _undo(match: re.Match[str]) -> str:
-    """The start of a match that is one character of cp1252 in UTF-8, undone; else the match as it is."""
+    """The start of a match, undone, if it is one character of cp1252 in UTF-8; otherwise the match unchanged."""
     found = match[0]
     data = bytes(_BYTE_OF[char] for char in found)
     for length in range(2, len(data) + 1):

@@ -1,4 +1,4 @@
-"""What the bytes of a text seem to be, where they are not UTF-8: advice for an error message, never a decision."""
+"""The likely encoding of a text that is not UTF-8. It is advice for an error message, never a decision."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 @dataclass(frozen=True)
 class Guess:
-    """An encoding that the bytes may be in, and how a piece of them reads in it."""
+    """An encoding that the bytes may have, and a piece of them decoded with it."""
 
     encoding: str
     sample: str
 
 
 def guesses(data: bytes, number: int = 3) -> list[Guess]:
-    """The likeliest encodings of ``data``, best first; none where no common one fits.
+    """The likeliest encodings of ``data``, best first; empty if no common one fits.
 
-    charset-normalizer ranks them by what it knows of languages. Where several seem as good to it, as often with text
-    as short as a table's, the one wins whose words look like words: of one script, without capitals or signs inside.
+    charset-normalizer ranks them by its knowledge of languages. It often finds several equally good, because a table's
+    text is short. Then the encoding wins whose words look most like words: one script, no capitals or signs inside.
     """
-    from charset_normalizer import from_bytes  # 30 ms that a table in UTF-8 does not need
+    from charset_normalizer import from_bytes  # takes 30 ms, which a table in UTF-8 does not need
 
     lines = [line for line in re.split(rb"[\r\n]+", data) if not line.isascii()]
     telling = b"\n".join(lines)[:_LONGEST]
@@ -49,7 +49,7 @@ def guesses(data: bytes, number: int = 3) -> list[Guess]:
         for match in matches
         for name in match.could_be_from_charset
     }
-    # sorted() is stable: of those that seem as good, the more usual comes first
+    # sorted() is stable: among equally good ones, the more usual comes first
     order = sorted(readings, key=lambda name: (_oddity(readings[name], name), mess.get(name, (1.0, 0.0))))
     return [Guess(name, _sample(readings[name])) for name in order[:number]]
 
@@ -68,7 +68,7 @@ def _sample(text: str) -> str:
 
 
 def _oddity(text: str, encoding: str) -> float:
-    """How little ``text`` looks like words, per character that is not ASCII."""
+    """How little ``text`` looks like words, for each character that is not ASCII."""
     strange = [char for char in text if not char.isascii()]
     odd = sum(_strange(char) for char in strange)
     core = _CORES.get(encoding)
@@ -81,7 +81,7 @@ def _oddity(text: str, encoding: str) -> float:
 
 
 def _bias(text: str, encoding: str) -> float:
-    """What speaks for or against an encoding beside its words: hiragana is Japanese; western letters are usual."""
+    """What favours or disfavours an encoding besides its words: hiragana is Japanese; western letters are usual."""
     if any("\u3041" <= char <= "\u3096" for char in text):
         return -0.5 if encoding in _JAPANESE else 1
     return 0.05 if encoding in _LATIN_ELSEWHERE else 0
@@ -90,7 +90,7 @@ def _bias(text: str, encoding: str) -> float:
 def _strange(char: str) -> float:
     """0 for letters and the usual quotation marks, dashes and spaces; more for signs, most for controls."""
     kind = unicodedata.category(char)
-    if _is_halfwidth(char):  # katakana of old terminals
+    if _is_halfwidth(char):  # half-width katakana of old terminals
         return 1
     if kind[0] in "LM" or char in "‘’“”„«»–—…¿¡、。，！？：；（）「」・　؟،":
         return 0

@@ -1,4 +1,4 @@
-"""The names under which tables and feature files know the three splits."""
+"""The names that tables and feature files use for the three splits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = {
 
 
 def split_of(cell: str) -> str:
-    """The split that a cell names, ``""`` where it names none."""
+    """The split that a cell names, ``""`` if it names none."""
     return NAMES.get(cell.strip().lower(), "")
 
 
@@ -24,7 +24,7 @@ def check_spellings(cells: Iterable[str]) -> None:
     """Refuse two spellings of one split in the same file: ``dev`` beside ``valid`` may be another part.
 
     Raises:
-        CorpusError: there are such; the message names both.
+        CorpusError: there are two such spellings; the message names both.
     """
     first: dict[str, str] = {}
     for cell in dict.fromkeys(cell.strip().lower() for cell in cells):

@@ -1,4 +1,4 @@
-"""A table on disk (CSV, TSV, Parquet) as columns of text, and errors that name its rows."""
+"""A table on disk (CSV, TSV, Parquet) as columns of text, with errors that name its rows."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ PARQUET = (".parquet", ".pq")
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of text, ``""`` where a cell is empty.
+    """Columns of text, ``""`` for an empty cell.
 
-    ``header`` names all columns of the file, those not read among them; ``lines`` are the rows' lines in the file,
-    where it has lines; ``delimiter`` is what separates its cells, where something does.
+    ``header`` names all columns of the file, including those not read. ``lines`` are the rows' line numbers, if the
+    file has lines. ``delimiter`` separates its cells, if anything does.
     """
 
     path: Path
@@ -47,7 +47,7 @@ class Table:
         return f"row {row + 1} (line {self.lines[row]})" if self.lines else f"row {row + 1}"
 
     def refuse(self, row: int, column: str, expected: str) -> NoReturn:
-        """Stop at a cell.
+        """Raise an error about a cell.
 
         Raises:
             CorpusError: always; it names the file, row and column, what was expected and what was found.
@@ -64,9 +64,9 @@ class Table:
 
 
 def read_table(path: Path, wanted: Iterable[str], *, encoding: str = "", delimiter: str = "") -> Table:
-    """Those columns of a file that are ``wanted`` and there.
+    """The ``wanted`` columns that a file has.
 
-    ``encoding`` and ``delimiter`` are those of a text file; ``""``: as the file shows.
+    ``encoding`` and ``delimiter`` are for text files; ``""``: detected from the file.
 
     Raises:
         CorpusError: the file is missing, is not the kind that its name says, or has a wanted column twice.
@@ -82,7 +82,7 @@ def read_table(path: Path, wanted: Iterable[str], *, encoding: str = "", delimit
 
 
 def _parse(path: Path, text: str, wanted: list[str], delimiter: str) -> Table:
-    """The table of a text. Lines and rows without a single filled cell are passed over."""
+    """The table in a text. Lines and rows without any filled cell are skipped."""
     text, delimiter, before = _delimited(path, text, wanted, delimiter)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
@@ -110,9 +110,9 @@ def _parse(path: Path, text: str, wanted: list[str], delimiter: str) -> Table:
 
 
 def _delimited(path: Path, text: str, wanted: list[str], delimiter: str) -> tuple[str, str, int]:
-    """The text, what separates its cells, and how many lines were taken off: Excel's ``sep=;`` stands above the header.
+    """The text, its delimiter, and the number of lines removed: Excel writes ``sep=;`` above the header.
 
-    Where nothing says it, the header does: the delimiter is the one that cuts most of the wanted columns out of it.
+    If nothing names the delimiter, the header decides: the delimiter that yields most of the wanted columns is taken.
     """
     if excel := _EXCEL.match(text):
         if delimiter not in ("", excel["delimiter"]):
@@ -127,11 +127,11 @@ def _delimited(path: Path, text: str, wanted: list[str], delimiter: str) -> tupl
     header = re.split(r"[\r\n]", text, maxsplit=1)[0]
 
     def names(candidate: str) -> int:
-        """How many wanted columns the header has, cut by ``candidate``."""
+        """How many wanted columns the header has if ``candidate`` separates them."""
         cells = next(csv.reader([header], delimiter=candidate), [])
         return len({composed(cell.strip()) for cell in cells} & {*wanted})
 
-    return text, max((usual, *_OTHERS), key=names), 0  # the usual one where others are no better
+    return text, max((usual, *_OTHERS), key=names), 0  # the usual one, unless another is better
 
 
 def _shown(delimiter: str) -> str:
@@ -164,10 +164,10 @@ def _places(path: Path, header: Sequence[str], wanted: Iterable[str]) -> dict[st
 
 
 def as_text(name: str, column: Any) -> list[str]:
-    """An Arrow column as text; nulls and NaN are ``""``, whole floats lose their ``.0``.
+    """An Arrow column as text: nulls and NaN become ``""``, whole floats lose their ``.0``.
 
     Raises:
-        CorpusError: it holds lists, bytes or other things that are no text.
+        CorpusError: the column holds lists, bytes or other values that are not text.
     """
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)

@@ -1,4 +1,4 @@
-"""Times in a table: seconds, or a clock's hours, minutes and seconds as players and subtitles write them."""
+"""Times in a table: seconds, or hours, minutes and seconds as players and subtitles write them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _CLOCK = re.compile(r"(?:([0-9]{1,4}):)?([0-9]{1,4}):([0-9]{1,2})(?:[.,]([0-9]+)
 
 
 def seconds(cell: str, decimal_comma: bool = False) -> float | None:
-    """A cell in seconds, NaN where it is empty, ``None`` where it is no time.
+    """A cell in seconds; NaN if it is empty, ``None`` if it is no time.
 
-    ``83.5``, ``1:23.5`` and ``00:01:23,500`` are the same. ``1,5`` is one and a half; ``1,500`` may be a thousand and
-    a half and is a time only with ``decimal_comma``: in a table whose cells a semicolon separates.
+    ``83.5``, ``1:23.5`` and ``00:01:23,500`` mean the same time. ``1,5`` is one and a half. ``1,500`` may be 1500 or
+    1.5. It is a time only with ``decimal_comma``: in a table whose cells a semicolon separates.
     """
     if not cell:
         return math.nan

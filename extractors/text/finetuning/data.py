@@ -1,4 +1,4 @@
-"""What fine-tuning a text encoder learns from: labelled utterances, as passages with the class of each in them."""
+"""The training data of a text encoder: labelled utterances, as passages with the class of each utterance in them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ NO_CLASS = -100
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """Utterances of one split and the position of each one's class; utterances without either are left out."""
+    """Utterances of one split, and the index of each one's class. Utterances without words or class are left out."""
 
     utterances: tuple[Utterance, ...]
     labels: tuple[int, ...]
 
     @classmethod
     def of(cls, utterances: Sequence[Utterance], labels: Sequence[int]) -> LabelledTexts:
-        """Those that have words and a class."""
+        """Keep the utterances that have words and a class."""
         kept = [pair for pair in zip(utterances, labels, strict=True) if pair[0].text.strip() and pair[1] >= 0]
         return cls(tuple(utterance for utterance, _ in kept), tuple(label for _, label in kept))
 
@@ -38,7 +38,7 @@ class LabelledTexts:
 
     @property
     def digest(self) -> str:
-        """Stands for all that is read of them."""
+        """A digest of everything that the training reads: words, context and labels."""
         read = [(one.text, one.context and (one.context.speaker, one.context.before, one.context.after))
                 for one in self.utterances]  # fmt: skip
         return digest([read, self.labels])
@@ -46,7 +46,7 @@ class LabelledTexts:
 
 @dataclass(frozen=True)
 class LabelledCorpus:
-    """What the encoder learns from and what judges it; ``classes`` names class c of the labels."""
+    """The training and validation utterances; ``classes`` gives the name of class c."""
 
     classes: tuple[str, ...]
     train: LabelledTexts
@@ -54,9 +54,9 @@ class LabelledCorpus:
 
 
 def rows_of(tokenizer: Any, split: LabelledTexts, longest: int) -> list[dict[str, Any]]:
-    """Token ids of each passage, and tokens and class of each utterance that is read in it.
+    """Each passage's token ids, with the tokens and the class of each utterance that is read in it.
 
-    Equal utterances ("Yeah.") are rows of their own: as one they would always be learnt from side by side.
+    Equal utterances ("Yeah.") get separate rows. In one row they would always be in the same batch.
     """
     rows = []
     for passage in together(readings(tokenizer, split.utterances, longest)):
@@ -82,7 +82,7 @@ class Collator:
         self._filler = filler
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """Padded on the right; places without an utterance have ``NO_CLASS``."""
+        """Pad on the right; places without an utterance have ``NO_CLASS``."""
         read: list[Passage] = []
         for row in rows:
             spans: tuple[Span, ...] = row["spans"]
@@ -95,7 +95,7 @@ class Collator:
 
 
 def class_weights(train: LabelledTexts, classes: int) -> Tensor:
-    """Inverse frequencies with mean 1 over the utterances; a class that does not occur weighs nothing. Shape: (C,)."""
+    """Inverse frequencies with mean 1 over the utterances. A class that does not occur has weight 0. Shape: (C,)."""
     counts = np.bincount(train.labels, minlength=classes)
     weights = np.where(counts > 0, len(train) / (np.maximum(counts, 1) * (counts > 0).sum()), 0.0)
     return torch.from_numpy(weights.astype(np.float32))

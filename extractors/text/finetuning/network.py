@@ -1,4 +1,4 @@
-"""The network that fine-tuning a text encoder trains: the encoder, its extractor's pooling, a linear layer."""
+"""The network that fine-tuning trains: a text encoder, the pooling of its extractor, and a linear layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bigfusion.pipeline.errors import ExtractionError
 
 
 class Classifier(nn.Module):
-    """An encoder, the extractor's own pooling, and one linear layer."""
+    """An encoder, the extractor's pooling, and one linear layer."""
 
     def __init__(
         self, encoder: nn.Module, classes: int, text: TextSettings, dropout: float, weight: Tensor | None
@@ -38,7 +38,7 @@ class Classifier(nn.Module):
 
 
 def freeze(encoder: nn.Module, count: int) -> None:
-    """Leave all below the encoder's layer ``count`` (0 is the lowest) as it is; 0 leaves nothing."""
+    """Freeze everything below the encoder's layer ``count`` (layer 0 is the lowest). 0 freezes nothing."""
     if not count:
         return
     layers = _layers(encoder)
@@ -64,7 +64,9 @@ def _layers(encoder: nn.Module) -> list[nn.Module]:
 
 
 def rates(network: Classifier, settings: FinetuneSettings) -> dict[nn.Parameter, float]:
-    """Each trained weight's learning rate: lower from layer to layer, below them as the next one would have it."""
+    """The learning rate of each trained weight. It falls from layer to layer, downwards; the embeddings count as one
+    more layer.
+    """
     rate, share = settings.learning_rate, settings.layer_decay
     layers = _layers(network.encoder) if share < 1 else []
     found = {weight: rate * share ** len(layers) for weight in network.encoder.parameters()}

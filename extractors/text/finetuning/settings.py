@@ -1,5 +1,6 @@
-"""The settings of :mod:`finetuning.training`: apart from it, as it loads much, and from text, whose code is
-part of every text feature's fingerprint."""
+"""The settings of :mod:`finetuning.training`. They have their own module: the training loads much, and the code of the
+text extractor is part of every text feature's fingerprint.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """Fine-tuning a text encoder on a corpus's emotions, with the training dialogues alone.
 
-A linear layer classifies the very vector that :class:`TextExtractor` stores, under its context,
-pooling and layers. ``transformers``' own trainer does the work: it resumes, follows mixed precision and gradient
-checkpointing, and stops early on the validation split. What is kept is the encoder, as a folder that ``text.model`` can
-name.
+A linear layer classifies the same vector that :class:`TextExtractor` stores, with the same context, pooling and layers.
+``transformers``' trainer does the work: it resumes, handles mixed precision and gradient checkpointing, and stops early
+on the validation split. The result is the encoder, saved as a folder that ``text.model`` can name.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ ENCODER, RECORD = "encoder", "finetuned.json"
 
 @dataclass(frozen=True)
 class Finetuned:
-    """What came of it: the encoder's folder, the seed that made it, and the validation WF1 (0 to 1) of every seed."""
+    """The result: the encoder's folder, the seed that produced it, and the validation WF1 (0 to 1) of every seed."""
 
     encoder: Path
     seed: int
@@ -52,7 +51,7 @@ class Finetuned:
 
 
 def total(settings: FinetuneSettings, corpus: LabelledCorpus) -> int:
-    """What ``progress`` of :func:`finetune` sums up to: the utterances of every epoch of every seed."""
+    """The sum of all ``progress`` calls of :func:`finetune`: the utterances of every epoch of every seed."""
     return len(settings.seeds) * settings.epochs * len(corpus.train)
 
 
@@ -64,12 +63,13 @@ def finetune(
     sha256: Sha256 = sha256_of,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Finetuned:
-    """Fine-tune the encoder of ``text`` and keep that of the best seed in ``folder``; goes on where it was stopped.
+    """Fine-tune the encoder of ``text`` and keep the best seed's in ``folder``. An interrupted training is
+    continued.
 
-    A kill costs at most the epoch that it interrupts. ``progress(n)`` is called as n more utterances were learnt from.
+    A kill loses at most the epoch that it interrupts. ``progress(n)`` is called after n more utterances of training.
 
     Raises:
-        ExtractionError: no encoder or device, an empty split, or ``folder`` holds another training.
+        ExtractionError: no encoder or device, an empty split, or ``folder`` holds a different training.
     """
     for name, split in (("training", corpus.train), ("validation", corpus.valid)):
         if not len(split):
@@ -80,7 +80,7 @@ def finetune(
     for seed in settings.seeds:
         if seed not in scores:
             scores[seed] = _one_seed(text, settings, corpus, folder / f"seed-{seed}", seed, progress)
-            _write(folder, record | {"weighted_f1": scores})  # a seed that was done before is never trained again
+            _write(folder, record | {"weighted_f1": scores})  # a seed that is complete is never trained again
             log.info("finetune-text: seed %d: validation WF1 %.1f", seed, 100 * scores[seed])
     best = max(scores, key=lambda seed: scores[seed])
     encoder = folder / ENCODER
@@ -98,7 +98,7 @@ def _inputs(
     corpus: LabelledCorpus,
     sha256: Sha256,
 ) -> dict[str, Any]:
-    """All that the result depends on."""
+    """Everything that the result depends on."""
     return {
         "base": locate(text.model, text.revision).digests(sha256),
         "text": text.numbers(),
@@ -110,7 +110,7 @@ def _inputs(
 
 
 def _begin(folder: Path, inputs: dict[str, Any]) -> dict[str, Any]:
-    """The folder's record: a new one, or that of the same training begun earlier."""
+    """The folder's record: a new one, or that of the same training if it was begun before."""
     path = folder / RECORD
     if not path.exists():
         record: dict[str, Any] = {"inputs": inputs, "weighted_f1": {}}
@@ -143,7 +143,7 @@ def _one_seed(
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads or threads)
     try:
-        set_seed(seed)  # the classes' first weights
+        set_seed(seed)  # it draws the first weights of the linear layer
         encoder, tokenizer = load(locate(text.model, text.revision), torch.float32)
         freeze(encoder, settings.frozen_layers)
         if settings.gradient_checkpointing:
@@ -159,12 +159,12 @@ def _one_seed(
         arguments = TrainingArguments(
             output_dir=str(folder),
             seed=seed,
-            num_train_epochs=1 if over else settings.epochs,  # one is behind it: only the best checkpoint is loaded
+            num_train_epochs=1 if over else settings.epochs,  # then only the best checkpoint is loaded
             per_device_train_batch_size=batch,
             per_device_eval_batch_size=4 * batch,
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
-            warmup_steps=settings.warmup,  # below 1: a share
+            warmup_steps=settings.warmup,  # below 1: a share of all steps
             train_sampling_strategy="group_by_length",
             remove_unused_columns=False,
             bf16=settings.precision == "bfloat16",
@@ -172,9 +172,9 @@ def _one_seed(
             dataloader_pin_memory=not cpu,
             eval_strategy="epoch",
             save_strategy="epoch",
-            save_total_limit=2,  # the best and the last, to the end: of one only the best would be left
+            save_total_limit=2,  # the best and the last; with a limit of 1 only the best would be left at the end
             load_best_model_at_end=True,
-            restore_callback_states_from_checkpoint=True,  # how much patience was left
+            restore_callback_states_from_checkpoint=True,  # restores how much patience was left
             metric_for_best_model="weighted_f1",
             logging_strategy="no",
             report_to="none",
@@ -203,7 +203,7 @@ def _one_seed(
 
 
 def _save(encoder: Any, tokenizer: Any, folder: Path) -> None:
-    """The encoder as a folder of ``transformers``' layout, whole or not at all."""
+    """Save the encoder as a folder of ``transformers``' layout, whole or not at all."""
     partial = folder / f".{ENCODER}"
     shutil.rmtree(partial, ignore_errors=True)
     with quiet():
@@ -214,7 +214,7 @@ def _save(encoder: Any, tokenizer: Any, folder: Path) -> None:
 
 
 class _Trainer(Trainer):
-    """``transformers``' trainer with a learning rate by depth."""
+    """``transformers``' trainer, with a learning rate that depends on the layer."""
 
     def __init__(self, settings: FinetuneSettings, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -235,7 +235,7 @@ class _Trainer(Trainer):
 
 
 def _whole_checkpoint(folder: Path) -> str | None:
-    """The trainer's last checkpoint that was written to its end; what a kill left half written is removed."""
+    """The trainer's last complete checkpoint. Checkpoints that a kill left incomplete are removed."""
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
     for path in [path for path in found if not _complete(path)]:
         shutil.rmtree(path)
@@ -244,7 +244,7 @@ def _whole_checkpoint(folder: Path) -> str | None:
 
 
 def _complete(checkpoint: Path) -> bool:
-    """Whether the file that the trainer writes last is there and whole."""
+    """Whether a checkpoint has the file that the trainer writes last, and that file is whole."""
     try:
         _state(checkpoint)
     except (OSError, ValueError):
@@ -258,13 +258,13 @@ def _state(checkpoint: str | Path) -> dict[str, Any]:
 
 
 def _evaluations_without_gain(checkpoint: str | Path) -> int:
-    """How many evaluations in a row were no better than the best before them, when a checkpoint was written."""
+    """How many evaluations in a row had brought no gain over the best when the checkpoint was written."""
     stopping = _state(checkpoint)["stateful_callbacks"][EarlyStoppingCallback.__name__]
     return int(stopping["attributes"]["early_stopping_patience_counter"])
 
 
 class _Progress(TrainerCallback):
-    """Says how many utterances more were learnt from, of as many as the whole training has."""
+    """Reports how many more utterances were trained on; the sum is that of the whole training."""
 
     def __init__(self, progress: Callable[[int], None], utterances: int) -> None:
         self._progress, self._utterances = progress, utterances

@@ -1,4 +1,4 @@
-"""Faces as a network sees them: brought to a size, and in training turned, moved, mirrored, lit and covered."""
+"""Faces as network input: resized and, in training, turned, moved, mirrored, lit differently and partly covered."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch.nn import functional
 
 TURN = math.radians(15)
 SCALE = 0.15  # natural logarithm
-SHIFT = 0.08  # of the half side
+SHIFT = 0.08  # as a share of half the side
 CONTRAST = 0.3
 BRIGHTNESS = 0.15
-COVERED = 0.25  # share of the faces with a covered rectangle
-COVER = (0.15, 0.4)  # its sides, as shares of the face's
+COVERED = 0.25  # share of the faces that get a covered rectangle
+COVER = (0.15, 0.4)  # the rectangle's sides, as shares of the face's
 
 
 def resized(tiles: Tensor, side: int) -> Tensor:
@@ -24,9 +24,9 @@ def resized(tiles: Tensor, side: int) -> Tensor:
 
 
 def augmented(tiles: Tensor, side: int, random: Generator) -> Tensor:
-    """One random form of each face; resampled once. Shapes: tiles (B, H, W) uint8 -> (B, 1, side, side) float32."""
+    """One random variant of each face, resampled once. Shapes: tiles (B, H, W) uint8 -> (B, 1, side, side) float32."""
     count, device = len(tiles), tiles.device
-    # All draws are made on the CPU: a seed means the same faces on every device.
+    # All random numbers are drawn on the CPU: one seed gives the same faces on every device.
     turn, scale, across, down, mirror, contrast, brightness = _uniform((7, count), random).to(device)
     turn, scale = turn * TURN, torch.exp(scale * SCALE)
     sign = torch.where(mirror < 0, -1.0, 1.0)

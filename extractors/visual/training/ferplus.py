@@ -1,7 +1,8 @@
 """FER+ (Barsoum et al., 2016): grey faces of 48 x 48 and the votes of ten raters, as a folder of mosaics on disk.
 
-``index.csv`` has a row a face (``split`` and the votes), ``NNNN.jxl`` the mosaics of 10 x 10 faces: row i of the index
-is tile i, row by row. Lossless JPEG XL needs the package ``pillow-jxl-plugin``; mosaics may be PNG files as well.
+``index.csv`` has one row for each face (``split`` and the votes). ``NNNN.jxl`` are the mosaics of 10 x 10 faces: row i
+of the index is tile i, row by row. Lossless JPEG XL needs the package ``pillow-jxl-plugin``; mosaics may also be PNG
+files.
 """
 
 from __future__ import annotations
@@ -41,25 +42,27 @@ class Faces:
 
     @cached_property
     def _trusted(self) -> NDArray[np.float32]:
-        """The votes without single ones, which FER+'s own code takes for slips."""
+        """The votes without single ones, which FER+'s own code regards as mistakes."""
         return np.where(self.votes <= 1, 0, self.votes)
 
     @property
     def distribution(self) -> NDArray[np.float32]:
-        """The share of each emotion among the votes for emotions. Shape: (N, 8); a face without any has zeros."""
+        """Each emotion's share of the votes for emotions. Shape: (N, 8); zeros for a face without such votes."""
         emotions = self._trusted[:, : len(CLASSES)]
         return np.asarray(emotions / np.maximum(emotions.sum(1, keepdims=True), 1), np.float32)
 
     @property
     def majority(self) -> NDArray[np.int64]:
-        """The emotion with more than half of the votes, as FER+'s paper scores it. Shape: (N,); -1 where none has."""
+        """The emotion with more than half of the votes, as in FER+'s paper. Shape: (N,); -1 if no emotion has that
+        many.
+        """
         most = self._trusted.argmax(1)
         decided = (self._trusted.max(1) > self._trusted.sum(1) / 2) & (most < len(CLASSES))
         return np.where(decided, most, UNDECIDED)
 
     @property
     def plurality(self) -> NDArray[np.int64]:
-        """The emotion with the most votes. Shape: (N,); -1 where 'unknown' or 'not a face' has as many."""
+        """The emotion with the most votes. Shape: (N,); -1 if 'unknown' or 'not a face' has as many."""
         emotions, others = np.split(self.votes, [len(CLASSES)], axis=1)
         return np.where(emotions.max(1) > others.max(1), emotions.argmax(1), UNDECIDED)
 
@@ -120,7 +123,7 @@ def _mosaic(folder: Path, number: int) -> NDArray[np.uint8]:
 
 def _read_jpeg_xl(path: Path) -> None:
     try:
-        import_module("pillow_jxl")  # registers itself with Pillow
+        import_module("pillow_jxl")  # the import registers the plugin with Pillow
     except ImportError:
         raise ExtractionError(
             f"{path}: expected pillow-jxl-plugin to read JPEG XL, found none; pip install -e '.[faces]'"

@@ -1,4 +1,4 @@
-"""How well the facial DenseNet tells FER+'s emotions apart, by the raters' majority, and what it mixes up."""
+"""How well the facial DenseNet recognises FER+'s emotions (by the raters' majority), and which ones it confuses."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from bigfusion.extractors.visual.training.training import predict
 
 
 def score(weights: Path, faces: dict[str, Faces], device: str = "auto") -> dict[str, Any]:
-    """Scores of a file of weights, as plain values.
+    """The scores of a file of weights, as plain values.
 
-    ``test_accuracy`` counts faces on which more than half of the votes agree, single votes left out: the way of FER+'s
-    paper (VGG13: 84.99 %). ``test_accuracy_plurality`` counts every face that has a most frequent emotion.
+    ``test_accuracy`` counts faces on which more than half of the votes agree, without single votes, as in FER+'s paper
+    (VGG13: 84.99 %). ``test_accuracy_plurality`` counts every face that has a most frequent emotion.
 
     Raises:
         ExtractionError: the weights are not there or are another network's.

@@ -1,8 +1,8 @@
 """Training the facial DenseNet on FER+'s votes: cross-entropy on the raters' shares (Barsoum et al., 2016).
 
-Stochastic gradient descent with Nesterov momentum under one cosine, an exponential average of the weights, and faces
-that grow from stage to stage: most of what is to be learnt is learnt at a quarter of the price. Order and augmentation
-are pure functions of seed and step, so that an interrupted training goes on to the same weights.
+The optimiser is stochastic gradient descent with Nesterov momentum; the learning rate follows one cosine. The weights
+are averaged exponentially. Faces grow from stage to stage: most is learnt on small faces, at a quarter of the cost.
+Order and augmentation are pure functions of seed and step, so an interrupted training ends with the same weights.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SETTLING = 4096
 
 
 class FaceTrainingSettings(Settings):
-    """How the DenseNet is trained. The defaults are those of the weights that come with the project."""
+    """How the DenseNet is trained. The defaults made the weights that come with the project."""
 
     run_only: ClassVar[frozenset[str]] = frozenset({"device", "threads"})
 
@@ -60,7 +60,7 @@ class FaceTrainingSettings(Settings):
 
     @property
     def epochs(self) -> int:
-        """Of all stages."""
+        """The number of epochs of all stages."""
         return sum(epochs for _, epochs in self.stages)
 
     def side(self, epoch: int) -> int:
@@ -71,7 +71,7 @@ class FaceTrainingSettings(Settings):
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is logged after an epoch: mean training loss, accuracy of the averaged weights on the valid split."""
+    """The log of an epoch: mean training loss, and the accuracy of the averaged weights on the valid split."""
 
     epoch: int
     side: int
@@ -81,7 +81,7 @@ class Epoch:
 
 
 class FaceTraining:
-    """A training that can be left at any step and taken up again.
+    """A training that can be stopped at any step and resumed.
 
     ``folder`` holds its state, written at least every ``save_seconds`` and after each epoch.
     """
@@ -109,17 +109,17 @@ class FaceTraining:
 
     @property
     def steps(self) -> int:
-        """Of the whole training."""
+        """The number of steps of the whole training."""
         return self._settings.epochs * self._epoch_steps
 
     @property
     def step(self) -> int:
-        """Steps done so far, earlier sittings included."""
+        """The number of steps done so far, earlier sessions included."""
         return self._step
 
     @property
     def _epoch_steps(self) -> int:
-        return len(self._train) // self._settings.batch_size  # the few that are left over change with every epoch
+        return len(self._train) // self._settings.batch_size  # the rest differs from epoch to epoch
 
     def run(
         self,
@@ -155,7 +155,7 @@ class FaceTraining:
         return placed.train()
 
     def _advance(self) -> Tensor:
-        """One step of the optimiser. Returns the batch's loss, which nobody waits for: a GPU runs behind the steps."""
+        """One step of the optimiser. Returns the batch's loss without waiting for it: a GPU lags behind the steps."""
         settings = self._settings
         epoch, position = divmod(self._step, self._epoch_steps)
         order = np.random.default_rng([settings.seed, epoch]).permutation(len(self._train))
@@ -190,16 +190,19 @@ class FaceTraining:
 
     @torch.no_grad()
     def _follow(self) -> None:
-        """Move the average towards the network; its first steps weigh more, so that the start is forgotten."""
+        """Move the average towards the network. Early steps move it more, so that the average forgets the first
+        weights.
+        """
         weight = max(1 - self._settings.average, 1 / (self._step + 1))
         torch._foreach_lerp_(list(self._average.parameters()), list(self._network.parameters()), weight)
 
     @torch.no_grad()
     def _settle(self, side: int) -> None:
-        """Batch normalisation's statistics of the averaged weights, over the first ``SETTLING`` faces of an order.
+        """Compute batch normalisation's statistics for the averaged weights, on the first ``SETTLING`` faces of an
+        order.
 
-        Averaged weights are quieter than any that they were averaged from: statistics that are averaged with them do
-        not fit them (Izmailov et al., 2018).
+        The activations of averaged weights vary less than those of the weights that went into the average. So averaged
+        statistics would not fit them (Izmailov et al., 2018).
         """
         order = np.random.default_rng(self._settings.seed).permutation(len(self._train))[:SETTLING]
         random = torch.Generator().manual_seed(self._settings.seed)
@@ -225,7 +228,7 @@ class FaceTraining:
         finished(done)
 
     def _check_loss(self) -> float:
-        """The epoch's sum so far; nothing is stored that was trained on a loss which is no number."""
+        """The epoch's summed loss so far. A loss that is not finite stops the training before anything is stored."""
         loss = self._loss.item()
         if not math.isfinite(loss):
             raise ExtractionError(
@@ -278,9 +281,9 @@ class FaceTraining:
 
 
 def predict(network: FaceNet, faces: Faces, side: int = 64) -> NDArray[np.float32]:
-    """The probability of each class. Shape: (N, 8) float32. The network is left in the mode that it was in.
+    """The probability of each class. Shape: (N, 8) float32. The network's mode is restored afterwards.
 
-    On a processor batches are computed side by side, one thread each (see :mod:`extractors.compute`).
+    On a processor, batches are computed in parallel, one thread for each (see :mod:`extractors.compute`).
     """
     device, mode = next(network.parameters()).device, network.training
 
@@ -303,7 +306,7 @@ def _normalisations(network: FaceNet) -> Iterator[nn.BatchNorm2d]:
 
 
 def _cumulative(network: FaceNet) -> FaceNet:
-    """The network, whose statistics are those of all batches since they were reset."""
+    """The network, set to take its statistics over all batches since they were reset."""
     for module in _normalisations(network):
         module.momentum = None
     return network
