@@ -26,8 +26,9 @@ class Feature:
 
 @dataclass(frozen=True)
 class Failure:
-    """A typed reason why there is no feature. It is stored like a feature. It is retried only when input or code
-    changes.
+    """A typed reason why there is no feature.
+
+    It is stored like a feature. It is retried only when input or code changes.
     """
 
     status: Status

@@ -1,5 +1,6 @@
-"""How the extractors use the machine: threads of our own, the libraries' threads, the device. No feature depends on
-it.
+"""How the extractors use the machine: threads of our own, the libraries' threads, the device.
+
+No feature depends on it.
 
 A library that splits one computation over all cores waits for the slowest part again and again. Two such pools on two
 cores, or one pool on a busy machine, take many times as long as the computation itself. Therefore clips and batches are

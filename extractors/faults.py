@@ -64,8 +64,9 @@ def shielded(
 
 
 def one_by_one(work: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item]) -> list[Result | Fault]:
-    """Run ``work`` on all items at once. If that fails, run it on each item alone, so that only the bad item has an
-    error.
+    """Run ``work`` on all items at once.
+
+    If that fails, run it on each item alone, so that only the bad item has an error.
     """
     try:
         return list(work(items))

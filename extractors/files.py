@@ -17,8 +17,9 @@ Sha256 = Callable[[Path], str]
 
 
 def sha256_of(path: Path) -> str:
-    """A file's SHA-256 in hex. Not shared with :mod:`digests.digest`: a change there must not make every feature
-    stale.
+    """A file's SHA-256 in hex.
+
+    Not shared with :mod:`digests.digest`: a change there must not make every feature stale.
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

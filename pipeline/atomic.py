@@ -38,8 +38,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_once(path: Path, content: bytes) -> None:
-    """Write a file as :func:`write_whole` does, unless it exists. If several writers compete, the first one's bytes
-    stay.
+    """Write a file as :func:`write_whole` does, unless it exists.
+
+    If several writers compete, the first one's bytes stay.
 
     Raises:
         OSError: the file cannot be written.

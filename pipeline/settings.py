@@ -59,8 +59,9 @@ class Settings(BaseModel):
 
     @classmethod
     def _is_first(cls, name: str, number: Any) -> bool:
-        """Whether a value is the first default of a setting. A tag (``kind``) never counts as one, so it is always
-        included.
+        """Whether a value is the first default of a setting.
+
+        A tag (``kind``) never counts as one, so it is always included.
         """
         field, key = cls.model_fields[name], f"{cls.__name__}.{name}"
         if len(get_args(field.annotation)) == 1 and get_args(field.annotation) == (number,):
@@ -100,8 +101,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_assignment(assignment: str) -> tuple[list[str], Any]:
-    """``"train.epochs=3"`` -> ``(["train", "epochs"], 3)``. The value is TOML, or a bare string if it is not valid
-    TOML.
+    """``"train.epochs=3"`` -> ``(["train", "epochs"], 3)``.
+
+    The value is TOML, or a bare string if it is not valid TOML.
 
     Raises:
         SettingsError: there is no ``=`` or no key.

@@ -65,8 +65,9 @@ def readings(tokenizer: Any, utterances: Sequence[Utterance], longest: int) -> l
 
 
 def together(read: Sequence[Reading]) -> list[Passage]:
-    """Join equal passages. If a dialogue is read whole, all its utterances share one. Numbers are positions in
-    ``read``.
+    """Join equal passages.
+
+    If a dialogue is read whole, all its utterances share one. Numbers are positions in ``read``.
     """
     found: dict[tuple[int, ...], dict[int, Span]] = {}
     for number, (tokens, own) in enumerate(read):

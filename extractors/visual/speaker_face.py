@@ -141,8 +141,9 @@ class VisualExtractor:
     def extract(
         self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
     ) -> list[Outcome]:
-        """One vector for each utterance, or the reason why there is none. One thread computes one clip; clips run in
-        parallel.
+        """One vector for each utterance, or the reason why there is none.
+
+        One thread computes one clip; clips run in parallel.
 
         Raises:
             ExtractionError: weights, detector or device are not there.

@@ -54,8 +54,9 @@ class Track:
 
 
 class Tracker:
-    """Joins detections into tracks, frame by frame. A track ends after more than ``patience`` frames without its
-    face.
+    """Joins detections into tracks, frame by frame.
+
+    A track ends after more than ``patience`` frames without its face.
     """
 
     def __init__(self, patience: int) -> None:
@@ -69,8 +70,9 @@ class Tracker:
         return self._frames
 
     def add(self, boxes: Sequence[NDArray[np.float32]], crops: Sequence[NDArray[np.uint8]]) -> None:
-        """Add the next frame's faces. Each joins the track that it overlaps most (best pairs first), or begins a new
-        one.
+        """Add the next frame's faces.
+
+        Each joins the track that it overlaps most (best pairs first), or begins a new one.
         """
         frame = self._frames
         self._frames += 1

@@ -33,8 +33,9 @@ CorpusSettings = Annotated[
 
 
 def check_layout(settings: CorpusSettings) -> None:
-    """Check quickly whether a folder may be the corpus, without reading its files. Other kinds are files, and are
-    read.
+    """Check quickly whether a folder may be the corpus, without reading its files.
+
+    Other kinds are files, and are read.
 
     Raises:
         CorpusError: there is no such folder, or it is laid out otherwise.

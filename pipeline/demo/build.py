@@ -168,8 +168,9 @@ def _clock(seconds: float) -> str:
 
 
 def _own(folder: Path, recipe: str) -> Stamp:
-    """The folder's stamp if it has this ``recipe``. Otherwise remove the other recipe's files and return a new
-    stamp.
+    """The folder's stamp if it has this ``recipe``.
+
+    Otherwise remove the other recipe's files and return a new stamp.
 
     Raises:
         CorpusError: the folder is not the demo's, or holds a file of the demo that was changed by hand.

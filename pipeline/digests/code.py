@@ -262,8 +262,9 @@ class Walk:
     # Digests
 
     def _linked(self, piece: Piece) -> str:
-        """The digest of a piece and of its references. A reference counts by name, and by its text if two share the
-        name.
+        """The digest of a piece and of its references.
+
+        A reference counts by name, and by its text if two share the name.
 
         So a change shows at the definition that was changed. If two helpers in two modules swap places, the change
         shows at the definition that calls them.

@@ -82,8 +82,7 @@ def plain_pcm(path: Path) -> bool:
 
 
 def understated(path: Path) -> bool:
-    """Whether a header counts fewer samples than there are, so that what follows them is neither a chunk nor
-    padding.
+    """Whether a header counts fewer samples than there are: what follows is neither a chunk nor padding.
 
     Such files come from a recorder that died, or from software that wrote the header first.
 

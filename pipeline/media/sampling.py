@@ -92,8 +92,9 @@ class FirstOfEachStep:
 
 
 class ShownAtEachStep:
-    """Samples the frame shown at each step's beginning. If a film begins within the span, its first frame comes
-    first.
+    """Samples the frame shown at each step's beginning.
+
+    If a film begins within the span, its first frame comes first.
     """
 
     def __init__(self, start: float, end: float, rate: float) -> None:

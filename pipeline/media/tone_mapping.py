@@ -1,5 +1,6 @@
-"""Converts HDR pictures (PQ, HLG) to SDR. Without it a face has hardly any contrast, and no detector or network was
-trained on such faces.
+"""Converts HDR pictures (PQ, HLG) to SDR.
+
+Without it a face has hardly any contrast, and no detector or network was trained on such faces.
 
 BT.2100 gives the light of each pixel, and BT.2408 says what is white (203 cd/m2). Light above the share :data:`KNEE` of
 white is rolled off smoothly. BT.2087 converts BT.2020's primaries to BT.709's. BT.1886 (gamma 2.4) makes the SDR

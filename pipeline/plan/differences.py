@@ -52,8 +52,9 @@ def difference(
     extractor: Mapping[str, Any],
     input_: Mapping[str, Any],
 ) -> str:
-    """Why a stored cell is stale, in a few words: the first component that differs. Inputs come before settings and
-    code.
+    """Why a stored cell is stale, in a few words: the first component that differs.
+
+    Inputs come before settings and code.
     """
     if stored_input != input_ and not _wider(stored_extractor, stored_input, extractor, input_):
         return _input_difference(stored_input, input_)

@@ -131,8 +131,9 @@ def _heard_inputs(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _missing(what: str, utterance: str) -> str:
-    """The input of a cell without input. It names its utterance, because a failure's reason belongs to one
-    utterance.
+    """The input of a cell without input.
+
+    It names its utterance, because a failure's reason belongs to one utterance.
     """
     return canonical({"missing": what, "utterance": utterance}).decode()
 

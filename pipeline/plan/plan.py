@@ -114,8 +114,9 @@ class CellPlan:
         return sum(len(part.pending) for part in self.parts.values())
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Cells by modality and state. ``orphaned`` counts the corpus's stored cells that nothing in this plan
-        needs.
+        """Cells by modality and state.
+
+        ``orphaned`` counts the corpus's stored cells that nothing in this plan needs.
         """
         return {modality.value: dict(part.counts) for modality, part in self.parts.items()}
 

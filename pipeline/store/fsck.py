@@ -130,8 +130,9 @@ def _lost(shelf: ShardFolder, indexed: Index) -> list[Finding]:
 
 
 def _needed(shelf: ShardFolder) -> tuple[set[bytes] | None, list[Finding]]:
-    """All fingerprints that some workspace needs, and the damaged lists. ``None`` means unknown, so everything may be
-    needed.
+    """All fingerprints that some workspace needs, and the damaged lists.
+
+    ``None`` means unknown, so everything may be needed.
 
     They are unknown if a list is damaged or if there are no lists.
     """

@@ -1,5 +1,6 @@
-"""The store's index: one SQLite file that says what every shard holds. It is a cache: a function of the set of
-shards.
+"""The store's index: one SQLite file that says what every shard holds.
+
+It is a cache: a function of the set of shards.
 
 Every copy of a cell is a row. A look-up decides which copy is used, so the order in which shards were indexed never
 matters. The rows of one shard have consecutive ids, given by its ``first`` and ``cells``.

@@ -114,8 +114,9 @@ def modality_of(name: str) -> str:
 def encode(
     origins: Sequence[Origin], cells: Sequence[Cell], origin_of: Sequence[int] | None = None
 ) -> tuple[str, bytes]:
-    """Encode cells as one shard: its name and its bytes. ``origin_of`` gives each cell's index in ``origins`` (default:
-    0).
+    """Encode cells as one shard: its name and its bytes.
+
+    ``origin_of`` gives each cell's index in ``origins`` (default: 0).
 
     Raises:
         StoreError: the cells do not fit each other.

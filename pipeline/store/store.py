@@ -113,8 +113,9 @@ class Store:
         self.close()
 
     def close(self, settle: bool = True) -> None:
-        """Close the index. It is sealed (:mod:`store.seal`) unless another process uses it, or more is to be written
-        soon.
+        """Close the index.
+
+        It is sealed (:mod:`store.seal`) unless another process uses it, or more is to be written soon.
         """
         if settle:
             self.index.settle()

@@ -64,8 +64,9 @@ def _layers(encoder: nn.Module) -> list[nn.Module]:
 
 
 def rates(network: Classifier, settings: FinetuneSettings) -> dict[nn.Parameter, float]:
-    """The learning rate of each trained weight. It falls from layer to layer, downwards; the embeddings count as one
-    more layer.
+    """The learning rate of each trained weight.
+
+    It falls from layer to layer, downwards; the embeddings count as one more layer.
     """
     rate, share = settings.learning_rate, settings.layer_decay
     layers = _layers(network.encoder) if share < 1 else []

@@ -63,8 +63,9 @@ def finetune(
     sha256: Sha256 = sha256_of,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Finetuned:
-    """Fine-tune the encoder of ``text`` and keep the best seed's in ``folder``. An interrupted training is
-    continued.
+    """Fine-tune the encoder of ``text`` and keep the best seed's in ``folder``.
+
+    An interrupted training is continued.
 
     A kill loses at most the epoch that it interrupts. ``progress(n)`` is called after n more utterances of training.
 

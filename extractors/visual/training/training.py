@@ -190,8 +190,9 @@ class FaceTraining:
 
     @torch.no_grad()
     def _follow(self) -> None:
-        """Move the average towards the network. Early steps move it more, so that the average forgets the first
-        weights.
+        """Move the average towards the network.
+
+        Early steps move it more, so that the average forgets the first weights.
         """
         weight = max(1 - self._settings.average, 1 / (self._step + 1))
         torch._foreach_lerp_(list(self._average.parameters()), list(self._network.parameters()), weight)
