@@ -77,7 +77,7 @@ def preflight(
         except ExtractionError as error:
             stops.append(str(error))
         stops += _devices(project, [*pending])
-        stops += _disks(project, {modality: len(rows) for modality, rows in pending.items()}, fetched, free)
+        warnings += _disks(project, {modality: len(rows) for modality, rows in pending.items()}, fetched, free)
         if fetched:
             warnings.append(f"text.model {project.text.model!r}: {_size(fetched)} will be downloaded first")
     return Preflight(tuple(stops), tuple(warnings))

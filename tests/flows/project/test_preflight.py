@@ -78,15 +78,15 @@ def test_the_command_that_unpacks_a_packed_archive_can_be_pasted(tmp_path):
     assert found.stops == found.warnings == ()
 
 
-def test_a_disk_that_cannot_take_the_shards_stops_a_run_and_one_that_can_does_not(tmp_path):
+def test_a_disk_that_cannot_take_the_shards_is_warned_of_and_one_that_can_is_not(tmp_path):
     encoder = save_roberta(tmp_path / "encoder", layers=1)
     project = load(write_project(tmp_path, str(encoder), True, '["text", "audio"]'))
     plan = standing.look(project).plan
     pending = {modality: len(part.pending) for modality, part in plan.parts.items()}
     needed = sum((RATES[modality].bytes + 252) * number for modality, number in pending.items())
     assert set(pending) == {Modality.TEXT, Modality.AUDIO}
-    assert preflight(project, plan, free=lambda folder: round(needed)).stops == ()
-    (line,) = preflight(project, plan, free=lambda folder: round(needed) - 1).stops
+    assert preflight(project, plan, free=lambda folder: round(needed)).warnings == ()
+    (line,) = preflight(project, plan, free=lambda folder: round(needed) - 1).warnings
     assert line.startswith(f"{project.store}: expected room for about ")
     assert line.endswith("set workspace.store to another disk")
 
