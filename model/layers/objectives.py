@@ -15,7 +15,7 @@ from bigfusion.model.data.batch import UNLABELLED, Batch, Dialogue
 def classification_loss(
     logits: Tensor, batch: Batch, smoothing: float = 0.0, class_weights: Tensor | None = None
 ) -> Tensor:
-    """Eq. 11: mean cross-entropy over the labelled real utterances; 0, with a gradient of 0, where there is none.
+    """Eq. 11: mean cross-entropy over the labelled real utterances. Without any, it is 0 with a gradient of 0.
 
     ``smoothing`` is the share of each label that is spread over all classes. ``class_weights`` (C,) multiply an
     utterance's loss by its label's weight; the mean still divides by the number of utterances, so that the loss of a

@@ -92,7 +92,7 @@ class Optimisation:
         Raises:
             TrainingError: the loss is not finite.
         """
-        if not self._rank.alone:  # each draws noise and dropout of its own, the same after a resume
+        if not self._rank.alone:  # each process draws other noise and dropout, and the same again after a resume
             seed_everything((self._seed * 1_000_003 + number) * 1_009 + self._rank.index)
         self.network.train()
         self.network.begin_epoch(number, self._settings.epochs)
@@ -147,7 +147,7 @@ class Optimisation:
         return parts | {"gradient_norm": norm}, rates
 
     def _peers(self, working: bool) -> Peers:
-        """The other processes. One without dialogues of its own gives no rows."""
+        """The other processes, as the network sees them. A process without dialogues sends no rows."""
         return Peers(
             gather=lambda rows: self._rank.gather(rows if working else rows[:0]),
             sum_gradients=self._rank.sum_gradients,
