@@ -27,8 +27,9 @@ from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.networks.bigfusion import BigFusion
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.tensors import read_tensors
+from bigfusion.model.training.early_stopping import TrainingHistory
 from bigfusion.model.training.optimise import Optimisation
-from bigfusion.model.training.resume import Progress, restore_state, save_state
+from bigfusion.model.training.resume import restore_state, save_state
 from tests.helpers.network_suite import CLASSES, WIDTHS, batch, dialogues, facts
 from tests.helpers.slow_forms import rows
 from tests.helpers.small_runs import small_training
@@ -216,7 +217,7 @@ class ContrastSuite:
         settings = small_training(batch_size=2, average=0.9)
         optimisation = Optimisation(self.network(), dialogues(), settings, 0)
         optimisation.epoch(1)
-        progress = Progress((), torch.empty(0, 0, dtype=torch.int16))
+        progress = TrainingHistory((), torch.empty(0, 0, dtype=torch.int16))
         save_state(tmp_path, "run", progress, optimisation.networks, optimisation.optimizers)
         expected = [optimisation.epoch(2), optimisation.epoch(3)]
         torch.manual_seed(5)
