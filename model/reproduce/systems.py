@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import get_annotations
 from types import ModuleType
 from typing import Any
+
+from pydantic import ValidationError
 
 from bigfusion.model.kinds import changed_kind, settings_classes
 from bigfusion.model.network_settings.base import NetworkSettings
@@ -74,7 +77,7 @@ def networks(base: Base) -> list[System]:
 def contrasts(base: Base) -> list[System]:
     """Table 3: BIG-FUSION with each contrast in the place of its own, and with none.
 
-    What all contrasts share (weight, temperature, pairs) is the caller's; the rest is each one's default.
+    What all contrasts share (weight, temperature, pairs) is the caller's, but for what a method fixes itself.
 
     Raises:
         SettingsError: the network is not BIG-FUSION.
@@ -85,14 +88,21 @@ def contrasts(base: Base) -> list[System]:
         )
     own = base.model.contrast.model_dump() | {"enabled": True}
     systems = {}
-    for kind in settings_classes(CONTRASTS):
+    for kind, settings in settings_classes(CONTRASTS).items():
         module = import_module(f"{CONTRASTS}.{kind}")
         row = TABLE_3.get(kind)
         table = changed_kind(own, CONTRASTS, DEFAULT_CONTRAST, kind) | {"kind": kind}
-        model = network_settings(base.model.model_dump() | {"contrast": table})
-        systems[kind] = System(
-            kind, _name(module, row, kind), _note(module, kind), model, base.train, _printed(row, base)
-        )
+        if kind != base.model.contrast.kind:  # what a method declares anew of the shared settings belongs to it
+            table = {name: value for name, value in table.items() if name not in get_annotations(settings)}
+            table["kind"] = kind
+        note = _note(module, kind)
+        try:
+            model = network_settings(base.model.model_dump() | {"contrast": table})
+        except ValidationError:  # VMA, for one, compares within a dialogue only
+            table = {name: table[name] for name in ("kind", "enabled", "weight", "temperature") if name in table}
+            model = network_settings(base.model.model_dump() | {"contrast": table})
+            note = "; ".join([*([note] if note else []), "its own pairs and negatives: the given ones do not fit it"])
+        systems[kind] = System(kind, _name(module, row, kind), note, model, base.train, _printed(row, base))
     without = network_settings(merge(base.model.model_dump(), {"contrast": {"enabled": False}}))
     systems[NONE] = System(NONE, "none", _NOTES[NONE], without, base.train)
     return _ordered(systems, [kind for kind in TABLE_3 if kind != DEFAULT_CONTRAST], last=DEFAULT_CONTRAST)

@@ -73,6 +73,14 @@ def test_every_network_and_every_contrast_is_a_row() -> None:
     by_key = {system.key: system.model for system in methods}
     assert by_key["none"].contrast.enabled is False
     assert by_key["dual_importance"] == small_model()
+    assert by_key["supervised"].contrast.positives == "label", "it fixes what the others take from the caller"
+    assert len({model.model_dump_json() for model in by_key.values()}) == len(by_key)
+    batch = {one.key: one for one in contrasts(base(model=small_model(contrast={"negatives": "batch"})))}
+    assert batch["graphcl"].model.contrast.negatives == "batch"
+    assert batch["vma"].model.contrast.negatives == "dialogue"
+    assert "do not fit it" in batch["vma"].note, "said beside the row"
+    stronger = {one.key: one.model for one in contrasts(base(model=small_model(contrast={"weight": 0.25})))}
+    assert {model.contrast.weight for model in stronger.values()} == {0.25}
     with pytest.raises(SettingsError, match=r"expected model\.kind bigfusion"):
         contrasts(base(model=bigru.BiGRUSettings()))
 
