@@ -43,15 +43,20 @@ def _of_several(kinds: list[type[BaseModel]], table: str, default: str) -> Itera
     words = [next(_choices(kind.model_fields["kind"].annotation)) for kind in kinds]
     yield {"key": f"{table}kind", "default": default, "meaning": ", ".join(words)}
     having: dict[str, list[str]] = {}
+    defaults: dict[str, set[str]] = {}
     found: dict[str, dict[str, Any]] = {}
-    for word, kind in zip(words, kinds, strict=True):
+    for word, kind in sorted(
+        zip(words, kinds, strict=True), key=lambda one: one[0] != default
+    ):  # the default kind first
         for one in _keys(kind, table):
             found.setdefault(one["key"], one)
             having.setdefault(one["key"], []).append(word)
+            defaults.setdefault(one["key"], set()).add(one["default"])
     for key, one in found.items():
         if key != f"{table}kind":
             kinds_only = f"of {', '.join(having[key])}" if len(having[key]) < len(kinds) else ""
-            yield one | {"meaning": "; ".join(part for part in (one["meaning"], kinds_only) if part)}
+            others = f"the default is that of {having[key][0]}, others have theirs" if len(defaults[key]) > 1 else ""
+            yield one | {"meaning": "; ".join(part for part in (one["meaning"], kinds_only, others) if part)}
 
 
 def _tables(annotation: Any) -> list[type[BaseModel]]:
