@@ -1,5 +1,5 @@
 # The two commands: `make demo` and `make test`. Both make the environment first where it is missing.
-# `make test-all` adds the tests over ten seconds, those of faults and those that need servers.
+# `make test-all` adds the tests over five seconds, those of faults and those that need servers.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -29,10 +29,13 @@ def s3(s3_server: Server, monkeypatch) -> Server:
 
 
 class Shares(LoadFileScheduling):
-    """A file's tests run in one process, and so do all of tests/flows: their server and project are made once."""
+    """A file's tests run in one process. Those of tests/flows share a server and a project: they come in two shares."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "tests/flows" if nodeid.startswith("tests/flows/") else super()._split_scope(nodeid)
+        for share in ("tests/flows/project", "tests/flows"):
+            if nodeid.startswith(f"{share}/"):
+                return share
+        return super()._split_scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log) -> Shares:

@@ -98,7 +98,7 @@ def contrasts(base: Base) -> list[System]:
         note = _note(module, kind)
         try:
             model = network_settings(base.model.model_dump() | {"contrast": table})
-        except ValidationError:  # VMA, for one, compares within a dialogue only
+        except ValidationError:  # of a method that compares in one way only
             table = {name: table[name] for name in ("kind", "enabled", "weight", "temperature") if name in table}
             model = network_settings(base.model.model_dump() | {"contrast": table})
             note = "; ".join([*([note] if note else []), "its own pairs and negatives: the given ones do not fit it"])

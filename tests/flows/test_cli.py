@@ -416,6 +416,7 @@ def test_init_looks_at_the_root(tmp_path, capsys, preset, layout, expected):
     assert bool(warned) == bool(expected)
 
 
+@pytest.mark.slow
 def test_import_then_train_on_features_of_ones_own(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     separable(tmp_path / "mine.parquet")

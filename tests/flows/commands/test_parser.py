@@ -26,7 +26,7 @@ HEAVY = {
     "sklearn",
     "cv2",
 }
-SHARED = {"common", "parser", "show", "flow", "results", "schedule"}
+SHARED = {"common", "parser", "show", "flow", "results", "schedule", "reproduce_tables"}
 
 
 def imported(*arguments: str) -> set[str]:

@@ -41,6 +41,7 @@ def finishing(client, over: threading.Event) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["not done", "done but not told"])
 def test_a_server_under_load_ends_no_hand_out(deployment, monkeypatch, after):
     """A third of the calls are answered 500; Prefect's own retries are off. Each job runs once all the same."""

@@ -160,6 +160,7 @@ class Records(logging.Handler):
         self.lines.append(record.getMessage())
 
 
+@pytest.mark.slow
 def test_the_log_holds_no_transcripts_and_no_media_paths(place: Place):
     from bigfusion.flows.stages.retrain import retrain
 

@@ -350,6 +350,7 @@ def test_reproduce_writes_pictures_and_data(place, tmp_path, capsys):
     assert table["complete"].tolist() == [turn["predicted"]["complete"] for turn in data["turns"]]
 
 
+@pytest.mark.slow
 def test_reproduce_ranks_networks_by_session(place, tmp_path, capsys):
     folder = tmp_path / "reproduction"
     asked = ["--table", 2, "--rows", "logistic,bigfusion", "--scheme", "sessions", "--preset", "released"]

@@ -197,6 +197,7 @@ def settings_of(kind: str) -> NetworkSettings:
     return network_settings({"kind": kind})
 
 
+@pytest.mark.slow
 def test_a_changed_audio_decoder_extracts_sound_alone_and_is_named(place, edited):
     edited.change("read_audio")
     place.capsys.readouterr()
@@ -210,6 +211,7 @@ def test_a_changed_audio_decoder_extracts_sound_alone_and_is_named(place, edited
     assert json.loads(place.capsys.readouterr().out)["pending_cells"] == 0
 
 
+@pytest.mark.slow
 def test_a_changed_metric_scores_again_and_trains_nothing(place, edited):
     edited.change("calibration", "/scoring/")
     trained = {path: path.stat().st_mtime_ns for path in (place.folder / "work/runs").rglob("seed-*/*")}

@@ -6,6 +6,7 @@ import re
 import shutil
 
 import pandas as pd
+import pytest
 
 from bigfusion.extractors.audio import opensmile
 from bigfusion.flows.project import cells, corpus
@@ -94,6 +95,7 @@ def test_a_changed_transcript_reruns_one_text_cell_and_the_training(place):
     assert answer(place, "plan")["pending_cells"] == 0
 
 
+@pytest.mark.slow
 def test_a_changed_line_reruns_the_cells_that_read_it(place):
     """The first line of a dialogue, which the two after it read as well."""
     settings = ("--set", "text.context=2", "--set", 'model.modalities=["text"]')
@@ -132,6 +134,7 @@ def test_a_changed_training_setting_reruns_the_training_alone(place):
     assert plan["stages"]["train"]["why"].endswith("train epochs 2 -> 3")
 
 
+@pytest.mark.slow
 def test_a_run_takes_more_seeds_and_gives_fewer(place):
     (run,) = (place.folder / "work/runs").iterdir()
     trained = {path: path.stat().st_mtime_ns for path in run.glob("seed-*/trained.json")}

@@ -125,6 +125,7 @@ def finish(store: Store, made: Manifest) -> int:
     return count
 
 
+@pytest.mark.slow
 @given(st.lists(ROWS, min_size=1, max_size=3))
 def test_a_plan_is_pending_exactly_where_the_store_has_nothing_and_a_kept_plan_is_the_same(tmp_path_factory, versions):
     folder = tmp_path_factory.mktemp("plans")

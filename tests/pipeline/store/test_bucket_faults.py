@@ -55,6 +55,7 @@ def test_an_object_that_changes_or_goes_while_it_is_read_is_whole_or_not_there(u
     assert min(found.values()) > 3
 
 
+@pytest.mark.slow
 def test_a_passing_fault_is_tried_again_and_a_lasting_one_is_a_line(s3, tmp_path, monkeypatch):
     monkeypatch.setattr(bucket, "_ATTEMPTS", 3)  # less waiting
     proxy = Proxy(s3)

@@ -136,6 +136,7 @@ def fail_everywhere(folder: Path, points: list[str], numbers: list[int], whole: 
             goes_on(place, whole)
 
 
+@pytest.mark.slow
 def test_full_and_failing_disks(tmp_path, points, whole, request):
     fail_everywhere(tmp_path, points, _some(points, request), whole)
 

@@ -61,6 +61,7 @@ def test_two_machines_share_the_work_and_commit_nothing_twice(url, tmp_path):
     assert store.folder.objects.names("claims") == []
 
 
+@pytest.mark.slow
 def test_a_dead_holders_cells_are_free_in_seconds(url):
     code = f"""
 import sys, time

@@ -111,6 +111,7 @@ def upkeep_under_faults(command: str, tmp_path: Path, every: int, stop: int | No
         shutil.rmtree(place)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", UPKEEP)
 def test_errors_and_kills_during_upkeep(command, tmp_path):
     for turn, stop in enumerate([*REFUSALS, None]):

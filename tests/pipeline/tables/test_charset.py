@@ -84,7 +84,8 @@ def test_any_utf8_is_read_to_the_letter(tmp_path_factory, text):
 @given(st.data(), st.sampled_from(["gb18030", "cp932", "big5", "cp1250", "cp1251", "cp1256", "mac_roman", "utf-16"]))
 def test_any_text_comes_back_from_the_encoding_that_the_setting_names(tmp_path_factory, data, encoding):
     codec = "utf-8" if encoding in ("gb18030", "utf-16") else encoding
-    text = data.draw(st.text(st.characters(codec=codec, exclude_characters="\ufeff"), max_size=40))
+    # no NUL: no table has one, and after UTF-16's mark it would be UTF-32's
+    text = data.draw(st.text(st.characters(codec=codec, exclude_characters="\ufeff\0"), max_size=40))
     encoded = text.encode(encoding)
     expected = encoded.decode(encoding)  # cp932 and big5 have characters with two codes
     if encoded.startswith((codecs.BOM_UTF8,)) or (encoding != "utf-16" and encoded[:2] in (b"\xff\xfe", b"\xfe\xff")):

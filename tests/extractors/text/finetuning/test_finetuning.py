@@ -98,6 +98,7 @@ def test_it_learns_and_the_extractor_takes_it(tmp_path: Path, text: TextSettings
     assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder", "finetuned.json"]
 
 
+@pytest.mark.slow
 def test_a_kill_changes_nothing(tmp_path: Path, text: TextSettings, corpus: LabelledCorpus) -> None:
     by_depth = {"layer_decay": 0.9, "classes_rate": 5.0}
     settings = SETTINGS.model_copy(update={"seeds": (0, 1), "class_weights": True} | by_depth)

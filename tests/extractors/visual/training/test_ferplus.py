@@ -118,6 +118,7 @@ class Killed(Exception):
     """What stands for a kill."""
 
 
+@pytest.mark.slow
 def test_training_resumes_to_the_same_weights(folder: Path, tmp_path: Path) -> None:
     faces = ferplus.read(folder)
     whole = FaceTraining(faces, tmp_path / "whole", SMALL)
@@ -167,6 +168,7 @@ def test_a_state_of_another_training_is_refused(folder: Path, tmp_path: Path) ->
         FaceTraining(faces, tmp_path, SMALL)
 
 
+@pytest.mark.slow
 def test_it_learns_and_is_scored(folder: Path, tmp_path: Path) -> None:
     """Bright above or below is learnt in a few steps, whatever the lighting and the turn."""
     faces = ferplus.read(folder)
