@@ -31,7 +31,7 @@ def assemble(project: Project, manifest: Manifest, cells: CellPlan) -> Data:
         for modality in cells.modalities:
             values, present = store.read(modality, cells.fingerprints(modality))
             if not present.any():
-                others = ", ".join(repr(other.value) for other in cells.modalities if other is not modality)
+                others = ", ".join(f'"{other.value}"' for other in cells.modalities if other is not modality)
                 raise TrainingError(
                     f"{manifest.corpus}: expected {modality} features, found none in {len(manifest)} utterances"
                     f" (`bigfusion status` counts why); train without it: --set 'model.modalities=[{others}]'"

@@ -1,0 +1,36 @@
+"""What stops a training before it begins, and the remedy that can be pasted."""
+
+import shlex
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bigfusion.flows.project.assemble import assemble
+from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.settings import parse_assignment
+
+
+def test_the_remedy_for_a_modality_without_features_survives_a_shell():
+    store = SimpleNamespace(read=lambda modality, cells: (np.zeros((2, 1), np.float32), np.zeros(2, dtype=bool)))
+    project = SimpleNamespace(files=SimpleNamespace(store=lambda: nullcontext(store)))
+    planned = SimpleNamespace(
+        modalities=(Modality.AUDIO, Modality.TEXT, Modality.VISUAL), fingerprints=lambda modality: b""
+    )
+    with pytest.raises(TrainingError) as stopped:
+        assemble(project, Manifest("calls"), planned)  # type: ignore[arg-type]
+    option = shlex.split(str(stopped.value).partition("train without it: ")[2])
+    assert option[0] == "--set"
+    assert parse_assignment(option[1]) == (["model", "modalities"], ["text", "visual"])
+
+
+class Manifest:
+    """As far as the message goes: a name and a length."""
+
+    def __init__(self, corpus: str) -> None:
+        self.corpus = corpus
+
+    def __len__(self) -> int:
+        return 2
