@@ -195,9 +195,14 @@ class _Reader:
         self._begin = max(round((source.start - first) * rate), 0)
         self._end = source.end if math.isinf(source.end) else max(round((source.end - first) * rate), self._begin)
         if first > source.start + BEGIN:
-            self._origin, self._begin = source.start, 0
-            self._end = source.end if math.isinf(source.end) else round((source.end - source.start) * rate)
-            self._silence(round((first - source.start) * self._native))
+            # Use the grid of a resampling from the file's beginning: from the span's own start, the silence would be
+            # rounded to a sample and the sound would lie up to half a sample beside its timestamp.
+            steps = math.floor(source.start * self._native) // (self._native // self._common)
+            before = steps * (rate // self._common)
+            self._origin = steps * (self._native // self._common) / self._native
+            self._begin = round(source.start * rate) - before
+            self._end = source.end if math.isinf(source.end) else round(source.end * rate) - before
+            self._silence(round((first - self._origin) * self._native))
 
     def _count(self, seconds: float) -> int:
         """The number of samples before a moment. If timestamps are too coarse to tell, whole frames are counted."""

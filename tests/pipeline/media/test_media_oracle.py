@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bigfusion.pipeline.errors import MediaError
@@ -192,7 +192,7 @@ def test_every_sampled_frame(tmp_path: Path, film: Path, kind: str, times: str) 
             np.testing.assert_array_equal(frame.grey, grey)
 
 
-@settings(derandomize=True, deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rate=st.sampled_from([8_000, 16_000, 22_050, 44_100, 48_000]),
     offset=st.integers(0, 100).map(lambda packets: 20 * packets),
@@ -200,6 +200,7 @@ def test_every_sampled_frame(tmp_path: Path, film: Path, kind: str, times: str) 
     bounds=st.tuples(st.floats(0, 1), st.floats(0, 1)),
     seed=st.integers(0, 2**16),
 )
+@example(rate=22_050, offset=80, runs=[(10, 1)], bounds=(1.0, 0.25), seed=0)  # half a sample of silence before it
 def test_random_gaps_offsets_and_rates(
     tmp_path: Path, rate: int, offset: int, runs: list[tuple[int, int]], bounds: tuple[float, float], seed: int
 ) -> None:
