@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow test-all check format defaults lock clean
+.PHONY: demo test test-slow test-random test-all check format defaults lock clean
 
 demo: $(READY)
 	$(BIN)/bigfusion demo
@@ -21,6 +21,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(PYTEST) -m "(slow or services) and not gpu"
+
+# The property tests with new random examples, in place of the fixed ones.
+test-random: $(READY)
+	$(PYTEST) -m "not services and not gpu" --hypothesis-profile random $(shell grep -rl "from hypothesis import" tests)
 
 test-all: test test-slow
 

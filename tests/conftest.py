@@ -8,8 +8,11 @@ from xdist.scheduler.loadfile import LoadFileScheduling
 
 from tests.helpers.s3_server import CREDENTIALS, Server, server
 
-settings.register_profile("patient", deadline=None)  # a busy machine is no fault of the code
-settings.load_profile("patient")
+# A busy machine is no fault of the code: no deadline. The same examples everywhere, so that a change is judged by its
+# own faults; `make test-random` draws new ones.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("random", deadline=None, max_examples=500, print_blob=True)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

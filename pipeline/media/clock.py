@@ -108,12 +108,17 @@ def is_lost(seconds: float, frame: float) -> bool:
 def _jump(away: list[float], jitter: deque[float], frame: float) -> float:
     """The shift in seconds on which all of ``away`` agree; 0 if it is no more than jitter and drift.
 
-    The jitter is known only after some frames. Before that, a jump must be at least most of a frame's length.
+    The jitter is known only after some frames. Before that, a jump must be at least most of a frame's length. At the
+    stream's end fewer than three frames are left to agree: a jump must then also exceed the range of the jitter.
     """
     least, most = min(away), max(away)
-    known = len(jitter) >= 3
+    before_least, before_most = min(jitter, default=0.0), max(jitter, default=0.0)
+
+    def is_jump(beyond: float) -> bool:
+        if len(away) < 3 and beyond <= before_most - before_least:
+            return False
+        return beyond >= STEP if len(jitter) >= 3 else is_lost(beyond, frame)
+
     if least > 0:
-        above = least - max(jitter, default=0.0)
-        return least if least > HARD or (above >= STEP if known else is_lost(above, frame)) else 0.0
-    below = min(jitter, default=0.0) - most
-    return most if most < 0 and (most < -HARD or (below >= STEP if known else is_lost(below, frame))) else 0.0
+        return least if least > HARD or is_jump(least - before_most) else 0.0
+    return most if most < 0 and (most < -HARD or is_jump(before_least - most)) else 0.0

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bigfusion.pipeline.media.clock import HARD, Piece, placed
@@ -32,6 +32,7 @@ def test_lost_packets_become_silence_of_their_length(lost: int) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.02))
+@example(998, 0.01953125)  # the last frame alone lay beyond the 24 before it
 def test_jitter_never_cuts_or_stretches(seed: int, amount: float) -> None:
     jitter = np.random.default_rng(seed).uniform(-amount, amount, 200)
     jitter[:4] = 0  # the clock's beginning is known
@@ -44,6 +45,13 @@ def test_milliseconds_never_cut_or_stretch(seed: int) -> None:
     stamps = np.round(np.cumsum([0, *lengths[:-1]]) / RATE, 3)
     pieces = [Piece(stamp, int(size)) for stamp, size in zip(stamps, lengths, strict=True)]
     assert not any(shift for _, _, shift in placed(pieces, RATE))
+
+
+@pytest.mark.parametrize("left", [1, 2, 3, 10])
+def test_a_packet_lost_just_before_the_end_becomes_silence(left: int) -> None:
+    noise = np.random.default_rng(7).uniform(-0.001, 0.001, 99 + left)
+    stamps = np.delete(steady(100 + left), 99) + noise
+    assert np.flatnonzero(shifts(list(stamps))).tolist() == [99]
 
 
 def test_a_slow_drift_is_corrected_by_tenths_of_a_second() -> None:
