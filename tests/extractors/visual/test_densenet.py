@@ -135,6 +135,7 @@ def test_files_that_are_not_its_weights(tmp_path: Path, content: str) -> None:
     assert path.name in str(caught.value)
 
 
+@pytest.mark.slow
 def test_it_learns() -> None:
     """Gradients reach every weight: a few steps tell a bright face from a dark one."""
     torch.manual_seed(0)

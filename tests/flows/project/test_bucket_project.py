@@ -29,6 +29,7 @@ def answer(capsys, *command: str, code: int = 0):
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_a_whole_project_on_a_bucket(url, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     features(tmp_path / "mine.parquet")

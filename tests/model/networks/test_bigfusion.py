@@ -139,6 +139,7 @@ def test_the_gradient_is_the_slope_of_the_loss():
     assert ((values[0] - values[1]) / 2e-6).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_it_overfits_labels_that_only_the_context_tells():
     """The label is the class that the utterance before spoke of; the utterance itself knows nothing of it."""
     rng = np.random.default_rng(0)

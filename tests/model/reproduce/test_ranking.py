@@ -192,6 +192,7 @@ def test_a_table_resumes_by_row_and_by_seed(place: Path) -> None:
     assert len(found["rows"][0]["weighted_f1"]["values"]) == 3
 
 
+@pytest.mark.slow
 def test_folds_are_pooled_by_seed_and_a_row_that_fails_stops_no_other(tmp_path: Path) -> None:
     folds = sessions(in_sessions(), 0.2)
     ranking = Ranking.of(tmp_path, folds, ["bigfusion"])

@@ -106,6 +106,7 @@ def test_a_study_on_other_data_or_settings_is_another_run(place: Path) -> None:
     assert more_seeds.run(small_model()) == study(place).run(small_model())
 
 
+@pytest.mark.slow
 def test_figure_5(place: Path) -> None:
     data = make("figure-5", place)
     for model in data["models"].values():

@@ -73,6 +73,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", range(len(CASES)), ids=[f"{size}-{'-'.join(map(str, contrast.values()))}" for size, contrast in CASES]
 )

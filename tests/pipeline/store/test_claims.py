@@ -6,6 +6,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from bigfusion.pipeline.store.claims import Claims
 from bigfusion.pipeline.store.folder import ShardFolder
 from bigfusion.pipeline.store.fsck import fsck
@@ -14,6 +16,7 @@ from tests.helpers.toy_extraction import CHUNKS, NAMES, computed
 from tests.helpers.toy_store import cell, content, key, origin
 
 
+@pytest.mark.slow
 def test_fsck_beside_writers_and_kills_raises_no_false_alarm(tmp_path):
     """Four processes write with one index, one after the other is killed, and fsck looks all the while."""
     folder, children, looks = tmp_path / "store", [], 0

@@ -82,6 +82,7 @@ def kill_everywhere(folder: Path, points: list[str], numbers: list[int], whole: 
 WRITE = os.write
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_point(tmp_path, points, whole, request):
     kill_everywhere(tmp_path, points, _some(points, request), whole)
 

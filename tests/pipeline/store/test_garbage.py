@@ -51,6 +51,7 @@ CELLS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(CELLS, st.data())
 def test_whatever_is_removed_as_a_copy_every_cell_stays(tmp_path_factory, commits, data):

@@ -46,6 +46,7 @@ while waiting:
 """
 
 
+@pytest.mark.slow
 def test_two_machines_share_the_work_and_commit_nothing_twice(url, tmp_path):
     code = WORKER.format(paths=[str(Path.cwd()), *(str(Path.cwd() / part) for part in ("tests/pipeline",))])
     workers = [

@@ -39,6 +39,7 @@ def full(tmp_path_factory) -> Store:
     return store
 
 
+@pytest.mark.slow
 def test_every_one_of_1000_flipped_bits_is_found(full, tmp_path):
     """560 in shards, 400 in the index, 40 in its seal; fsck names the file, and no read gives a wrong number."""
     copy, index = tmp_path / "store", tmp_path / "store/index.sqlite"

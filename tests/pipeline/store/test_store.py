@@ -182,6 +182,7 @@ def _write(folder: str, worker: int) -> None:
         store.commit(origin(run=f"w{worker}"), [cell(f"shared-{number}"), cell(f"{worker}-{number}")])
 
 
+@pytest.mark.slow
 def test_four_processes_on_one_folder_with_two_indexes(tmp_path):
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_write, args=(str(tmp_path), number)) for number in range(4)]

@@ -117,6 +117,7 @@ def test_a_kill_changes_nothing(tmp_path: Path, text: TextSettings, corpus: Labe
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_a_kill_does_not_renew_the_patience(
     tmp_path: Path, text: TextSettings, corpus: LabelledCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +162,7 @@ def test_nothing_to_learn_from(tmp_path: Path, text: TextSettings, corpus: Label
         finetune(text, SETTINGS, empty, tmp_path)
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_changes_no_number(tmp_path: Path, text: TextSettings, corpus: LabelledCorpus) -> None:
     still = SETTINGS.model_copy(update={"epochs": 1, "dropout": 0.0})
     plain = finetune(text, still, corpus, tmp_path / "plain")
@@ -198,6 +200,7 @@ def test_the_classifier_reads_the_very_vector_that_the_extractor_stores(
         torch.testing.assert_close(found[number], torch.from_numpy(outcome.vector), atol=1e-5, rtol=0)  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_a_context_teaches_what_the_words_alone_do_not_say(tmp_path: Path, text: TextSettings) -> None:
     """Everybody answers "Okay."; the class is what was said before."""
     asked = [Context("A", (Line("B", SENTENCES[number % 3]),)) for number in range(48)]
@@ -212,6 +215,7 @@ def test_a_context_teaches_what_the_words_alone_do_not_say(tmp_path: Path, text:
     assert found["alone"].weighted_f1[0] < 0.4  # one class for all: 1/6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [(2, 0), (9, 9)])
 def test_a_kill_changes_nothing_with_passages_either(
     tmp_path: Path, text: TextSettings, before: int, after: int
