@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bigfusion.flows.commands.common import Answer, Common
+
+if TYPE_CHECKING:
+    from bigfusion.flows.project.failed_cells import FailedCell, NotedCell
 
 HELP = "list the failed cells and what to do about each: a page and a CSV file"
 
@@ -32,12 +36,15 @@ def run(common: Common, out: Path | None) -> Answer:
     from bigfusion.flows.project.workspace import relative
     from bigfusion.pipeline.atomic import write_whole
     from bigfusion.pipeline.plan.notes import kinds
+    from bigfusion.pipeline.readonly import writable
 
     project = common.project()
     found, noted = failed_cells(project), noted_cells(project)
     folder = out or project.files.folder
+    if out is None and not writable(folder / "quarantine.html"):
+        return _shown(found, noted)
     html, sheet = folder / "quarantine.html", folder / "quarantine.csv"
-    rows = [cell._asdict() | {"status": cell.status.value, "remedy": cell.remedy} for cell in found]
+    rows = _rows(found)
     write_whole(html, page(project.corpus.kind, found, noted).encode())
     write_whole(sheet, pd.DataFrame(rows, columns=[*FailedCell._fields, "remedy"]).to_csv(index=False).encode())
     lines = [
@@ -52,3 +59,19 @@ def run(common: Common, out: Path | None) -> Answer:
         write_whole(listed, pd.DataFrame(notes, columns=NotedCell._fields).to_csv(index=False).encode())
         lines.append(f"{len(noted):,} cells with a note: {relative(listed)}")
     return Answer("\n".join(lines), {"page": str(html), "csv": str(sheet), "cells": rows, "notes": notes})
+
+
+def _rows(found: list[FailedCell]) -> list[dict[str, Any]]:
+    return [cell._asdict() | {"status": cell.status.value, "remedy": cell.remedy} for cell in found]
+
+
+def _shown(found: list[FailedCell], noted: list[NotedCell]) -> Answer:
+    """The cells as text, for a workspace that cannot be written."""
+    from bigfusion.flows.commands.show import columns
+
+    lines = [f"{len(found):,} failed cells; --out DIR writes a page and a CSV file"]
+    if found:
+        shown = [[cell.status.value, cell.modality, cell.utterance, cell.remedy] for cell in found]
+        lines = [columns(shown, ["status", "modality", "utterance", "what to do"]), "", *lines]
+    data = {"page": None, "csv": None, "cells": _rows(found), "notes": [cell._asdict() for cell in noted]}
+    return Answer("\n".join(lines), data)

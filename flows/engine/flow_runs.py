@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bigfusion.pipeline.readonly import in_memory, writable
+
 LOOKED_AT = 100
 
 _RUNS = """
@@ -50,7 +52,7 @@ def of_database(path: Path, flows: Sequence[str]) -> list[FlowRun]:
     """
     names = ", ".join("?" for _ in flows)
     found: list[FlowRun] = []
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+    with closing(_opened(path.resolve())) as database:
         for condition, order in (
             ("= 'SCHEDULED'", "run.expected_start_time"),
             ("<> 'SCHEDULED'", "coalesce(run.start_time, run.expected_start_time) desc"),
@@ -58,6 +60,10 @@ def of_database(path: Path, flows: Sequence[str]) -> list[FlowRun]:
             query = _RUNS.format(names=names, condition=condition, order=order, limit=LOOKED_AT)
             found += [_run(*row) for row in database.execute(query, tuple(flows))]
     return found
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True) if writable(path) else in_memory(path)
 
 
 def workspace_of(parameters: Any) -> str:

@@ -12,6 +12,7 @@ from bigfusion.flows.engine.configuration import FLOWS, configure, has_server, s
 from bigfusion.flows.engine.flow_runs import LOOKED_AT, FlowRun, of_database, workspace_of
 from bigfusion.flows.engine.sources import may_name_server
 from bigfusion.flows.project.settings import Project
+from bigfusion.pipeline.readonly import writable
 
 log = logging.getLogger("bigfusion")
 
@@ -56,6 +57,9 @@ def _left(database: Path) -> list[FlowRun]:
     try:
         return of_database(database, FLOWS)
     except (sqlite3.Error, ValueError) as error:  # from another version of Prefect, which can read its own database
+        if not writable(database):  # Prefect would write into it
+            log.warning("status: %s: the flow runs are not known: %s", database, error)
+            return []
         log.debug("status: %s: %s; Prefect reads it", database, error)
         configure(PREFECT_HOME=str(database.parent.resolve()))
         return _asked()

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from bigfusion.pipeline.readonly import in_memory, writable
+
 log = logging.getLogger("bigfusion")
 
 R = TypeVar("R")
@@ -38,14 +40,14 @@ class FileDigests:
     """SHA-256 of files, with a cache by (path, size, mtime, ctime, inode) in one SQLite file.
 
     ``touch`` costs one more reading and changes no digest. With ``cache=None`` only this object remembers. A damaged
-    cache is replaced by an empty one. If the cache cannot be used (full disk, no rights), the digests work without it.
-    A warning reports both.
+    cache is replaced by an empty one. If the cache cannot be used (full disk), the digests work without it. A warning
+    reports both. If its place cannot be written, what it remembers is used, and new digests are kept in memory.
     """
 
     def __init__(self, cache: Path | None = None, threads: int = 2) -> None:
         self._threads = threads
         self._cache = cache
-        if cache is not None:
+        if cache is not None and writable(cache):
             cache.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._database = _database(cache)
@@ -113,6 +115,9 @@ class FileDigests:
             self._database = _database(None)
         else:
             log.warning("%s: not a readable cache (%s): begun anew, files are read once more", self._cache, error)
+            if self._cache is not None and not writable(self._cache):
+                self._database = _database(None)
+                return
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self._cache}{suffix}").unlink(missing_ok=True)
             self._database = _database(self._cache)
@@ -143,7 +148,10 @@ class FileDigests:
 
 
 def _database(cache: Path | None) -> sqlite3.Connection:
-    database = sqlite3.connect(cache or ":memory:", timeout=60, check_same_thread=False)
+    if cache is None or writable(cache):
+        database = sqlite3.connect(cache or ":memory:", timeout=60, check_same_thread=False)
+    else:
+        database = in_memory(cache)
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=OFF")  # a lost cache only costs a reading
     database.execute("CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stat TEXT, sha256 TEXT) WITHOUT ROWID")

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigfusion.pipeline.errors import StoreError
+from bigfusion.pipeline.readonly import in_memory, writable
 from bigfusion.pipeline.store import seal
 from bigfusion.pipeline.store.shards import Origin, Shard, modality_of
 
@@ -48,6 +49,7 @@ CREATE TABLE IF NOT EXISTS plans (key TEXT PRIMARY KEY, content TEXT, sha256 TEX
 """
 _BATCH = 500
 _PLANS_KEPT = 64
+_NOWHERE = Path(":memory:")
 KNOWN = np.dtype([("fingerprint", "S32"), ("status", "S20"), ("corpus", "?")])
 
 
@@ -58,19 +60,23 @@ class DamagedIndexError(Exception):
 class Index:
     """The SQLite file at ``path``; it is created if it is missing.
 
+    If its place cannot be written, the index is a copy in memory; with ``anew`` it is begun empty there.
+
     Raises:
         DamagedIndexError: it is there and is not an index of this version.
         StoreError: it cannot be opened or written (permissions, full disk, locked for a minute).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, anew: bool = False) -> None:
         self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{path.parent}: the store's index cannot be made there ({error.strerror})") from error
+        self.kept = path != _NOWHERE and writable(path)
+        if self.kept:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"{path.parent}: the store's index cannot be made there ({error.strerror})") from error
         with self._errors():
-            self._database = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+            self._database = self._opened(anew)
             version = self._database.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, VERSION):
                 self._database.close()
@@ -85,6 +91,13 @@ class Index:
                         self._database.execute(statement)
                     self._database.execute(f"PRAGMA user_version = {VERSION}")
 
+    def _opened(self, anew: bool) -> sqlite3.Connection:
+        if self.kept:
+            return sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
+        database = in_memory(_NOWHERE if anew else self.path)
+        database.isolation_level = None
+        return database
+
     def close(self) -> None:
         """Close the file."""
         self._database.close()
@@ -93,7 +106,7 @@ class Index:
         """Move everything written into the main file and seal it. Does nothing if another process uses the index."""
         execute = self._database.execute
         try:
-            if seal.seal_of(self.path).exists():
+            if not self.kept or seal.seal_of(self.path).exists():
                 return
             execute("PRAGMA busy_timeout = 0")
             execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -108,7 +121,9 @@ class Index:
 
     @staticmethod
     def forget(path: Path) -> None:
-        """Delete an index, its seal, and SQLite's files beside it."""
+        """Delete an index, its seal, and SQLite's files beside it, if they can be deleted."""
+        if not writable(path):
+            return
         for suffix in (seal.SUFFIX, "", "-wal", "-shm"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
 
@@ -117,6 +132,8 @@ class Index:
         return Path(f"{self.path}-wal")
 
     def _unseal(self) -> None:
+        if not self.kept:
+            return
         try:
             seal.unseal(self.path)
         except OSError as error:

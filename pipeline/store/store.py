@@ -127,7 +127,7 @@ class Store:
         if hasattr(self, "index"):
             self.index.close()
         Index.forget(self._path)
-        self.index = Index(self._path)
+        self.index = Index(self._path, anew=True)
         self.refresh()
 
     # Writing
