@@ -13,16 +13,18 @@ SEED_COLOURS = ("#2b5c8a", "#c8643c", "#4f8a5b", "#8a5a9e", "#b58a1f", "#4a9aa8"
 """A colour a seed, in order; they repeat after eight."""
 
 _EMOTIONS = {
-    "neutral": "#9aa3af",
-    "joy": "#e9b949",
-    "surprise": "#9673c9",
-    "sadness": "#3a6ea5",
-    "anger": "#b8392f",
-    "fear": "#54478c",
-    "disgust": "#6f9457",
-    "excitement": "#e58a3c",
-    "frustration": "#9c5673",
+    "neutral": "#b7c0cc",
+    "joy": "#dac167",
+    "surprise": "#d17df5",
+    "sadness": "#157ea3",
+    "anger": "#9a1d18",
+    "fear": "#203487",
+    "disgust": "#6f865e",
+    "excitement": "#e06e0f",
+    "frustration": "#6c3558",
 }
+"""Searched so that any two stay apart for colour-blind readers too; a test holds them to it."""
+
 _SAME = {
     "neu": "neutral",
     "hap": "joy",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-STYLE = """
-:root { color-scheme: light dark; --page: #fff; --ink: #1f2933; --soft: #5b6875; --rule: #dde3ea; --wash: #f4f6f9;
-  --accent: #2b5c8a; --on-accent: #fff; --warn: #fdf3ee; --warn-rule: #c8643c; --demo: #fff8e1; --demo-rule: #d9a520;
-  --shade: #2b5c8a; --on-shade: #fff; }
-@media (prefers-color-scheme: dark) { :root { --page: #14181d; --ink: #e3e8ee; --soft: #9aa7b4; --rule: #313a44;
-  --wash: #1d232a; --accent: #7fb0dd; --on-accent: #10151a; --warn: #33231b; --warn-rule: #d98255; --demo: #2d2714;
-  --demo-rule: #b8901f; --shade: #8fbde6; --on-shade: #10151a; }
-  svg .curve, svg circle, .bar i { filter: brightness(1.4); } }
+from bigfusion.model.report.theme import THEME
+
+STYLE = (
+    THEME
+    + """
+@media (prefers-color-scheme: dark) { svg .curve, svg circle, .bar i { filter: brightness(1.4); } }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--page); color: var(--ink);
@@ -143,8 +141,6 @@ svg .chosen { fill: var(--page); stroke-width: 2; }
 }
 @media print {
   @page { margin: 15mm 13mm; }
-  :root { color-scheme: light; --page: #fff; --ink: #1f2933; --soft: #5b6875; --rule: #dde3ea; --wash: #f4f6f9;
-    --shade: #2b5c8a; --on-shade: #fff; --warn: #fdf3ee; --demo: #fff8e1; }
   body { font-size: 10pt; }
   main { max-width: none; padding: 0; }
   h2 { margin-top: 24px; }
@@ -163,3 +159,4 @@ svg .chosen { fill: var(--page); stroke-width: 2; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
 """
+)

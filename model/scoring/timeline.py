@@ -64,8 +64,25 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Clip:
+    """A stretch of a media file, as part of a recording that lies in several files or in a part of one.
+
+    ``start`` is where it begins in the recording, ``offset`` where it begins in its file, both in seconds.
+    """
+
+    media: Path
+    start: float
+    seconds: float
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
 class Timeline:
-    """The moments of one recording in order of their beginning. ``media`` is a video or a sound file."""
+    """The moments of one recording in order of their beginning. ``media`` is a video or a sound file.
+
+    A recording of several files has ``clips``, in order of their beginning; they do not overlap. Then ``media`` is
+    the first of these files. Without ``clips`` the whole of ``media`` is the recording.
+    """
 
     media: Path
     seconds: float
@@ -73,6 +90,7 @@ class Timeline:
     labels: tuple[str, ...]
     moments: tuple[Moment, ...]
     origin: Origin
+    clips: tuple[Clip, ...] = ()
 
     @property
     def speakers(self) -> tuple[str, ...]:

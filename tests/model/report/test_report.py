@@ -2,10 +2,8 @@
 
 import re
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,37 +26,10 @@ from bigfusion.model.scoring.modalities import modality_scores
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.training.train import train
 from bigfusion.pipeline.errors import TrainingError
+from tests.helpers.html_page import Page
 from tests.helpers.small_runs import dialogue, small_data, small_model, small_run, small_training
 
 HOSTILE = "<script>alert(\"1\")</script> & 'co'"
-
-
-class Page(HTMLParser):
-    """Text, elements and attributes of a page; fails where an element is closed that is not open."""
-
-    VOID = frozenset({"meta", "br", "input"})
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.text: list[str] = []
-        self.feed(html)
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        self.elements.append(tag)
-        self.attributes += attrs
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["script"]:
-            self.text.append(data)
 
 
 @pytest.fixture(scope="module")

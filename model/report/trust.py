@@ -1,0 +1,62 @@
+"""What a timeline's page says about its labels: who made them, and how often that model is wrong."""
+
+from __future__ import annotations
+
+from bigfusion.model.report.clock import percent
+from bigfusion.model.report.lanes import label_class
+from bigfusion.model.report.markup import Child, Html, section, tag
+from bigfusion.model.report.wording import count, points
+from bigfusion.model.scoring.timeline import NOT_SURE, Timeline
+
+
+def trust(timeline: Timeline) -> Html:
+    """The section at the page's end."""
+    origin = timeline.origin
+    by = (
+        f"The labels are guesses of {origin.network} ({origin.model}, mean of {count(origin.seeds, 'seed')}), trained "
+        f"on {origin.corpus}, from {_and(origin.features)}. They say how people who labelled {origin.corpus} might "
+        "have named what is said here, not what anybody feels."
+    )
+    return section("How far to trust this", tag("p", by), *_measured(timeline), *_errors(timeline))
+
+
+def _measured(timeline: Timeline) -> list[Child]:
+    origin = timeline.origin
+    said = []
+    if origin.accuracy is not None:
+        said.append(
+            f"It names {percent(origin.accuracy)} of the test utterances of {origin.corpus} as they were labelled"
+            + (f" (weighted F1 {points(origin.weighted_f1)})." if origin.weighted_f1 is not None else ".")
+        )
+    elif origin.weighted_f1 is not None:
+        said.append(f"Its weighted F1 on the test utterances of {origin.corpus} is {points(origin.weighted_f1)}.")
+    if not said:
+        said.append(f"How often it is wrong was not measured on test utterances of {origin.corpus}.")
+    if origin.calibration_error is not None:
+        said.append(
+            f"Its probabilities are off by {100 * origin.calibration_error:.1f} points on average (calibration error)."
+        )
+    if origin.threshold:
+        said.append(f"Below {percent(origin.threshold)} it is “{NOT_SURE}”, a threshold chosen on validation.")
+    said.append("Other people, rooms and microphones can make it err more; how much has not been measured here.")
+    return [tag("p", " ".join(said))]
+
+
+def _errors(timeline: Timeline) -> list[Child]:
+    errors = timeline.origin.errors
+    known = [label for label in timeline.labels if label in errors]
+    if not known:
+        return []
+    rows = []
+    for label in known:
+        bar = tag(
+            "span", tag("i", style=f"width:{100 * errors[label]:.1f}%"), class_=f"bar {label_class(label, timeline)}"
+        )
+        chip = tag("span", label, class_=f"chip {label_class(label, timeline)}")
+        rows.append(tag("tr", tag("th", chip, scope="row"), tag("td", percent(errors[label])), tag("td", bar)))
+    caption = tag("caption", f"How often test utterances of {timeline.origin.corpus} with this label get another one")
+    return [tag("table", caption, tag("tbody", *rows), class_="errors")]
+
+
+def _and(names: tuple[str, ...]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
