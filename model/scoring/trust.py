@@ -56,9 +56,9 @@ def trust(run: Path, labels: tuple[str, ...]) -> Trust:
     try:
         table = pq.read_table(run / PREDICTIONS)
     except (OSError, pa.ArrowException) as error:
-        found = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         raise TrainingError(
-            f"{run / PREDICTIONS}: expected the run's predictions, found {found}; evaluate the run (`bigfusion run`)"
+            f"{run / PREDICTIONS}: expected the run's predictions, found {reason}; evaluate the run (`bigfusion run`)"
         ) from None
     valid, true = _mean(table, Split.VALID, labels)
     found = Trust()
@@ -68,8 +68,8 @@ def trust(run: Path, labels: tuple[str, ...]) -> Trust:
     for split in (Split.TEST, Split.VALID):
         mean, true = _mean(table, split, labels)
         if len(true):
-            error = calibration(scaled(mean, found.temperature).astype(np.float32), true).ece
-            return found.model_copy(update={"calibration_error": error, "measured_on": split})
+            ece = calibration(scaled(mean, found.temperature).astype(np.float32), true).ece
+            return found.model_copy(update={"calibration_error": ece, "measured_on": split})
     return found
 
 
