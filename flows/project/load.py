@@ -20,7 +20,7 @@ log = logging.getLogger("bigfusion")
 
 DEFAULT_CONFIG = Path("bigfusion.toml")
 _FOLDERS = {
-    "corpus": ("root", "path", "media_root"),
+    "corpus": ("root", "path", "media_root", "media", "transcripts", "speakers"),
     "workspace": ("path", "store", "cache"),
     "visual": ("detector_path", "weights"),
 }
@@ -159,9 +159,11 @@ def _resolved(table: dict[str, Any], base: Path) -> dict[str, Any]:
     for section, keys in _FOLDERS.items():
         for key in keys:
             part = found.get(section)
-            if not isinstance(part, dict) or not isinstance(part.get(key), str | Path):
+            if not isinstance(part, dict):
                 continue
-            if part[key]:
+            if isinstance(part.get(key), list):
+                part[key] = [placed(path, base) if isinstance(path, str | Path) else path for path in part[key]]
+            elif isinstance(part.get(key), str | Path) and part[key]:
                 part[key] = placed(part[key], base)
     text = found.get("text")
     if isinstance(text, dict) and isinstance(text.get("model"), str):

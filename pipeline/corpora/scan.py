@@ -6,10 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bigfusion.pipeline.corpora import iemocap, meld, table
+from bigfusion.pipeline.corpora import iemocap, meld, subtitles, table
 from bigfusion.pipeline.corpora.base import Progress, corpus_folder, silent
 from bigfusion.pipeline.corpora.iemocap import IemocapSettings
 from bigfusion.pipeline.corpora.meld import MeldSettings
+from bigfusion.pipeline.corpora.subtitles import SubtitleSettings
 from bigfusion.pipeline.corpora.table import TableSettings
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.feature_files import corpus
@@ -22,14 +23,15 @@ __all__ = [
     "IemocapSettings",
     "MeldSettings",
     "Progress",
+    "SubtitleSettings",
     "TableSettings",
     "scan",
 ]
 
 CorpusSettings = Annotated[
-    MeldSettings | IemocapSettings | TableSettings | FeatureSettings, Field(discriminator="kind")
+    MeldSettings | IemocapSettings | TableSettings | SubtitleSettings | FeatureSettings, Field(discriminator="kind")
 ]
-"""The settings of any corpus: ``kind`` is ``meld``, ``iemocap``, ``table`` or ``features``."""
+"""The settings of any corpus: ``kind`` is ``meld``, ``iemocap``, ``table``, ``subtitles`` or ``features``."""
 
 
 def check_layout(settings: CorpusSettings) -> None:
@@ -62,5 +64,7 @@ def scan(settings: CorpusSettings, digests: FileDigests, progress: Progress = si
             return iemocap.scan(settings, digests, progress)
         case TableSettings():
             return table.scan(settings, digests, progress)
+        case SubtitleSettings():
+            return subtitles.scan(settings, digests, progress)
         case FeatureSettings():
             return corpus.scan(settings)

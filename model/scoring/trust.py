@@ -1,0 +1,124 @@
+"""How far a run's probabilities can be trusted: their temperature, and below which probability it is not sure.
+
+A run's probability is the mean over its seeds. A mean of several is less sure of itself than each of them, so the
+temperature is fitted to the mean, not to each seed (Rahaman and Thiery, 2021, "Uncertainty quantification and deep
+ensembles"). Both are computed from the predictions for the validation split that the evaluation stored.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from bigfusion.model.data.batch import UNLABELLED
+from bigfusion.model.runs.files import Record
+from bigfusion.model.runs.folder import PREDICTIONS
+from bigfusion.model.scoring.calibration import calibration
+from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.schema import Split
+
+FEWEST = 10
+"""With fewer labelled validation utterances nothing is fitted: temperature 1, threshold 0."""
+COLDEST, HOTTEST = 0.05, 20.0
+"""The range in which the temperature is looked for: a perfect validation would have it fall to zero."""
+_LEAST = 1e-12
+
+Probabilities = NDArray[np.float64]
+
+
+class Trust(Record):
+    """``calibration_error`` is the expected calibration error on the split ``measured_on``, after scaling.
+
+    ``fitted_on`` counts the validation utterances. ``None``: there was nothing to measure it on.
+    """
+
+    temperature: float = 1.0
+    threshold: float = 0.0
+    fitted_on: int = 0
+    calibration_error: float | None = None
+    measured_on: Split | None = None
+
+
+def trust(run: Path, labels: tuple[str, ...]) -> Trust:
+    """Temperature, threshold and calibration error of an evaluated run.
+
+    The error is measured on the test split, or on validation if no test utterance has a label.
+
+    Raises:
+        TrainingError: the run has no stored predictions.
+    """
+    try:
+        table = pq.read_table(run / PREDICTIONS)
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise TrainingError(
+            f"{run / PREDICTIONS}: expected the run's predictions, found {reason}; evaluate the run (`bigfusion run`)"
+        ) from None
+    valid, true = _mean(table, Split.VALID, labels)
+    found = Trust()
+    if len(true) >= FEWEST:
+        heat = temperature(valid, true)
+        found = Trust(temperature=heat, threshold=threshold(scaled(valid, heat), true), fitted_on=len(true))
+    for split in (Split.TEST, Split.VALID):
+        mean, true = _mean(table, split, labels)
+        if len(true):
+            ece = calibration(scaled(mean, found.temperature).astype(np.float32), true).ece
+            return found.model_copy(update={"calibration_error": ece, "measured_on": split})
+    return found
+
+
+def temperature(probabilities: Probabilities, true: NDArray[np.int64]) -> float:
+    """The temperature that makes the true labels likeliest (Guo et al., 2017), from :data:`COLDEST` to :data:`HOTTEST`.
+
+    Shapes: ``probabilities`` (U, C), ``true`` (U,).
+    """
+    rows = np.arange(len(true))
+
+    def loss(log_heat: float) -> float:
+        return float(-np.log(np.maximum(scaled(probabilities, float(np.exp(log_heat)))[rows, true], _LEAST)).mean())
+
+    best = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded")
+    return float(np.exp(best.x))
+
+
+def scaled(probabilities: Probabilities, heat: float) -> Probabilities:
+    """Probabilities at another temperature: p^(1/T), made to sum to 1. The most probable label stays. Shape: (U, C)."""
+    logits = np.log(np.maximum(probabilities, _LEAST)) / heat
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return np.asarray(powers / powers.sum(1, keepdims=True))
+
+
+def threshold(probabilities: Probabilities, true: NDArray[np.int64]) -> float:
+    """The probability below which it is better to say nothing (Chow, 1970): a wrong label costs two silences.
+
+    Below it, more validation utterances get a wrong label than a right one, by the largest margin there is. Among equal
+    margins the lowest threshold is taken. Shapes: (U, C), (U,).
+    """
+    confidence = probabilities.max(1)
+    wrong = probabilities.argmax(1) != true
+    order = np.argsort(confidence, kind="stable")
+    gain = np.concatenate([[0], np.cumsum(np.where(wrong[order], 1, -1))])  # of silence about the first k
+    levels = np.concatenate([confidence[order], [np.nextafter(confidence.max(), 2.0)]])
+    possible = np.concatenate([[True], np.diff(levels) > 0])  # equal probabilities are answered alike
+    best = int(np.argmax(np.where(possible, gain, -len(true) - 1)))
+    return 0.0 if best == 0 else float((levels[best - 1] + levels[best]) / 2)
+
+
+def _mean(table: pa.Table, split: Split, labels: tuple[str, ...]) -> tuple[Probabilities, NDArray[np.int64]]:
+    """The mean over seeds of a split's probabilities and the true classes, of the utterances with a label."""
+    rows = table.filter(pc.equal(table["split"], split.value))
+    seeds = rows["seed"].unique().to_pylist()
+    several = [rows.filter(pc.equal(rows["seed"], seed)) for seed in seeds]
+    if not several:
+        return np.zeros((0, len(labels))), np.zeros(0, np.int64)
+    codes = {label: code for code, label in enumerate(labels)}
+    true = np.array([codes.get(label, UNLABELLED) for label in several[0]["true"].to_pylist()], np.int64)
+    each = [np.column_stack([part[f"p_{label}"].to_numpy() for label in labels]) for part in several]
+    mean = np.mean(np.stack(each).astype(np.float64), axis=0)
+    return mean[true != UNLABELLED], true[true != UNLABELLED]

@@ -1,0 +1,236 @@
+"""Recordings with their transcripts -> a manifest: one dialogue a recording, one utterance a cue.
+
+A recording is a video or a sound file. Its transcript is the file of the same name beside it, or is named. Utterances
+are spans of the one file, numbered in the order of their beginning: ``talk/0``, ``talk/1``. Labels come from tiers
+``emotion@NAME`` (ELAN, Praat) or a column ``label``, so what annotators corrected can be trained on. Whole recordings
+are dealt to train, valid and test by the hash of their names.
+"""
+
+from __future__ import annotations
+
+import math
+import os.path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from bigfusion.pipeline.corpora.base import Progress, assemble, silent
+from bigfusion.pipeline.corpora.deal import deal
+from bigfusion.pipeline.digests.files import FileDigests
+from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.media.facts import MediaFacts, media_facts
+from bigfusion.pipeline.schema import Skipped
+from bigfusion.pipeline.settings import Settings
+from bigfusion.pipeline.tables.classes import composed, settle
+from bigfusion.pipeline.transcripts import rttm
+from bigfusion.pipeline.transcripts.cue import Cue
+from bigfusion.pipeline.transcripts.read import SUFFIXES, Transcript, beside, read_transcript
+
+MEDIA = frozenset(
+    (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".wav", ".mp3", ".m4a", ".flac", ".ogg")
+)
+"""The endings of the files that are looked for in a folder. A file that is named may have any."""
+
+NOBODY = "speaker"
+"""The speaker of cues that name none."""
+
+
+class SubtitleSettings(Settings):
+    """``kind = "subtitles"``: recordings and their transcripts."""
+
+    kind: Literal["subtitles"]
+    media: tuple[Path, ...] = Field(min_length=1, description="videos and sound files, or folders of them")
+    transcripts: tuple[Path, ...] = Field(
+        default=(), description="one a file of `media`, in its order; none: the files of the same names beside them"
+    )
+    speakers: tuple[Path, ...] = Field(
+        default=(), description="RTTM of who speaks when: one a file, or one for all; none: as the transcripts say"
+    )
+    encoding: str = Field(default="", description='of the transcripts, e.g. "cp1251"; "": as the file shows')
+    whole: bool = Field(default=False, description="a file without a transcript is one utterance without words")
+    labels: tuple[str, ...] = Field(default=(), description="the classes in order; none: those found, sorted")
+    label_map: dict[str, str] = Field(default={}, description='renames or merges labels; "" makes one no label')
+    name: str = Field(default="subtitles", description="the corpus's name")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording: its file, its name as a dialogue, and what its transcript and header say."""
+
+    path: Path
+    name: str
+    facts: MediaFacts
+    cues: tuple[Cue, ...]
+    notes: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+
+def scan(settings: SubtitleSettings, digests: FileDigests, progress: Progress = silent) -> Manifest:
+    """The manifest of recordings with transcripts.
+
+    Raises:
+        CorpusError: a file is missing or no recording, a transcript is missing or of another recording, or its labels
+            may mean two things.
+    """
+    found = recordings(settings)
+    root = Path(os.path.commonpath([recording.path.parent for recording in found]))
+    label, notes = _labels(settings, [cue.label for recording in found for cue in recording.cues])
+    columns = _columns(found, root)
+    labels = tuple(map(composed, settings.labels)) or tuple(sorted({*label} - {""}))
+    return assemble(
+        settings.name,
+        root,
+        labels,
+        columns | {"label": label},
+        [item for recording in found for item in recording.skipped],
+        digests=digests,
+        progress=progress,
+        notes=(*(note for recording in found for note in recording.notes), *notes),
+    )
+
+
+def recordings(settings: SubtitleSettings) -> list[Recording]:
+    """The recordings of the settings, each with its cues.
+
+    Raises:
+        CorpusError: as in :func:`scan`.
+    """
+    paths = _media(settings)
+    if settings.transcripts and len(settings.transcripts) != len(paths):
+        raise CorpusError(
+            f"expected one transcript a recording, found {len(settings.transcripts)} for {len(paths)};"
+            " name them in the recordings' order, or put each beside its recording under the same name"
+        )
+    if len(settings.speakers) > 1 and len(settings.speakers) != len(paths):
+        raise CorpusError(
+            f"expected one RTTM file a recording, or one for all, found {len(settings.speakers)} for {len(paths)};"
+            " name them in the recordings' order"
+        )
+    names = _names(paths)
+    given: Sequence[Path | None] = [_absolute(path) for path in settings.transcripts] or [beside(p) for p in paths]
+    speakers = [_absolute(path) for path in settings.speakers]
+    speakers = speakers * len(paths) if len(speakers) == 1 else speakers
+    return [
+        _recording(path, name, transcript, speakers[place] if speakers else None, settings)
+        for place, (path, name, transcript) in enumerate(zip(paths, names, given, strict=True))
+    ]
+
+
+def _recording(
+    path: Path, name: str, transcript: Path | None, turns: Path | None, settings: SubtitleSettings
+) -> Recording:
+    facts = media_facts(path)
+    if transcript is None:
+        if not settings.whole:
+            raise CorpusError(
+                f"{path}: expected a transcript beside it ({path.stem}{SUFFIXES[0]}, {', '.join(SUFFIXES[1:])}), found"
+                " none; name one with --subtitles (corpus.transcripts)"
+            )
+        return Recording(path, name, facts, (Cue(math.nan, math.nan, "", NOBODY),))
+    known = read_transcript(transcript, settings.encoding)
+    cues = list(known.cues) if turns is None else rttm.with_speakers(known.cues, rttm.read(turns, path.stem))
+    notes = [*known.notes]
+    if not any(cue.speaker for cue in cues):
+        notes.append(
+            f"{transcript.name}: no cue names a speaker, so all count as one person's; --speakers-file (RTTM), <v NAME>"
+            " or `NAME: ` in front name them"
+        )
+    return _within(path, name, facts, transcript, Transcript(tuple(cues), tuple(notes)))
+
+
+def _within(path: Path, name: str, facts: MediaFacts, transcript: Path, known: Transcript) -> Recording:
+    """The recording without the cues that begin after its end.
+
+    Raises:
+        CorpusError: most of them do.
+    """
+    inside = [cue for cue in known.cues if not facts.seconds or cue.start < facts.seconds]
+    beyond = len(known.cues) - len(inside)
+    skipped = []
+    if beyond:
+        last = known.cues[-1].start
+        found = f"{beyond} of {len(known.cues)} cues begin after the end of {path.name} ({facts.seconds:.1f} s)"
+        if 2 * beyond > len(known.cues):
+            raise CorpusError(
+                f"{transcript}: {found}, the last at {last:.1f} s; expected the transcript of this recording: check"
+                " that they belong together"
+            )
+        skipped = [Skipped(f"{name} at {last:g} s", "beyond_the_end", f"{transcript.name}: {found}; left out")]
+    notes = (*known.notes, *(item.reason for item in skipped))
+    ended = [replace(cue, end=min(cue.end, facts.seconds or cue.end), speaker=cue.speaker or NOBODY) for cue in inside]
+    return Recording(path, name, facts, tuple(ended), notes, tuple(skipped))
+
+
+def _media(settings: SubtitleSettings) -> list[Path]:
+    """The recordings: files as they are named, and folders' files that have a transcript beside them (or are whole)."""
+    found: list[Path] = []
+    for path in map(_absolute, settings.media):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in MEDIA and file.is_file()]
+        there = [file for file in inside if settings.whole or settings.transcripts or beside(file)]
+        if not there:
+            raise CorpusError(
+                f"{path}: expected recordings with transcripts beside them, found {len(inside)} recordings without;"
+                " put talk.srt beside talk.mp4"
+            )
+        found += there
+    again = next((path for place, path in enumerate(found) if path in found[:place]), None)
+    if again is not None:
+        raise CorpusError(f"{again}: expected each recording once, found it twice; name it once")
+    return found
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """A name for each recording: its file's, with as many folders in front as tell it from the others."""
+    plain = [composed(path.stem) for path in paths]
+    if len(set(plain)) == len(plain):
+        return plain
+    root = Path(os.path.commonpath([path.parent for path in paths]))
+    longer = [composed(path.relative_to(root).with_suffix("").as_posix()) for path in paths]
+    if len(set(longer)) == len(longer):
+        return longer
+    return [composed(path.relative_to(root).as_posix()) for path in paths]
+
+
+def _labels(settings: SubtitleSettings, cells: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    if not any(cells):
+        return cells, ()
+    settled = settle(cells, settings.labels, settings.label_map)
+    other = sorted({*settled.labels} - {"", *map(composed, settings.labels)}) if settings.labels else []
+    if other:
+        raise CorpusError(
+            f"{settings.name}: expected labels among {', '.join(settings.labels)} (corpus.labels), found"
+            f" {', '.join(other)[:200]}; correct the transcript, or rename them with corpus.label_map"
+        )
+    return settled.labels, settled.notes
+
+
+def _columns(found: Sequence[Recording], root: Path) -> dict[str, list[Any]]:
+    rows = [(recording, turn, cue) for recording in found for turn, cue in enumerate(recording.cues)]
+    splits = deal(recording.name for recording in found)
+    paths = {recording.name: recording.path.relative_to(root).as_posix() for recording in found}
+    starts, ends = [cue.start for _, _, cue in rows], [cue.end for _, _, cue in rows]
+    return {
+        "utterance": [f"{recording.name}/{turn}" for recording, turn, _ in rows],
+        "split": [splits[recording.name] for recording, _, _ in rows],
+        "dialogue": [recording.name for recording, _, _ in rows],
+        "turn": [turn for _, turn, _ in rows],
+        "speaker": [composed(cue.speaker) for _, _, cue in rows],
+        "text": [composed(cue.text) for _, _, cue in rows],
+        "audio_path": [paths[r.name] if r.facts.has_sound else "" for r, _, _ in rows],
+        "audio_start": starts,
+        "audio_end": ends,
+        "visual_path": [paths[r.name] if r.facts.has_picture else "" for r, _, _ in rows],
+        "visual_start": starts,
+        "visual_end": ends,
+    }

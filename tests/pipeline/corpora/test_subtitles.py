@@ -1,0 +1,134 @@
+"""Recordings with transcripts as a corpus: spans of one file, names, what does not belong together."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bigfusion.pipeline.corpora.scan import SubtitleSettings, scan
+from bigfusion.pipeline.demo.clip import write_clip
+from bigfusion.pipeline.digests.files import FileDigests
+from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.manifest.manifest import Manifest
+
+SRT = "1\n00:00:00,200 --> 00:00:00,900\nAnna: Hello.\n\n2\n00:00:01,000 --> 00:00:01,800\nBen: Bye.\n"
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory) -> bytes:
+    """Two seconds of grey pictures and a tone."""
+    path = tmp_path_factory.mktemp("recording") / "talk.mp4"
+    tone = np.sin(np.arange(2 * 16_000) / 20).astype(np.float32)
+    write_clip(path, [np.full((32, 48, 3), 90, np.uint8)] * 20, 10, (tone, 16_000))
+    return path.read_bytes()
+
+
+def manifest(folder: Path, *media: str, **more: object) -> Manifest:
+    settings = SubtitleSettings(kind="subtitles", media=[folder / name for name in media], **more)
+    return scan(settings, FileDigests(folder / "digests.sqlite"))
+
+
+def place(folder: Path, recording: bytes, name: str = "talk.mp4", transcript: str | None = SRT) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(recording)
+    if transcript is not None:
+        path.with_suffix(".srt").write_text(transcript)
+    return path
+
+
+def test_each_cue_is_a_span_of_the_recording(tmp_path, recording):
+    place(tmp_path, recording)
+    table = manifest(tmp_path, "talk.mp4").table
+    assert table["utterance"].tolist() == ["talk/0", "talk/1"]
+    assert table["speaker"].tolist() == ["Anna", "Ben"]
+    assert table["text"].tolist() == ["Hello.", "Bye."]
+    assert table["audio_start"].tolist() == table["visual_start"].tolist() == [0.2, 1.0]
+    assert table["audio_end"].tolist() == [0.9, 1.8]
+    assert set(table["audio_path"]) == set(table["visual_path"]) == {"talk.mp4"}
+    assert (table["label"] == "").all()
+
+
+def test_a_folder_gives_its_recordings_with_transcripts_whose_names_do_not_collide(tmp_path, recording):
+    for name in ("a/talk.mp4", "b/talk.mp4"):
+        place(tmp_path, recording, name)
+    place(tmp_path, recording, "c/without.mp4", None)
+    found = manifest(tmp_path, ".")
+    assert found.table["dialogue"].unique().tolist() == ["a/talk", "b/talk"]
+    assert found.table["split"].nunique() == 2
+
+
+def test_a_recording_without_a_transcript_is_refused_unless_it_is_taken_whole(tmp_path, recording):
+    place(tmp_path, recording, transcript=None)
+    with pytest.raises(CorpusError, match=r"talk\.mp4: expected a transcript beside it .*--subtitles"):
+        manifest(tmp_path, "talk.mp4")
+    table = manifest(tmp_path, "talk.mp4", whole=True).table
+    assert table["utterance"].tolist() == ["talk/0"]
+    assert math.isnan(table["audio_start"][0])
+
+
+def test_cues_beyond_the_end_are_left_out_and_said(tmp_path, recording):
+    place(
+        tmp_path,
+        recording,
+        transcript=SRT + "\n3\n00:00:01,900 --> 00:00:09,000\nlong\n\n4\n00:01:00,000 --> 00:01:02,000\nx\n",
+    )
+    found = manifest(tmp_path, "talk.mp4")
+    assert found.table["audio_end"].tolist() == [0.9, 1.8, 2.0]
+    assert [item.reason for item in found.left_out] == [
+        "talk.srt: 1 of 4 cues begin after the end of talk.mp4 (2.0 s); left out"
+    ]
+
+
+def test_the_transcript_of_another_recording_is_refused(tmp_path, recording):
+    place(tmp_path, recording, transcript=SRT.replace("00:00:0", "00:09:0"))
+    with pytest.raises(CorpusError, match=r"2 of 2 cues begin after the end .* check that they belong together"):
+        manifest(tmp_path, "talk.mp4")
+
+
+def test_a_recording_without_sound_or_pictures_has_cells_for_what_it_has(tmp_path, recording):
+    path = tmp_path / "talk.mp4"
+    write_clip(path, [np.full((32, 48, 3), 90, np.uint8)] * 20, 10, None)
+    path.with_suffix(".srt").write_text(SRT)
+    table = manifest(tmp_path, "talk.mp4").table
+    assert set(table["audio_sha256"]) == {""}
+    assert set(table["visual_path"]) == {"talk.mp4"}
+
+
+def test_a_file_that_is_no_recording_is_one_line(tmp_path):
+    (tmp_path / "talk.mp4").write_text("no video")
+    (tmp_path / "talk.srt").write_text(SRT)
+    with pytest.raises(CorpusError, match=r"talk\.mp4: expected a video or a sound file, found"):
+        manifest(tmp_path, "talk.mp4")
+    with pytest.raises(CorpusError, match=r"none\.mp4: expected a video or a sound file, found"):
+        manifest(tmp_path, "none.mp4")
+
+
+def test_rttm_names_the_speakers_of_the_cues(tmp_path, recording):
+    place(tmp_path, recording, transcript=SRT.replace("Anna: ", "").replace("Ben: ", ""))
+    assert "no cue names a speaker" in " ".join(manifest(tmp_path, "talk.mp4").notes)
+    (tmp_path / "talk.rttm").write_text(
+        "SPEAKER talk 1 0.0 0.95 <NA> <NA> one <NA> <NA>\nSPEAKER talk 1 0.95 1 <NA> <NA> two <NA> <NA>\n"
+    )
+    assert manifest(tmp_path, "talk.mp4", speakers=[tmp_path / "talk.rttm"]).table["speaker"].tolist() == ["one", "two"]
+
+
+def test_labels_of_a_transcript_are_classes_and_unanswered_ones_are_none(tmp_path, recording):
+    place(tmp_path, recording, transcript=None)
+    (tmp_path / "talk.csv").write_text(
+        "start,end,speaker,text,label\n0.1,0.5,A,one,joy\n0.5,1,B,two,not sure\n1,1.5,A,three,anger\n"
+    )
+    found = manifest(tmp_path, "talk.mp4")
+    assert found.labels == ("anger", "joy")
+    assert found.table["label"].tolist() == ["joy", "", "anger"]
+    with pytest.raises(CorpusError, match=r"expected labels among joy, fear \(corpus\.labels\), found anger"):
+        manifest(tmp_path, "talk.mp4", labels=["joy", "fear"])
+
+
+def test_as_many_transcripts_as_recordings(tmp_path, recording):
+    path = place(tmp_path, recording)
+    with pytest.raises(CorpusError, match="expected one transcript a recording, found 2 for 1"):
+        manifest(tmp_path, "talk.mp4", transcripts=[path.with_suffix(".srt")] * 2)
+    with pytest.raises(CorpusError, match="expected each recording once, found it twice"):
+        manifest(tmp_path, "talk.mp4", "talk.mp4")
