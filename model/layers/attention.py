@@ -16,6 +16,12 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from bigfusion.model.data.utterances import to_rows
 from bigfusion.model.layers.spiking import RateCoding
 
+BLOCK = 16
+"""Queries whose local attention is one product of matrices."""
+
+RANGE = 600.0
+"""How far apart scores may be for their exponentials in float64: exp(-745) is 0."""
+
 
 def global_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
     """Eq. 4 over all real utterances of a dialogue. The output of a padded query is finite and has no meaning.
@@ -37,30 +43,62 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, fus
     to 1. No window holds padding, and every window holds at least one utterance.
 
     All windows of utterance i lie within i +- (w - 1) and differ only in the range of the softmax. So the 2w - 1 scores
-    are computed once, each offset has a softmax over its own range, and the values are multiplied once, by the fused
-    weights. Time and memory grow with N (2w - 1) d_k.
+    are computed once, and the values are multiplied once, by the fused weights. Both are products of small matrices:
+    ``BLOCK`` queries with the keys that any of them reaches. Time and memory grow with N.
 
     Shapes: query, key, value (B, H, N, d_k), mask (B, N) bool, fusion (w,) -> (B, H, N, d_k); padded queries get zeros.
     """
-    window, reach = len(fusion), len(fusion) - 1
-    keys, values = (pad(rows, (0, 0, reach, reach)) for rows in (key, value))  # (B, H, N + 2 reach, d_k)
-    shifts = [slice(start, start + query.shape[2]) for start in range(2 * window - 1)]
-    scores = torch.stack([(query * keys[:, :, shift]).sum(-1) for shift in shifts], dim=-1)  # (B, H, N, 2w-1)
-    scores = scores / math.sqrt(query.shape[-1])
+    reach, length = len(fusion) - 1, query.shape[2]
+    blocks = -(-length // BLOCK)  # K
+    end = blocks * BLOCK - length
+    span = BLOCK + 2 * reach  # keys that a block reaches
+    keys, values = (pad(rows, (0, 0, reach, reach + end)).unfold(2, span, BLOCK) for rows in (key, value))
+    queries = pad(query, (0, 0, 0, end)).unflatten(2, (blocks, BLOCK))  # (B, H, K, BLOCK, d_k)
+    band = _band(queries @ keys, 2 * reach + 1) / math.sqrt(query.shape[-1])  # (B, H, K, BLOCK, 2w-1)
+    seen = pad(mask, (reach, reach + end)).unfold(1, 2 * reach + 1, 1)  # (B, K * BLOCK, 2w-1)
+    seen = seen | ~pad(mask, (0, end)).unsqueeze(-1)  # a padded query sees all, so that no softmax is over nothing
+    unseen = ~seen.unflatten(1, (blocks, BLOCK))[:, None]
+    fused = _fused_windows(band.masked_fill(unseen, torch.finfo(band.dtype).min), fusion)
+    output = _matrix(fused, span) @ values.transpose(-1, -2)  # (B, H, K, BLOCK, d_k)
+    return output.flatten(2, 3)[:, :, :length] * mask[:, None, :, None]
 
-    relative = torch.arange(-reach, window, device=query.device)  # (2w-1,): the key's position minus the query's
-    offset = torch.arange(window, device=query.device).unsqueeze(1)  # (w, 1): the query's position in the window
+
+def _band(matrix: Tensor, width: int) -> Tensor:
+    """Of row i the elements i, ..., i + width - 1. Shapes: (..., R, R + width - 1) -> (..., R, width)."""
+    rows, columns = matrix.shape[-2:]
+    return pad(matrix.flatten(-2), (0, rows)).unflatten(-1, (rows, columns + 1))[..., :width]
+
+
+def _matrix(band: Tensor, columns: int) -> Tensor:
+    """The matrix with that band, zero elsewhere. Shapes: (..., R, width) -> (..., R, columns)."""
+    rows, width = band.shape[-2:]
+    longer = pad(band, (0, columns + 1 - width)).flatten(-2)  # each row is one element late: it moves by one
+    return longer[..., : rows * columns].unflatten(-1, (rows, columns))
+
+
+def _fused_windows(scores: Tensor, fusion: Tensor) -> Tensor:
+    """The weight of each key within reach: a softmax in each of the w windows, fused.
+
+    On a CPU the exponentials are taken once for all windows, in float64, whose range holds any two scores that are less
+    than ``RANGE`` apart. Otherwise each window has a softmax of its own. The results agree.
+
+    Shapes: scores (..., 2w-1), fusion (w,) -> (..., 2w-1).
+    """
+    window = len(fusion)
+    relative = torch.arange(1 - window, window, device=scores.device)  # the key's position minus the query's
+    offset = torch.arange(window, device=scores.device).unsqueeze(1)  # the query's position in the window
     inside = (relative >= -offset) & (relative < window - offset)  # (w, 2w-1)
-    real = pad(mask, (reach, reach)).unfold(1, 2 * window - 1, 1)  # (B, N, 2w-1)
-    seen = inside & real[:, None, :, None, :]  # (B, 1, N, w, 2w-1)
-
+    if scores.device.type == "cpu" and not torch.compiler.is_compiling():
+        precise = scores.double()
+        highest = precise.detach().amax(-1, keepdim=True)
+        below = precise - highest  # padding is far below, or all there is
+        if not bool(((below < -RANGE) & (scores > torch.finfo(scores.dtype).min / 2)).any()):
+            exponentials, within = below.exp(), inside.double()
+            total = exponentials @ within.T  # (..., w): of each window
+            return (exponentials * ((fusion.double() / total) @ within)).to(scores.dtype)
     lowest = torch.finfo(scores.dtype).min
-    attention = torch.where(seen, scores.unsqueeze(-2), lowest).softmax(-1)  # (B, H, N, w, 2w-1)
-    fused = torch.einsum("o,bhnor->bhnr", fusion, attention) * mask[:, None, :, None]
-    output = torch.zeros_like(value)
-    for place, shift in enumerate(shifts):
-        output = output + fused[..., place, None] * values[:, :, shift]
-    return output
+    attention = torch.where(inside, scores.unsqueeze(-2), lowest).softmax(-1)  # (..., w, 2w-1)
+    return torch.einsum("o,...or->...r", fusion, attention)
 
 
 @dataclass(frozen=True)

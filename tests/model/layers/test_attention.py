@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bigfusion.model.layers import attention as attention_module
 from bigfusion.model.layers.attention import DualAttention, global_attention, local_attention
 from bigfusion.model.layers.spiking import RateCoding
 
@@ -140,6 +141,16 @@ def test_large_scores_neither_overflow_nor_vanish():
     torch.testing.assert_close(
         output, slow_local(1e4 * query, 1e4 * key, value, mask, torch.full((5,), 0.2, dtype=torch.float64))
     )
+
+
+@pytest.mark.parametrize("window", [1, 3, 9, 40])
+def test_one_exponential_for_all_windows_and_one_softmax_for_each_agree(window, monkeypatch):
+    query, key, value, mask = heads([37, 5, 16])
+    fusion = torch.rand(window, dtype=torch.float64).softmax(0)
+    several = local_attention(query, key, value, mask, fusion)
+    torch.testing.assert_close(several, slow_local(query, key, value, mask, fusion))
+    monkeypatch.setattr(attention_module, "RANGE", -1.0)
+    torch.testing.assert_close(local_attention(query, key, value, mask, fusion), several)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
