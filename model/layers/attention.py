@@ -53,11 +53,11 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, fus
     end = blocks * BLOCK - length
     span = BLOCK + 2 * reach  # keys that a block reaches
     keys, values = (pad(rows, (0, 0, reach, reach + end)).unfold(2, span, BLOCK) for rows in (key, value))
-    queries = pad(query, (0, 0, 0, end)).unflatten(2, (blocks, BLOCK))  # (B, H, K, BLOCK, d_k)
+    queries = torch.unflatten(pad(query, (0, 0, 0, end)), 2, (blocks, BLOCK))  # (B, H, K, BLOCK, d_k)
     band = _band(queries @ keys, 2 * reach + 1) / math.sqrt(query.shape[-1])  # (B, H, K, BLOCK, 2w-1)
     seen = pad(mask, (reach, reach + end)).unfold(1, 2 * reach + 1, 1)  # (B, K * BLOCK, 2w-1)
     seen = seen | ~pad(mask, (0, end)).unsqueeze(-1)  # a padded query sees all, so that no softmax is over nothing
-    unseen = ~seen.unflatten(1, (blocks, BLOCK))[:, None]
+    unseen = ~torch.unflatten(seen, 1, (blocks, BLOCK))[:, None]
     fused = _fused_windows(band.masked_fill(unseen, torch.finfo(band.dtype).min), fusion)
     output = _matrix(fused, span) @ values.transpose(-1, -2)  # (B, H, K, BLOCK, d_k)
     return output.flatten(2, 3)[:, :, :length] * mask[:, None, :, None]
@@ -66,14 +66,14 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, fus
 def _band(matrix: Tensor, width: int) -> Tensor:
     """Of row i the elements i, ..., i + width - 1. Shapes: (..., R, R + width - 1) -> (..., R, width)."""
     rows, columns = matrix.shape[-2:]
-    return pad(matrix.flatten(-2), (0, rows)).unflatten(-1, (rows, columns + 1))[..., :width]
+    return torch.unflatten(pad(matrix.flatten(-2), (0, rows)), -1, (rows, columns + 1))[..., :width]
 
 
 def _matrix(band: Tensor, columns: int) -> Tensor:
     """The matrix with that band, zero elsewhere. Shapes: (..., R, width) -> (..., R, columns)."""
     rows, width = band.shape[-2:]
     longer = pad(band, (0, columns + 1 - width)).flatten(-2)  # each row is one element late: it moves by one
-    return longer[..., : rows * columns].unflatten(-1, (rows, columns))
+    return torch.unflatten(longer[..., : rows * columns], -1, (rows, columns))
 
 
 def _fused_windows(scores: Tensor, fusion: Tensor) -> Tensor:
