@@ -17,7 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 GRACE_SECONDS = 7.0
-"""How long a stopped command may unwind."""
+"""Seconds that a stopped command has to finish."""
 
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 _last_acts: list[Callable[[], None]] = []

@@ -16,7 +16,7 @@ from bigfusion.model.network_settings.bigfusion import CONTRASTS, DEFAULT_CONTRA
 from bigfusion.pipeline.settings import Settings
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-"""What every generator takes: NumPy's are seeded with 32 bits."""
+"""A seed that every generator accepts: NumPy takes 32 bits."""
 
 NETWORKS = "bigfusion.model.network_settings"
 DEFAULT_NETWORK = "bigfusion"

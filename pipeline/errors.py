@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 
 EXHAUSTED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""System errors that are no property of the file they come with: any other would meet them as well."""
+"""System errors that do not come from the file at hand. Any other file would cause them as well."""
 
 
 class BigFusionError(Exception):

@@ -39,12 +39,12 @@ PARTS = (
     "*.spm",
     "*.model",
 )
-"""The files that an encoder's numbers depend on; a model card or a pickle beside them changes nothing."""
+"""The files on which an encoder's numbers depend. Other files, such as a model card or a pickle, change nothing."""
 
 COMMIT = re.compile("[0-9a-f]{40}")
 
 PROBE_SECONDS = 5.0
-"""How long the hub may take to answer a first question. Its client alone would retry for minutes."""
+"""Seconds that the hub may take to answer a first question. Its client alone would retry for minutes."""
 
 
 @dataclass(frozen=True)

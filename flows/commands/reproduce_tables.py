@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("bigfusion")
 
 RELEASED = "released"
-"""The preset of these tables alone: every network under its own paper's settings."""
+"""A preset of these tables only: each network with the settings of its own paper."""
 
 _TITLES = {2: "Table 2: systems", 3: "Table 3: contrastive methods in BIG-FUSION"}
 

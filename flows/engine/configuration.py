@@ -20,10 +20,10 @@ EVERYWHERE = {
     "PREFECT_LOGGING_EXTRA_LOGGERS": "bigfusion",
     "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504",  # with 429, 502 and 503: a busy server must end no run
 }
-"""Prefect's settings of a command and of a worker's run alike."""
+"""Prefect's settings for commands and for workers alike."""
 
 STARTUP = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
-"""How long a command waits for its temporary server; Prefect's own name for it."""
+"""Prefect's setting for the seconds that a command waits for its temporary server."""
 
 _DEFAULTS = {
     **EVERYWHERE,
@@ -36,7 +36,9 @@ _DEFAULTS = {
 }
 
 SLOT = "gpu"
-"""The global concurrency limit that a training holds; it binds where a server has it (`bigfusion deploy` makes it)."""
+"""The global concurrency limit that a training holds. `bigfusion deploy` creates it on a server; without it trainings
+do not wait.
+"""
 
 FLOWS = ("retrain", "ingest", "extract", "partition", "train", "evaluate")
 """The names of this project's flows on a server."""

@@ -28,7 +28,7 @@ log = logging.getLogger("bigfusion")
 _POLL_SECONDS = 2.0
 _LONGEST_PAUSE = 60.0
 PATIENCE_SECONDS = 1800.0
-"""How long a server may give no answer but errors that may pass."""
+"""Seconds during which a server may answer with nothing but passing errors."""
 
 T = TypeVar("T")
 

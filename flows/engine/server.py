@@ -35,7 +35,7 @@ _DELIVERED_SECONDS = 3.0
 _END_SECONDS = {"temporary": 3.0, "lasting": 20.0}
 _TEMPORARY = ("-P", "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--log-level", "error")
 _ONLY_API = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-"""What Prefect itself gives to a temporary server: no pages, and of its services those alone that a run needs."""
+"""Prefect's options for a temporary server: no pages, and only the services that a run needs."""
 
 
 @contextmanager

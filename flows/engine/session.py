@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("bigfusion")
 
 PATIENCE_SECONDS = 60.0
-"""How long a run among workers waits for the workspace before it leaves the work to who holds it."""
+"""Seconds that a worker's run waits for the workspace. After that it leaves the work to the run that holds it."""
 
 P = ParamSpec("P")
 T = TypeVar("T")

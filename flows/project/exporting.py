@@ -22,7 +22,7 @@ from bigfusion.pipeline.schema import Modality, Split
 from bigfusion.pipeline.store.store import Features
 
 FILES = {Split.TRAIN: "train", Split.VALID: "validation", Split.TEST: "test"}
-"""The splits' names as ``datasets`` expects them."""
+"""The names of the splits that ``datasets`` expects."""
 _COLUMNS = ("utterance", "dialogue", "turn", "speaker", "label")
 
 

@@ -21,7 +21,7 @@ REMEDIES = {
     Status.OVERLONG: "cut the clip to its turn, or raise limit_seconds of its modality",
     Status.NO_FACE: "look at the clip; lower visual.min_face or visual.score_threshold if there is a face",
 }
-"""What a user can do about each status. Whatever is left as it is stays an absent modality of its utterance."""
+"""What a user can do about each status. If nothing is done, the utterance lacks that modality."""
 
 
 class FailedCell(NamedTuple):

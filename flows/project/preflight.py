@@ -24,7 +24,7 @@ log = logging.getLogger("bigfusion")
 
 ARCHIVES = ("*.tar.gz", "*.tgz", "*.tar")
 _INPUT = {Modality.TEXT: "text", Modality.AUDIO: "audio_sha256", Modality.VISUAL: "visual_sha256"}
-"""The manifest's column that is empty where an utterance has nothing to compute a modality from."""
+"""The manifest's columns that are empty if an utterance has no input for the modality."""
 
 
 class PreflightError(BigFusionError):

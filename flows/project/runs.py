@@ -29,7 +29,7 @@ ABLATIONS = "table-4.json"
 """What ``bigfusion reproduce --table 4`` writes."""
 _CELLS = "bigfusion.flows.project.cells"
 CELLS = "cells.parquet"
-"""The fingerprints that a run was trained on: gc keeps them."""
+"""The fingerprints of the cells that a run was trained on. ``gc`` keeps these cells."""
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,11 @@ _ASSEMBLY = (
     "bigfusion.flows.project.assemble:assemble",
     *(f"{entry(Store)}.{method}" for method in ("read", "_read", "_places", "shard")),
 )
-"""From stored cells to arrays. What else a store does changes no number: a shard is verified against its name."""
+"""The code that turns stored cells into arrays. The rest of the store changes no number, since each shard is verified
+by its name.
+"""
 _DIGESTED = tuple(map(entry, (Project, Manifest, CellPlan)))
-"""What training is handed: what it takes of them (settings, labels, cells) is among a run's inputs by its content."""
+"""Parameters of the training whose content is among a run's inputs already: settings, labels, cells."""
 
 _LABEL_COLUMNS = ("utterance", "split", "dialogue", "turn", "speaker", "label")
 

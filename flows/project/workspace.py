@@ -30,9 +30,9 @@ log = logging.getLogger("bigfusion")
 
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:/|s3:", re.IGNORECASE)
-"""How an address begins, which is no folder."""
+"""The beginnings of addresses, which are not folders."""
 REMEDY = "set workspace.path to one that can"
-"""For a folder of a workspace that cannot be written."""
+"""The remedy if a workspace's folder cannot be written."""
 _POLL_SECONDS = 0.5
 _held: set[Path] = set()
 

@@ -14,7 +14,7 @@ from bigfusion.pipeline.errors import SettingsError
 from bigfusion.pipeline.feature_files.corpus import FeatureSettings
 
 SKELETON = "utterances.csv"
-"""A table's header, in UTF-8 with the mark by which Excel knows it."""
+"""The header of a table, in UTF-8 with the byte-order mark that Excel needs."""
 
 _LEARNING_TABLES = re.compile(r"^\[(?:model|train)[.\]].*?(?=^\[(?!(?:model|train)[.\]])|\Z)", re.MULTILINE | re.DOTALL)
 

@@ -28,13 +28,13 @@ log = logging.getLogger("bigfusion")
 BACKOFF = [2.0, 10.0, 30.0]
 """Seconds before each retry."""
 WAIT_SECONDS = 1.0
-"""Between two looks at cells that another run on the same shards computes."""
+"""Seconds between two checks of cells that another run is computing."""
 NAMED = 20
-"""Failed cells of a modality that the log names one by one."""
+"""The largest number of a modality's failed cells that the log names."""
 LIMITED = (OSError, MemoryError, StoreError)
-"""Errors of the machine, not of input or code: they cost one chunk, the others go on."""
+"""Errors of the machine, not of the input or the code. They end one chunk, and the others go on."""
 LASTING = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
-"""Those of them that a person has to mend."""
+"""Errors of the machine that do not pass by themselves."""
 
 
 def passes(error: object) -> bool:

@@ -33,7 +33,7 @@ from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 RELATION = 8
 """Width of a relation's embedding."""
 MARGIN = 1e-4
-"""u stays this far from 0 and 1."""
+"""The distance that u keeps from 0 and 1."""
 
 
 class ADGCL(Contrast):

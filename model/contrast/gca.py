@@ -29,7 +29,8 @@ from bigfusion.model.layers.graph import Graph, Relations
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 
 ROUNDS = 30
-"""Power iterations of the eigenvector. The start is its own limit for long dialogues, where iterations are slow."""
+"""Power iterations for the eigenvector. In long dialogues, where they converge slowly, the start is the limit itself.
+"""
 PAGERANK_ROUNDS = 100
 DAMPING = 0.85
 

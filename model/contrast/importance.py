@@ -23,10 +23,10 @@ from bigfusion.model.layers.graph import Graph
 from bigfusion.model.layers.rgcn import RelationalConvolution, RelationalEncoder
 
 CHUNK = 2**22
-"""Elements of the largest intermediate tensor, about (float32: 16 MiB)."""
+"""The approximate number of elements of the largest intermediate tensor (16 MiB in float32)."""
 
 CONSTANT = 1e-9
-"""Scores within a dialogue that differ by less than this share of their size are equal but for rounding."""
+"""Scores within a dialogue that differ by less than this share of their size differ only by rounding."""
 
 
 @torch.no_grad()

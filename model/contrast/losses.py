@@ -9,7 +9,9 @@ from torch.nn.functional import normalize
 from bigfusion.model.data.batch import UNLABELLED
 
 TINY = 1e-6
-"""Shorter vectors are not scaled up: a node that no unit of the encoder answers to is similar to none (cosine 0)."""
+"""Vectors shorter than this are not scaled up. A node that activates no unit of the encoder is similar to none (cosine
+0).
+"""
 
 
 def contrastive_loss(

@@ -28,7 +28,7 @@ from bigfusion.model.layers.rgcn import RelationalEncoder
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 
 REACH = 16
-"""Windows from a dialogue's ends within which the kernel still sees them: its values there are 1e-4 of the largest."""
+"""The number of windows from a dialogue's ends within which the kernel exceeds 1e-4 of its maximum."""
 
 
 class VMA(Contrast):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bigfusion.model.data.utterances import to_rows
 
 NEARLY_ONE = 0.99999
-"""The cosine's factor: the gradient of arccos is infinite at 1."""
+"""The factor of the cosine. Without it the gradient of arccos would be infinite at 1."""
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from bigfusion.model.layers.regression import penalised_regression
 from bigfusion.model.layers.relative import group_mean, speaker_groups
 
 Band = tuple[int, int]
-"""Nearest and farthest distance between two utterances."""
+"""The nearest and the farthest distance between two utterances."""
 
 FLOOR = 1e-4
-"""A mean that varies less than this is divided by 1."""
+"""The deviation that is used if a mean varies less than this is 1."""
 
 
 def neighbourhood(values: Tensor, mask: Tensor, speakers: Tensor, bands: Sequence[Band]) -> Tensor:

@@ -19,7 +19,7 @@ LIMIT = 10.0
 """Standardised values are clipped to +-LIMIT deviations."""
 
 RESOLUTION = 1e-7
-"""A deviation below this share of the mean is float32's own rounding: the column counts as constant."""
+"""If a deviation is below this share of the mean, it is float32's rounding, and the column counts as constant."""
 
 
 class Standardise(nn.Module):

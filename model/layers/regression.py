@@ -18,16 +18,18 @@ from torch import Tensor
 from torch.nn.functional import linear, one_hot
 
 RANK = 128
-"""Directions that are scaled on their own."""
+"""The number of directions that are scaled separately."""
 
 CURVATURE = 0.1
 """A typical p (1 - p), by which the cross-entropy curves along a direction in which the rows have variance 1."""
 
 EVALUATIONS = 60
-"""Passes over the columns at most, two products each; DECISIONS says what is left to gain after them."""
+"""The largest number of passes over the columns, each two products. DECISIONS says how much further the loss would
+fall.
+"""
 
 TOLERANCE = 1e-7
-"""Relative fall of the loss that ends the search: float32 columns show no smaller one."""
+"""The search ends when the loss falls by less than this share of itself. Float32 columns resolve no smaller fall."""
 
 
 def penalised_regression(columns: Tensor, labels: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:

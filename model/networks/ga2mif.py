@@ -42,7 +42,7 @@ from bigfusion.model.networks.base import Network, Output, Part
 from bigfusion.pipeline.schema import Modality
 
 ORDER = (Modality.AUDIO, Modality.VISUAL, Modality.TEXT)
-"""In which the released code sums over partners: of each sum the last is what is left."""
+"""The order in which the released code sums over partners. Only the last term of its sums remains."""
 
 
 class GraphAttention(nn.Module):

@@ -10,7 +10,7 @@ from bigfusion.model.report.markup import Html, join, tag
 from bigfusion.model.scoring.calibration import Calibration
 
 SEED_COLOURS = ("#2b5c8a", "#c8643c", "#4f8a5b", "#8a5a9e", "#b58a1f", "#4a9aa8", "#a84a6a", "#6b7280")
-"""A colour a seed, in order; they repeat after eight."""
+"""The colours of the seeds, in order. They repeat after eight."""
 
 _EMOTIONS = {
     "neutral": "#b7c0cc",
@@ -23,7 +23,7 @@ _EMOTIONS = {
     "excitement": "#e06e0f",
     "frustration": "#6c3558",
 }
-"""Searched so that any two stay apart for colour-blind readers too; a test holds them to it."""
+"""Colours of which any two differ for colour-blind readers too, as a test checks."""
 
 _SAME = {
     "neu": "neutral",

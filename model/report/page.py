@@ -21,7 +21,7 @@ from bigfusion.model.runs.files import write_file
 from bigfusion.model.runs.folder import REPORT
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-"""What a browser lets the page do: its own style and script, and not a single request."""
+"""What a browser allows the page: its own style and script, and no requests."""
 
 DEMO = "synthetic demo corpus: the score shows that the pipeline works, nothing about emotion recognition."
 

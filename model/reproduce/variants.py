@@ -42,7 +42,7 @@ TABLE_4 = (
     Variant("attention w/o global", {"attention": {"alpha": 0.0}}, _paper((69.44, 69.82), (66.74, 65.82))),
     Variant("w/o threshold regulation", {"spiking": {"rise": 0.0}}, _paper((71.87, 72.06), (67.44, 66.34))),
 )
-"""Table 4's rows in its order. The complete network is first."""
+"""The rows of Table 4 in its order. The complete network comes first."""
 
 WEIGHTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Both axes of Figure 3: the global weight of attention, the local weight of the contrast."""
@@ -55,4 +55,4 @@ def balance(attention: float, contrast: float) -> Variant:
 
 
 CASE = (COMPLETE, NO_SPIKING, NO_CONTRAST, NO_GRAPH)
-"""The models of Figure 4: the paper compares with other systems; here they are its own parts taken away."""
+"""The models of Figure 4. The paper compares with other systems; here parts of BIG-FUSION itself are removed."""

@@ -13,7 +13,7 @@ from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.schema import Skipped, Status
 
 Progress = Callable[[int, int], None]
-"""Called as ``progress(done, total)``: media files whose digest is known, of all that the rows name."""
+"""A function that is called as ``progress(done, total)`` with the number of media files whose digest is known."""
 
 
 def silent(done: int, total: int) -> None:

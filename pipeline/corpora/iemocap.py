@@ -24,7 +24,7 @@ from bigfusion.pipeline.tables.encoding import plain, read
 from bigfusion.pipeline.tables.labels import IEMOCAP as LABELS
 
 UNSCORED = ("xxx", "sur", "fea", "dis", "oth")
-"""Labels that exist and that the six-way task leaves out; ``xxx``: the raters did not agree."""
+"""Labels that occur and that the six-way task leaves out. ``xxx`` means that the raters did not agree."""
 
 SESSIONS = {1: Split.TRAIN, 2: Split.TRAIN, 3: Split.TRAIN, 4: Split.TRAIN, 5: Split.TEST}
 

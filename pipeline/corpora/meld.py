@@ -25,7 +25,7 @@ from bigfusion.pipeline.tables.labels import MELD as LABELS
 
 COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
 LONGEST_RECORD = 10
-"""Lines that one record may span; more means a stray quote."""
+"""The largest number of lines of a record. A longer one means that a quote is never closed."""
 
 
 @dataclass(frozen=True)

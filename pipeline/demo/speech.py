@@ -71,7 +71,7 @@ DELIVERIES = {
     "disgust": Delivery(rate=156, pitch=36, range=60, level=-25),
     "anger": Delivery(rate=200, pitch=52, range=66, level=-20),
 }
-"""Every emotion at its strongest."""
+"""How each emotion sounds when it is strongest."""
 
 
 def speak(text: str, voice: str, emotion: str) -> tuple[Samples, int]:

@@ -24,12 +24,12 @@ from bigfusion.pipeline.digests.values import digest
 
 PROJECT = Path(__file__).absolute().parents[3]
 DIGITS = 16
-"""Hexadecimal digits of a definition's digest: a cell's description holds hundreds of them."""
+"""Hexadecimal digits of a definition's digest. A cell's description holds hundreds of digests."""
 
 _ITSELF = f"{__name__}:code_digests"
-"""What it returns is digested already."""
+"""Its return value is a digest already."""
 _ASKED_FOR_DIGESTS = {"numbers", "code_entries"}
-"""What these methods of settings return is digested already, too."""
+"""These methods of settings return values that are digested elsewhere."""
 _ERRORS = ("Error", "Exception", "Warning")
 
 
@@ -67,7 +67,7 @@ def _digests(known: Sources, entries: tuple[str, ...], stop: tuple[str, ...]) ->
 
 
 Place = tuple[str, int]
-"""A module, and which of its definitions."""
+"""A module and the number of one of its definitions."""
 
 
 class Walk:

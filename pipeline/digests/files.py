@@ -20,7 +20,9 @@ log = logging.getLogger("bigfusion")
 R = TypeVar("R")
 
 SETTLED_NS = 2_000_000_000
-"""A file modified this shortly before it was hashed may change again within its timestamp: it is hashed once more."""
+"""A file that was modified less than this before it was hashed may change again without a new timestamp, so it is
+hashed again.
+"""
 
 _REMEMBER_SECONDS = 5.0
 _UNUSABLE = {

@@ -9,9 +9,9 @@ PACKAGES = ("bigfusion",)
 """The packages of this project; all others are libraries."""
 
 Reference = tuple[str, tuple[str, ...]]
-"""A module of this project and the names that are looked up in it, one in the other."""
+"""A module of this project and a dotted name that is looked up in it."""
 Binding = Reference | str | None
-"""What a name stands for: something of this project, a library's dotted name, or (``None``) a local variable."""
+"""The meaning of a name: something of this project, a library's dotted name, or ``None`` for a local variable."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

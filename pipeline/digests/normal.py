@@ -16,7 +16,7 @@ from bigfusion.pipeline.digests.imports import Binding, Function, Reference, bin
 
 _LOGS = {"log", "logger", "logging", "warnings"}
 _WITH_MESSAGES = ("Error", "Exception", "Warning", "Failure", "Fault")
-"""The last words of classes that say in a sentence why there is no result."""
+"""The last words of the names of classes that explain in a sentence why there is no result."""
 _SILENT_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
 
 

@@ -17,7 +17,7 @@ from bigfusion.pipeline.digests.definitions import Module, take_apart
 from bigfusion.pipeline.digests.imports import is_ours
 
 SETTLED_NS = 2_000_000_000
-"""A file modified this shortly ago may change again within its timestamp: nothing of it is remembered yet."""
+"""A file that was modified less than this ago may change again without a new timestamp, so it is not remembered yet."""
 
 
 def memory_of(root: Path) -> Path | None:

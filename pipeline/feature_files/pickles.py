@@ -36,7 +36,7 @@ LAYOUTS = {
     "COSMIC": f"speakers labels {_FOUR_LAYERS} sentences train test valid",
     "COSMIC, MELD": f"speakers labels other {_FOUR_LAYERS} sentences train test valid",
 }
-"""Layout -> what its fields are, in order."""
+"""The fields of each layout, in order."""
 
 KINDS = {
     "ids": {"texts", "numbers"},
@@ -50,7 +50,7 @@ KINDS = {
     "test": {"dialogues"},
     "valid": {"dialogues"},
 }
-"""What a field may look like; ``other`` may be anything."""
+"""The kinds of values that a field may hold. ``other`` is any value."""
 
 _WHOLE_FILE = ("train", "valid", "test", "other")
 MOST_CLASSES = 1000

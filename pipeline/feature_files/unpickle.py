@@ -24,14 +24,14 @@ from bigfusion.pipeline.errors import CorpusError, UnsafePickleError
 
 ADMITTED = "plain containers, strings, numbers and NumPy arrays"
 SPARE = 1 << 30
-"""Bytes of memory that any pickle may take beside those that grow with its size."""
+"""Any pickle may take this many bytes of memory, in addition to an amount that grows with its size."""
 
 _DTYPE = re.compile(r"[biufc](1|2|4|8|16)|[SU]\d{1,6}|O8?")
 _BROKEN = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
     ImportError, MemoryError, RecursionError,
 )  # fmt: skip
-"""What a damaged pickle raises."""
+"""The exceptions that a damaged pickle raises."""
 
 
 def load(path: Path) -> Any:
@@ -185,4 +185,4 @@ _NAMES: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "scalar"): _StandIn(_scalar),
     ("numpy.core.numeric", "_frombuffer"): _StandIn(_from_buffer),
 }
-"""Every name that a pickle may use, and what stands for it."""
+"""Every name that a pickle may use, with its replacement."""

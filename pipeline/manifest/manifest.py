@@ -43,7 +43,7 @@ from bigfusion.pipeline.schema import ALONE, MediaSpan, Skipped, Split, Status, 
 __all__ = ["COLUMNS", "Manifest"]
 
 INCOMPLETE = frozenset((Status.MISSING_MEDIA.value, Status.MISSING_TRANSCRIPT.value))
-"""Statuses of :attr:`Manifest.skipped` whose utterance is in the manifest all the same."""
+"""Statuses of :attr:`Manifest.skipped` whose utterances are nevertheless in the manifest."""
 
 _HEADER, _HEADER_SHA256 = b"bigfusion.manifest", b"bigfusion.manifest.sha256"
 

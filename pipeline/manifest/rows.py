@@ -43,7 +43,7 @@ SCHEMA = pa.schema(
 COLUMNS = tuple(SCHEMA.names)
 CONTENT = tuple(name for name in COLUMNS if not name.endswith("_path"))
 LATER = ("track", "channel", "region")
-"""Columns that came later: while nothing is in them they change no digest."""
+"""Columns that were added later. An empty one changes no digest."""
 CONTROL = r"[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}]"
 _ODD_SEGMENT = r"(^|/)\.{0,2}(/|$)|\\"
 

@@ -24,16 +24,16 @@ from bigfusion.pipeline.media.source import Source
 from bigfusion.pipeline.schema import MediaSpan, Status
 
 LARGEST = 1.0 - 2.0**-15
-"""The largest sample handed out: openSMILE casts to 16 bit without clipping, and +1.0 would become -32768."""
+"""The largest sample that is returned. openSMILE casts to 16 bit without clipping, so +1.0 would become -32768."""
 
 BLOCK = 1 << 14
-"""Samples that are resampled at once: a call costs more than a packet of a thousand samples does."""
+"""Samples that are resampled in one call. A call costs more than the resampling of a packet of a thousand samples."""
 
 BEGIN = 0.001
-"""Seconds that sound may begin late without silence before it: FFmpeg's ``min_comp``."""
+"""Sound may begin this many seconds late without silence being put before it: FFmpeg's ``min_comp``."""
 
 MONO = ("mono", "1 channels")
-"""FFmpeg's names of a single channel; the second where a wav file does not say where it belongs."""
+"""FFmpeg's names of a single channel. It uses the second for a wav file that does not say where the channel belongs."""
 
 
 def read_audio(

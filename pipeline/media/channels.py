@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 ALIKE = 0.5
-"""Correlation of two channels of one scene. Several people's microphones have less."""
+"""Channels of one scene correlate at least this much. The microphones of several people correlate less."""
 
 FAINT = 0.1
-"""Share of the loudest channel's root mean square below which another is as good as silent."""
+"""A channel counts as silent if its root mean square is below this share of the loudest channel's."""
 
 CANCELLED = 0.05
-"""Share of the loudest channel's root mean square in the mix, below which the channels cancel each other."""
+"""Channels cancel each other if the root mean square of their mix is below this share of the loudest channel's."""
 
 SPEECH_HZ = 400.0
-"""Root mean square frequency that no low-frequency channel reaches, which is cut at 120 Hz."""
+"""A low-frequency (LFE) channel is cut at 120 Hz, so its root mean square frequency never reaches this."""
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 

@@ -14,19 +14,19 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 HARD = 0.1
-"""Seconds that samples may be away from their timestamps, however they came there: FFmpeg's ``min_hard_comp``."""
+"""Seconds by which samples may differ from their timestamps, for any reason: FFmpeg's ``min_hard_comp``."""
 
 STEP = 0.008
-"""Seconds of the smallest jump: most packets hold ten milliseconds and more."""
+"""The smallest jump in seconds. Most packets hold ten milliseconds or more."""
 
 LOST = 0.75
-"""Share of a frame's length."""
+"""Sound that is missing counts as a lost packet from this share of a frame's length on."""
 
 AHEAD = 0.3
-"""Seconds of the frames that have to agree on a jump, or three frames where they are longer."""
+"""Frames within this many seconds have to agree on a jump. At least three frames do."""
 
 MEMORY = 24
-"""Frames before a jump whose jitter is compared with it."""
+"""The jitter of this many frames before a jump is compared with the jump."""
 
 
 class Piece(NamedTuple):

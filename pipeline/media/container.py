@@ -19,16 +19,18 @@ DEMUXERS = (
     "aac,ac3,aiff,amr,asf,au,avi,caf,dv,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,mpegvideo,mxf,nistsphere,ogg,w64,"
     "wav,webm,wv"
 )
-"""The containers that are opened. Left out on purpose: all that read other files (hls, dash, concat, image2, sdp)."""
+"""The containers that are opened. Containers that read other files (hls, dash, concat, image2, sdp) are left out on
+purpose.
+"""
 
 MARKS = (
     b"RF64", b"\x1aE\xdf\xa3", b"OggS", b"fLaC", b"ID3", b"FLV", b"FORM", b".snd", b"caff", b"riff",
     b"\x30\x26\xb2\x75", b"\0\0\1\xba", b"\0\0\1\xb3", b"#!AMR", b"NIST_1A", b"wvpk", b"\x06\x0e\x2b\x34",
 )  # fmt: skip
-"""How files of those containers begin: one that does, and cannot be opened, is damaged."""
+"""The first bytes of files in those containers. A file that begins so and cannot be opened is damaged."""
 
 CONVERT = "ffmpeg -i {} -c:v libx264 -crf 12 -c:a flac {}.mkv"
-"""Reads what FFmpeg reads, and writes what is read here, next to nothing being lost."""
+"""A command that converts whatever FFmpeg reads into a file that is read here, with next to no loss."""
 
 
 @contextmanager

@@ -14,16 +14,17 @@ from bigfusion.pipeline.media.container import opened
 from bigfusion.pipeline.schema import MediaSpan, Status
 
 MILD = 8.0
-"""Largest sample of sound that merely exceeds full scale (18 dB): it is cut there."""
+"""Sound whose largest sample is at most this (18 dB above full scale) is only too loud. It is clipped."""
 
 CLEAR = 100.0
-"""Largest sample from which on nothing but another scale explains it."""
+"""From this largest sample on, only another scale explains the numbers."""
 
 SCALES = ((2.0**16, 2.0**-15), (2.0**24, 2.0**-23), (2.0**33, 2.0**-31))
-"""Up to which largest sample, which scale: 16, 24 and 32 bit, each with room for a resampler's overshoot."""
+"""Pairs of a largest sample and the scale that it implies: 16, 24 and 32 bit, with room for a resampler's overshoot."""
 
 SCANNED = 1 << 28
-"""Bytes of a file that is looked through even for a span that looks right; larger ones where it does not."""
+"""Files up to this many bytes are searched even if the span looks right. Larger files are searched only if it does not.
+"""
 
 KEPT = 64
 

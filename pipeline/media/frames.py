@@ -17,8 +17,9 @@ from bigfusion.pipeline.media.source import Source
 from bigfusion.pipeline.schema import MediaSpan, Status
 
 SKIPPING = {"h264", "hevc", "mpeg2video"}
-"""The decoders that look at ``skip_frame`` at every packet. Others read it once (AV1), or their packets and pictures
-disagree (MPEG-4's packed B-frames)."""
+"""The decoders that read ``skip_frame`` at every packet. Others read it only once (AV1), or their packets and pictures
+do not correspond (MPEG-4's packed B-frames).
+"""
 
 
 def read_frames(

@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 BY_PLACE = {"aac", "flv", "mp3"}
-"""Containers that are entered at a place from the list. Their packets' places are exact; some restart their clock."""
+"""Containers that are entered at a byte position from the list. The positions are exact. Some of them restart their
+clock.
+"""
 
 BY_TIME = {"asf", "flac", "mpeg", "mpegts", "ogg", "wv"}
-"""Containers that FFmpeg enters at a time by bisection, and whose packets then carry true timestamps."""
+"""Containers in which FFmpeg finds a time by bisection. Their packets then carry true timestamps."""
 
 EVERY = 2.0
-"""Seconds between two entries: 50 kB for three hours."""
+"""Seconds between two entries of the list. Three hours take 50 kB."""
 
 KEPT = 64
-"""Files whose lists are kept."""
+"""The number of files whose lists are kept."""
 
 
 class Entry(NamedTuple):

@@ -14,13 +14,15 @@ PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 """Codings in a wav's header."""
 
 DTS = (b"\x7f\xfe\x80\x01", b"\xfe\x7f\x01\x80", b"\x1f\xff\xe8\x00", b"\xff\x1f\x00\xe8")
-"""How a frame of DTS begins: some wav files hold it as if it were PCM."""
+"""The first bytes of a DTS frame. Some wav files hold DTS as if it were PCM."""
 
 UNKNOWN = 0x7FFF0000
-"""Lengths from here on (2^31 less 64 KiB) are what writers into a pipe put down, unless the file is that long."""
+"""A length of at least this (2^31 less 64 KiB) was written by a program that writes into a pipe, unless the file is
+that long.
+"""
 
 TRAILER = 1024
-"""Bytes behind a wav's samples that need no explanation: tags of other formats, padding."""
+"""This many bytes behind a wav's samples need no explanation: tags of other formats, padding."""
 
 CHUNKS = 1000
 

@@ -14,16 +14,16 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 TOLERANCE = 1e-6
-"""In steps: timestamps are rounded to the stream's clock."""
+"""Timestamps are rounded to the stream's clock. This is how far, in steps, they may be off."""
 
 STILL = 0.2
-"""Seconds; a frame that is shown for longer is a still, also where all are."""
+"""A frame that is shown for longer than this many seconds is a still, even if all frames are."""
 
 UNEVEN = 0.1
-"""Share of a frame's length that lengths may differ by at a constant rate."""
+"""Frame lengths at a constant rate may differ by this share of a length."""
 
 TICK = 0.0021
-"""Seconds that they may differ by in any case: containers round to milliseconds."""
+"""Frame lengths may always differ by this many seconds, because containers round to milliseconds."""
 
 
 class BestEffort:

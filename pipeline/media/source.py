@@ -20,19 +20,19 @@ INDEXED = {"avi", "matroska", "mov", "wav"}
 """The containers that can be entered at a given time."""
 
 STAMPLESS = {"aac", "ac3", "eac3", "mp3"}
-"""The containers without timestamps: frames of sound follow one another."""
+"""The containers without timestamps. Their frames of sound follow one another without gaps."""
 
 LATE = 20.0
-"""Seconds up to which a file without an index is read from its beginning."""
+"""A span that begins up to this many seconds into a file without an index is read from the file's beginning."""
 
 RIFF = {"avi", "wav"}
 """The containers whose first bytes state how long the file is."""
 
 PREROLL = 1.0
-"""Seconds that are decoded before a span: AAC and MP3 have to settle, and frames may be stored before their turn."""
+"""Seconds that are decoded before a span. AAC and MP3 need them to settle, and frames may be stored out of order."""
 
 SETTINGS = {"audio": "audio", "video": "visual"}
-"""Whose settings limit the decoding of each kind of stream."""
+"""The settings that limit the decoding of each kind of stream."""
 
 BACKWARDS = 0.5  # seconds; decoding times never decrease, but in damaged files they may stumble
 BROKEN = 0.1  # share of packets that may fail to decode: one lost packet must not cost the whole clip

@@ -21,16 +21,18 @@ WHITE = 203.0
 """cd/m2 of a white sheet of paper in HDR video (BT.2408)."""
 
 DIMMEST = 100.0
-"""cd/m2 that white is taken for at least where a whole picture stays below: SDR that was put into PQ as it was."""
+"""White is taken for at least this many cd/m2. A picture that stays below it throughout is SDR that was stored as PQ
+unchanged.
+"""
 
 PEAK = 1000.0
 """cd/m2 of HLG's nominal display."""
 
 KNEE = 0.8
-"""Share of white up to which light stays as it is."""
+"""Light up to this share of white is left unchanged."""
 
 RANGE = 64.0
-"""Times white that the roll-off's table reaches to."""
+"""The roll-off's table reaches to this many times white."""
 
 BT2020_TO_BT709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32

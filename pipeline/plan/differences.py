@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 _OWN = {"text", "sha256", "start", "end", "crop", "track", "channel", "region"}
-"""What an input is of itself; all else of it was read beside it."""
+"""The parts of an input that are the utterance's own. The other parts were read together with it."""
 
 _WORDS = {"settings": "setting", "weights": "weights", "engine": "engine"}
 _NAMED = 5
-"""So many changed definitions are named."""
+"""The largest number of changed definitions that are named."""
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,12 @@ from bigfusion.pipeline.manifest.context import neighbours
 from bigfusion.pipeline.schema import Modality, Window
 
 BY_UTTERANCE = "utterance"
-"""Of an extractor's ``reads``: it looks an utterance up by its id, so equal transcripts are different inputs."""
+"""In an extractor's ``reads``: it looks utterances up by id, so two equal transcripts are different inputs."""
 
 WITH_SOUND = "visual+audio"
-"""Of an extractor's ``reads``: the pictures, and the sound beside them (``null`` where an utterance has none)."""
+"""In an extractor's ``reads``: it reads the pictures together with the sound, which is ``null`` if an utterance has
+none.
+"""
 
 
 def inputs(

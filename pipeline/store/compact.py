@@ -15,7 +15,9 @@ from bigfusion.pipeline.store.shards import Cell, Origin, Shard
 from bigfusion.pipeline.store.store import Store, rank
 
 TARGET = 2**20
-"""Bytes: a shard is verified as a whole, and one cell of it has to be there within five milliseconds."""
+"""The size of a shard in bytes. A shard is verified as a whole, and reading one of its cells must take at most five
+milliseconds.
+"""
 
 
 @dataclass

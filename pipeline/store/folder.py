@@ -23,7 +23,7 @@ from bigfusion.pipeline.store.objects import Entry, LocalFolder, Objects
 from bigfusion.pipeline.store.shards import is_shard, is_sound, modality_of
 
 Place = Path | str
-"""A folder's path, or a bucket's address as :func:`address` reads it."""
+"""A folder's path, or a bucket's address as :func:`address` returns it."""
 R = TypeVar("R")
 _AHEAD = 16
 DAMAGED, REACH = "damaged", "reach"

@@ -39,7 +39,7 @@ SELECT shard FROM (
 WHERE place = 1
 """  # the shards that hold a copy that counts, in the order of `rank`
 CACHE = 20 * 2**30
-"""Bytes of a bucket's shards that a machine keeps."""
+"""Bytes of a bucket's shards that are cached on a machine."""
 
 
 @dataclass(frozen=True)

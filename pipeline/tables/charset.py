@@ -25,10 +25,12 @@ MARKS = {
 """Byte-order marks."""
 
 _BEYOND_CHANCE = 8
-"""Characters of GBK that are valid UTF-8 as well: one in eight, so eight of them one in ten million times."""
+"""One in eight GBK characters is also valid UTF-8. So this many of them in a row happen by chance once in ten million
+times.
+"""
 
 _PACKED = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b")
-"""What spreadsheets and packed files begin with."""
+"""The first bytes of spreadsheets and packed files."""
 
 _ESCAPES = re.compile(rb"\x1b(\$[@AB]|\$[()][A-Z]|\([BIJ])")
 _SEPARATORS = re.compile(r"[,;|\t]")

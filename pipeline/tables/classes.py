@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from bigfusion.pipeline.errors import CorpusError
 
 NONE = frozenset(("", "nan", "-nan", "none", "null", "<na>", "n/a", "#n/a", "na", "#na", "nat"))
-"""What exports write for an empty cell, in lower case: no label."""
+"""What programs export for an empty cell, in lower case. It means that there is no label."""
 
 FEW = 7
-"""So many classes a file may have however few its rows are; beyond, one for every ten rows."""
+"""A file may always have this many classes. A file with more needs ten rows a class."""
 
 _WHOLE = re.compile(r"([+-]?[0-9]+)(\.0*)?")
 _FRACTION = re.compile(r"[+-]?([0-9]+[.,][0-9]*|[.,][0-9]+|[0-9]+)([eE][+-]?[0-9]+)?")

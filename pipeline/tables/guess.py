@@ -11,10 +11,12 @@ COMMON = (
     "cp1252", "gb18030", "cp932", "cp1251", "cp1250", "euc_kr", "big5", "cp1256", "cp1254", "cp1253", "cp1255", "cp874",
     "cp1257", "cp1258", "euc_jp", "koi8_r", "iso8859_2", "mac_roman", "cp850", "cp437", "cp949",
 )  # fmt: skip
-"""Encodings in which office programs and editors save text, besides Unicode's own; the more usual first."""
+"""Encodings other than Unicode's in which office programs and editors save text, the more usual ones first."""
 
 _CORES = {"gb18030": "gb2312", "cp949": "euc_kr"}
-"""Of encodings that hold nearly every pair of bytes: the older one, which has the characters in daily use."""
+"""For encodings in which nearly every pair of bytes is valid: the older encoding that holds the characters in daily
+use.
+"""
 
 _JAPANESE = ("cp932", "euc_jp")
 _LATIN_ELSEWHERE = ("cp1250", "cp1254", "cp1257", "cp1258", "iso8859_2")

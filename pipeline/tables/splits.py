@@ -12,7 +12,7 @@ NAMES = {
     **dict.fromkeys(("valid", "validation", "val", "dev", "development"), Split.VALID.value),
     **dict.fromkeys(("test", "testing"), Split.TEST.value),
 }
-"""Every spelling, in lower case. ``eval`` is not among them: some corpora call their validation so, some their test."""
+"""Every spelling, in lower case. ``eval`` is left out: some corpora use it for validation, some for test."""
 
 
 def split_of(cell: str) -> str:

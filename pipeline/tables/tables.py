@@ -19,7 +19,8 @@ from bigfusion.pipeline.tables.charset import read_text
 from bigfusion.pipeline.tables.classes import composed
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
-"""What separates the cells of a text file, by its name; Excel calls its "Unicode text" .txt."""
+"""The character that separates the cells of a text file, by the file's ending. Excel gives .txt to its "Unicode text".
+"""
 _OTHERS = (",", ";", "\t", "|")
 _EXCEL = re.compile(r'"?sep=(?P<delimiter>[^"\r\n])"?[,;\t]*(\r\n|\n|\r)', re.IGNORECASE)
 PARQUET = (".parquet", ".pq")
