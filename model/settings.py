@@ -62,7 +62,7 @@ class HCLSettings(Settings):
 class TrainSettings(Settings):
     """Optimisation and protocol: one training for each seed, scored at the epoch with the best validation WF1."""
 
-    run_only: ClassVar[frozenset[str]] = frozenset({"seeds", "device", "threads"})
+    run_only: ClassVar[frozenset[str]] = frozenset({"seeds", "device", "threads", "log"})
 
     seeds: tuple[Seed, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -89,6 +89,9 @@ class TrainSettings(Settings):
     processes: int = Field(default=1, ge=1, description="one a GPU (cuda:0, cuda:1, ...); each batch is shared out")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1")
     threads: int | None = Field(default=None, ge=1, description="CPU threads; none: torch's own choice")
+    log: tuple[Literal["tensorboard", "mlflow"], ...] = Field(
+        default=("tensorboard",), description="who else gets each epoch; mlflow needs `pip install 'bigfusion[mlflow]'`"
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> TrainSettings:

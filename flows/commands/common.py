@@ -7,7 +7,9 @@ them.
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +36,25 @@ class Common:
         from bigfusion.flows.project.load import load
 
         return load(self.config, self.preset, self.settings(seeds, runner))
+
+    def trial(self) -> str:
+        """The options that make this a trial of other settings than the file's. Empty if it is none.
+
+        Options that change no number (where to compute, how many seeds, when to promote) make no trial, and neither do
+        those that a file without a whole corpus needs.
+        """
+        from bigfusion.flows.project.load import load, settings_file
+
+        given = [f"--preset {self.preset}"] * (self.preset is not None)
+        given += [f"--set {shlex.quote(assignment)}" for assignment in self.assignments]
+        if not given or not settings_file(self.config, self.preset).exists():
+            return ""
+        needed = [one for one in self.assignments if one.partition(".")[0].strip() in ("corpus", "workspace")]
+        for own in ((), needed):
+            with suppress(SettingsError):
+                plain = load(self.config, None, own)
+                return "" if plain.decisive() == self.project().decisive() else " ".join(given)
+        return ""
 
     def settings(self, seeds: int | None = None, runner: str | None = None) -> tuple[str, ...]:
         """The assignments to settings. ``--seeds`` and ``--runner`` are short forms of two more."""
@@ -110,6 +131,12 @@ def _seeds(text: str) -> int:
     return int(text)
 
 
+def add_description(parser: argparse.ArgumentParser) -> None:
+    """Add what a person says of the run."""
+    parser.add_argument("--name", metavar="NAME", help="what to call the run in `bigfusion models`")
+    parser.add_argument("--note", metavar="TEXT", help="what to remember of the run")
+
+
 def see(features: Path) -> None:
     """Refuse a ``--features`` that is not a file, with an error that names the option."""
     if not features.is_file():
@@ -118,18 +145,23 @@ def see(features: Path) -> None:
 
 
 def run_folder(common: Common, run: Path) -> Path:
-    """The folder of a run. ``run`` is a folder, or the (beginning of the) id that `bigfusion models` prints.
+    """The folder of a run: ``run`` is a folder, the name of a run, or the (beginning of the) id of `bigfusion models`.
 
     Raises:
-        TrainingError: several runs have an id with this beginning.
+        TrainingError: several runs have this name, or an id with this beginning.
     """
+
     if run.exists() or len(run.parts) != 1:
         return run
     try:
         runs = common.project().files.runs
     except SettingsError:  # without a project here, ``run`` must be a folder, and it does not exist
         return run
-    found = sorted(folder for folder in runs.glob("*") if folder.name.startswith(run.name))
+    from bigfusion.flows.project.experiments import about
+
+    folders = sorted(path for path in runs.glob("*") if path.is_dir())
+    found = [path for path in folders if about(path).name == run.name]
+    found = found or [path for path in folders if path.name.startswith(run.name)]
     if len(found) > 1:
         raise TrainingError(f"run {run}: expected one run, found {', '.join(f.name for f in found)}; write more of it")
     return found[0] if found else run

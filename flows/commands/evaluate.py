@@ -85,13 +85,13 @@ def _on_file(common: Common, features: Path | None, trained: Path | None, modali
     scored = file_runs.evaluate(features, trained, device, modalities)
     seen = f"{scored.seen} of these dialogues were trained or validated on: their scores are no test."
     if scored.seen is None:
-        seen = (
-            "Whether these dialogues were trained or validated on cannot be told: the run does not say what they hold."
-        )
+        why = "some modality is absent" if scored.absent else "the run does not say what they hold"
+        seen = f"Whether these dialogues were trained or validated on cannot be told: {why}."
+    absent = f"No {' and no '.join(scored.absent)} in the file: the learned absent vector stands for it in every row."
     context = ReportContext(
         corpus={IEMOCAP: "iemocap", MELD: "meld"}.get(scored.metrics.labels, features.stem),
         created=datetime.now(UTC),
-        notes=() if scored.seen == 0 else (seen,),
+        notes=((absent,) if scored.absent else ()) + (() if scored.seen == 0 else (seen,)),
         fingerprints={"scored dialogues": scored.digest},
         versions=cells.versions(),
         ablations=ablations_in(trained / "reproduction"),
@@ -123,5 +123,6 @@ def _data(scored: Scored, features: Path, run: Path, report: Path) -> dict[str, 
         "run": str(run),
         "dialogues": scored.metrics.splits[scored.metrics.scored].dialogues,
         "seen_in_training": scored.seen,
+        "absent": list(scored.absent),
         "paths": {"scores": str(scored.folder.absolute()), "report": str(report.absolute())},
     }

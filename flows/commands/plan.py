@@ -29,7 +29,7 @@ def run(common: Common, seeds: int | None) -> Answer:
 
     project = common.project(seeds=seeds)
     with counted("plan", " files") as progress:
-        standing = look(project, progress=progress)
+        standing = look(project, progress=progress, trial=common.trial())
     found = preflight(project, standing.plan)
     data = {
         "pending": standing.plan.pending_count + sum(stage.pending for stage in standing.stages),

@@ -7,7 +7,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from bigfusion.flows.commands.common import Answer, Common, add_features, add_seeds, see
+from bigfusion.flows.commands.common import Answer, Common, add_description, add_features, add_seeds, see
 from bigfusion.flows.commands.flow import run_flow
 from bigfusion.pipeline.errors import SettingsError, TrainingError
 
@@ -24,16 +24,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="RUN", help="with --features: the run's folder")
     add_features(parser)
     add_seeds(parser)
+    add_description(parser)
 
 
 def run(
-    common: Common, features: Path | None, out: Path | None, seeds: int | None, network: str | None = None
+    common: Common,
+    features: Path | None,
+    out: Path | None,
+    seeds: int | None,
+    network: str | None = None,
+    name: str | None = None,
+    note: str | None = None,
 ) -> Answer:
     """Train every seed under the present cells, labels, settings and code; or on a feature file, into a folder."""
     if network is not None:
         common = replace(common, assignments=(f"model.kind={_kind(network)}", *common.assignments))
     if features or out:
-        return _on_file(common, features, out, seeds)
+        return _on_file(common, features, out, seeds, name, note)
+    from bigfusion.flows.project.experiments import describe
     from bigfusion.flows.project.standing import load
     from bigfusion.flows.project.workspace import relative
 
@@ -51,6 +59,7 @@ def run(
 
         train(project)
 
+    describe(present.folder, name, note)
     if stage.pending:
         run_flow(project, common.debug, standing, flow)
     else:
@@ -71,15 +80,20 @@ def _kind(network: str) -> str:
     return kind
 
 
-def _on_file(common: Common, features: Path | None, out: Path | None, seeds: int | None) -> Answer:
+def _on_file(
+    common: Common, features: Path | None, out: Path | None, seeds: int | None, name: str | None, note: str | None
+) -> Answer:
     from bigfusion.flows.project import file_runs
+    from bigfusion.flows.project.experiments import check_description, describe
     from bigfusion.flows.project.load import load_learning
 
     if features is None or out is None:
         raise SettingsError("train: --features and --out go together: bigfusion train --features FILE --out RUN")
     see(features)
+    check_description(name, note)
     learning = load_learning(common.config, common.preset, common.settings(seeds))
     trained = file_runs.train(features, out, learning)
+    describe(out, name, note)
     follows = f"bigfusion evaluate --features OTHER --run {out}"
     text = f"run {out}: seeds {', '.join(map(str, trained))} trained; next: {follows}"
     return Answer(text, {"run": str(out), "seeds": trained})

@@ -30,7 +30,7 @@ from bigfusion.model.scoring.evaluate import evaluate as score
 from bigfusion.model.scoring.modalities import modality_scores, read_modality_scores
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.settings import ModelSettings, network_settings
-from bigfusion.model.training.code import training_entries
+from bigfusion.model.training.code import NO_NUMBER, training_entries
 from bigfusion.model.training.train import train as train_one_seed
 from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.digests.values import digest
@@ -47,13 +47,15 @@ RUN = "run.json"
 class Scored:
     """The result of scoring a file: the scores, their folder, and how many of its dialogues the run knew from training.
 
-    ``seen`` is ``None`` if the run does not record its dialogues (an older run, or a project's).
+    ``seen`` is ``None`` if that cannot be told. The run does not record its dialogues (an older run, a project's), or
+    the file lacks a modality (``absent``), so that its dialogues are never equal to those.
     """
 
     metrics: Metrics
     folder: Path
     seen: int | None
     digest: str
+    absent: tuple[str, ...] = ()
 
 
 def train(features: Path, out: Path, learning: Learning) -> list[int]:
@@ -71,7 +73,7 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
         "data": data.digest(),
         "model": model.numbers(),
         "train": learning.train.numbers(),
-        "code": code_digests(*training_entries(model, learning.train)),
+        "code": code_digests(*training_entries(model, learning.train), stop=NO_NUMBER),
     }
     with exclusive(out, "name another folder with --out"):
         seeds = _begin(out, features, data, inputs, learning.train.seeds)
@@ -109,11 +111,13 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
     """Score every seed of a run on the dialogues of a feature file: on its test rows, or on all if it has none.
 
     Labels are those of the run, as codes or as names. A class that does not occur in the file is no error. A missing
-    number inside a row is replaced by the training mean. With ``modalities``, also score without each modality and with
-    each alone.
+    number inside a row is replaced by the training mean. A modality that the file lacks counts as absent in each row:
+    the network reads its learned "absent" vector. With ``modalities``, also score without each modality and with each
+    alone.
 
     Raises:
-        CorpusError: the file is not a feature file, or lacks a modality or a width that the run was trained on.
+        CorpusError: the file is not a feature file, has features of another width than the run was trained on, or none
+            of the modalities.
         TrainingError: the folder holds no finished run, or nothing in the file has a label.
     """
     if not run.is_dir():
@@ -127,7 +131,8 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
     found = read_features(features, facts.labels, fill=False)
     _say_notes(features, found)
     _check_fit(features, found, run, facts)
-    splits = dialogues(found.manifest, _chosen(found, facts.model))
+    read, absent = _as_trained(features, found, facts)
+    splits = dialogues(found.manifest, read)
     scored = splits[Split.TEST] or [dialogue for split in Split for dialogue in splits[split]]
     if not (true_labels(scored) != UNLABELLED).any():
         raise TrainingError(
@@ -136,7 +141,7 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
         )
     data = Data(facts.labels, [], [], scored)
     folder = run / "scores" / f"{features.stem}-{data.digest()[:8]}"
-    seen = _seen(scored, record.get("dialogues"))
+    seen = None if absent else _seen(scored, record.get("dialogues"))
     if seen is None:
         log.warning("evaluate: whether these dialogues were trained or validated on cannot be told from its record")
     elif seen:
@@ -145,7 +150,7 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
     metrics = score(run, data, seeds, device, out=folder)
     if modalities and read_modality_scores(folder, metrics) is None:
         modality_scores(run, data, metrics, device, out=folder)
-    return Scored(metrics, folder, seen, data.digest())
+    return Scored(metrics, folder, seen, data.digest(), absent)
 
 
 def _with_modalities_of(found: ImportedFeatures, model: ModelSettings) -> ModelSettings:
@@ -174,11 +179,34 @@ def _chosen(found: ImportedFeatures, model: ModelSettings) -> dict[str, Any]:
 def _check_fit(features: Path, found: ImportedFeatures, run: Path, facts: CheckpointFacts) -> None:
     expected = {name.value: facts.widths[name] for name in facts.model.modalities}
     there = {name.value: values.shape[1] for name, values in found.features.items()}
-    if any(there.get(name) != width for name, width in expected.items()):
+    if not expected.keys() & there.keys() or any(there[name] != expected[name] for name in expected.keys() & there):
         raise CorpusError(
             f"{features}: expected {_widths(expected)}, as {relative(run)} was trained on, found {_widths(there)}; "
             "score features of the same kind, or train a run on these"
         )
+
+
+def _as_trained(
+    features: Path, found: ImportedFeatures, facts: CheckpointFacts
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Rows and presence of the modalities that a run was trained on, and which of them the file lacks."""
+    names, rows = [name.value for name in facts.model.modalities], len(found.manifest)
+    nothing: dict[str, Any] = {
+        name: (np.zeros((rows, facts.widths[name]), np.float32), np.zeros(rows, np.bool_)) for name in names
+    }
+    read = nothing | _chosen(found, facts.model)
+    absent = tuple(name for name in names if not read[name][1].any())
+    if len(absent) == len(names):
+        raise CorpusError(f"{features}: expected features in {' or '.join(names)}, found rows without any")
+    if absent:
+        log.warning(
+            "%s: no %s: the run was trained on it; every row is scored with the learned absent vector",
+            features.name, " and no ".join(absent),
+        )  # fmt: skip
+    more = [name.value for name in found.features if name.value not in names]
+    if more:
+        log.info("%s: %s is not read: the run was trained on %s", features.name, ", ".join(more), ", ".join(names))
+    return {name: read[name] for name in names}, absent
 
 
 def _widths(widths: dict[str, int]) -> str:

@@ -78,11 +78,13 @@ def read(project: Project) -> Register:
         ) from None
 
 
-def stage(project: Project, run: Run) -> Stage:
-    """The stage ``promote``: whether a run still needs a decision."""
+def stage(project: Project, run: Run, trial: str = "") -> Stage:
+    """The stage ``promote``: whether a run still needs a decision. A ``trial`` needs none."""
     register = read(project)
     if (holds := register.settled(run.id)) is not None:
         return Stage("promote", False, f"run {run.id}: {holds.decision}, {holds.why}")
+    if trial:
+        return Stage("promote", False, said_of_trial(run, trial))
     latest = register.of(run.id)
     if latest is None:
         return Stage("promote", True, f"run {run.id}: not decided on yet")
@@ -90,6 +92,14 @@ def stage(project: Project, run: Run) -> Stage:
         "promote", True,
         f"run {run.id}: {latest.decision}, but run {register.current} is the current one: to be judged again",
     )  # fmt: skip
+
+
+def said_of_trial(run: Run, trial: str) -> str:
+    """Why a trial's run is not promoted, and how a person promotes it."""
+    return (
+        f"run {run.id} is a trial ({trial}): never promoted by itself; make it the current model with "
+        f"`bigfusion rollback {run.id}`, or write its settings into the file"
+    )
 
 
 def settle(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> Decision:

@@ -13,7 +13,7 @@ from typing import Any
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.runs.folder import METRICS, PREDICTIONS, REPORT, is_finished, seed_folder
 from bigfusion.model.settings import ModelSettings, TrainSettings
-from bigfusion.model.training.code import training_entries
+from bigfusion.model.training.code import NO_NUMBER, training_entries
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.digests.code import code_digests, entry
 from bigfusion.pipeline.digests.values import digest
@@ -138,7 +138,7 @@ def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
 
 def training_code(model: ModelSettings, train: TrainSettings) -> dict[str, str]:
     """Digests of the code that trains a project's run: the loop, the network, and how its data are put together."""
-    return code_digests(*training_entries(model, train), *_ASSEMBLY, stop=_DIGESTED)
+    return code_digests(*training_entries(model, train), *_ASSEMBLY, stop=(*_DIGESTED, *NO_NUMBER))
 
 
 _ASSEMBLY = (

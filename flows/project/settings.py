@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -87,6 +87,13 @@ class Project(Settings):
         """The name of deployments and artifacts: the project folder's name, in characters that Prefect accepts."""
         folder = self.work.parent if self.work.name == "work" else self.work
         return re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "bigfusion"
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings that a model's numbers depend on, as plain values."""
+        tables = ("text", "audio", "visual", "model", "train")
+        return {name: getattr(self, name).numbers() for name in tables} | {
+            "corpus": self.corpus.model_dump(mode="json")
+        }
 
     @property
     def files(self) -> Workspace:

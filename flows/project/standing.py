@@ -29,6 +29,7 @@ class Standing:
     """The manifest, its cells, the run that belongs to them, and the stages after them: train, evaluate, promote.
 
     ``changed`` is true if the manifest comes from a new scan and differs from the one that the workspace keeps.
+    ``trial`` names the options of a trial (``--set model.width=64``), whose run is never promoted by itself.
     """
 
     manifest: Manifest
@@ -36,6 +37,7 @@ class Standing:
     run: Run
     stages: tuple[Stage, ...]
     changed: bool = False
+    trial: str = ""
 
     @property
     def pending(self) -> bool:
@@ -66,21 +68,21 @@ class Standing:
 
     def after_extraction(self, project: Project) -> Standing:
         """The standing after the manifest was kept and its cells were computed."""
-        return _of(project, self.manifest, False)
+        return _of(project, self.manifest, False, trial=self.trial)
 
     def after_training(self, project: Project) -> Standing:
         """The standing after the run was trained. Cells and run are the same; only the stages change."""
-        return replace(self, stages=_stages(project, self.run, self.plan))
+        return replace(self, stages=_stages(project, self.run, self.plan, self.trial))
 
 
-def look(project: Project, retry_failed: bool = False, progress: Progress = silent) -> Standing:
+def look(project: Project, retry_failed: bool = False, progress: Progress = silent, trial: str = "") -> Standing:
     """Scan the corpus, plan its cells and list the stages that a run would execute. Writes nothing but caches.
 
     Raises:
         CorpusError: the corpus is not laid out as its kind expects.
     """
     found = corpus.look(project, progress)
-    return _of(project, found.manifest, found.changed, retry_failed)
+    return _of(project, found.manifest, found.changed, retry_failed, trial)
 
 
 def load(project: Project, retry_failed: bool = False) -> Standing:
@@ -111,11 +113,11 @@ def handed(project: Project) -> Standing | None:
     return given[1] if given is not None and given[0] == project else None
 
 
-def _of(project: Project, manifest: Manifest, changed: bool, retry_failed: bool = False) -> Standing:
+def _of(project: Project, manifest: Manifest, changed: bool, retry_failed: bool = False, trial: str = "") -> Standing:
     plan = cells.plan(project, manifest, retry_failed)
     run = runs.run_of(project, manifest, plan)
-    return Standing(manifest, plan, run, _stages(project, run, plan), changed)
+    return Standing(manifest, plan, run, _stages(project, run, plan, trial), changed, trial)
 
 
-def _stages(project: Project, run: Run, plan: CellPlan) -> tuple[Stage, ...]:
-    return (*runs.stages(project, run, plan), promotion.stage(project, run))
+def _stages(project: Project, run: Run, plan: CellPlan, trial: str) -> tuple[Stage, ...]:
+    return (*runs.stages(project, run, plan), promotion.stage(project, run, trial))

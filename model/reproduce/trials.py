@@ -13,7 +13,7 @@ from bigfusion.model.runs.folder import METRICS, Epoch, seed_folder
 from bigfusion.model.scoring.evaluate import evaluate
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.settings import TrainSettings
-from bigfusion.model.training.code import training_entries
+from bigfusion.model.training.code import NO_NUMBER, training_entries
 from bigfusion.model.training.train import train
 from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.digests.values import digest
@@ -41,7 +41,9 @@ class Study:
             "data": self.digest,
             "model": model.numbers(),
             "train": self.training.numbers(),
-            "code": code_digests(*training_entries(model, self.training), "bigfusion.model.scoring.evaluate:evaluate"),
+            "code": code_digests(
+                *training_entries(model, self.training), "bigfusion.model.scoring.evaluate:evaluate", stop=NO_NUMBER
+            ),
         }
         return self.folder / "runs" / digest(inputs)[:16]
 

@@ -97,7 +97,7 @@ def _check_fit(folder: Path, facts: CheckpointFacts, first: CheckpointFacts, dat
                 "extract them with the settings of the training, or train again"
             )
     same = facts.model == first.model and facts.data == first.data
-    if not same or facts.train.model_copy(update={"seeds": first.train.seeds}) != first.train:
+    if not same or facts.train.numbers() != first.train.numbers():
         raise TrainingError(
             f"{folder}: was trained with other settings or data than seed {first.seed}; train the run again"
         )

@@ -8,3 +8,7 @@ from bigfusion.model.settings import ModelSettings, TrainSettings
 def training_entries(model: ModelSettings, train: TrainSettings) -> tuple[str, ...]:
     """The training loop, the network that the settings choose, and the code of the settings."""
     return ("bigfusion.model.training.train:train", *model.code_entries(), *train.code_entries())
+
+
+NO_NUMBER = ("bigfusion.model.training.epoch_logs:epoch_logs",)
+"""What training calls that changes no number."""

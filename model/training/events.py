@@ -31,16 +31,21 @@ class Events:
 
     def write(self, epoch: Epoch) -> None:
         """Add one epoch, and flush it to disk."""
-        scalars = {
-            "loss/train": epoch.loss,
-            **{f"loss/{name.replace('_', '-')}": value for name, value in epoch.parts.items()},
-            "loss/valid": epoch.valid_loss,
-            "valid/weighted F1": epoch.valid_weighted_f1,
-            "valid/accuracy": epoch.valid_accuracy,
-            "optimiser/learning rate": epoch.learning_rate,
-            "optimiser/gradient norm": epoch.gradient_norm,
-            "optimiser/seconds": epoch.seconds,
-        }
-        for name, value in {**scalars, **{f"firing/{layer}": rate for layer, rate in epoch.rates.items()}}.items():
+        for name, value in scalars(epoch).items():
             self._writer.add_scalar(name, value, epoch.epoch)
         self._writer.flush()
+
+
+def scalars(epoch: Epoch) -> dict[str, float]:
+    """The values of an epoch under the names that TensorBoard and MLflow show."""
+    return {
+        "loss/train": epoch.loss,
+        **{f"loss/{name.replace('_', '-')}": value for name, value in epoch.parts.items()},
+        "loss/valid": epoch.valid_loss,
+        "valid/weighted F1": epoch.valid_weighted_f1,
+        "valid/accuracy": epoch.valid_accuracy,
+        "optimiser/learning rate": epoch.learning_rate,
+        "optimiser/gradient norm": epoch.gradient_norm,
+        "optimiser/seconds": epoch.seconds,
+        **{f"firing/{layer}": rate for layer, rate in epoch.rates.items()},
+    }

@@ -33,7 +33,8 @@ from bigfusion.model.seed import deterministic, seed_everything
 from bigfusion.model.settings import TrainSettings
 from bigfusion.model.training.distributed import Rank, device_of, processes
 from bigfusion.model.training.early_stopping import TrainingHistory
-from bigfusion.model.training.events import Events
+from bigfusion.model.training.epoch_logs import epoch_logs
+from bigfusion.model.training.mlflow_log import require_mlflow
 from bigfusion.model.training.neurons import examine
 from bigfusion.model.training.optimise import Optimisation
 from bigfusion.model.training.resume import STATE, restore_state, save_state
@@ -58,6 +59,8 @@ def train(
         TrainingError: the data cannot be trained on, the folder holds another run, or the loss is no longer finite.
     """
     check(data, model_settings)
+    if "mlflow" in train_settings.log:
+        require_mlflow()
     device = choose_device(train_settings.device)
     _check_processes(train_settings, device)
     facts = checkpoint.data_facts(data)
@@ -100,13 +103,14 @@ def _train(rank: Rank, job: _Job, progress: Callable[[Epoch], None] = lambda epo
             done = restore_state(folder, run, networks, optimizers)
             if rank.first:
                 trainer.publish(folder, done)  # a kill may have come before this
-        with Events(folder, first=len(done.history) + 1) if rank.first else nullcontext() as events:
+        logs = epoch_logs(folder, run, job.model, job.settings, done.history) if rank.first else nullcontext()
+        with logs as write:
             while not done.over(job.settings.epochs, job.settings.patience):
                 done = trainer.epoch(done)
-                if events is not None:
+                if write is not None:
                     save_state(folder, run, done, networks, optimizers)
                     trainer.publish(folder, done)
-                    events.write(done.history[-1])
+                    write(done.history[-1])
                     progress(done.history[-1])
         if not rank.first:
             return Trained(run=run, seed=job.seed, epochs=len(done.history), best=done.best, neurons={})

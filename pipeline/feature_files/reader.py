@@ -5,7 +5,8 @@ The Parquet layout has the columns dialogue, utterance, speaker and label (a who
 and at least one of text, audio, visual (lists of numbers). The column split is optional; without it every row is
 ``train``. The columns may have any order; the order of the rows is that of the dialogues.
 
-A modality is absent for an utterance if its row is null or has no finite number. A number missing inside a row (a pitch
+A modality is absent for an utterance if its row is null or has no finite number. A column without any row that is not
+null is left out, as if the file did not have it. A number missing inside a row (a pitch
 that could not be measured) is replaced by its column's mean over the training rows, and counted.
 """
 
@@ -186,7 +187,10 @@ def _open(path: Path) -> pa.Table:
 
 def _from_parquet(table: pa.Table) -> Conversations:
     """The utterances of a Parquet file. Dialogues are ordered by their first rows, turns by their rows."""
-    modalities = [modality for modality in Modality if modality in table.column_names]
+    named = [modality for modality in Modality if modality in table.column_names]
+    modalities = [modality for modality in named if table[modality].null_count < len(table)]
+    if named and not modalities:
+        raise CorpusError(f"expected features in {' or '.join(named)}, found {len(table)} rows that are null")
     if not {*_COLUMNS} <= {*table.column_names} or not modalities or not len(table):
         raise CorpusError(
             f"expected rows with {', '.join(_COLUMNS)} and at least one of {', '.join(Modality)}, "

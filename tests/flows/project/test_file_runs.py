@@ -199,6 +199,50 @@ def test_missing_numbers_take_the_training_mean_not_the_files(place, tmp_path, c
     np.testing.assert_allclose(rows[0], rows[1], atol=1e-6)
 
 
+def without_audio(form: str, table: pd.DataFrame) -> pa.Table:
+    """The dialogues without their audio, said in several ways."""
+    columns = {name: pa.array(table[name].tolist()) for name in ("dialogue", "utterance", "speaker", "label", "text")}
+    rows = len(table)
+    columns |= {
+        "no column": {},
+        "nulls": {"audio": pa.nulls(rows)},
+        "null lists": {"audio": pa.nulls(rows, pa.list_(pa.float32()))},
+        "null lists of a width": {"audio": pa.nulls(rows, pa.list_(pa.float32(), 3))},
+    }[form]
+    return pa.table(columns)
+
+
+@pytest.mark.parametrize("form", ["no column", "nulls", "null lists", "null lists of a width"])
+def test_a_file_without_a_modality_is_scored_as_if_each_row_were_absent(place, tmp_path, capsys, form):
+    table = frame(8, 1, first=50)
+    marked = write(tmp_path / "marked.parquet", table.assign(audio=[np.full(3, np.nan, np.float32)] * len(table)))
+    pq.write_table(without_audio(form, table), tmp_path / "without.parquet")
+    numbers = []
+    for path in (marked, tmp_path / "without.parquet"):
+        assert cli.main(["evaluate", "--json", "--features", str(path), "--run", str(place / "run")]) == 0
+        shown = capsys.readouterr()
+        data = json.loads(shown.out)
+        assert f"{path.name}: no audio: the run was trained on it" in shown.err
+        assert (data["absent"], data["seen_in_training"]) == (["audio"], None)
+        assert "No audio in the file" in Path(data["paths"]["report"]).read_text()
+        numbers.append(pd.read_parquet(f"{data['paths']['scores']}/predictions.parquet")["p_hap"].to_numpy())
+    assert np.array_equal(numbers[0], numbers[1])
+    whole = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", place / "run")
+    read = pd.read_parquet(f"{whole['paths']['scores']}/predictions.parquet")["p_hap"].to_numpy()
+    assert not np.allclose(numbers[0], read), "the audio says something to this network"
+    zeros = write(tmp_path / "zeros.parquet", table.assign(audio=[np.zeros(3, np.float32)] * len(table)))
+    silent = call(capsys, "evaluate", "--features", zeros, "--run", place / "run")
+    read = pd.read_parquet(f"{silent['paths']['scores']}/predictions.parquet")["p_hap"].to_numpy()
+    assert not np.allclose(numbers[0], read), "absent is not a row of zeros"
+
+
+def test_a_modality_that_the_run_was_not_trained_on_is_not_read(place, tmp_path, capsys):
+    more = frame(8, 1, first=50).assign(visual=[np.ones(4, np.float32)] * len(frame(8, 1, first=50)))
+    file = write(tmp_path / "more.parquet", more)
+    assert cli.main(["evaluate", "--json", "--features", str(file), "--run", str(place / "run")]) == 0
+    assert "more.parquet: visual is not read: the run was trained on text, audio" in capsys.readouterr().err
+
+
 def test_dialogues_that_were_trained_on_are_counted(place, capsys):
     data = call(capsys, "evaluate", "--features", place / "train.parquet", "--run", place / "run")
     assert data["seen_in_training"] == data["dialogues"] == 20
@@ -226,7 +270,14 @@ def test_what_is_wrong_is_one_line(place, tmp_path, capsys):
         write(tmp_path / "x.parquet", part)
         return fails(capsys, "evaluate", "--features", str(tmp_path / "x.parquet"), "--run", str(place / run))
 
-    assert "x.parquet: expected text of width 8, audio of width 3" in refused(table.drop(columns="audio"))
+    assert "found text of width 7" in refused(
+        table.assign(text=[row[:7] for row in table["text"]]).drop(columns="audio")
+    )
+    visual = table.drop(columns=["text", "audio"]).assign(visual=[np.zeros(4, np.float32)] * len(table))
+    assert "expected text of width 8, audio of width 3, as" in refused(visual)
+    assert "expected features in text or audio, found rows without any" in refused(
+        table.assign(text=[row * np.nan for row in table["text"]]).drop(columns="audio")
+    )
     assert "found text of width 8, audio of width 2" in refused(table.assign(audio=[row[:2] for row in table["audio"]]))
     assert "expected rows with dialogue, utterance, speaker, label" in refused(table.drop(columns="label"))
     assert "expected labelled utterances to score" in refused(table.assign(label=-1))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,12 @@ def spoil(place, run: str, score: float) -> None:
     metrics = json.loads(path.read_text())
     metrics["valid"]["weighted_f1"] = score
     path.write_text(json.dumps(metrics))
+
+
+def epochs(place, number: int) -> None:
+    """Write another number of epochs into the settings file."""
+    text = re.sub(r"(?m)^epochs = .*$", f"epochs = {number}", place.config.read_text())
+    place.config.write_text(text)
 
 
 def retrain(place, *settings: str) -> str:
@@ -63,13 +70,14 @@ def test_the_first_model_is_promoted(finished):
 def test_a_worse_model_is_held_back_and_stays_so(place):
     first = register(place)["current"]
     spoil(place, first, 1.01)  # nothing reaches it
-    second = retrain(place, "--set", "train.epochs=1")
+    epochs(place, 1)
+    second = retrain(place)
     assert second != first
     assert register(place)["current"] == first
     assert register(place)["decisions"][-1]["decision"] == "held"
     decided = register(place)
     spoil(place, first, 0.0)
-    assert retrain(place, "--set", "train.epochs=1") == second
+    assert retrain(place) == second
     assert register(place) == decided
     assert place.run("models") == 0
     shown = place.capsys.readouterr().out
@@ -80,12 +88,13 @@ def test_a_worse_model_is_held_back_and_stays_so(place):
 
 def test_the_margin_is_the_settings(place):
     first = register(place)["current"]
-    second = retrain(place, "--set", "train.epochs=1", "--set", "promote.margin=2")  # 200 points: all is promoted
+    epochs(place, 1)
+    second = retrain(place, "--set", "promote.margin=2")  # 200 points: all is promoted
     assert register(place)["current"] == second
     promoted = promotion.read(load(place.config))
     undecided = promoted.model_copy(update={"current": first, "decisions": promoted.decisions[:1]})
     spoil(place, first, 0.5)
-    project = load(place.config, None, ["train.epochs=1"])
+    project = load(place.config)
     for fall, decision in ((0.0099, "promoted"), (0.0101, "held")):
         spoil(place, second, 0.5 - fall)
         (place.folder / "work/current.json").write_text(undecided.model_dump_json())
@@ -94,10 +103,11 @@ def test_the_margin_is_the_settings(place):
 
 def test_rollback_goes_back_and_the_nightly_run_does_not_undo_it(place):
     first = register(place)["current"]
-    second = retrain(place, "--set", "train.epochs=1", "--set", "promote.margin=2")
+    epochs(place, 1)
+    second = retrain(place, "--set", "promote.margin=2")
     assert place.run("rollback") == 0
     assert register(place)["current"] == first
-    assert retrain(place, "--set", "train.epochs=1", "--set", "promote.margin=2") == second
+    assert retrain(place, "--set", "promote.margin=2") == second
     assert register(place)["current"] == first
     assert place.run("rollback") == 1  # nothing before the first; the second is withdrawn
     assert "found none" in place.capsys.readouterr().err
@@ -111,10 +121,12 @@ def test_rollback_goes_back_and_the_nightly_run_does_not_undo_it(place):
 def test_a_run_that_the_inputs_call_for_again_is_judged_again(place):
     """Settings that were changed and changed back: the other settings' model does not stay the current one unasked."""
     first = register(place)["current"]
-    second = retrain(place, "--set", "train.epochs=1", "--set", "promote.margin=2")
+    epochs(place, 1)
+    second = retrain(place, "--set", "promote.margin=2")
     spoil(place, second, 1.01)
     before = register(place)
     assert before["current"] == second
+    epochs(place, 2)
     assert place.run("plan", "--json") == 2
     stage = json.loads(place.capsys.readouterr().out)["stages"]["promote"]
     assert stage["why"] == f"run {first}: promoted, but run {second} is the current one: to be judged again"
@@ -129,6 +141,30 @@ def test_a_run_that_the_inputs_call_for_again_is_judged_again(place):
         assert not promotion.stage(project, now[2]).pending
         promotion.settle(project, *now)
         assert register(place) == decided, "held, or promoted and current: decided"
+
+
+@pytest.mark.slow
+def test_a_trial_of_other_settings_is_never_promoted_by_itself(place):
+    before = register(place)
+    spoil(place, before["current"], 0.0)  # anything would be better
+    assert place.run("run", "--json", "--set", "train.epochs=1", "--set", "train.device=cpu") == 0
+    shown = place.capsys.readouterr()
+    trial = json.loads(shown.out)["run"]
+    assert trial != before["current"]
+    assert register(place) == before
+    line = f"run {trial} is a trial (--set train.epochs=1 --set train.device=cpu): never promoted by itself"
+    assert f"{line}; make it the current model with `bigfusion rollback {trial}`" in shown.err
+    assert place.run("plan", "--json", "--set", "train.epochs=1") == 0, "nothing is left to decide"
+    assert place.run("rollback", trial) == 0
+    assert register(place)["current"] == trial
+
+
+@pytest.mark.slow
+def test_the_files_settings_are_judged_though_they_were_tried_before(place):
+    trial = retrain(place, "--set", "train.epochs=1")
+    epochs(place, 1)
+    assert retrain(place, "--set", "promote.margin=2", "--set", "train.threads=1") == trial
+    assert register(place)["current"] == trial, "no trial: the options change no number"
 
 
 @pytest.mark.parametrize("target", ["nonsense", "../..", None])

@@ -66,7 +66,7 @@ BAD_TABLES = {
     "lists of lists": ({"text": [[[1.0]]] * 4}, "column text: expected lists of numbers"),
     "widths": ({"text": [[1.0], [1.0, 2.0], [1.0], [1.0]]}, "expected lists of one length, found lengths [1, 2]"),
     "empty lists": ({"text": [[], [], [], []]}, "expected lists of"),
-    "all null": ({"text": pa.array([None] * 4, pa.list_(pa.float32()))}, "expected lists of one length"),
+    "all null": ({"text": pa.nulls(4), "audio": pa.nulls(4)}, "expected features in text or audio, found 4 rows that"),
     "up": ({"utterance": ["../b", "b_1", "a_0", "b_2"]}, "expected an id without"),
     "twice": ({"utterance": ["x", "x", "a_0", "b_2"]}, "an id that no other utterance has"),
 }  # fmt: skip
@@ -79,6 +79,13 @@ def test_what_is_wrong_with_a_parquet_is_named(tmp_path, over, message):
         read_features(path)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("nulls", [pa.nulls(4), pa.nulls(4, pa.list_(pa.float32())), pa.nulls(4, pa.list_(pa.float32(), 2))])
+def test_a_column_that_is_null_in_every_row_is_no_modality(tmp_path, nulls):
+    found = read_features(parquet(tmp_path / "f.parquet", text=nulls))
+    assert list(found.features) == ["audio"]
+    assert found.features["audio"].tolist() == [[1, 5], [0, 0], [0, 0], [3, 5]]
 
 
 def test_other_files(tmp_path):
