@@ -81,7 +81,9 @@ def test_what_is_wrong_with_a_parquet_is_named(tmp_path, over, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("nulls", [pa.nulls(4), pa.nulls(4, pa.list_(pa.float32())), pa.nulls(4, pa.list_(pa.float32(), 2))])
+@pytest.mark.parametrize(
+    "nulls", [pa.nulls(4), pa.nulls(4, pa.list_(pa.float32())), pa.nulls(4, pa.list_(pa.float32(), 2))]
+)
 def test_a_column_that_is_null_in_every_row_is_no_modality(tmp_path, nulls):
     found = read_features(parquet(tmp_path / "f.parquet", text=nulls))
     assert list(found.features) == ["audio"]
