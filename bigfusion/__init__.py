@@ -1,10 +1,12 @@
 """bigfusion: from raw conversations to an honestly scored emotion model.
 
-Six names are enough to use it from Python. Each is loaded when it is first used (PEP 562), so ``import bigfusion``
+Eight names are enough to use it from Python. Each is loaded when it is first used (PEP 562), so ``import bigfusion``
 alone imports neither torch nor pandas nor Prefect.
 
 =================== ======================================================================================
-``load``            read a project's settings file: :func:`bigfusion.flows.project.load.load`
+``load``            load a trained model: a run, a project's current model, or a published one
+``extract``         compute the features of any recordings, without a project
+``load_project``    read a project's settings file: :func:`bigfusion.flows.project.load.load_project`
 ``retrain``         ingest, extract, train, evaluate, as ``bigfusion run`` does: the Prefect flow ``retrain``
 ``read_features``   read a feature file: Parquet, or one of the field's pickles
 ``load_learning``   read the settings of the network and its training, without a project
@@ -12,10 +14,25 @@ alone imports neither torch nor pandas nor Prefect.
 ``evaluate``        score such a run on a feature file
 =================== ======================================================================================
 
-A project, as ``bigfusion init my-meld --preset meld`` makes it:
+A new recording, with the model of a project or of a run. Its subtitles lie beside it, or are named:
 
 >>> import bigfusion
->>> project = bigfusion.load("my-meld/bigfusion.toml", assignments=["train.seeds=[0, 1]"])
+>>> model = bigfusion.load("my-project")
+>>> table = model.predict("talk.wav", "talk.srt")
+>>> table[["start", "end", "speaker", "text"]].iloc[1].tolist()
+[0.6, 1.2, 'Ben', "No, no! He's totally lost it."]
+>>> [*table.columns[:7]], model.labels
+(['recording', 'start', 'end', 'speaker', 'text', 'label', 'confidence'], ('anger', 'joy'))
+
+Features alone, of recordings that belong to no project (without a transcript: a row a file):
+
+>>> features = bigfusion.extract(["talk.wav"], modalities=["audio"], workspace="features")
+>>> features.features["audio"].shape, features.manifest.table["speaker"].tolist()
+((3, 1582), ['Anna', 'Ben', 'Anna'])
+
+A project, as ``bigfusion init my-meld --preset meld`` makes it:
+
+>>> project = bigfusion.load_project("my-meld/bigfusion.toml", assignments=["train.seeds=[0, 1]"])
 >>> project.text.model, project.train.seeds
 ('FacebookAI/roberta-large', (0, 1))
 
@@ -43,14 +60,16 @@ here by links, so that what is installed has one name: ``bigfusion.pipeline``, `
 # Names, not import statements: nothing is imported until it is used. Their types stand in __init__.pyi.
 _HOMES = {
     "evaluate": "bigfusion.flows.project.file_runs",
-    "load": "bigfusion.flows.project.load",
+    "extract": "bigfusion.flows.project.extracting",
+    "load": "bigfusion.flows.project.find_model",
     "load_learning": "bigfusion.flows.project.load",
+    "load_project": "bigfusion.flows.project.load",
     "read_features": "bigfusion.pipeline.feature_files.reader",
     "retrain": "bigfusion.flows.stages.retrain",
     "train": "bigfusion.flows.project.file_runs",
 }
 
-__all__ = ["evaluate", "load", "load_learning", "read_features", "retrain", "train"]
+__all__ = ["evaluate", "extract", "load", "load_learning", "load_project", "read_features", "retrain", "train"]
 
 
 def __getattr__(name: str) -> object:

@@ -12,7 +12,9 @@ import pytest
 
 import bigfusion
 from bigfusion.flows.project.write import write_config
+from tests.helpers import trained_recordings
 from tests.helpers.small_runs import LABELS, dialogue
+from tests.helpers.trained_recordings import new_recording
 
 HEAVY = {"torch", "pandas", "numpy", "pyarrow", "pydantic", "prefect", "transformers"}
 
@@ -73,10 +75,12 @@ def write_features(path: Path, dialogues: int, seed: int) -> None:
 
 def test_the_examples_in_the_docstring_do_what_they_say(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    trained_recordings.make(tmp_path / "my-project")
+    new_recording(tmp_path, "talk")
     (tmp_path / "my-meld").mkdir()
     write_config(tmp_path / "my-meld" / "bigfusion.toml", "meld", str(tmp_path))
     write_features(tmp_path / "train.parquet", 20, 0)
     write_features(tmp_path / "test.parquet", 5, 100)
     result = doctest.testmod(bigfusion)
-    assert result.attempted >= 8
+    assert result.attempted >= 14
     assert result.failed == 0

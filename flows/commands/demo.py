@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from bigfusion.flows.commands.common import Answer, Common, without
@@ -26,6 +27,7 @@ def run(common: Common, folder: Path) -> Answer:
     from bigfusion.flows.project.workspace import relative
     from bigfusion.flows.project.write import write_config
     from bigfusion.pipeline.demo.build import build
+    from bigfusion.pipeline.demo.conversation import write_conversation
 
     config = folder / DEFAULT_CONFIG
     other = common.preset if common.preset != "demo" else None
@@ -36,4 +38,10 @@ def run(common: Common, folder: Path) -> Answer:
     log.info("demo: %d utterances of real media in %s: %s", built.utterances, relative(built.folder.resolve()), made)
     if not config.exists():
         write_config(config, "demo", None)
-    return run_project(load(config, "demo", common.assignments), common.debug)
+    video = write_conversation(folder, built.folder)
+    answer = run_project(load(config, "demo", common.assignments), common.debug)
+    subtitles = relative(video.with_suffix(".srt").resolve())
+    line = f"bigfusion predict {relative(video.resolve())} --subtitles {subtitles}"
+    if folder != Path("demo"):
+        line += f" --config {relative(config.resolve())}"
+    return replace(answer, text=f"{answer.text}\n\nnext: {line}", data=answer.data | {"next": line})

@@ -26,7 +26,9 @@ _FOLDERS = {
 }
 
 
-def load(config: Path | str | None = None, preset: str | None = None, assignments: Sequence[str] = ()) -> Project:
+def load_project(
+    config: Path | str | None = None, preset: str | None = None, assignments: Sequence[str] = ()
+) -> Project:
     """The project of a preset, a settings file on top of it, and ``--set`` assignments on top of both.
 
     Relative folders start from the folder of the settings file. Without ``config`` the file is ``bigfusion.toml``,
@@ -53,11 +55,14 @@ def load(config: Path | str | None = None, preset: str | None = None, assignment
     return validate(Project, _resolved(table, path.resolve().parent), str(path))
 
 
+load = load_project  # the name inside the house; outside, ``bigfusion.load`` loads a trained model
+
+
 def layers(config: Path | str | None, preset: str | None) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
     """The name of the preset, its table, and the settings file's table above it.
 
     Raises:
-        SettingsError: as in :func:`load`.
+        SettingsError: as in :func:`load_project`.
     """
     path = settings_file(config, preset)
     own = {} if config is None and preset and not path.exists() else read_toml(path)
@@ -69,7 +74,7 @@ def load_learning(config: Path | None, preset: str | None, assignments: Sequence
     """Settings of the network and its training, from a preset (default ``tuned``), a settings file and ``--set``.
 
     Raises:
-        SettingsError: as in :func:`load`, or an assignment to anything except the network and its training.
+        SettingsError: as in :func:`load_project`, or an assignment to anything except the network and its training.
     """
     own = {} if config is None else read_toml(config)
     table = laid(read_preset(_preset(preset, own, config) or LEARNING[0]), own)
@@ -111,7 +116,7 @@ def _differing(below: Mapping[str, Any], above: Mapping[str, Any], prefix: str =
 
 
 def settings_file(config: Path | str | None, preset: str | None) -> Path:
-    """The file that :func:`load` reads: ``config``, or else ``bigfusion.toml`` here, which may be absent.
+    """The file that :func:`load_project` reads: ``config``, or else ``bigfusion.toml`` here, which may be absent.
 
     If there is none here, it is the demo's file, so that commands typed after the demo find it.
     """

@@ -16,6 +16,7 @@ from bigfusion.flows.engine.configuration import SLOT
 from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.engine.session import alone
 from bigfusion.flows.progress import training, warn_of_neurons
+from bigfusion.flows.project import makers
 from bigfusion.flows.project.runs import Run
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.standing import Standing, handed, load
@@ -67,6 +68,7 @@ def train_run(project: Project, standing: Standing) -> str:
         from bigfusion.flows.project.assemble import assemble
 
         run.begin(standing.plan)
+        makers.record(project, standing.plan, run.folder)
         with exclusive(run.folder, REMEDY):  # a training that counts as dead may still be at work on it
             data = assemble(project, standing.manifest, standing.plan)
             # A lease that cannot be renewed must not end hours of training. At worst two share a GPU for a while.

@@ -104,7 +104,7 @@ def threshold(probabilities: Probabilities, true: NDArray[np.int64]) -> float:
     wrong = probabilities.argmax(1) != true
     order = np.argsort(confidence, kind="stable")
     gain = np.concatenate([[0], np.cumsum(np.where(wrong[order], 1, -1))])  # of silence about the first k
-    levels = np.concatenate([confidence[order], [np.nextafter(confidence.max(), 2.0)]])
+    levels = np.concatenate([confidence[order], [confidence.max() + 1e-6]])
     possible = np.concatenate([[True], np.diff(levels) > 0])  # equal probabilities are answered alike
     best = int(np.argmax(np.where(possible, gain, -len(true) - 1)))
     return 0.0 if best == 0 else float((levels[best - 1] + levels[best]) / 2)

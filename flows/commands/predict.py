@@ -1,0 +1,123 @@
+"""``bigfusion predict``: which emotion, whose, when and how sure, in new recordings."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bigfusion.flows.commands.common import Answer, Common, without
+from bigfusion.pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    from bigfusion.flows.project.predicting import Prediction
+    from bigfusion.flows.project.trained import Model
+    from bigfusion.model.scoring.timeline import Timeline
+
+HELP = "predict new recordings with the trained model, and show them on a page"
+
+log = logging.getLogger("bigfusion")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `predict` takes."""
+    parser.add_argument("media", type=Path, metavar="VIDEO", nargs="+", help="videos, sound files, or folders of them")
+    parser.add_argument(
+        "--subtitles", type=Path, nargs="+", default=[], metavar="FILE",
+        help="transcripts in the videos' order: srt, vtt, json (Whisper), TextGrid, eaf, csv (default: beside them)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--speakers-file", type=Path, nargs="+", default=[], metavar="RTTM", help="who speaks when, one or one a video"
+    )
+    parser.add_argument(
+        "--run", dest="trained", type=Path, metavar="RUN", help="a run's id or folder (default: current)"
+    )
+    parser.add_argument("--model", type=str, metavar="DIR", help="a published model: its folder, or its id on the hub")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the files go (default: beside the video)")
+    parser.add_argument("--embed", action="store_true", help="put the video into the page, so that it is one file")
+
+
+def run(
+    common: Common,
+    *,
+    media: Sequence[Path],
+    subtitles: Sequence[Path],
+    speakers_file: Sequence[Path],
+    trained: Path | None,
+    model: str | None,
+    out: Path | None,
+    embed: bool,
+) -> Answer:
+    """Predict recordings, and write a page and files for each."""
+    from bigfusion.flows.project import prediction_files
+
+    found = _model(common, trained, model)
+    prediction = found.timelines(media, subtitles, speakers_file, common.assignments)
+    folders = prediction_files.folders(prediction.timelines, out)
+    written = [
+        prediction_files.write(timeline, folder, embed)
+        for timeline, folder in zip(prediction.timelines, folders, strict=True)
+    ]
+    return Answer(_text(found, prediction, written), _data(found, prediction, written))
+
+
+def _model(common: Common, trained: Path | None, model: str | None) -> Model:
+    from bigfusion.flows.project import find_model
+
+    if trained and model:
+        raise SettingsError("predict: --run and --model name two models; give one of them")
+    if model or (trained and len(trained.parts) > 1):
+        without("predict", "the model brings its settings", config=common.config, preset=common.preset)
+        return find_model.load(model or trained or "")
+    return find_model.current(replace(common, assignments=()).project(), str(trained or ""))
+
+
+def _text(model: Model, prediction: Prediction, written: Sequence[Mapping[str, Path]]) -> str:
+    from bigfusion.flows.project.prediction_files import SUFFIXES
+    from bigfusion.flows.project.workspace import relative
+
+    lines = []
+    for timeline, files in zip(prediction.timelines, written, strict=True):
+        counts = Counter(moment.label for moment in timeline.moments)
+        labels = ", ".join(f"{number} {label}" for label, number in counts.most_common())
+        folder = relative(next(iter(files.values())).parent.resolve())
+        lines += [
+            f"{timeline.media.name}: {timeline.seconds:.0f} s, {len(timeline.moments)} utterances: {labels}",
+            *(f"page      {folder}/{name}" for name in files if name.endswith(".html")),
+            f"files     {folder}/predictions.{{{','.join(SUFFIXES)}}}",
+        ]
+    origin = model.origin
+    sure = f"not sure below {100 * origin.threshold:.0f} %"
+    if origin.calibration_error is not None:
+        sure += f"; probabilities are off by {100 * origin.calibration_error:.1f} points on average (ECE)"
+    score = "" if origin.weighted_f1 is None else f", WF1 {100 * origin.weighted_f1:.1f}"
+    lines.append(f"model     {origin.model}: {origin.network} on {origin.corpus}{score}, {origin.seeds} seeds; {sure}")
+    return "\n".join(lines)
+
+
+def _data(model: Model, prediction: Prediction, written: Sequence[Mapping[str, Path]]) -> dict[str, Any]:
+    return {
+        "model": model.origin.model,
+        "threshold": model.trust.threshold,
+        "temperature": model.trust.temperature,
+        "ece": model.trust.calibration_error,
+        "computed": dict(prediction.computed),
+        "warnings": list(prediction.warnings),
+        "recordings": [
+            _recording(timeline, files) for timeline, files in zip(prediction.timelines, written, strict=True)
+        ],
+    }
+
+
+def _recording(timeline: Timeline, files: Mapping[str, Path]) -> dict[str, Any]:
+    return {
+        "media": str(timeline.media),
+        "seconds": timeline.seconds,
+        "utterances": len(timeline.moments),
+        "labels": dict(Counter(moment.label for moment in timeline.moments)),
+        "files": {name: str(path.absolute()) for name, path in files.items()},
+    }

@@ -1,0 +1,113 @@
+"""From what a user types to a trained model: a run's folder or id, a project, or a published model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bigfusion.flows.project import cells, makers, promotion, runs
+from bigfusion.flows.project.corpus import kept
+from bigfusion.flows.project.load import DEFAULT_CONFIG
+from bigfusion.flows.project.load import load as load_project
+from bigfusion.flows.project.settings import Project
+from bigfusion.flows.project.trained import Model, of_run, own_workspace
+from bigfusion.pipeline.errors import CorpusError, TrainingError
+
+FOLDER = "predict"
+"""The workspace of predictions, inside the project's workspace."""
+_HUB = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def load(where: str | Path, device: str = "auto") -> Model:
+    """A trained model: a run's folder, a project's folder or settings file (its current model), or a published model.
+
+    Args:
+        where: ``"work/runs/0123456789abcdef"``, ``"my-project"``, a folder of ``bigfusion publish``, or such a folder's
+            id on the Hugging Face hub.
+        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Raises:
+        TrainingError: there is no model, it is damaged, or its features cannot be computed for new recordings.
+    """
+    path = Path(where)
+    if runs.record(path):
+        return of_run(path, _beside(path), device)
+    if (path / DEFAULT_CONFIG).is_file() or path.suffix == ".toml":
+        project = load_project(path if path.suffix == ".toml" else path / DEFAULT_CONFIG)
+        return current(project, device=device)
+    if (path / "config.json").is_file() or (not path.exists() and _HUB.fullmatch(str(where))):
+        return _published(str(where), device)
+    found = (
+        ", ".join(sorted(file.name for file in path.iterdir())[:4]) or "an empty folder" if path.is_dir() else "none"
+    )
+    raise TrainingError(
+        f"{where}: expected a run's folder, a project or a published model, found {found}; `bigfusion models` lists a"
+        " project's runs"
+    )
+
+
+def current(project: Project, run: str = "", device: str = "auto") -> Model:
+    """A model of a project: the run whose id begins with ``run``, or else the current one.
+
+    Raises:
+        TrainingError: there is no such run, or none that was evaluated.
+    """
+    folder = _run_of(project, run)
+    if not (folder / makers.MAKERS).exists():
+        _record(project, folder)
+    return of_run(folder, workspace(project), device)
+
+
+def _run_of(project: Project, run: str) -> Path:
+    evaluated = [found["run"] for found in runs.summaries(project) if found["state"] == "evaluated"]
+    if not run:
+        run = promotion.read(project).current or next(iter(reversed(evaluated)), "")
+        if not run:
+            raise TrainingError(
+                f"{project.files.runs}: expected a trained and evaluated model, found none; train one with `bigfusion"
+                " run`"
+            )
+    matching = [name for name in evaluated if name.startswith(run)]
+    if len(matching) != 1:
+        found = ", ".join(matching or evaluated) or "none"
+        raise TrainingError(f"run {run}: expected one evaluated run, found {found}; `bigfusion models` lists them")
+    folder: Path = project.files.runs / matching[0]
+    return folder
+
+
+def _record(project: Project, run: Path) -> None:
+    """Record how the features of a run of an earlier version were made, if it is the project's present run."""
+    try:
+        planned = cells.plan(project, kept(project))
+    except CorpusError:  # no manifest: nothing tells what the run was trained on
+        return
+    if runs.run_of(project, planned.manifest, planned).folder == run:
+        makers.record(project, planned, run)
+
+
+def workspace(project: Project) -> dict[str, Any]:
+    """The settings of the workspace in which a project's model predicts: a folder of its own, on the same store."""
+    own = project.workspace.model_dump(mode="json")
+    return {**own, "path": str(project.work / FOLDER), "store": str(project.store), "url": None}
+
+
+def _beside(run: Path) -> Mapping[str, Any]:
+    """The workspace of a run of which only the folder is known: that of its project, if the store lies there."""
+    work = run.absolute().parents[1]
+    if run.absolute().parent.name == "runs" and (work / "store").is_dir():
+        return {"path": str(work / FOLDER), "store": str(work / "store")}
+    return own_workspace()
+
+
+def _published(where: str, device: str) -> Model:
+    if find_spec("bigfusion.flows.project.publish") is None:
+        raise TrainingError(
+            f"{where}: expected a run's folder or a project, found a published model, which this version cannot read;"
+            " name the run's folder"
+        )
+    model: Model = import_module("bigfusion.flows.project.publish").load(where, device)
+    return model

@@ -1,0 +1,121 @@
+"""How the features of a run were made: recorded in the run's folder, so that those of a new recording are the same.
+
+``extractors.json`` holds the project's settings, the extractors' descriptions (settings, digests of weights and code),
+the corpus's name, and its most frequent words, by which another language is noticed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bigfusion.flows.project import runs
+from bigfusion.flows.project.settings import Project
+from bigfusion.model.runs.files import Record, read_record
+from bigfusion.pipeline.atomic import write_whole
+from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.plan.differences import some
+from bigfusion.pipeline.plan.plan import CellPlan
+from bigfusion.pipeline.tables.language import Habits, habits
+
+MAKERS = "extractors.json"
+_ELSEWHERE = {"corpus", "workspace", "extract", "finetune", "promote", "runner", "preset"}
+"""Settings that are not the features' or the model's."""
+
+
+class Makers(Record):
+    """The content of ``extractors.json``. ``extractors`` are descriptions by modality, as in fingerprints."""
+
+    format: int = 1
+    corpus: str
+    kind: str
+    labels: tuple[str, ...]
+    settings: dict[str, Any]
+    extractors: dict[str, Any]
+    words: Habits
+
+
+def makers(project: Project, planned: CellPlan) -> Makers:
+    """What makes the features of a plan."""
+    return Makers(
+        corpus="the demo corpus" if project.is_demo else planned.manifest.corpus,
+        kind=project.corpus.kind,
+        labels=planned.manifest.labels,
+        settings=project.model_dump(mode="json", exclude=_ELSEWHERE),
+        extractors={str(name): dict(description) for name, description in planned.extractors.items()},
+        words=habits(planned.manifest.table["text"].tolist()),
+    )
+
+
+def record(project: Project, planned: CellPlan, run: Path) -> None:
+    """Write ``extractors.json`` into a run's folder, unless it is there."""
+    if not (run / MAKERS).exists():
+        content = makers(project, planned).model_dump(mode="json")
+        write_whole(run / MAKERS, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def recorded(run: Path) -> Makers:
+    """How the features of a run were made.
+
+    Raises:
+        TrainingError: the folder is no run of a project, or an earlier version trained it.
+    """
+    if "data" in runs.record(run).get("inputs", {}):
+        raise TrainingError(
+            f"{run}: was trained on a feature file (--features), so nothing says how to compute its features for a new"
+            " recording; train a project on your media (`bigfusion init`), and predict with its run"
+        )
+    if not (run / MAKERS).exists():
+        raise TrainingError(
+            f"{run / MAKERS}: expected how the run's features were made, found no such file; if the run is the"
+            " project's present one, `bigfusion predict` in the project writes it, or else train it again"
+        )
+    known = read_record(run / MAKERS, Makers)
+    if known.kind == "features":
+        raise TrainingError(
+            f"{run}: was trained on imported features ({known.corpus}), and no extractor computes those for a new"
+            " recording; train on features that bigfusion extracts (`bigfusion init DIR --preset table`)"
+        )
+    return known
+
+
+def project_of(known: Makers, corpus: Mapping[str, Any], workspace: Mapping[str, Any], origin: Path) -> Project:
+    """The settings that a run's features were made with, on another corpus in another workspace.
+
+    Raises:
+        TrainingError: this version of bigfusion does not know one of the settings.
+    """
+    try:
+        return Project.model_validate({**known.settings, "corpus": corpus, "workspace": workspace})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise TrainingError(
+            f"{origin}: expected settings of this version of bigfusion, found {key}: {first['msg']}; train the run"
+            " again, or use the version that trained it"
+        ) from None
+
+
+def differences(known: Makers, planned: CellPlan) -> tuple[list[str], list[str]]:
+    """How the extractors here differ from those of the training: what forbids a prediction, and what only may matter.
+
+    Other settings, weights or extractors make other features. Other code or library versions may make equal ones.
+    """
+    forbidden, mentioned = [], []
+    for name, now in planned.extractors.items():
+        before = known.extractors.get(str(name), {})
+        differing = [part for part in sorted({*before, *now}) if before.get(part) != _plain(now.get(part))]
+        grave = [part for part in differing if part not in ("code", "engine")]
+        if grave:
+            forbidden.append(f"{name}: other {some(grave)}")
+        elif differing:
+            mentioned.append(f"{name}: other {some(differing)}")
+    return forbidden, mentioned
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))

@@ -1,0 +1,151 @@
+"""A trained model that predicts recordings: the networks of all seeds, and what is known about them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bigfusion.flows.project import makers, runs
+from bigfusion.flows.project.makers import Makers
+from bigfusion.flows.project.predicting import Prediction, predict, subtitles
+from bigfusion.flows.project.prediction_frames import frame
+from bigfusion.flows.project.settings import Project
+from bigfusion.model.data.batch import Dialogue
+from bigfusion.model.runs import checkpoint
+from bigfusion.model.runs.checkpoint import Checkpoint
+from bigfusion.model.runs.folder import finished_seeds
+from bigfusion.model.scoring.predict import choose_device
+from bigfusion.model.scoring.predict import predict as logits_of
+from bigfusion.model.scoring.results import Metrics, read_metrics
+from bigfusion.model.scoring.timeline import Origin
+from bigfusion.model.scoring.trust import Trust, trust
+from bigfusion.model.seed import deterministic
+from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.settings import assign
+
+if TYPE_CHECKING:
+    import torch
+
+Paths = str | Path | Sequence[str | Path]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model. :func:`bigfusion.load` makes it from a run or a published folder.
+
+    ``seeds`` are its networks. ``makers`` says how its features are made, ``workspace`` where those of new recordings
+    are kept, ``trust`` how sure it is, ``origin`` what it was trained on and how it scored.
+    """
+
+    name: str
+    makers: Makers
+    seeds: tuple[Checkpoint, ...]
+    trust: Trust
+    origin: Origin
+    workspace: Mapping[str, Any]
+    device: torch.device
+    source: Path
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that it gives."""
+        return self.seeds[0].facts.labels
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """The width of each modality's features."""
+        return self.seeds[0].facts.widths
+
+    def predict(
+        self, media: Paths, transcripts: Paths = (), speakers: Paths = (), settings: Sequence[str] = ()
+    ) -> pd.DataFrame:
+        """Predict recordings: a row an utterance, with its label and every label's probability.
+
+        Args:
+            media: a video or sound file, several, or a folder of them.
+            transcripts: one a recording; without it, the file of the same name beside each.
+            speakers: RTTM files of who speaks when, if the transcripts do not say it.
+            settings: assignments to settings, such as ``"visual.device=cuda"`` or ``"corpus.encoding=cp1252"``.
+
+        Raises:
+            BigFusionError: a file cannot be used, or the features cannot be computed here; one line says what to do.
+        """
+        return frame(self.timelines(media, transcripts, speakers, settings).timelines)
+
+    def timelines(
+        self, media: Paths, transcripts: Paths = (), speakers: Paths = (), settings: Sequence[str] = ()
+    ) -> Prediction:
+        """Predict recordings as :meth:`predict` does. Returns a timeline a recording, and the warnings."""
+        corpus = subtitles(listed(media), listed(transcripts), listed(speakers))
+        return predict(self, self.project(corpus, settings))
+
+    def project(self, corpus: Mapping[str, Any], settings: Sequence[str] = ()) -> Project:
+        """The project that makes this model's features for another corpus."""
+        chosen = assign({**self.makers.settings, "corpus": dict(corpus)}, settings)
+        known = self.makers.model_copy(update={"settings": {**chosen, "corpus": {}}})
+        return makers.project_of(known, chosen["corpus"], self.workspace, self.source)
+
+    def probabilities(self, dialogues: Sequence[Dialogue]) -> dict[str, NDArray[np.float64]]:
+        """The mean over the seeds of each dialogue's probabilities, by its id. Shape: (N, C) each.
+
+        Each dialogue is predicted alone, so its numbers do not depend on what is predicted beside it.
+        """
+        found = {}
+        with deterministic(self.seeds[0].facts.train.threads):
+            for dialogue in dialogues:
+                each = [logits_of(seed.network, [dialogue], self.device, 1).softmax(1).numpy() for seed in self.seeds]
+                found[dialogue.id] = np.mean(np.stack(each).astype(np.float64), axis=0)
+        return found
+
+
+def of_run(run: Path, workspace: Mapping[str, Any], device: str = "auto") -> Model:
+    """The model of a project's run.
+
+    Raises:
+        TrainingError: the folder is no finished and evaluated run, or its features cannot be computed for others.
+    """
+    if not run.is_dir() or not runs.record(run):
+        raise TrainingError(
+            f"{run}: expected the folder of a trained run, found none; `bigfusion models` lists a project's runs"
+        )
+    known = makers.recorded(run)
+    where = choose_device(device)
+    seeds = tuple(checkpoint.load(folder, where) for folder in finished_seeds(run))
+    certainty = trust(run, seeds[0].facts.labels)
+    origin = origin_of(run.name, known, seeds, certainty, read_metrics(run))
+    return Model(run.name, known, seeds, certainty, origin, workspace, where, run)
+
+
+def origin_of(name: str, known: Makers, seeds: Sequence[Checkpoint], certainty: Trust, metrics: Metrics) -> Origin:
+    """What a model was trained on and how it scored."""
+    facts = seeds[0].facts
+    return Origin(
+        model=name,
+        corpus=known.corpus,
+        network=facts.model.kind,
+        seeds=len(seeds),
+        features=tuple(f"{name}: {description['name']}" for name, description in known.extractors.items()),
+        threshold=certainty.threshold,
+        weighted_f1=metrics.weighted_f1,
+        accuracy=metrics.accuracy,
+        calibration_error=certainty.calibration_error,
+        errors={label: 1 - mean.recall for label, mean in metrics.per_class.items() if mean.support},
+    )
+
+
+def listed(paths: Paths) -> list[Path]:
+    """One path or several, as a list."""
+    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+
+
+def own_workspace() -> dict[str, Any]:
+    """The workspace of models that lie outside of a project: a folder of this user's cache."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return {"path": str(caches / "bigfusion")}

@@ -1,0 +1,312 @@
+"""A trained run predicts new recordings: what is computed, what is said, and what comes back from annotators."""
+
+import json
+import logging
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bigfusion
+from bigfusion.flows.project import find_model, prediction_files, runs
+from bigfusion.flows.project.corpus import kept
+from bigfusion.flows.project.load import load_project
+from bigfusion.flows.project.predicting import predict, subtitles
+from bigfusion.flows.project.prediction_frames import frame
+from bigfusion.model.data.batch import Dialogue
+from bigfusion.model.runs import checkpoint
+from bigfusion.model.scoring.predict import choose_device
+from bigfusion.model.scoring.predict import predict as logits_of
+from bigfusion.pipeline.corpora.scan import SubtitleSettings, scan
+from bigfusion.pipeline.digests.files import FileDigests
+from bigfusion.pipeline.errors import BigFusionError, CorpusError, TrainingError
+from tests.helpers import trained_recordings
+from tests.helpers.tiny_encoder import save_roberta
+from tests.helpers.tiny_media import write_avi
+from tests.helpers.trained_recordings import LABELS, new_recording
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A trained project, once for this file. Not to be changed, except for its store."""
+    return trained_recordings.make(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="module")
+def model(made):
+    return find_model.load(made.parent)
+
+
+@pytest.fixture
+def changed(made, tmp_path) -> Path:
+    """The settings file of a copy of the project, to be changed."""
+    shutil.copytree(made.parent, tmp_path / "copy")
+    return tmp_path / "copy" / "bigfusion.toml"
+
+
+def run_folder(config: Path) -> Path:
+    (run,) = runs.runs(load_project(config))
+    return Path(run["folder"])
+
+
+def test_a_new_recording_gets_a_row_an_utterance(model, tmp_path):
+    table = model.predict(new_recording(tmp_path))
+    assert table["speaker"].tolist() == ["Anna", "Ben", "Anna"]
+    assert table["start"].tolist() == [0.0, 0.6, 1.2]
+    assert table["text"].tolist()[2] == "What?"
+    assert set(table["label"]) <= {*LABELS, "not sure"}
+    sums = table[[f"p_{label}" for label in LABELS]].sum(axis=1)
+    assert sums.to_numpy() == pytest.approx(1)
+    assert (table["absent"] == "").all()
+
+
+def test_probabilities_are_the_mean_over_the_seeds_at_the_temperature(model, made, tmp_path):
+    """Against the same features and checkpoints, put together here."""
+    path = new_recording(tmp_path)
+    table = model.predict(path)
+    text, audio = (bigfusion.extract(
+        path, modalities=[name], settings=[f"text.model={made.parent / 'encoder'}"], workspace=tmp_path / "features"
+    ) for name in ("text", "audio"))  # fmt: skip
+    dialogue = Dialogue(
+        "new", ("0", "1", "2"),
+        {"text": text.features["text"], "audio": audio.features["audio"]},
+        {"text": text.present["text"], "audio": audio.present["audio"]},
+        np.array([0, 1, 0]), np.array([-1, -1, -1]),
+    )  # fmt: skip
+    cpu = choose_device("cpu")
+    each = [
+        logits_of(checkpoint.load(run_folder(made) / f"seed-{seed}", cpu).network, [dialogue], cpu, 1)
+        .softmax(1)
+        .numpy()
+        for seed in (0, 1)
+    ]
+    powers = np.mean(each, axis=0) ** (1 / model.trust.temperature)
+    expected = powers / powers.sum(1, keepdims=True)
+    assert table[[f"p_{label}" for label in LABELS]].to_numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_second_call_computes_nothing_and_a_changed_line_one_text_cell(model, tmp_path):
+    path = new_recording(tmp_path, "again")
+    first = model.timelines(path)
+    assert first.computed["audio"] == 3
+    again = model.timelines(path)
+    assert again.computed == {}
+    assert again.timelines == first.timelines
+    srt = path.with_suffix(".srt")
+    srt.write_text(srt.read_text().replace("What?", "What did you say?"))
+    assert model.timelines(path).computed == {"text": 1}
+
+
+def test_several_recordings_are_one_plan_and_each_is_predicted_as_if_alone(model, tmp_path):
+    first, second = new_recording(tmp_path, "one"), new_recording(tmp_path, "two")
+    second.with_suffix(".srt").write_text("1\n00:00:00,100 --> 00:00:01,000\nMaybe.\n")
+    both = model.predict([first, second])
+    assert both["recording"].tolist() == ["one.wav"] * 3 + ["two.wav"]
+    pd.testing.assert_frame_equal(both[:3], model.predict(first))
+    pd.testing.assert_frame_equal(both[3:].reset_index(drop=True), model.predict(second))
+
+
+def test_the_cells_lie_in_the_projects_store(model, made, tmp_path):
+    before = {path.name for path in (made.parent / "work/store").rglob("*.parquet")}
+    path = new_recording(tmp_path, "stored")
+    path.with_suffix(".srt").write_text("1\n00:00:00,000 --> 00:00:00,900\nSomething nobody said before.\n")
+    model.predict(path)
+    after = {path.name for path in (made.parent / "work/store").rglob("*.parquet")}
+    assert len(after - before) == 2
+    assert len(kept(load_project(made))) == 12  # the project's own manifest is untouched
+
+
+def test_where_nothing_is_heard_seen_or_said_no_label_is_guessed(model, tmp_path):
+    path = write_avi(tmp_path / "mute.avi", 1.9)
+    corpus = {**subtitles([path]), "whole": True}
+    (timeline,) = predict(model, model.project(corpus)).timelines
+    (moment,) = timeline.moments
+    assert (moment.label, moment.probabilities, moment.start, moment.end) == ("no speech", {}, 0.0, timeline.seconds)
+    assert [*moment.absent] == ["text", "audio"]
+    assert timeline.has_picture
+    table = frame([timeline])
+    assert table["confidence"].tolist() == [0.0]
+    assert table[["p_anger", "p_joy"]].isna().all(axis=None)
+
+
+def test_a_recording_without_sound_says_so_in_one_line(model, tmp_path, caplog):
+    path = write_avi(tmp_path / "mute.avi", 1.9)
+    new_recording(tmp_path, "mute")
+    with caplog.at_level(logging.WARNING):
+        found = model.timelines(path)
+    (line,) = [line for line in found.warnings if "audio" in line]
+    assert line.startswith("mute.avi: audio is absent from all 3 utterances (")
+    assert line.endswith("predicted from text alone")
+
+
+def test_the_threshold_makes_an_answer_not_sure(model, tmp_path):
+    strict = replace(model, trust=model.trust.model_copy(update={"threshold": 1.01}))
+    table = strict.predict(new_recording(tmp_path))
+    assert table["label"].tolist() == ["not sure"] * 3
+    assert table["confidence"].tolist() == model.predict(new_recording(tmp_path))["confidence"].tolist()
+
+
+def test_where_came_it_from(model, made):
+    metrics = json.loads((run_folder(made) / "metrics.json").read_text())
+    origin = model.origin
+    assert (origin.corpus, origin.network, origin.seeds) == ("recorded", "logistic", 2)
+    assert origin.weighted_f1 == metrics["weighted_f1"]
+    assert origin.errors == {label: 1 - metrics["per_class"][label]["recall"] for label in LABELS}
+    assert (origin.threshold, origin.calibration_error) == (model.trust.threshold, model.trust.calibration_error)
+    assert origin.features[0].startswith("text: ")
+
+
+def test_a_run_is_found_by_its_folder_its_id_and_its_project(made, model):
+    folder = run_folder(made)
+    project = load_project(made)
+    for found in (find_model.load(folder), find_model.load(made), find_model.current(project, folder.name[:6])):
+        assert (found.name, found.workspace["store"]) == (folder.name, str(made.parent / "work/store"))
+    with pytest.raises(TrainingError, match=r"run zzz: expected one evaluated run, found .*; `bigfusion models`"):
+        find_model.current(project, "zzz")
+
+
+def test_another_language_is_noticed(model, tmp_path):
+    path = new_recording(tmp_path, "german")
+    path.with_suffix(".srt").write_text(
+        "1\n00:00:00,000 --> 00:00:01,800\nIch habe dir doch gesagt, dass wir heute nicht mehr dorthin fahren,"
+        " weil der Weg durch den Wald bei diesem Wetter viel zu gefährlich ist.\n"
+    )
+    (line,) = [line for line in model.timelines(path).warnings if "language" in line]
+    assert line.startswith("german.wav: seems to be in another language than the model's training texts")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda run: (run / "seed-1/checkpoint.safetensors").write_bytes(b"x"), r"checkpoint\.safetensors: "),
+        (lambda run: (run / "seed-1/checkpoint.json").write_text("{"), r"checkpoint\.json: "),
+        (lambda run: (run / "predictions.parquet").unlink(), r"expected the run's predictions, found .*evaluate"),
+        (lambda run: (run / "extractors.json").write_text("[]"), r"extractors\.json: "),
+        (lambda run: (run / "run.json").write_text("{}"), r"expected a run's folder, a project or a published model"),
+        (lambda run: shutil.rmtree(run / "seed-0") or shutil.rmtree(run / "seed-1"), r"expected trained seeds"),
+    ],
+)
+def test_a_damaged_run_is_one_line(changed, spoil, message):
+    folder = run_folder(changed)
+    spoil(folder)
+    with pytest.raises(BigFusionError, match=message) as raised:
+        find_model.load(folder)
+    assert "\n" not in str(raised.value)
+
+
+def test_other_weights_than_in_training_are_refused(changed, tmp_path):
+    save_roberta(changed.parent / "encoder", layers=4, seed=7)
+    path = new_recording(tmp_path)
+    settings = [f"text.model={changed.parent / 'encoder'}"]
+    with pytest.raises(TrainingError, match=r"expects the features that it was trained on, found text: other weights"):
+        find_model.load(run_folder(changed)).predict(path, settings=settings)
+    with pytest.raises(TrainingError, match=r"found audio: other settings"):
+        find_model.load(run_folder(changed)).predict(path, settings=["text.device=cpu", "audio.silence_rms=0.5"])
+
+
+def test_a_run_on_imported_features_says_that_nothing_computes_them(changed):
+    folder = run_folder(changed)
+    content = json.loads((folder / "extractors.json").read_text()) | {"kind": "features"}
+    (folder / "extractors.json").write_text(json.dumps(content))
+    with pytest.raises(TrainingError, match=r"was trained on imported features .*no extractor computes those"):
+        find_model.load(folder)
+
+
+def test_a_run_of_an_earlier_version_is_recorded_when_it_is_the_present_one(changed):
+    folder = run_folder(changed)
+    content = (folder / "extractors.json").read_text()
+    (folder / "extractors.json").unlink()
+    with pytest.raises(TrainingError, match="expected how the run's features were made"):
+        find_model.load(folder)
+    find_model.load(changed)
+    assert (folder / "extractors.json").read_text() == content
+
+
+def written(model, path: Path, folder: Path, monkeypatch) -> dict[str, Path]:
+    """The files of one recording without the page, which has tests of its own."""
+    monkeypatch.setattr(prediction_files, "_page", lambda *_: {})
+    (timeline,) = model.timelines(path).timelines
+    return prediction_files.write(timeline, folder)
+
+
+def test_the_files_say_the_same(model, tmp_path, monkeypatch):
+    path = new_recording(tmp_path)
+    table = model.predict(path).drop(columns="recording")
+    files = written(model, path, tmp_path / "out", monkeypatch)
+    pd.testing.assert_frame_equal(pd.read_parquet(files["predictions.parquet"]), table)
+    csv = pd.read_csv(files["predictions.csv"], keep_default_na=False)
+    assert csv["label"].tolist() == table["label"].tolist()
+    moments = json.loads(files["predictions.json"].read_text())
+    assert [*moments[0]] == ["start", "end", "speaker", "text", "label", "probabilities", "absent"]
+    assert [moment["label"] for moment in moments] == table["label"].tolist()
+    assert moments[1]["probabilities"] == {label: table[f"p_{label}"][1] for label in LABELS}
+    assert f"<v Anna><b>[{table['label'][0]}]</b> Okay" in files["predictions.vtt"].read_text()
+
+
+@pytest.mark.parametrize("suffix", ["eaf", "TextGrid", "csv", "json"])
+def test_what_annotators_corrected_comes_back_as_labels_to_train_on(model, tmp_path, suffix, monkeypatch):
+    path = new_recording(tmp_path)
+    files = written(model, path, tmp_path / "out", monkeypatch)
+    given = model.predict(path)["label"].tolist()
+    corrected = tmp_path / f"corrected.{suffix}"
+    wanted = ["joy" if label == "anger" else "anger" for label in given]
+    correct(files[f"predictions.{suffix}"], corrected, dict(zip((0.0, 0.6, 1.2), wanted, strict=True)))
+    settings = SubtitleSettings(kind="subtitles", media=[path], transcripts=[corrected])
+    found = scan(settings, FileDigests(tmp_path / "digests.sqlite")).table
+    assert found["label"].tolist() == wanted
+    assert found["text"].tolist() == ["Okay, everything is fine, really!", "No, no! He's totally lost it.", "What?"]
+    assert found["speaker"].tolist() == ["Anna", "Ben", "Anna"]
+    assert found["audio_start"].tolist() == [0.0, 0.6, 1.2]
+
+
+def correct(source: Path, target: Path, labels: dict[float, str]) -> None:
+    """Write other labels at these times, as an annotator would in the tool that the file belongs to."""
+    if source.suffix == ".eaf":
+        from pympi.Elan import Eaf
+
+        file = Eaf(str(source))
+        for name in [name for name in file.get_tier_names() if name.startswith("emotion@")]:
+            for start, end, *_ in file.get_annotation_data_for_tier(name):
+                file.remove_annotation(name, (start + end) // 2)
+                file.add_annotation(name, start, end, labels[start / 1000])
+        file.to_file(str(target))
+    elif source.suffix == ".TextGrid":
+        from praatio import textgrid
+
+        grid = textgrid.openTextgrid(str(source), includeEmptyIntervals=False)
+        for name in [name for name in grid.tierNames if name.startswith("emotion@")]:
+            tier = grid.getTier(name)
+            grid.replaceTier(name, tier.new(entries=[(a, b, labels[a]) for a, b, _ in tier.entries]))
+        grid.save(str(target), format="short_textgrid", includeBlankSpaces=True)
+    elif source.suffix == ".csv":
+        table = pd.read_csv(source)
+        table.assign(label=table["start"].map(labels)).to_csv(target, index=False)
+    else:
+        moments = [moment | {"label": labels[moment["start"]]} for moment in json.loads(source.read_text())]
+        target.write_text(json.dumps(moments))
+
+
+def test_folders_of_several_recordings_do_not_collide(model, tmp_path):
+    (timeline,) = model.timelines(new_recording(tmp_path)).timelines
+    several = [
+        replace(timeline, media=Path(name)) for name in ("a/talk.mp4", "b/talk.mp4", "c/other.mp4", "c/other.wav")
+    ]
+    names = [str(path) for path in prediction_files.folders(several, Path("out"))]
+    assert names == ["out/talk-1", "out/talk-2", "out/other-1", "out/other-2"]
+    beside = [str(path) for path in prediction_files.folders(several, None)]
+    assert beside == ["a/talk-predictions", "b/talk-predictions", "c/other-predictions-1", "c/other-predictions-2"]
+    assert prediction_files.folders(several[:1], Path("out")) == [Path("out")]
+
+
+def test_features_of_any_files_without_a_project(made, tmp_path):
+    path = new_recording(tmp_path)
+    path.with_suffix(".srt").unlink()
+    features = bigfusion.extract(path, modalities=["audio"], workspace=tmp_path / "work")
+    assert features.features["audio"].shape == (1, 1582)
+    assert features.present["audio"].tolist() == [True]
+    assert features.manifest.table["utterance"].tolist() == ["new/0"]
+    with pytest.raises(CorpusError, match="expected a video or a sound file"):
+        bigfusion.extract(tmp_path / "none.mp4", workspace=tmp_path / "work")
