@@ -19,8 +19,8 @@ A new recording, with the model of a project or of a run. Its subtitles lie besi
 >>> import bigfusion
 >>> model = bigfusion.load("my-project")
 >>> table = model.predict("talk.wav", "talk.srt")
->>> table[["start", "end", "speaker", "text"]].iloc[1].tolist()
-[0.6, 1.2, 'Ben', "No, no! He's totally lost it."]
+>>> table["speaker"].tolist(), table["text"][1]
+(['Anna', 'Ben', 'Anna'], "No, no! He's totally lost it.")
 >>> [*table.columns[:7]], model.labels
 (['recording', 'start', 'end', 'speaker', 'text', 'label', 'confidence'], ('anger', 'joy'))
 

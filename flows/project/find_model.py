@@ -34,7 +34,7 @@ def load(where: str | Path, device: str = "auto") -> Model:
         TrainingError: there is no model, it is damaged, or its features cannot be computed for new recordings.
     """
     path = Path(where)
-    if runs.record(path):
+    if path.is_dir() and runs.record(path):
         return of_run(path, _beside(path), device)
     if (path / DEFAULT_CONFIG).is_file() or path.suffix == ".toml":
         project = load_project(path if path.suffix == ".toml" else path / DEFAULT_CONFIG)

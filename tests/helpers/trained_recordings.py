@@ -70,7 +70,8 @@ def make(folder: Path) -> Path:
 
 def new_recording(folder: Path, name: str = "new", video: bool = False) -> Path:
     """A recording that the run has not seen, with subtitles beside it."""
-    path = write_clip(folder / f"{name}.mp4", 1.9, 330.0) if video else write_wav(folder / f"{name}.wav", 1.9, 330.0)
+    pitch = 300.0 + sum(name.encode()) % 100  # so that two names are two files
+    path = write_clip(folder / f"{name}.mp4", 1.9, pitch) if video else write_wav(folder / f"{name}.wav", 1.9, pitch)
     path.with_suffix(".srt").write_text(
         "1\n00:00:00,000 --> 00:00:00,600\nAnna: Okay, everything is fine, really!\n\n"
         "2\n00:00:00,600 --> 00:00:01,200\nBen: No, no! He's totally lost it.\n\n"
