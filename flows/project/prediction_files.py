@@ -6,8 +6,6 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bigfusion.flows.project.prediction_frames import frame
+from bigfusion.model.report.timeline import write_timeline
 from bigfusion.model.scoring.timeline import Timeline
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.errors import SettingsError
@@ -73,9 +72,7 @@ def write(timeline: Timeline, folder: Path, embed: bool = False) -> dict[str, Pa
 
 
 def _page(timeline: Timeline, path: Path, embed: bool) -> dict[str, Path]:
-    if find_spec("bigfusion.model.report.timeline") is None:
-        raise SettingsError(f"{path}: expected the page's writer, found none in this version; update bigfusion")
-    import_module("bigfusion.model.report.timeline").write_timeline(timeline, path, embed)
+    write_timeline(timeline, path, embed)
     return {PAGE: path}
 
 
