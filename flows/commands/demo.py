@@ -40,8 +40,14 @@ def run(common: Common, folder: Path) -> Answer:
         write_config(config, "demo", None)
     video = write_conversation(folder, built.folder)
     answer = run_project(load(config, "demo", common.assignments), common.debug)
-    subtitles = relative(video.with_suffix(".srt").resolve())
-    line = f"bigfusion predict {relative(video.resolve())} --subtitles {subtitles}"
-    if folder != Path("demo"):
-        line += f" --config {relative(config.resolve())}"
+    line = next_line(video, config)
     return replace(answer, text=f"{answer.text}\n\nnext: {line}", data=answer.data | {"next": line})
+
+
+def next_line(video: Path, config: Path) -> str:
+    """The command that predicts the demo's conversation, as a person in this folder would type it."""
+    from bigfusion.flows.project.workspace import relative
+
+    named = "" if config.parent == Path("demo") else f" --config {relative(config.resolve())}"
+    shown = relative(video.resolve())
+    return f"bigfusion predict {shown} --subtitles {relative(video.with_suffix('.srt').resolve())}{named}"

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import bigfusion
-from bigfusion.flows.project import find_model, prediction_files, runs
+from bigfusion.flows.project import cells, find_model, prediction_files, runs
 from bigfusion.flows.project.corpus import kept
 from bigfusion.flows.project.load import load_project
 from bigfusion.flows.project.predicting import predict, subtitles
@@ -98,6 +98,23 @@ def test_a_second_call_computes_nothing_and_a_changed_line_one_text_cell(model, 
     srt = path.with_suffix(".srt")
     srt.write_text(srt.read_text().replace("What?", "What did you say?"))
     assert model.timelines(path).computed == {"text": 1}
+
+
+def test_an_interrupted_call_goes_on_where_it_stopped(model, tmp_path, monkeypatch):
+    path = new_recording(tmp_path, "interrupted")
+    whole, calls = cells.extract_chunk, []
+
+    def stopped(*given: object) -> object:
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(*given)
+
+    monkeypatch.setattr(cells, "extract_chunk", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        model.timelines(path, settings=["extract.chunk_size=1"])
+    monkeypatch.undo()
+    assert model.timelines(path).computed == {"audio": 2}
 
 
 def test_several_recordings_are_one_plan_and_each_is_predicted_as_if_alone(model, tmp_path):

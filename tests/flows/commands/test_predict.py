@@ -1,0 +1,77 @@
+"""``bigfusion predict`` on the demo's conversation: the line that `bigfusion demo` ends with, and what it prints."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from bigfusion.flows import cli
+from bigfusion.flows.commands.demo import next_line
+from bigfusion.pipeline.demo.conversation import write_conversation
+from bigfusion.pipeline.media.facts import media_facts
+
+
+@pytest.mark.slow
+def test_the_demos_conversation_is_predicted_from_all_it_has(place, monkeypatch):
+    video = write_conversation(place.folder, place.corpus)
+    assert media_facts(video).seconds > 15
+    assert place.run("predict", str(video), "--json") == 0
+    first = json.loads(place.capsys.readouterr().out)
+    (recording,) = first["recordings"]
+    assert first["computed"] == {"audio": 7, "visual": 7}  # its words are the demo's: the text cells are there
+    assert recording["utterances"] == 7
+    assert first["warnings"] == []
+    page = (video.with_name("conversation-predictions") / "timeline.html").read_text()
+    assert "They gave me the lead!" in page
+    assert place.run("predict", str(video), "--subtitles", str(video.with_suffix(".srt")), "--json") == 0
+    again = json.loads(place.capsys.readouterr().out)
+    assert again["computed"] == {}
+    assert again["recordings"] == first["recordings"]
+
+
+@pytest.mark.slow
+def test_several_videos_go_into_folders_of_one_out(place):
+    video = write_conversation(place.folder, place.corpus)
+    other = video.with_name("other.mp4")
+    other.write_bytes(video.read_bytes())
+    other.with_suffix(".srt").write_bytes(video.with_suffix(".srt").read_bytes())
+    out = place.folder / "out"
+    assert place.run("predict", str(video), str(other), "--out", str(out), "--embed") == 0
+    said = place.capsys.readouterr().out
+    assert {path.name for path in out.iterdir()} == {"conversation", "other"}
+    assert "conversation.mp4: 22 s, 7 utterances: " in said
+    assert "not sure below" in said
+    assert "(ECE)" in said
+    assert len((out / "other/timeline.html").read_bytes()) > len(other.read_bytes())
+
+
+@pytest.mark.slow
+def test_the_line_after_the_demo_works(place, monkeypatch):
+    monkeypatch.chdir(place.folder)
+    line = next_line(write_conversation(Path(), place.corpus), Path("bigfusion.toml"))
+    assert line == "bigfusion predict conversation.mp4 --subtitles conversation.srt --config bigfusion.toml"
+    assert cli.main(line.split()[1:]) == 0
+    assert "conversation.mp4: 22 s, 7 utterances: " in place.capsys.readouterr().out
+
+
+def test_in_the_demos_usual_folder_the_line_needs_no_settings_file():
+    line = next_line(Path("demo/conversation.mp4"), Path("demo/bigfusion.toml"))
+    assert line == "bigfusion predict demo/conversation.mp4 --subtitles demo/conversation.srt"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.mp4"], r"none\.mp4: expected a video or a sound file, found another: .*found none"),
+        (["none.mp4", "--run", "zzz"], "run zzz: expected one evaluated run, found "),
+        (
+            ["none.mp4", "--model", "no/where/at-all"],
+            "no/where/at-all: expected a run's folder, a project or a published",
+        ),
+    ],
+)
+def test_what_cannot_be_predicted_is_one_line(place, arguments, message):
+    assert (cli.main(["predict", *arguments]) if "--model" in arguments else place.run("predict", *arguments)) == 1
+    (line,) = [line for line in place.capsys.readouterr().err.splitlines() if line.startswith("bigfusion: ")]
+    assert re.search(message, line)
