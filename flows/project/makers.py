@@ -23,7 +23,7 @@ from bigfusion.pipeline.plan.plan import CellPlan
 from bigfusion.pipeline.tables.language import Habits, habits
 
 MAKERS = "extractors.json"
-_ELSEWHERE = {"corpus", "workspace", "extract", "finetune", "promote", "runner", "preset"}
+_ELSEWHERE = {"corpus", "workspace", "extract", "finetune", "predict", "promote", "runner", "preset"}
 """Settings that are not the features' or the model's."""
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from bigfusion.extractors.audio.opensmile import AudioSettings
+from bigfusion.extractors.speech.settings import SpeechSettings
 from bigfusion.extractors.text.encoder import TextSettings
 from bigfusion.extractors.text.finetuning.settings import FinetuneSettings
 from bigfusion.extractors.visual.speaker_face import VisualSettings
@@ -74,6 +75,7 @@ class Project(Settings):
     train: TrainSettings = TrainSettings()
     promote: PromoteSettings = PromoteSettings()
     runner: RunnerSettings = RunnerSettings()
+    predict: SpeechSettings = SpeechSettings()
 
     @property
     def is_demo(self) -> bool:

@@ -1,0 +1,1 @@
+"""Speech without a transcript: voice activity, recognition, speakers. Needs the extra ``speech``."""
