@@ -53,7 +53,8 @@ def do_what_is_pending(project: Project, standing: Standing, retry_failed: bool)
         _train(project)
     with handed_on(project, extracted.after_training(project)):
         evaluate(project)
-    promotion.settle(project, extracted.manifest, extracted.plan, extracted.run)
+    if not extracted.run.folds:
+        promotion.settle(project, extracted.manifest, extracted.plan, extracted.run)
     return extracted.run.id
 
 

@@ -36,6 +36,7 @@ from bigfusion.pipeline.manifest.rows import (
     check,
     content_digest,
     region_of,
+    with_later,
 )
 from bigfusion.pipeline.manifest.sides import split_notes
 from bigfusion.pipeline.schema import ALONE, MediaSpan, Skipped, Split, Status, Utterance, Window
@@ -251,6 +252,7 @@ class Manifest:
             raise CorpusError(f"{path}: expected a manifest, found {found}; {remedy}") from None
         metadata = arrow.schema.metadata or {}
         header = metadata.get(_HEADER)
+        arrow = with_later(arrow)
         if header is None or arrow.schema.remove_metadata() != SCHEMA:
             raise CorpusError(f"{path}: expected a manifest, found a Parquet file of another kind; {remedy}")
         if hashlib.sha256(header).hexdigest().encode() != metadata.get(_HEADER_SHA256):
