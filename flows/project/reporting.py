@@ -47,7 +47,7 @@ def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> 
 
 
 def write_folds(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> Path:
-    """Write the report of a cross-validation over all its folds, and one of each fold. Returns the path of the first."""
+    """Write the report of a cross-validation, and one of each fold. Returns the path of the first."""
     context = _context(project, manifest, planned, run)
     for fold, folder in run.parts.items():
         write_report(folder, replace(context, corpus=f"{context.corpus}, fold {fold}"))

@@ -63,10 +63,7 @@ class Project(Settings):
     """All settings of one project."""
 
     preset: (
-        Literal[
-            "meld", "iemocap", "emodb", "ravdess", "crema_d", "filenames", "table", "demo", "tuned", "paper"
-        ]
-        | None
+        Literal["meld", "iemocap", "emodb", "ravdess", "crema_d", "filenames", "table", "demo", "tuned", "paper"] | None
     ) = None
     corpus: CorpusSettings
     workspace: WorkspaceSettings = WorkspaceSettings()

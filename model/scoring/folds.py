@@ -29,7 +29,7 @@ from bigfusion.pipeline.schema import Split
 
 
 def pool(run: Path, folders: Mapping[str, Path], data: Mapping[str, Data]) -> Metrics:
-    """Pool the folds that :func:`evaluate` has scored. Writes ``predictions.parquet`` and ``metrics.json`` into ``run``.
+    """Pool the folds that :func:`evaluate` has scored, and write ``predictions.parquet`` and ``metrics.json``.
 
     Raises:
         TrainingError: a fold was not scored, or not on its test split.

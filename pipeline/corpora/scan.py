@@ -28,6 +28,7 @@ __all__ = [
     "IemocapSettings",
     "MeldSettings",
     "Progress",
+    "SubtitleSettings",
     "TableSettings",
     "scan",
 ]

@@ -21,6 +21,7 @@ from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.schema import Skipped
 
+# The endings of sound, better ones first: of the same utterance in two of them the first counts.
 AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".opus")
 VIDEO = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".flv", ".mpg", ".mpeg")
 
@@ -64,7 +65,7 @@ def spoken(root: Path, naming: Naming, skipped: list[Skipped]) -> dict[str, Spok
             continue
         key = naming.key(match)
         fields.setdefault(key, {name: value or "" for name, value in match.groupdict().items()})
-        files.setdefault(key, []).append(_File(path, suffix.lower() in VIDEO, naming.silent(match)))
+        files.setdefault(key, []).append(_File(path, suffix.lower(), naming.silent(match)))
     if not files:
         example = f"; {len(strange)} have other names, for instance {strange[0]}" if strange else ""
         raise CorpusError(f"{root}: expected audio or video files named like {naming.example}, found none{example}")
@@ -75,13 +76,17 @@ def spoken(root: Path, naming: Naming, skipped: list[Skipped]) -> dict[str, Spok
 @dataclass(frozen=True)
 class _File:
     path: str
-    is_video: bool
+    suffix: str
     is_silent: bool
+
+    @property
+    def is_video(self) -> bool:
+        return self.suffix in VIDEO
 
 
 def _chosen(files: Sequence[_File], skipped: list[Skipped]) -> tuple[str, str]:
     """The files of an utterance's sound and picture; ``""`` for none. Files that say the same again are skipped."""
-    sounds = [one for one in files if not one.is_video]
+    sounds = sorted((one for one in files if not one.is_video), key=lambda one: AUDIO.index(one.suffix))
     pictures = sorted((one for one in files if one.is_video), key=lambda one: one.is_silent)
     audio = [*sounds, *(one for one in pictures if not one.is_silent)]
     used = {one.path for one in (*audio[:1], *pictures[:1])}

@@ -62,11 +62,13 @@ def arrow_table(corpus: str, table: pd.DataFrame | Mapping[str, Any]) -> pa.Tabl
 
 
 def with_later(table: pa.Table) -> pa.Table:
-    """``table`` with the columns of :data:`LATER` that it lacks, unset: an older manifest stays readable."""
-    for place, field in enumerate(SCHEMA):
-        if field.name in LATER and field.name not in table.column_names:
-            unset = pa.repeat(pa.scalar("" if field.type == TEXT else np.nan, field.type), table.num_rows)
-            table = table.add_column(place, field, unset)
+    """An older manifest's ``table`` with the later columns, unset. Any other table is returned unchanged."""
+    older = len(table.schema)
+    if not len(SCHEMA) - len(LATER) <= older < len(SCHEMA) or table.schema != pa.schema([*SCHEMA][:older]):
+        return table
+    for field in [*SCHEMA][older:]:
+        unset = pa.repeat(pa.scalar("" if field.type == TEXT else np.nan, field.type), table.num_rows)
+        table = table.append_column(field, unset)
     return table
 
 
