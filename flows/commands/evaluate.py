@@ -58,6 +58,11 @@ def run(common: Common, features: Path | None, trained: Path | None, seeds: int 
     else:
         log.info("evaluate: up to date: %s", evaluation.why)
     if modalities:
+        if standing.run.folds:
+            raise SettingsError(
+                "evaluate --modalities: expected a single model, found a cross-validation; "
+                "--set model.modalities='[\"audio\"]' trains its folds without the others"
+            )
         from bigfusion.flows.project.reporting import score_modalities
 
         score_modalities(project, standing.manifest, standing.plan, standing.run)

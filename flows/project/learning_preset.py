@@ -1,14 +1,14 @@
-"""A learning preset's text for a corpus. Numbers that the paper states for each corpus are the corpus's."""
+"""A learning preset's text for a corpus. What a corpus has and the paper states for each corpus are the corpus's."""
 
 from __future__ import annotations
 
 import re
 
-CORPUS_OWN = (("model", "audio_width"), ("model.graph", "window"), ("model.contrast", "rho"))
+CORPUS_OWN = (("model", "modalities"), ("model", "audio_width"), ("model.graph", "window"), ("model.contrast", "rho"))
 
 
 def for_corpus(learning: str, corpus: str) -> str:
-    """TOML of a learning preset, in which the numbers of a corpus are replaced by those in that corpus's preset.
+    """TOML of a learning preset, with the modalities and the numbers that the corpus's own preset states.
 
     The trained width of the audio features is replaced only if the learning preset states one.
     """

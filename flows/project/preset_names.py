@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-PRESETS = ("meld", "iemocap", "table", "demo")
+PRESETS = ("meld", "iemocap", "emodb", "ravdess", "crema_d", "filenames", "table", "demo")
 LEARNING = ("tuned", "paper")
 """Presets of the network and its training alone: they go with any corpus."""

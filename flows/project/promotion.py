@@ -79,7 +79,12 @@ def read(project: Project) -> Register:
 
 
 def stage(project: Project, run: Run, trial: str = "") -> Stage:
-    """The stage ``promote``: whether a run still needs a decision. A ``trial`` needs none."""
+    """The stage ``promote``: whether a run still needs a decision.
+
+    A ``trial`` needs none, nor does a cross-validation, which has no single model.
+    """
+    if run.folds:
+        return Stage("promote", False, f"run {run.id}: a cross-validation, of which no model becomes the current one")
     register = read(project)
     if (holds := register.settled(run.id)) is not None:
         return Stage("promote", False, f"run {run.id}: {holds.decision}, {holds.why}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from bigfusion.flows.project.assemble import assemble
 from bigfusion.flows.project.runs import ABLATIONS, Run, record
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.report.material import CurrentModel, Line, ReportContext
-from bigfusion.model.report.page import write_report
+from bigfusion.model.report.page import write_report, write_report_of_folds
 from bigfusion.model.runs.files import read_json
 from bigfusion.model.scoring.modalities import modality_scores, read_modality_scores, subsets
-from bigfusion.model.scoring.results import read_metrics
+from bigfusion.model.scoring.results import Metrics, read_metrics
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan, State
@@ -42,6 +43,36 @@ def said(planned: CellPlan) -> list[str]:
 
 def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> Path:
     """Write the report of an evaluated run. Returns its path."""
+    return write_report(run.folder, _context(project, manifest, planned, run))
+
+
+def write_folds(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> Path:
+    """Write the report of a cross-validation, and one of each fold. Returns the path of the first."""
+    context = _context(project, manifest, planned, run)
+    for fold, folder in run.parts.items():
+        write_report(folder, replace(context, corpus=f"{context.corpus}, fold {fold}"))
+    return write_report_of_folds(run.folder, run.parts, replace(context, corpus=_title(context.corpus, run.folds)))
+
+
+def _title(corpus: str, folds: tuple[str, ...]) -> str:
+    return f"{corpus}, {len(folds)} folds"
+
+
+def score_folds(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> Metrics:
+    """Score the test split of every fold once, pool them, and write the reports. Returns the pooled scores."""
+    from bigfusion.flows.project.folds import fold_data
+    from bigfusion.model.scoring.evaluate import evaluate
+    from bigfusion.model.scoring.folds import pool
+
+    data = fold_data(project, manifest, planned)
+    for fold, folder in run.parts.items():
+        evaluate(folder, data[fold], project.train.seeds, project.train.device)
+    metrics = pool(run.folder, run.parts, data)
+    write_folds(project, manifest, planned, run)
+    return metrics
+
+
+def _context(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> ReportContext:
     counts = {
         modality: {Status.OK.value: states[State.DONE], **planned.failures()[modality]}
         for modality, states in planned.counts().items()
@@ -51,7 +82,7 @@ def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> 
         for utterance, speaker, text in manifest.table[["utterance", "speaker", "text"]].itertuples(index=False)
     }
     demo = project.is_demo
-    context = ReportContext(
+    return ReportContext(
         corpus="the demo corpus" if demo else manifest.corpus,
         created=datetime.now(UTC),
         demo=demo,
@@ -68,7 +99,6 @@ def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> 
         ablations=None if run.ablations is None else read_json(run.ablations),
         current=_current(project, run),
     )
-    return write_report(run.folder, context)
 
 
 def _current(project: Project, run: Run) -> CurrentModel | None:

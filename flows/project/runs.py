@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from bigfusion.flows.project.folds import fold_folders, fold_names
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.runs.folder import METRICS, PREDICTIONS, REPORT, is_finished, seed_folder
 from bigfusion.model.settings import ModelSettings, TrainSettings
@@ -46,11 +47,13 @@ class Run:
     """A training and evaluation with exactly the present cells, labels, settings and code.
 
     ``seeds`` are the seeds that the project wants. More seeds can be added to a run later, and the old ones stay.
+    ``folds`` names the folds of a cross-validation: each is trained with every seed, in a folder of its own.
     """
 
     folder: Path
     inputs: dict[str, Any]
     seeds: tuple[int, ...]
+    folds: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -65,7 +68,13 @@ class Run:
     @property
     def untrained(self) -> list[int]:
         """The seeds that are still to be trained."""
-        return [seed for seed in self.seeds if not is_finished(seed_folder(self.folder, seed))]
+        folders = self.parts.values()
+        return [seed for seed in self.seeds if not all(is_finished(seed_folder(one, seed)) for one in folders)]
+
+    @property
+    def parts(self) -> dict[str, Path]:
+        """The folders that hold the seeds, by fold. Without folds it is the run's own, by ``""``."""
+        return fold_folders(self.folder, self.folds) if self.folds else {"": self.folder}
 
     @property
     def evaluated(self) -> bool:
@@ -114,9 +123,12 @@ class Run:
 
     def _record(self) -> None:
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        known = record(self.folder) or {"run": self.id, "created": created, "inputs": self.inputs}
+        known = record(self.folder) or {"run": self.id, "created": created, "inputs": self.inputs, **self._folds()}
         if known.get("seeds") != list(self.seeds):
             _write(self.folder / _RUN, known | {"seeds": list(self.seeds)})
+
+    def _folds(self) -> dict[str, list[str]]:
+        return {"folds": list(self.folds)} if self.folds else {}
 
     def mark_evaluated(self) -> None:
         """Record that the run's seeds were scored, and by which code."""
@@ -126,14 +138,15 @@ class Run:
 
 def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
     """The run of the present inputs. Its folder may not exist yet."""
+    folds = fold_names(manifest)
     inputs = {
         "cells": {modality.value: part.digest for modality, part in planned.parts.items()},
         "labels": content_digest(manifest.arrow, manifest.labels, _LABEL_COLUMNS),
         "model": project.model.numbers(),
         "train": project.train.numbers(),
-        "code": training_code(project.model, project.train),
+        "code": training_code(project.model, project.train) | (code_digests(_FOLDS, stop=_DIGESTED) if folds else {}),
     }
-    return Run(project.files.runs / digest(inputs)[:16], inputs, project.train.seeds)
+    return Run(project.files.runs / digest(inputs)[:16], inputs, project.train.seeds, folds)
 
 
 def training_code(model: ModelSettings, train: TrainSettings) -> dict[str, str]:
@@ -151,7 +164,8 @@ by its name.
 _DIGESTED = tuple(map(entry, (Project, Manifest, CellPlan)))
 """Parameters of the training whose content is among a run's inputs already: settings, labels, cells."""
 
-_LABEL_COLUMNS = ("utterance", "split", "dialogue", "turn", "speaker", "label")
+_FOLDS = "bigfusion.flows.project.folds:leave_out"
+_LABEL_COLUMNS = ("utterance", "split", "dialogue", "turn", "speaker", "label", "fold", "value")
 
 
 def reached(planned: CellPlan) -> Iterator[str]:
@@ -179,7 +193,8 @@ def stages(project: Project, run: Run, planned: CellPlan) -> list[Stage]:
 def named(project: Project, name: str) -> Run:
     """A run of the workspace by its id, with the seeds that the project wants of it."""
     folder = project.files.runs / name
-    return Run(folder, record(folder).get("inputs", {}), project.train.seeds)
+    known = record(folder)
+    return Run(folder, known.get("inputs", {}), project.train.seeds, tuple(known.get("folds", ())))
 
 
 def record(folder: Path) -> dict[str, Any]:
@@ -202,7 +217,8 @@ def summaries(project: Project) -> list[dict[str, Any]]:
     """A summary of every run of the workspace, oldest first. A run whose ``run.json`` cannot be read is ``damaged``."""
     found = []
     for known in runs(project):
-        run = Run(Path(known["folder"]), known.get("inputs", {}), tuple(known.get("seeds", ())))
+        seeds, folds = tuple(known.get("seeds", ())), tuple(known.get("folds", ()))
+        run = Run(Path(known["folder"]), known.get("inputs", {}), seeds, folds)
         state = "evaluated" if run.metrics() else "trained" if run.trained else "unfinished"
         found.append(
             {
@@ -268,6 +284,8 @@ def _evaluation_code() -> str:
         code_digests(
             "bigfusion.model.scoring.evaluate:evaluate",
             "bigfusion.flows.project.reporting:write",
+            "bigfusion.flows.project.reporting:write_folds",
+            "bigfusion.model.scoring.folds:pool",
             stop=(*_DIGESTED, entry(Run), f"{_CELLS}:notes", f"{_CELLS}:versions"),
         )
     )

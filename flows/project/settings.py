@@ -63,7 +63,9 @@ class PromoteSettings(Settings):
 class Project(Settings):
     """All settings of one project."""
 
-    preset: Literal["meld", "iemocap", "table", "demo", "tuned", "paper"] | None = None
+    preset: (
+        Literal["meld", "iemocap", "emodb", "ravdess", "crema_d", "filenames", "table", "demo", "tuned", "paper"] | None
+    ) = None
     corpus: CorpusSettings
     workspace: WorkspaceSettings = WorkspaceSettings()
     text: TextSettings = TextSettings()

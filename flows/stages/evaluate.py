@@ -39,12 +39,16 @@ def evaluate_run(project: Project, standing: Standing) -> str:
     log.info("evaluate: %s: %s", "to do" if evaluation.pending else "up to date", evaluation.why)
     if evaluation.pending:
         from bigfusion.flows.project import reporting  # importing PyTorch Geometric alone takes seconds
-        from bigfusion.flows.project.assemble import assemble
-        from bigfusion.model.scoring.evaluate import evaluate as score
 
-        data = assemble(project, standing.manifest, standing.plan)
-        metrics = score(run.folder, data, project.train.seeds, project.train.device)
-        reporting.write(project, standing.manifest, standing.plan, run)
+        if run.folds:
+            metrics = reporting.score_folds(project, standing.manifest, standing.plan, run)
+        else:
+            from bigfusion.flows.project.assemble import assemble
+            from bigfusion.model.scoring.evaluate import evaluate as score
+
+            data = assemble(project, standing.manifest, standing.plan)
+            metrics = score(run.folder, data, project.train.seeds, project.train.device)
+            reporting.write(project, standing.manifest, standing.plan, run)
         run.mark_evaluated()
         log.info("evaluate: %s WF1 %.1f", metrics.scored, 100 * metrics.weighted_f1)
     artifacts.results(project, run)

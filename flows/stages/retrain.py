@@ -55,7 +55,7 @@ def do_what_is_pending(project: Project, standing: Standing, retry_failed: bool)
         evaluate(project)
     if extracted.trial:
         log.info("promote: %s", promotion.said_of_trial(extracted.run, extracted.trial))
-    else:
+    elif not extracted.run.folds:
         promotion.settle(project, extracted.manifest, extracted.plan, extracted.run)
     return extracted.run.id
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,30 +65,45 @@ def train_run(project: Project, standing: Standing) -> str:
     stage, run = standing.stage("train"), standing.run
     log.info("train: %s: %s", "to do" if stage.pending else "up to date", stage.why)
     if stage.pending:
-        from bigfusion.flows.project.assemble import assemble
-
         run.begin(standing.plan)
         makers.record(project, standing.plan, run.folder)
         with exclusive(run.folder, REMEDY):  # a training that counts as dead may still be at work on it
-            data = assemble(project, standing.manifest, standing.plan)
+            data = _data(project, standing)
             # A lease that cannot be renewed must not end hours of training. At worst two share a GPU for a while.
             with concurrency(SLOT, strict=False, raise_on_lease_renewal_failure=False):
                 _train_seeds(project, data, run)
     return run.id
 
 
-def _train_seeds(project: Project, data: Data, run: Run) -> None:
+def _data(project: Project, standing: Standing) -> dict[str, Data]:
+    """The data of each part of the run (:attr:`Run.parts`)."""
+    if standing.run.folds:
+        from bigfusion.flows.project.folds import fold_data
+
+        return fold_data(project, standing.manifest, standing.plan)
+    from bigfusion.flows.project.assemble import assemble
+
+    return {"": assemble(project, standing.manifest, standing.plan)}
+
+
+def _train_seeds(project: Project, data: Mapping[str, Data], run: Run) -> None:
     settings = project.train
-    epochs = settings.epochs_in_all
-    shown = artifacts.Progress(f"{project.name}-training", f"{len(settings.seeds)} seeds", epochs)
+    epochs = settings.epochs_in_all * len(data)
+    count = f"{len(settings.seeds)} seeds" + (f" of {len(data)} folds" if run.folds else "")
+    shown = artifacts.Progress(f"{project.name}-training", count, epochs)
+    jobs = [(fold, folder, seed) for fold, folder in run.parts.items() for seed in settings.seeds]
     with training(epochs) as progress:
-        for number, seed in enumerate(settings.seeds):
+        for number, (fold, folder, seed) in enumerate(jobs):
 
             def epoch_done(epoch: Epoch, before: int = number * settings.epochs) -> None:
                 progress(epoch)
                 shown.update(before + epoch.epoch)
 
-            seed_task = train_seed.with_options(timeout_seconds=project.runner.seed_seconds)
-            best = seed_task(project, data, seed, seed_folder(run.folder, seed), epoch_done)
-            log.info("train: seed %d: validation WF1 %.1f", seed, 100 * best)
+            seed_task = train_seed.with_options(
+                timeout_seconds=project.runner.seed_seconds,
+                task_run_name=f"fold {fold}, seed {seed}" if fold else f"seed {seed}",
+            )
+            best = seed_task(project, data[fold], seed, seed_folder(folder, seed), epoch_done)
+            which = f"fold {fold}: " if fold else ""
+            log.info("train: %sseed %d: validation WF1 %.1f", which, seed, 100 * best)
     shown.update(epochs)  # after early stopping some epochs are left

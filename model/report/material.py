@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from bigfusion.model.runs.checkpoint import FACTS, TENSORS, CheckpointFacts
 from bigfusion.model.runs.files import read_record
 from bigfusion.model.runs.folder import (
     PREDICTIONS,
+    REPORT,
     TRAINED,
     Epoch,
     Neurons,
@@ -80,6 +81,8 @@ class Material:
     """Everything on the page. ``histories``, ``neurons`` and ``metrics.seeds`` are in the same order.
 
     ``parameters`` counts the numbers in a seed's network; ``machines`` names where the seeds were trained.
+    ``folds`` maps each fold of a cross-validation to the address of its own report; then ``histories`` and ``neurons``
+    are of every fold and seed.
     """
 
     name: str
@@ -92,6 +95,7 @@ class Material:
     parameters: int = 0
     machines: tuple[str, ...] = ()
     modalities: ModalityScores | None = None
+    folds: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def paper(self) -> PaperFigures | None:
@@ -112,7 +116,22 @@ def gather(run: Path, context: ReportContext, scores: Path | None = None) -> Mat
     """
     scores = scores or run
     metrics = read_metrics(scores)
-    folders = [seed_folder(run, seed.seed) for seed in metrics.seeds]
+    return _gathered(run, context, scores, metrics, [seed_folder(run, seed.seed) for seed in metrics.seeds])
+
+
+def gather_folds(run: Path, folds: Mapping[str, Path], context: ReportContext) -> Material:
+    """Read a cross-validation whose folds lie in the folders ``folds``.
+
+    Raises:
+        TrainingError: a file is missing or damaged.
+    """
+    metrics = read_metrics(run)
+    folders = [seed_folder(folder, seed.seed) for folder in folds.values() for seed in metrics.seeds]
+    addresses = {name: (folder / REPORT).relative_to(run).as_posix() for name, folder in folds.items()}
+    return replace(_gathered(run, context, run, metrics, folders), folds=addresses)
+
+
+def _gathered(run: Path, context: ReportContext, scores: Path, metrics: Metrics, folders: Sequence[Path]) -> Material:
     try:
         predictions = pd.read_parquet(scores / PREDICTIONS)
     except (OSError, ValueError) as error:

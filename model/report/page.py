@@ -5,13 +5,15 @@ So it can be mailed, printed and kept.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from bigfusion.model.report import sections
 from bigfusion.model.report.dialogues import dialogues
 from bigfusion.model.report.evidence import ablations, calibration, modalities
+from bigfusion.model.report.folds import folds
 from bigfusion.model.report.markup import Html, tag
-from bigfusion.model.report.material import Material, ReportContext, gather
+from bigfusion.model.report.material import Material, ReportContext, gather, gather_folds
 from bigfusion.model.report.paper import network_title
 from bigfusion.model.report.people import people
 from bigfusion.model.report.provenance import cost, data, provenance
@@ -37,6 +39,17 @@ def write_report(run: Path, context: ReportContext, scores: Path | None = None) 
     return path
 
 
+def write_report_of_folds(run: Path, folds: Mapping[str, Path], context: ReportContext) -> Path:
+    """Write the ``report.html`` of a cross-validation, over all its folds; returns its path.
+
+    Raises:
+        TrainingError: the folds were not pooled, or a file is missing or damaged.
+    """
+    path = run / REPORT
+    write_file(path, page(gather_folds(run, folds, context)).encode())
+    return path
+
+
 def page(material: Material) -> Html:
     """The whole page."""
     title = f"{network_title(material.facts.model.kind)} on {material.context.title}"
@@ -56,10 +69,7 @@ def page(material: Material) -> Html:
         sections.headline(material),
         tag("div", sections.classes(material), sections.confusion(material), class_="two"),
         tag("div", calibration(material), sections.shifts(material), class_="two"),
-        sections.learning(material),
-        sections.layers(material),
-        modalities(material),
-        ablations(material),
+        *_training(material),
         people(material),
         dialogues(material),
         data(material),
@@ -71,6 +81,13 @@ def page(material: Material) -> Html:
     )
     script = tag("script", Html(SCRIPT))
     return Html("<!doctype html>\n" + tag("html", head, tag("body", body, script), lang="en") + "\n")
+
+
+def _training(material: Material) -> list[Html]:
+    """The sections on training; for a cross-validation the scores of its folds, whose own reports have the rest."""
+    if material.folds:
+        return [folds(material)]
+    return [sections.learning(material), sections.layers(material), modalities(material), ablations(material)]
 
 
 def _header(material: Material, title: str) -> Html:

@@ -10,6 +10,11 @@ from bigfusion.model.scoring.results import ClassMean, Deviation
 from bigfusion.pipeline.schema import Split
 
 _DEAD, _SATURATED = 0.01, 0.99
+_FOLDS = (
+    "A cross-validation: each of {folds} folds was tested once, by models that were trained on the others; the scores "
+    "are of the predictions of all folds together, seed by seed. Each checkpoint is the epoch with the best weighted "
+    "F1 on a part of the training folds. The interval is a bootstrap over dialogues."
+)
 
 
 def headline(material: Material) -> Html:
@@ -64,6 +69,8 @@ def _protocol(material: Material) -> Html:
             "epoch was chosen too, and are too high for that reason.",
             class_="warn",
         )
+    if material.folds:
+        return tag("p", _FOLDS.format(folds=len(material.folds)))
     sentence = (
         "Each seed's checkpoint is the epoch with the best weighted F1 on validation; the test split was scored once, "
         "with that checkpoint. "

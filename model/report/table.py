@@ -20,12 +20,13 @@ def table(run: Path) -> str:
     size = metrics.splits[metrics.scored]
     unseen = "" if metrics.scored is Split.TEST else " (there is no labelled test split)"
     lines = [
-        f"{split_name(metrics.scored)} split{unseen}: {count(size.dialogues, 'dialogue')}, "
+        f"{_what(metrics)}{unseen}: {count(size.dialogues, 'dialogue')}, "
         f"{count(sum(size.labels.values()), 'labelled utterance')}; {count(len(metrics.seeds), 'seed')}; points",
         "",
         *_headline(metrics),
         "",
         *_classes(metrics),
+        *(["", *_folds(metrics)] if metrics.folds else []),
     ]
     if (picked := metrics.test_picking) is not None:
         lines += [
@@ -34,6 +35,23 @@ def table(run: Path) -> str:
             f"({picked.inflation_points:+.2f}): not a result",
         ]
     return "\n".join(lines)
+
+
+def _what(metrics: Metrics) -> str:
+    if metrics.folds:
+        return f"cross-validation, {count(len(metrics.folds), 'fold')} pooled"
+    return f"{split_name(metrics.scored)} split"
+
+
+def _folds(metrics: Metrics) -> list[str]:
+    """The scores of each fold, and their plain mean."""
+    rows = [["fold", "weighted F1", "accuracy", "macro F1", "support"]]
+    names = ("weighted_f1", "accuracy", "macro_f1")
+    for fold in metrics.folds:
+        rows.append([fold.name, *(points(getattr(fold, name)) for name in names), str(fold.utterances)])
+    means = [sum(getattr(fold, name) for fold in metrics.folds) / len(metrics.folds) for name in names]
+    rows.append(["mean of folds", *map(points, means), ""])
+    return _aligned(rows)
 
 
 def _headline(metrics: Metrics) -> list[str]:

@@ -70,7 +70,7 @@ def evaluate(
     }
     metrics = summarise(results, data, scored, splits)
     folder = out or run
-    write_file(folder / PREDICTIONS, _parquet(pa.concat_tables(tables)))
+    write_file(folder / PREDICTIONS, parquet(pa.concat_tables(tables)))
     metrics = metrics.model_copy(update={"interval": intervals(folder)})
     write_record(folder / METRICS, metrics)
     return metrics
@@ -163,7 +163,8 @@ def _rows(seed: int, split: Split, data: Data, probabilities: NDArray[np.float32
     return pa.table(columns)
 
 
-def _parquet(table: pa.Table) -> bytes:
+def parquet(table: pa.Table) -> bytes:
+    """A table as the bytes of a Parquet file."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer, write_page_checksum=True)
     return buffer.getvalue()

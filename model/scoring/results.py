@@ -121,10 +121,23 @@ class Intervals(Record):
     resamples: int
 
 
+class FoldScore(Record):
+    """The scores of one fold of a cross-validation, means over seeds, and its labelled utterances."""
+
+    name: str
+    weighted_f1: float
+    accuracy: float
+    macro_f1: float
+    valid_weighted_f1: float | None
+    train: int
+    utterances: int
+
+
 class Metrics(Record):
     """The content of ``metrics.json``. ``scored`` is the split of every score for which no other split is named.
 
     ``interval`` is the interval of the headline scores over the scored dialogues.
+    ``folds`` is empty unless the run is a cross-validation; then all other scores are of its folds' pooled predictions.
     ``ece`` is the mean over seeds of the expected calibration error; ``calibration`` pools their predictions.
     """
 
@@ -147,6 +160,7 @@ class Metrics(Record):
     test_picking: TestPicking | None
     seeds: tuple[SeedResult, ...]
     splits: dict[Split, SplitSize]
+    folds: tuple[FoldScore, ...] = ()
 
 
 def read_metrics(run: Path) -> Metrics:

@@ -31,6 +31,15 @@ def deal(dialogues: Iterable[str]) -> dict[str, str]:
     return {name: split.value for name, split in zip(ordered, splits, strict=False)}
 
 
+def deal_folds(groups: Iterable[str], number: int) -> dict[str, str]:
+    """A fold for each group, ``"1"`` to ``str(number)``. The same groups always get the same folds.
+
+    The groups take turns in the order of their hashes, so that the folds' sizes differ by at most one group.
+    """
+    ordered = sorted(dict.fromkeys(groups), key=lambda name: (_hash(name), name))
+    return {name: str(place % number + 1) for place, name in enumerate(ordered)}
+
+
 def groups(dialogues: Sequence[str], values: Sequence[str]) -> dict[str, str]:
     """The group of each dialogue, row by row of a table. Dialogues that share a value are in one group.
 

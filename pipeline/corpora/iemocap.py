@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from bigfusion.pipeline.corpora.base import Progress, assemble, columns_of, corpus_folder, silent
 from bigfusion.pipeline.corpora.iemocap_happy import BENCHMARK_HAPPY
 from bigfusion.pipeline.digests.files import FileDigests
@@ -26,6 +28,9 @@ from bigfusion.pipeline.tables.labels import IEMOCAP as LABELS
 UNSCORED = ("xxx", "sur", "fea", "dis", "oth")
 """Labels that occur and that the six-way task leaves out. ``xxx`` means that the raters did not agree."""
 
+FOUR = ("hap", "sad", "neu", "ang")
+"""The four-way task; ``exc`` counts as ``hap`` there."""
+
 SESSIONS = {1: Split.TRAIN, 2: Split.TRAIN, 3: Split.TRAIN, 4: Split.TRAIN, 5: Split.TEST}
 
 _TURN = r"(?P<turn>(?P<dialogue>Ses\d\d[FM]_\w+)_(?P<speaker>[FM])\d+)"
@@ -34,15 +39,17 @@ _TRANSCRIPTION = re.compile(rf"{_TURN}\s*\[\s*[\d.]+\s*-\s*[\d.]+\s*\]\s*:(?P<te
 
 
 class IemocapSettings(Settings):
-    """``kind = "iemocap"``: the folder IEMOCAP_full_release, and which of two common versions of the labels to use.
+    """``kind = "iemocap"``: the folder IEMOCAP_full_release, and which of three common versions of the labels to use.
 
     ``benchmark`` (7,433 turns; papers report on it) counts 53 turns on which the raters did not agree as happy.
-    ``release`` (7,380 turns) does not.
+    ``release`` (7,380 turns) does not. ``four`` (5,531 turns; hap, sad, neu, ang) counts the release's excited turns as
+    happy and leaves its frustrated turns out. With ``folds = "session"`` each session is tested once.
     """
 
     kind: Literal["iemocap"]
     root: Path
-    labels: Literal["benchmark", "release"] = "benchmark"
+    labels: Literal["benchmark", "release", "four"] = "benchmark"
+    folds: Literal["", "session"] = Field(default="", description="leave one session out at a time")
 
 
 @dataclass(frozen=True)
@@ -76,13 +83,17 @@ def scan(settings: IemocapSettings, digests: FileDigests, progress: Progress = s
         for dialogue, evaluations, transcriptions in _dialogues(folder):
             turns = _read_turns(dialogue, evaluations, skipped)
             texts = _read_texts(dialogue, transcriptions, skipped)
-            scored = _scored(_ordered(turns, texts, skipped), happy, skipped)
+            scored = _scored(_ordered(turns, texts, skipped), happy, settings.labels == "four", skipped)
+            part = {"split": SESSIONS[number].value, "fold": ""}
+            if settings.folds:
+                part = {"split": Split.TRAIN.value, "fold": folder.name}
             for place, (turn, label) in enumerate(scored):
-                row = {"split": SESSIONS[number].value, "dialogue": dialogue, "turn": place, "label": label}
+                row = {**part, "dialogue": dialogue, "turn": place, "label": label}
                 rows.append({**row, "text": texts.get(turn.id, ""), **_media(folder.name, dialogue, turn)})
     if not rows:
         raise CorpusError(f"{root}: no turn with one of the labels {', '.join(LABELS)} in dialog/EmoEvaluation/*.txt")
-    return assemble("iemocap", root, LABELS, columns_of(rows), skipped, digests=digests, progress=progress)
+    labels = FOUR if settings.labels == "four" else LABELS
+    return assemble("iemocap", root, labels, columns_of(rows), skipped, digests=digests, progress=progress)
 
 
 def session_folders(root: Path) -> dict[int, Path]:
@@ -189,14 +200,18 @@ def _ordered(turns: dict[str, Turn], texts: dict[str, str], skipped: list[Skippe
     return ordered
 
 
-def _scored(turns: Iterable[Turn], happy: frozenset[str], skipped: list[Skipped]) -> Iterator[tuple[Turn, str]]:
-    """The turns of the six-way task, with their labels. The others are listed as skipped."""
+def _scored(
+    turns: Iterable[Turn], happy: frozenset[str], four: bool, skipped: list[Skipped]
+) -> Iterator[tuple[Turn, str]]:
+    """The turns of the six-way or the four-way task, with their labels. The others are listed as skipped."""
     for turn in turns:
         label = "hap" if turn.label == "xxx" and turn.id in happy else turn.label
-        if label in LABELS:
+        label = "hap" if four and label == "exc" else label
+        if label in (FOUR if four else LABELS):
             yield turn, label
-        elif label in UNSCORED:
-            skipped.append(Skipped(turn.id, "unscored", f"label {label} is not one of the six"))
+        elif label in (*LABELS, *UNSCORED):
+            number = "four" if four else "six"
+            skipped.append(Skipped(turn.id, "unscored", f"label {label} is not one of the {number}"))
         else:
             expected = ", ".join((*LABELS, *UNSCORED))
             skipped.append(Skipped(turn.id, "unknown_label", f"expected one of {expected}, found {label!r}"))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from bigfusion.pipeline.corpora import iemocap, meld, subtitles, table
+from bigfusion.pipeline.corpora import crema_d, emodb, filenames, iemocap, meld, ravdess, subtitles, table
 from bigfusion.pipeline.corpora.base import Progress, corpus_folder, silent
+from bigfusion.pipeline.corpora.crema_d import CremaDSettings
+from bigfusion.pipeline.corpora.emodb import EmodbSettings
+from bigfusion.pipeline.corpora.filenames import FilenamesSettings
 from bigfusion.pipeline.corpora.iemocap import IemocapSettings
 from bigfusion.pipeline.corpora.meld import MeldSettings
+from bigfusion.pipeline.corpora.ravdess import RavdessSettings
 from bigfusion.pipeline.corpora.subtitles import SubtitleSettings
 from bigfusion.pipeline.corpora.table import TableSettings
 from bigfusion.pipeline.digests.files import FileDigests
@@ -29,9 +34,18 @@ __all__ = [
 ]
 
 CorpusSettings = Annotated[
-    MeldSettings | IemocapSettings | TableSettings | SubtitleSettings | FeatureSettings, Field(discriminator="kind")
+    MeldSettings
+    | IemocapSettings
+    | EmodbSettings
+    | RavdessSettings
+    | CremaDSettings
+    | FilenamesSettings
+    | TableSettings
+    | SubtitleSettings
+    | FeatureSettings,
+    Field(discriminator="kind"),
 ]
-"""The settings of any corpus: ``kind`` is ``meld``, ``iemocap``, ``table``, ``subtitles`` or ``features``."""
+"""The settings of any corpus; ``kind`` names its layout."""
 
 
 def check_layout(settings: CorpusSettings) -> None:
@@ -46,6 +60,8 @@ def check_layout(settings: CorpusSettings) -> None:
         meld.annotation_files(corpus_folder(settings.root, "MELD.Raw"))
     elif isinstance(settings, IemocapSettings):
         iemocap.session_folders(corpus_folder(settings.root, "IEMOCAP_full_release"))
+    elif isinstance(settings, EmodbSettings | RavdessSettings | CremaDSettings | FilenamesSettings):
+        corpus_folder(settings.root, f"the corpus ({settings.kind})")
 
 
 def scan(settings: CorpusSettings, digests: FileDigests, progress: Progress = silent) -> Manifest:
@@ -57,14 +73,17 @@ def scan(settings: CorpusSettings, digests: FileDigests, progress: Progress = si
         CorpusError: the corpus is not laid out as its kind is; what single rows lack is listed in ``skipped`` instead.
         UnsafePickleError: a feature pickle asks for something that is not allowed.
     """
-    match settings:
-        case MeldSettings():
-            return meld.scan(settings, digests, progress)
-        case IemocapSettings():
-            return iemocap.scan(settings, digests, progress)
-        case TableSettings():
-            return table.scan(settings, digests, progress)
-        case SubtitleSettings():
-            return subtitles.scan(settings, digests, progress)
-        case FeatureSettings():
-            return corpus.scan(settings)
+    return _SCANS[type(settings)](settings, digests, progress)
+
+
+_SCANS: dict[type, Callable[[Any, FileDigests, Progress], Manifest]] = {
+    MeldSettings: meld.scan,
+    IemocapSettings: iemocap.scan,
+    EmodbSettings: emodb.scan,
+    RavdessSettings: ravdess.scan,
+    CremaDSettings: crema_d.scan,
+    FilenamesSettings: filenames.scan,
+    TableSettings: table.scan,
+    SubtitleSettings: subtitles.scan,
+    FeatureSettings: lambda settings, digests, progress: corpus.scan(settings),
+}

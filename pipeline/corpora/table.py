@@ -2,8 +2,8 @@
 
 An utterance's id is its dialogue and turn: ``interview-3/12``. Dialogues come in the order of their first rows. Without
 a split column, the SHA-256 of a dialogue's id assigns it to train, valid or test (about 80 / 10 / 10). With
-``split_by``, the hash of a speaker or of any other column does. A table without labels can be extracted but not trained
-on.
+``split_by``, the hash of a speaker or of any other column does; ``folds`` makes a cross-validation instead. A table
+without labels can be extracted but not trained on.
 
 Unlike a published corpus, a user's table must be correct: ingest stops at the first wrong row. Media must lie inside
 one folder: the table's folder or ``media_root``. To use files elsewhere, name another folder there.
@@ -19,6 +19,7 @@ from pydantic import Field, field_validator
 
 from bigfusion.pipeline.corpora.base import Progress, assemble, silent
 from bigfusion.pipeline.corpora.file_names import on_disk
+from bigfusion.pipeline.corpora.folds import FOLDS, SPLIT_BY, Folds
 from bigfusion.pipeline.corpora.table_rows import Rows
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
@@ -65,7 +66,8 @@ class TableSettings(Settings):
     columns: ColumnSettings = ColumnSettings()
     labels: tuple[str, ...] = Field(default=(), description="the classes in order; none: those of the table, sorted")
     label_map: dict[str, str] = Field(default={}, description='renames or merges labels; "" makes one no label')
-    split_by: str = Field(default="", description='"speaker" or a column: dealt so that each value lies in one split')
+    split_by: str = Field(default="", description=SPLIT_BY)
+    folds: Folds = Field(default="", description=FOLDS)
     name: str = Field(default="", description="the corpus's name; none: the file's")
 
     @field_validator("encoding")
@@ -100,7 +102,7 @@ def scan(settings: TableSettings, digests: FileDigests, progress: Progress = sil
     root = on_disk(settings.media_root.expanduser().absolute()) if settings.media_root else path.parent
     rows = Rows(*_table(path, settings))
     label, decided = rows.labels(settings.labels, settings.label_map)
-    columns = rows.columns(root, label, settings.split_by)
+    columns = rows.columns(root, label, settings.split_by, settings.folds)
     labels = tuple(map(composed, settings.labels)) or tuple(sorted({*label} - {""}))
     notes = (*rows.notes(), *decided)
     name = settings.name or path.stem
@@ -111,7 +113,8 @@ def _table(path: Path, settings: TableSettings) -> tuple[Table, dict[str, str]]:
     """The table, and the column that plays each role, for the roles that it has."""
     names = settings.columns
     roles = {role: composed(name) for role, name in names if name}
-    wanted = dict.fromkeys([*roles.values(), *filter(None, [composed(settings.split_by)])])
+    by = [settings.split_by, settings.folds if isinstance(settings.folds, str) else ""]
+    wanted = dict.fromkeys([*roles.values(), *filter(None, map(composed, by))])
     table = read_table(path, wanted, encoding=settings.encoding, delimiter=settings.delimiter)
     found = {role: name for role, name in roles.items() if name in table.columns}
     needed = [*_EXPECTED, *names.model_fields_set, *(["label"] if settings.labels or settings.label_map else [])]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bigfusion.pipeline.corpora.deal import deal, groups
+from bigfusion.pipeline.corpora.folds import divide
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.rows import is_region
 from bigfusion.pipeline.tables import splits, times
@@ -74,14 +74,14 @@ class Rows:
             )
         return notes
 
-    def columns(self, root: Path, label: list[str], split_by: str) -> dict[str, Any]:
+    def columns(self, root: Path, label: list[str], split_by: str, folds: int | str = "") -> dict[str, Any]:
         """The manifest's columns, checked and in order."""
         dialogue, turn = self._dialogues(), self._turns()
         start, end = self._times()
         audio, visual = (self._media(kind if kind in self.roles else "media", root) for kind in ("audio", "visual"))
         columns: dict[str, list[Any]] = {
             "utterance": [f"{name}/{number}" for name, number in zip(dialogue, turn, strict=True)],
-            "split": self._splits(dialogue, split_by),
+            **self._divided(dialogue, split_by, folds),
             "dialogue": dialogue,
             "speaker": self._words("speaker", "a name", empty=False),
             "text": [composed(plain(text)) for text in self.cells("text")],
@@ -151,18 +151,24 @@ class Rows:
         self.require("end", in_order, "an end after the start")
         return first, last
 
-    def _splits(self, dialogue: list[str], split_by: str) -> list[str]:
-        """The split of each row: from the table, or assigned by dialogue or by ``split_by``."""
+    def _divided(self, dialogue: list[str], split_by: str, folds: int | str) -> dict[str, list[str]]:
+        """The columns split and fold: from the table, or assigned by dialogue, by ``split_by`` or by ``folds``."""
         cells = self.cells("split")
         if not any(cells):  # no such column, or nobody filled it
-            group = self._groups(dialogue, split_by) if split_by else {name: name for name in dialogue}
-            dealt = deal(group.values())
-            return [dealt[group[name]] for name in dialogue]
-        if split_by:
+            by = composed(folds if isinstance(folds, str) and folds else split_by)
+            columns = {by: self._values(by, "corpus.folds" if isinstance(folds, str) and folds else "corpus.split_by")}
+            folds = composed(folds) if isinstance(folds, str) else folds
+            return divide(str(self.table.path), dialogue, columns if by else {}, composed(split_by), folds)
+        if split_by or folds:
             raise CorpusError(
-                f"{self.table.path}: expected splits from the column {self.roles['split']!r} or from corpus.split_by, "
-                'found both; write corpus.columns.split = "" to deal them anew'
+                f"{self.table.path}: expected splits from the column {self.roles['split']!r} or from "
+                f'corpus.{"folds" if folds else "split_by"}, found both; write corpus.columns.split = "" to deal them '
+                "anew"
             )
+        return {"split": self._splits(dialogue, cells)}
+
+    def _splits(self, dialogue: list[str], cells: list[str]) -> list[str]:
+        """The split of each row, from the table."""
         found = [splits.split_of(cell) for cell in cells]
         self.require("split", map(bool, found), f"one of {', '.join(splits.NAMES)}")
         try:
@@ -174,23 +180,17 @@ class Rows:
         self.require("split", same, "the split of the dialogue's first row: a dialogue lies in one split")
         return found
 
-    def _groups(self, dialogue: list[str], split_by: str) -> dict[str, str]:
-        """The group of each dialogue, by the column ``split_by`` or by the column that plays the role of this name."""
-        column = composed(split_by)
-        column = column if column in self.table.columns else self.roles.get(split_by, column)
+    def _values(self, by: str, setting: str) -> list[str]:
+        """The column ``by``, or the column that plays the role of this name, to deal the dialogues by."""
+        if not by:
+            return []
+        column = by if by in self.table.columns else self.roles.get(by, by)
         if column not in self.table.columns:
             header = ", ".join(self.table.header)[:200]
-            raise CorpusError(f"{self.table.path}: expected a column {column!r} (corpus.split_by), found {header}")
+            raise CorpusError(f"{self.table.path}: expected a column {column!r} ({setting}), found {header}")
         values = [composed(cell.strip()) for cell in self.table.columns[column]]
-        self.table.require(column, map(bool, values), "a value to deal the splits by (corpus.split_by)")
-        found = groups(dialogue, values)
-        number = len(set(found.values()))
-        if number < 3:
-            raise CorpusError(
-                f"{self.table.path}: expected 3 groups or more to deal by {column!r} (corpus.split_by), found {number}"
-                f" in {len(found)} dialogues: dialogues that share a value lie together; name another column, or none"
-            )
-        return found
+        self.table.require(column, map(bool, values), f"a value to deal the splits by ({setting})")
+        return values
 
     def _media(self, role: str, root: Path) -> list[str]:
         """Paths relative to ``root``, POSIX; ``""`` if the cell is empty."""

@@ -36,6 +36,7 @@ from bigfusion.pipeline.manifest.rows import (
     check,
     content_digest,
     region_of,
+    with_later,
 )
 from bigfusion.pipeline.manifest.sides import split_notes
 from bigfusion.pipeline.schema import ALONE, MediaSpan, Skipped, Split, Status, Utterance, Window
@@ -251,13 +252,13 @@ class Manifest:
             raise CorpusError(f"{path}: expected a manifest, found {found}; {remedy}") from None
         metadata = arrow.schema.metadata or {}
         header = metadata.get(_HEADER)
-        if header is None or arrow.schema.remove_metadata() != SCHEMA:
+        arrow = with_later(arrow.replace_schema_metadata(None))
+        if header is None or arrow.schema != SCHEMA:
             raise CorpusError(f"{path}: expected a manifest, found a Parquet file of another kind; {remedy}")
         if hashlib.sha256(header).hexdigest().encode() != metadata.get(_HEADER_SHA256):
             raise CorpusError(f"{path}: the manifest's header is damaged; {remedy}")
         meta = json.loads(header.decode("utf-8", "surrogatepass"))
         skipped = tuple(Skipped(**item) for item in meta["skipped"])
-        arrow = arrow.replace_schema_metadata(None)
         verified = arrow if meta.get("rules") == _rules() else None
         frame = arrow.to_pandas()
         notes = tuple(meta.get("notes", ()))

@@ -38,11 +38,13 @@ SCHEMA = pa.schema(
         ("track", SECONDS),  # which sound track of the file, from 1 on; NaN: FFmpeg chooses
         ("channel", SECONDS),  # which channel of the track, from 1 on; NaN: all, mixed
         ("region", TEXT),  # the part of the frame that holds the speaker: "", or shares "left,top,right,bottom"
+        ("fold", TEXT),  # the fold of a cross-validation that tests this row; "": there is none
+        ("value", SECONDS),  # what a regression predicts; NaN: unlabelled
     ]
 )
 COLUMNS = tuple(SCHEMA.names)
 CONTENT = tuple(name for name in COLUMNS if not name.endswith("_path"))
-LATER = ("track", "channel", "region")
+LATER = ("track", "channel", "region", "fold", "value")
 """Columns that were added later. An empty one changes no digest."""
 CONTROL = r"[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}]"
 _ODD_SEGMENT = r"(^|/)\.{0,2}(/|$)|\\"
@@ -57,6 +59,17 @@ def arrow_table(corpus: str, table: pd.DataFrame | Mapping[str, Any]) -> pa.Tabl
     if tuple(table) != COLUMNS:
         raise CorpusError(f"{corpus}: expected the columns {', '.join(COLUMNS)}, found {', '.join(map(str, table))}")
     return pa.Table.from_arrays([_arrow_column(corpus, column, table[column.name]) for column in SCHEMA], schema=SCHEMA)
+
+
+def with_later(table: pa.Table) -> pa.Table:
+    """An older manifest's ``table`` with the later columns, unset. Any other table is returned unchanged."""
+    older = len(table.schema)
+    if not len(SCHEMA) - len(LATER) <= older < len(SCHEMA) or table.schema != pa.schema([*SCHEMA][:older]):
+        return table
+    for field in [*SCHEMA][older:]:
+        unset = pa.repeat(pa.scalar("" if field.type == TEXT else np.nan, field.type), table.num_rows)
+        table = table.append_column(field, unset)
+    return table
 
 
 def _arrow_column(corpus: str, column: pa.Field, values: Any) -> pa.Array:
@@ -150,13 +163,14 @@ def check(corpus: str, table: pa.Table, labels: Sequence[str]) -> None:
     for column in ("utterance", "dialogue"):
         require(matches(column, CONTROL), "an id without control characters", column)
         require(matches(column, _ODD_SEGMENT), "an id without backslashes and empty, . or .. parts", column)
-    for column in ("speaker", "label", "audio_path", "visual_path"):
+    for column in ("speaker", "label", "audio_path", "visual_path", "fold"):
         require(matches(column, CONTROL), "no control characters", column)
     require(matches("text", r"\x00"), "a transcript without NUL", "text")
     require(pd.Series(table["utterance"].to_pandas()).duplicated(), "an id that no other utterance has", "utterance")
     require(outside("split", [split.value for split in Split]), f"one of {', '.join(Split)}", "split")
     require(outside("label", ["", *labels]), f"one of {', '.join(labels)} or none", "label")
     require(outside("crop", ["", "left", "right"]), "left, right or none", "crop")
+    require(np.isinf(table["value"].to_numpy()), "a finite number or none", "value")
     for column in ("track", "channel"):
         numbers = table[column].to_numpy()
         wrong = ~np.isnan(numbers) & ((numbers < 1) | (numbers != np.floor(numbers)))
@@ -175,7 +189,10 @@ def check(corpus: str, table: pa.Table, labels: Sequence[str]) -> None:
 
 
 def _check_order(table: pa.Table, require: Any) -> None:
-    """Every dialogue is one block of rows in one split, with turns 0, 1, 2, ..."""
+    """Every dialogue is one block of rows in one split and one fold, with turns 0, 1, 2, ...
+
+    Either every row has a fold or none has.
+    """
     dialogue: NDArray[np.int64] = pd.factorize(table["dialogue"].to_pandas())[0]
     opens = np.diff(dialogue, prepend=-1) != 0
     rows = np.arange(len(dialogue))
@@ -184,3 +201,7 @@ def _check_order(table: pa.Table, require: Any) -> None:
     require(table["turn"].to_numpy() != rows - first, "turns 0, 1, 2, ... in each dialogue", "turn")
     split = pd.factorize(table["split"].to_pandas())[0]
     require(split != split[first] if len(rows) else [], "each dialogue in one split", "split")
+    fold = pd.factorize(table["fold"].to_pandas())[0]
+    require(fold != fold[first] if len(rows) else [], "each dialogue in one fold", "fold")
+    none = pc.equal(table["fold"], "").to_numpy()
+    require(none if not none.all() else [], "a fold in every row, as in others", "fold")

@@ -58,7 +58,10 @@ def test_init_takes_the_network_and_its_training_of_another_preset(tmp_path, pre
     stated = {("meld", "paper"): 300, ("table", "paper"): 300, ("iemocap", "paper"): 1582, ("demo", "paper"): 16}.get(
         (preset, learning)
     )
-    assignments = [f"model.graph.window={own.model.graph.window}", f"model.contrast.rho={list(own.model.contrast.rho)}"]
+    assignments = [f"model.modalities={json.dumps(own.model.model_dump(mode='json')['modalities'])}"]
+    if own.model.kind == "bigfusion":
+        window, rho = own.model.graph.window, list(own.model.contrast.rho)
+        assignments += [f"model.graph.window={window}", f"model.contrast.rho={rho}"]
     assignments += [f"model.audio_width={stated}"] if stated else []
     assert (project.model, project.train) == tuple(dict(load_learning(None, learning, assignments)).values())
     rest = {"preset": True, "model": True, "train": True, "workspace": True, "corpus": {"path"}}  # beside the file

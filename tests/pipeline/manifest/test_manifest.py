@@ -199,6 +199,28 @@ def test_the_digest_does_not_depend_on_how_pandas_holds_text():
     assert Manifest("toy", Path("/"), ("joy", "anger"), sliced).digest == manifest().digest
 
 
+def test_a_manifest_of_an_earlier_version_is_read_and_has_the_same_digest(tmp_path):
+    manifest().write(tmp_path / "m.parquet")
+    table = pq.read_table(tmp_path / "m.parquet")
+    pq.write_table(table.drop_columns(["fold", "value"]), tmp_path / "older.parquet")
+    read = Manifest.read(tmp_path / "older.parquet")
+    assert read.digest == manifest().digest
+    assert read.table["fold"].tolist() == ["", "", ""]
+    assert read.table["value"].isna().all()
+
+
+def test_folds_and_values_count_in_the_digest_once_they_are_there():
+    plain = manifest().digest
+    folded = manifest(fold=["x", "x", "y"])
+    assert len({plain, folded.digest, manifest(value=[0.5, np.nan, -1.0]).digest}) == 3
+    with pytest.raises(CorpusError, match=r"expected each dialogue in one fold, found fold 'y'"):
+        manifest(fold=["x", "y", "y"])
+    with pytest.raises(CorpusError, match=r"expected a fold in every row, as in others, found fold ''"):
+        manifest(fold=["x", "x", ""])
+    with pytest.raises(CorpusError, match=r"expected a finite number or none, found value inf"):
+        manifest(value=[0.5, np.nan, np.inf])
+
+
 def test_an_empty_manifest_has_a_digest():
     empty = Manifest.of("toy", Path("/"), ("joy",), {"utterance": []})
     assert len(empty) == 0

@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from bigfusion.pipeline.corpora.scan import CorpusSettings, scan
+from bigfusion.pipeline.digests.files import FileDigests
+from bigfusion.pipeline.errors import CorpusError
+from tests.helpers.spoken_tree import empty_files, write_crema_d, write_emodb, write_ravdess
+
+EMODB = Path(__file__).parents[4] / "shared/data/emodb"
+
+
+def ingest(kind, root, **settings):
+    return scan(TypeAdapter(CorpusSettings).validate_python({"kind": kind, "root": root, **settings}), FileDigests())
+
+
+def row(manifest, utterance):
+    return manifest.table.set_index("utterance").loc[utterance]
+
+
+def test_an_emodb_name_is_speaker_text_emotion_and_version(tmp_path):
+    manifest = ingest("emodb", write_emodb(tmp_path, media=False))
+    assert manifest.labels == ("anger", "boredom", "disgust", "fear", "happiness", "sadness", "neutral")
+    angry = row(manifest, "03a01Wa")
+    assert (angry["speaker"], angry["label"], angry["dialogue"], angry["turn"]) == ("03", "anger", "03a01Wa", 0)
+    assert angry["text"] == "Der Lappen liegt auf dem Eisschrank."
+    assert (angry["audio_path"], angry["visual_path"]) == ("wav/03a01Wa.wav", "")
+    assert row(manifest, "14b09Ta")["label"] == "sadness"
+    assert len(manifest) == 12
+    assert manifest.skipped == ()
+
+
+@pytest.mark.skipif(not EMODB.is_dir(), reason="needs EmoDB beside the repository")
+def test_the_real_files_of_emodb_are_all_read():
+    manifest = ingest("emodb", EMODB, folds="speaker")
+    assert manifest.counts()["labels"]["train"] == {
+        "anger": 60, "boredom": 35, "disgust": 12, "fear": 29, "happiness": 34, "sadness": 30, "neutral": 43,
+    }  # fmt: skip
+    assert manifest.table["fold"].value_counts().to_dict() == {"03": 49, "08": 58, "09": 43, "10": 38, "11": 55}
+    assert [item.status for item in manifest.skipped] == []
+
+
+def test_the_three_files_of_a_ravdess_utterance_are_one_row(tmp_path):
+    manifest = ingest("ravdess", write_ravdess(tmp_path))
+    assert manifest.table["utterance"].tolist() == ["01-03-01-01-01-01", "01-05-02-02-01-02", "01-06-01-02-02-02"]
+    happy = row(manifest, "01-03-01-01-01-01")
+    assert (happy["speaker"], happy["label"], happy["text"]) == ("01", "happy", "Kids are talking by the door.")
+    assert happy["audio_path"] == "Audio_Speech/Actor_01/03-01-03-01-01-01-01.wav"
+    assert happy["visual_path"] == "Video_Speech/Actor_01/01-01-03-01-01-01-01.mp4"
+    assert row(manifest, "01-06-01-02-02-02")["audio_path"] == "", "a video of modality 02 has no sound"
+    assert row(manifest, "01-06-01-02-02-02")["visual_path"].endswith("02-01-06-01-02-02-02.mp4")
+    assert row(manifest, "01-05-02-02-01-02")["visual_path"] == ""
+    assert manifest.skipped == ()
+
+
+def test_ravdess_songs_are_a_channel_of_their_own(tmp_path):
+    write_ravdess(tmp_path)
+    assert ingest("ravdess", tmp_path, channel="song").table["utterance"].tolist() == ["02-04-01-01-01-02"]
+    assert len(ingest("ravdess", tmp_path, channel="both")) == 4
+
+
+def test_a_video_with_sound_is_both_where_no_wav_lies_beside_it(tmp_path):
+    empty_files(tmp_path, "Actor_01/01-01-03-01-01-01-01.mp4", "Actor_01/02-01-03-01-01-01-01.mp4")
+    happy = row(ingest("ravdess", tmp_path), "01-03-01-01-01-01")
+    assert happy["audio_path"] == happy["visual_path"] == "Actor_01/01-01-03-01-01-01-01.mp4"
+
+
+def test_crema_d_s_folders_hold_the_same_clips(tmp_path):
+    manifest = ingest("crema_d", write_crema_d(tmp_path))
+    assert manifest.table["utterance"].tolist() == [
+        "1001_DFA_ANG_XX", "1001_IEO_HAP_HI", "1002_WSI_NEU_XX", "1003_ITH_SAD_X",
+    ]  # fmt: skip
+    angry = row(manifest, "1001_DFA_ANG_XX")
+    assert (angry["speaker"], angry["label"], angry["text"]) == ("1001", "anger", "Don't forget a jacket.")
+    assert angry["audio_path"] == "AudioWAV/1001_DFA_ANG_XX.wav"
+    assert angry["visual_path"] == "VideoFlash/1001_DFA_ANG_XX.flv"
+    assert row(manifest, "1002_WSI_NEU_XX")["audio_path"] == "VideoFlash/1002_WSI_NEU_XX.flv"
+    assert {item.item: item.status for item in manifest.skipped} == {
+        "AudioWAV/noise.wav": "unknown_name", "AudioMP3/1001_DFA_ANG_XX.mp3": "duplicate",
+    }  # fmt: skip
+
+
+def test_a_pattern_reads_files_of_any_naming(tmp_path):
+    empty_files(tmp_path, "s1/hap_kids_1.wav", "s1/hap_kids_1.mp4", "s2/sad_dogs_1.wav", "s2/xxx_dogs_2.wav")
+    manifest = ingest(
+        "filenames", tmp_path, name="mine",
+        pattern=r"(?P<speaker>s\d)/(?P<label>[a-z]+)_(?P<text>[a-z]+)_\d",
+        label_map={"hap": "happy", "xxx": ""}, transcripts={"kids": "Kids are talking."},
+    )  # fmt: skip
+    assert manifest.corpus == "mine"
+    assert manifest.labels == ("happy", "sad")
+    assert manifest.table["label"].tolist() == ["happy", "sad", ""]
+    assert manifest.table["speaker"].tolist() == ["s1", "s2", "s2"]
+    assert manifest.table["text"].tolist() == ["Kids are talking.", "", ""]
+    assert row(manifest, "s1/hap_kids_1")["audio_path"] == "s1/hap_kids_1.wav"
+    assert row(manifest, "s1/hap_kids_1")["visual_path"] == "s1/hap_kids_1.mp4"
+
+
+def test_refusals_name_what_was_expected(tmp_path):
+    empty_files(tmp_path, "a_hap.wav", "b_sad.wav")
+    with pytest.raises(CorpusError, match=r"named like 03a01Fa.wav.*found none; 2 have other names, .* a_hap.wav"):
+        ingest("emodb", tmp_path)
+    with pytest.raises(CorpusError, match="no such folder"):
+        ingest("crema_d", tmp_path / "gone")
+    with pytest.raises(ValueError, match="expected a group for the label"):
+        ingest("filenames", tmp_path, pattern="(?P<speaker>.)_.*")
+    with pytest.raises(ValueError, match="expected a regular expression"):
+        ingest("filenames", tmp_path, pattern="(?P<label>.")
+    pattern = "(?P<speaker>.)_(?P<label>.*)"
+    with pytest.raises(CorpusError, match=r"expected one of hap \(corpus.labels\), found the label 'sad'"):
+        ingest("filenames", tmp_path, pattern=pattern, labels=["hap"])
+    with pytest.raises(CorpusError, match=r"expected corpus.folds to be one of speaker, label, found 'site'"):
+        ingest("filenames", tmp_path, pattern=pattern, folds="site")
