@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bigfusion.flows.commands.common import Answer, Common, add_features, add_seeds, see
 from bigfusion.flows.commands.show import columns
 from bigfusion.pipeline.errors import SettingsError, TrainingError
+from bigfusion.pipeline.words import numbered
 
 if TYPE_CHECKING:
     from bigfusion.model.data.dialogues import Data
@@ -121,7 +122,7 @@ def _material(
     project = common.project(seeds=seeds)
     standing = load(project)
     if standing.plan.pending_count:
-        raise TrainingError(f"{standing.plan.pending_count} cells are pending; run `bigfusion extract` first")
+        raise TrainingError(f"{numbered(standing.plan.pending_count, 'cell')} pending; run `bigfusion extract` first")
     folder = out or project.files.folder / "reproduction"
     return assemble(project, standing.manifest, standing.plan), project.model, project.train, folder
 

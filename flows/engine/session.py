@@ -15,6 +15,7 @@ import httpx
 from bigfusion.flows.engine.configuration import FLOWS, configured, server_url, set_defaults
 from bigfusion.flows.engine.home import end_orphaned_servers, served
 from bigfusion.flows.engine.server import await_server, reporting_to_served, temporary_server
+from bigfusion.flows.progress import waiting
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.workspace import Workspace
 from bigfusion.pipeline.errors import HeldError, SettingsError
@@ -54,7 +55,8 @@ def prefect(workspace: Workspace, meanwhile: Callable[[], None] = lambda: None) 
             hold.enter_context(reporting_to_served(workspace, url))
             meanwhile()
         else:
-            url = hold.enter_context(_of_our_own(workspace, meanwhile))
+            with waiting("starting Prefect"):
+                url = hold.enter_context(_of_our_own(workspace, meanwhile))
         try:
             yield
         except httpx.HTTPError as error:

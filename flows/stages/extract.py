@@ -10,6 +10,7 @@ from prefect import Flow, flow
 from bigfusion.flows.engine import artifacts
 from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.engine.session import alone
+from bigfusion.flows.progress import together
 from bigfusion.flows.project import cells
 from bigfusion.flows.project.cells import ChunkResult
 from bigfusion.flows.project.needs import mention_needs, publish_needs
@@ -51,12 +52,13 @@ def extract_pending(project: Project, standing: Standing, retry_failed: bool) ->
         return fan_out(project, plan, retry_failed)
     results: list[ChunkResult] = []
     errors: list[BaseException] = []
-    for modality in plan.modalities:
-        pending = plan.pending(modality)
-        if pending:
-            found, failed = compute(project, standing.manifest, modality, pending)
-            results += found
-            errors += failed
+    with together():
+        for modality in plan.modalities:
+            pending = plan.pending(modality)
+            if pending:
+                found, failed = compute(project, standing.manifest, modality, pending)
+                results += found
+                errors += failed
     raise_first(errors, results)
     return cells.summary(results)
 

@@ -11,6 +11,7 @@ from bigfusion.flows.project import cells
 from bigfusion.flows.project.corpus import kept
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.stages.chunks import compute, raise_first
+from bigfusion.pipeline import words
 from bigfusion.pipeline.plan.plan import PlannedCell
 from bigfusion.pipeline.schema import Modality
 
@@ -38,7 +39,7 @@ def partition(
     only = project.model_copy(update={"model": project.model.model_copy(update={"modalities": (modality,)})})
     planned = cells.plan(only, manifest, retry_failed)
     mine = [cell for cell in planned.pending(modality) if part_of(cell, parts) == number - 1]
-    log.info("partition: %s %d of %d: %d cells", modality, number, parts, len(mine))
+    log.info("partition: %s %d of %d: %s", modality, number, parts, words.numbered(len(mine), "cell"))
     results, errors = compute(project, manifest, modality, mine, f"{number} of {parts}")
     raise_first(errors, results)
     return cells.summary(results)

@@ -15,13 +15,14 @@ from bigfusion.flows.engine import artifacts
 from bigfusion.flows.engine.configuration import SLOT
 from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.engine.session import alone
-from bigfusion.flows.progress import training, warn_of_neurons
+from bigfusion.flows.progress import bar, training, warn_of_neurons
 from bigfusion.flows.project.runs import Run
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.flows.project.workspace import REMEDY, exclusive
 from bigfusion.flows.stages.chunks import BACKOFF, may_pass
 from bigfusion.model.runs.folder import Epoch, seed_folder
+from bigfusion.pipeline.words import numbered
 
 if TYPE_CHECKING:
     from bigfusion.model.data.dialogues import Data
@@ -78,15 +79,19 @@ def train_run(project: Project, standing: Standing) -> str:
 def _train_seeds(project: Project, data: Data, run: Run) -> None:
     settings = project.train
     epochs = settings.epochs_in_all
-    shown = artifacts.Progress(f"{project.name}-training", f"{len(settings.seeds)} seeds", epochs)
+    shown = artifacts.Progress(f"{project.name}-training", numbered(len(settings.seeds), "seed"), epochs)
     with training(epochs) as progress:
-        for number, seed in enumerate(settings.seeds):
+        for at, seed in enumerate(settings.seeds):
+            with bar(f"seed {seed}", settings.epochs, " epochs") as seed_progress:
 
-            def epoch_done(epoch: Epoch, before: int = number * settings.epochs) -> None:
-                progress(epoch)
-                shown.update(before + epoch.epoch)
+                def epoch_done(
+                    epoch: Epoch, before: int = at * settings.epochs, seed_done: Callable[[int], None] = seed_progress
+                ) -> None:
+                    progress(epoch)
+                    seed_done(1)
+                    shown.update(before + epoch.epoch)
 
-            seed_task = train_seed.with_options(timeout_seconds=project.runner.seed_seconds)
-            best = seed_task(project, data, seed, seed_folder(run.folder, seed), epoch_done)
+                seed_task = train_seed.with_options(timeout_seconds=project.runner.seed_seconds)
+                best = seed_task(project, data, seed, seed_folder(run.folder, seed), epoch_done)
             log.info("train: seed %d: validation WF1 %.1f", seed, 100 * best)
     shown.update(epochs)  # after early stopping some epochs are left
