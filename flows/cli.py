@@ -12,12 +12,15 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 
 from bigfusion.flows import logs
 from bigfusion.flows.commands.common import Answer, Common
 from bigfusion.flows.commands.parser import command, parse
 from bigfusion.flows.stopping import say, stoppable
+from bigfusion.pipeline.atomic import PARTIAL
 from bigfusion.pipeline.errors import BigFusionError
+from bigfusion.pipeline.words import reason
 
 log = logging.getLogger("bigfusion")
 
@@ -72,7 +75,13 @@ def _remedy(error: ImportError) -> str | None:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    """What an error says. An error of the system names its file; a temporary file stands for the one to be written."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else Path("?")
+        if path.name.startswith(".") and path.name.endswith(PARTIAL):
+            path = path.with_name(path.name.removeprefix(".").removesuffix(PARTIAL).rpartition(".")[0])
+        return f"{path}: {error.strerror}; make room, correct the permissions, or name another place"
+    return reason(error)
 
 
 if __name__ == "__main__":

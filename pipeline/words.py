@@ -1,7 +1,8 @@
-"""Numbers and commands in the words of a message."""
+"""Numbers, commands and the reasons of errors, in the words of a message."""
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,16 @@ def tally(counts: Mapping[str, int]) -> str:
 def quoted(path: Path | str) -> str:
     """A path or another word of a command, as it can be pasted into a shell."""
     return shlex.quote(str(path))
+
+
+_ADVICE = re.compile(r"\s*For (?:further|more) information (?:visit|check):? \S+")
+_INPUT = re.compile(r" \[type=[^,\]]*, input_value=(.*?), input_type=\w+\]")
+
+
+def reason(error: BaseException | str) -> str:
+    """What an error says, in one line: without a library's links, and with what pydantic found in our own words."""
+    text = _INPUT.sub(r", found \1", _ADVICE.sub("", str(error))).replace("Value error, ", "")
+    return " ".join(text.split()) or type(error).__name__
 
 
 def duration(seconds: float) -> str:

@@ -25,7 +25,7 @@ from prefect.artifacts import (
 from bigfusion.flows.project.runs import Run
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.plan.plan import CellPlan, State
-from bigfusion.pipeline.words import numbered
+from bigfusion.pipeline.words import numbered, reason
 
 log = logging.getLogger("bigfusion")
 
@@ -38,7 +38,7 @@ def _optional(what: str) -> Iterator[None]:
     try:
         yield
     except httpx.HTTPError as error:
-        log.warning("%s is not shown in Prefect's UI: %s", what, str(error).split("\n", 1)[0])
+        log.warning("%s is not shown in Prefect's UI: %s", what, reason(error))
 
 
 class Progress:

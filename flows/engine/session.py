@@ -19,6 +19,7 @@ from bigfusion.flows.progress import waiting
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.workspace import Workspace
 from bigfusion.pipeline.errors import HeldError, SettingsError
+from bigfusion.pipeline.words import reason
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -61,7 +62,7 @@ def prefect(workspace: Workspace, meanwhile: Callable[[], None] = lambda: None) 
             yield
         except httpx.HTTPError as error:
             raise SettingsError(
-                f"{url}: expected Prefect's server to answer, found: {_first_line(error)}; see that it runs, then run"
+                f"{url}: expected Prefect's server to answer, found: {reason(error)}; see that it runs, then run"
                 " the same command again: what is finished is kept"
             ) from error
 
@@ -147,7 +148,3 @@ def end_abandoned_runs() -> int:
         for run in left:
             client.set_flow_run_state(run.id, Crashed(message=message), force=True)
     return len(left)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0] or type(error).__name__

@@ -6,7 +6,6 @@ Missing files of detectors and weights are found earlier still: the plan takes t
 from __future__ import annotations
 
 import logging
-import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from pathlib import Path
 
 from bigfusion.flows.project.rates import INDEX_BYTES, RATES
 from bigfusion.flows.project.settings import Project
+from bigfusion.pipeline.corpora.archives import packed as packed_in
+from bigfusion.pipeline.corpora.archives import unpack
 from bigfusion.pipeline.errors import BigFusionError, ExtractionError, TrainingError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan
@@ -22,7 +23,6 @@ from bigfusion.pipeline.schema import Modality
 
 log = logging.getLogger("bigfusion")
 
-ARCHIVES = ("*.tar.gz", "*.tgz", "*.tar")
 _INPUT = {Modality.TEXT: "text", Modality.AUDIO: "audio_sha256", Modality.VISUAL: "visual_sha256"}
 """The manifest's columns that are empty if an utterance has no input for the modality."""
 
@@ -61,13 +61,13 @@ def preflight(
         return Preflight((), ())
     stops: list[str] = []
     warnings: list[str] = []
-    packed = list(_packed(planned.manifest.root))
+    packed = list(packed_in(planned.manifest.root))
     empty = [modality for modality in pending if _hopeless(planned, modality)]
     if empty:
         line = _nothing_to_compute(planned, empty, packed)
         (stops if training else warnings).append(line)
     elif packed and _lacks_media(planned.manifest):
-        warnings.append(f"{planned.manifest.root}: media are missing, and archives are still packed; {_unpack(packed)}")
+        warnings.append(f"{planned.manifest.root}: media are missing, and archives are still packed; {unpack(packed)}")
     if project.runner.kind == "ray" and find_spec("prefect_ray") is None:
         stops.append("runner.kind 'ray': expected the package prefect-ray, found none; pip install 'bigfusion[ray]'")
     if project.runner.kind == "local":
@@ -109,22 +109,7 @@ def _nothing_to_compute(planned: CellPlan, empty: list[Modality], packed: list[P
     remedy = f"train without: --set 'model.modalities=[{others}]'" if others else "put the files where they should be"
     return (
         f"{planned.manifest.corpus}: expected files for {' and '.join(empty)}, found none for any of "
-        f"{len(planned.manifest)} utterances; {_unpack(packed) if packed else remedy}"
-    )
-
-
-def _packed(root: Path) -> Iterator[Path]:
-    """Archives in the corpus folder without a folder that bears their name (``train.tar.gz``, ``train_splits``)."""
-    folders = [path.name for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
-    for path in sorted(path for pattern in ARCHIVES for path in root.glob(pattern)):
-        if not any(path.name.partition(".")[0] in name for name in folders):
-            yield path
-
-
-def _unpack(packed: list[Path]) -> str:
-    """The commands that unpack them, ready to be pasted."""
-    return "unpack: " + " && ".join(
-        f"tar -xf {shlex.quote(str(path))} -C {shlex.quote(str(path.parent))}" for path in packed
+        f"{len(planned.manifest)} utterances; {unpack(packed) if packed else remedy}"
     )
 
 
