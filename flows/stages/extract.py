@@ -14,6 +14,7 @@ from bigfusion.flows.progress import together
 from bigfusion.flows.project import cells
 from bigfusion.flows.project.cells import ChunkResult
 from bigfusion.flows.project.needs import mention_needs, publish_needs
+from bigfusion.flows.project.preflight import preflight, require
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.flows.stages.chunks import compute, raise_first
@@ -30,7 +31,11 @@ def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str,
     Raises:
         ExtractionError: chunks or cells failed; the message names the first error.
     """
-    return extract_pending(project, handed(project) or load(project, retry_failed), retry_failed)
+    standing = handed(project)
+    if standing is None:  # from a worker or a schedule: no command has looked yet
+        standing = load(project, retry_failed)
+        require(preflight(project, standing.plan, training=False))
+    return extract_pending(project, standing, retry_failed)
 
 
 def extract_pending(project: Project, standing: Standing, retry_failed: bool) -> dict[str, dict[str, int]]:
