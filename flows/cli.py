@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 an error, printed in one line (``--debug`` shows its trace
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -23,6 +24,18 @@ from bigfusion.pipeline.errors import BigFusionError
 from bigfusion.pipeline.words import reason
 
 log = logging.getLogger("bigfusion")
+
+_ADVICE = {
+    errno.ENOENT: "correct the path",
+    errno.ENOTDIR: "name another place",
+    errno.EISDIR: "name a file",
+    errno.EACCES: "correct the permissions, or name another place",
+    errno.EPERM: "correct the permissions, or name another place",
+    errno.EROFS: "name a place that can be written",
+    errno.ENOSPC: "make room and run the same command again",
+    errno.EDQUOT: "make room and run the same command again",
+}
+"""What a user can do about an error of the system."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,7 +93,7 @@ def _one_line(error: BaseException) -> str:
         path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else Path("?")
         if path.name.startswith(".") and path.name.endswith(PARTIAL):
             path = path.with_name(path.name.removeprefix(".").removesuffix(PARTIAL).rpartition(".")[0])
-        return f"{path}: {error.strerror}; make room, correct the permissions, or name another place"
+        return f"{path}: {error.strerror}; {_ADVICE.get(error.errno or 0, 'name another place, or see why it fails')}"
     return reason(error)
 
 

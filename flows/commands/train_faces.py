@@ -76,6 +76,6 @@ def run(common: Common, out: Path | None, data: Path) -> Answer:
         folder / "ferplus.json",
         json.dumps({"settings": settings.model_dump(mode="json"), "history": history}, indent=2).encode(),
     )
-    options = f"--data {quoted(data)} --weights {quoted(relative(weights.absolute()))}"
-    text = f"{relative(weights)}: score it with `bigfusion evaluate-faces {options}`"
+    shown, its_data = quoted(weights), quoted(data)
+    text = f"{relative(weights)}: score it with `bigfusion evaluate-faces --data {its_data} --weights {shown}`"
     return Answer(text, {"weights": str(weights), "history": history})
