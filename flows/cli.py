@@ -6,20 +6,36 @@ Exit codes: 0 done; 1 an error, printed in one line (``--debug`` shows its trace
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 
 from bigfusion.flows import logs
 from bigfusion.flows.commands.common import Answer, Common
 from bigfusion.flows.commands.parser import command, parse
 from bigfusion.flows.stopping import say, stoppable
+from bigfusion.pipeline.atomic import PARTIAL
 from bigfusion.pipeline.errors import BigFusionError
+from bigfusion.pipeline.words import reason
 
 log = logging.getLogger("bigfusion")
+
+_ADVICE = {
+    errno.ENOENT: "correct the path",
+    errno.ENOTDIR: "name another place",
+    errno.EISDIR: "name a file",
+    errno.EACCES: "correct the permissions, or name another place",
+    errno.EPERM: "correct the permissions, or name another place",
+    errno.EROFS: "name a place that can be written",
+    errno.ENOSPC: "make room and run the same command again",
+    errno.EDQUOT: "make room and run the same command again",
+}
+"""What a user can do about an error of the system."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +88,13 @@ def _remedy(error: ImportError) -> str | None:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    """What an error says. An error of the system names its file; a temporary file stands for the one to be written."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else Path("?")
+        if path.name.startswith(".") and path.name.endswith(PARTIAL):
+            path = path.with_name(path.name.removeprefix(".").removesuffix(PARTIAL).rpartition(".")[0])
+        return f"{path}: {error.strerror}; {_ADVICE.get(error.errno or 0, 'name another place, or see why it fails')}"
+    return reason(error)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,26 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TextIO
 
 log = logging.getLogger("bigfusion")
 if log.level == logging.NOTSET:  # Prefect gives the loggers that it is told to show handlers, but the root's level
     log.setLevel(logging.INFO)
+
+
+above: Callable[[str], bool] | None = None
+"""Writes a line above the progress bars while some are shown, and returns whether it has."""
+
+
+class ToScreen(logging.StreamHandler[TextIO]):
+    """Write to standard error, above the progress bars if some are shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one event."""
+        if above is None or not above(self.format(record)):
+            super().emit(record)
 
 
 class OneLine(logging.Formatter):
@@ -42,13 +57,18 @@ class OneJson(logging.Formatter):
 
 def set_up(debug: bool, as_json: bool) -> None:
     """Log to standard error, and remove all earlier handlers."""
-    handler = logging.StreamHandler()
+    handler = ToScreen()
     handler.setFormatter(OneJson() if as_json else OneLine())
     log.handlers = [handler]
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.propagate = False
     if not debug:
         _hush_libraries()
+
+
+def as_json() -> bool:
+    """Whether the log is written as JSON."""
+    return any(isinstance(handler.formatter, OneJson) for handler in log.handlers)
 
 
 def _hush_libraries() -> None:

@@ -1,39 +1,43 @@
-"""Progress bars on standard error: only on a terminal, and only for work that takes a while."""
+"""Progress bars on standard error, below the log's lines: only on a terminal, and only for work that takes a while."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import RLock, Timer
+from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
+from bigfusion.flows import logs
+from bigfusion.flows.stopping import on_forced_end
 from bigfusion.model.runs.folder import Epoch, Trained
+from bigfusion.pipeline.words import duration, numbered
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn, TaskID
 
 log = logging.getLogger("bigfusion")
 
 _SILENT_SECONDS = 2.0
+_FRAMES_PER_SECOND = 5
 _MANY = 0.5
+_SHOW_CURSOR = "\r\x1b[2K\x1b[?25h"
 
 
 @contextmanager
 def bar(label: str, total: int | None, unit: str = " cells") -> Iterator[Callable[[int], None]]:
     """A bar of ``total`` steps that appears after two seconds. Yields a function that moves it by a number of steps."""
     with _shown(label, total, unit) as shown:
-        yield lambda done: void(shown.update(done))
+        yield lambda steps: shown.move(shown.done + steps)
 
 
 @contextmanager
 def counted(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """A bar whose length becomes known later. Yields a function to call with ``(done, total)``."""
     with _shown(label, None, unit) as shown:
-
-        def progress(done: int, total: int) -> None:
-            shown.total = total
-            shown.update(done - shown.n)
-
-        yield progress
+        yield shown.move
 
 
 @contextmanager
@@ -45,27 +49,181 @@ def training(epochs: int) -> Iterator[Callable[[Epoch], None]]:
             said = f"epoch {epoch.epoch}, loss {epoch.loss:.3f}, WF1 {100 * epoch.valid_weighted_f1:.1f}"
             if epoch.rates:
                 said += f", firing {100 * sum(epoch.rates.values()) / len(epoch.rates):.0f} %"
-            shown.set_postfix_str(said, refresh=False)
-            shown.update(1)
+            shown.move(shown.done + 1, said=said)
 
         yield progress
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Keep the bars of the works within this block on the screen, the finished ones too, until its end."""
+    with _display.keeping():
+        yield
+
+
+@contextmanager
+def waiting(label: str) -> Iterator[None]:
+    """Say what the command waits for, once two seconds have passed: in the display, or as a line of the log."""
+    if _on_terminal():
+        with _shown(label, None, ""):
+            yield
+        return
+    timer = Timer(_SILENT_SECONDS, log.info, ["%s", label])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def warn_of_neurons(trained: Trained) -> None:
     """Warn of layers of a trained seed in which many neurons never fire, or fire at every step."""
     for layer, neurons in trained.neurons.items():
-        for state, number in (("never fire", neurons.dead), ("fire at every step", neurons.saturated)):
-            if number > _MANY * neurons.count:
+        for state, count in (("never fire", neurons.dead), ("fire at every step", neurons.saturated)):
+            if count > _MANY * neurons.count:
                 log.warning(
-                    "train: seed %d: %s: %d of %d neurons %s", trained.seed, layer, number, neurons.count, state
+                    "train: seed %d: %s: %d of %s %s",
+                    trained.seed,
+                    layer,
+                    count,
+                    numbered(neurons.count, "neuron"),
+                    state,
                 )
 
 
-def _shown(label: str, total: int | None, unit: str) -> tqdm[None]:
-    disable = not sys.stderr.isatty()
-    return tqdm(
-        total=total, desc=label, unit=unit, delay=_SILENT_SECONDS, disable=disable, dynamic_ncols=True, leave=False
+class _Bar:
+    """How far a piece of work is."""
+
+    def __init__(self, label: str, total: int | None, unit: str) -> None:
+        self.label, self.total, self.unit = label, total, unit.strip()
+        self.done, self.said, self.ended = 0, "", False
+        self.task: TaskID | None = None
+
+    def move(self, done: int, total: int | None = None, said: str = "") -> None:
+        """Set what is done, and what is known anew."""
+        self.done, self.total, self.said = done, total or self.total, said or self.said
+        _display.update(self)
+
+    def words(self, seconds_left: float | None) -> str:
+        """What stands beside the bar."""
+        if self.total is None:
+            return numbered(self.done, self.unit.removesuffix("s")) if self.done else ""
+        parts = [f"{self.done:,} of {numbered(self.total, self.unit.removesuffix('s'))}", self.said]
+        if seconds_left is not None and self.done < self.total:
+            parts.insert(1, f"{duration(seconds_left)} left")
+        return ", ".join(filter(None, parts))
+
+
+class _Display:
+    """All bars of this process, in one live display. Lines of the log are written above it."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._progress: Progress | None = None
+        self._kept: list[_Bar] | None = None
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Remove no bar before the end of this block."""
+        self._kept = []
+        try:
+            yield
+        finally:
+            kept, self._kept = self._kept, None
+            for bar in kept:
+                self.remove(bar)
+
+    def add(self, bar: _Bar) -> None:
+        """Show a bar, unless its work has ended meanwhile."""
+        with self._lock:
+            if bar.ended:
+                return
+            if self._progress is None:
+                self._progress = _progress()
+                logs.above = self._print
+                self._progress.start()
+            bar.task = self._progress.add_task(bar.label, total=bar.total, completed=bar.done, bar=bar)
+
+    def update(self, bar: _Bar) -> None:
+        """Show how far a bar is, if it is shown at all."""
+        with self._lock:
+            if self._progress is not None and bar.task is not None:
+                self._progress.update(bar.task, total=bar.total, completed=bar.done)
+
+    def remove(self, bar: _Bar) -> None:
+        """Remove a bar. Without any bar the display ends."""
+        with self._lock:
+            bar.ended = True
+            if self._progress is None or bar.task is None:
+                return
+            if self._kept is not None:
+                self._kept.append(bar)
+                return
+            self._progress.remove_task(bar.task)
+            if not self._progress.tasks:
+                self._progress.stop()
+                self._progress, logs.above = None, None
+
+    def _print(self, line: str) -> bool:
+        """Write a line above the bars. Returns false if there are none now."""
+        from rich.text import Text
+
+        with self._lock:
+            if self._progress is None:
+                return False
+            self._progress.console.print(Text(line), soft_wrap=True)
+            return True
+
+
+_display = _Display()
+
+
+@contextmanager
+def _shown(label: str, total: int | None, unit: str) -> Iterator[_Bar]:
+    """A bar that is shown within this block, from its third second on."""
+    shown = _Bar(label, total, unit)
+    if not _on_terminal():
+        yield shown
+        return
+    timer = Timer(_SILENT_SECONDS, _display.add, [shown])
+    timer.daemon = True
+    timer.start()
+    with on_forced_end(lambda: void(sys.stderr.write(_SHOW_CURSOR))):
+        try:
+            yield shown
+        finally:
+            timer.cancel()
+            _display.remove(shown)
+
+
+def _on_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not logs.as_json()
+
+
+def _progress() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+    columns = (SpinnerColumn("line"), TextColumn("{task.description}", markup=False), BarColumn(), _words())
+    return Progress(
+        *columns,
+        console=Console(stderr=True, highlight=False),
+        refresh_per_second=_FRAMES_PER_SECOND,
+        transient=True,
+        redirect_stdout=False,
     )
+
+
+def _words() -> ProgressColumn:
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class Words(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(task.fields["bar"].words(task.time_remaining), overflow="ellipsis", no_wrap=True)
+
+    return Words()
 
 
 def void(_: object) -> None:

@@ -88,7 +88,9 @@ class TrainSettings(Settings):
     compile: bool = False
     processes: int = Field(default=1, ge=1, description="one a GPU (cuda:0, cuda:1, ...); each batch is shared out")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1")
-    threads: int | None = Field(default=None, ge=1, description="CPU threads; none: torch's own choice")
+    threads: int | None = Field(
+        default=1, ge=1, description="CPU threads; more are faster on an idle machine alone, and change the last bits"
+    )
     log: tuple[Literal["tensorboard", "mlflow"], ...] = Field(
         default=("tensorboard",), description="who else gets each epoch; mlflow needs `pip install 'bigfusion[mlflow]'`"
     )

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic_core import ErrorDetails, to_jsonable_python
 
 from bigfusion.pipeline.errors import SettingsError
 from bigfusion.pipeline.nearest import did_you_mean
+from bigfusion.pipeline.words import reason
 
 S = TypeVar("S", bound="Settings")
-
+_NAMED = 4
 
 FIRST_DEFAULTS = Path(__file__).with_name("first_defaults.json")
 """Every setting's first default, by ``Class.field``; ``make defaults`` adds what is missing."""
@@ -94,7 +95,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError(
-            f"{path}: no such settings file; make one with `bigfusion init DIR --preset meld` or name it with --config"
+            f"{path}: no such settings file; make one with `bigfusion init my-meld --preset meld` or name it with"
+            " --config"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: expected TOML, found {error}; correct that line") from None
@@ -142,25 +144,30 @@ def validate(kind: type[S], table: Mapping[str, Any], origin: str) -> S:
     """``table`` as an instance of ``kind``.
 
     Raises:
-        SettingsError: the first thing that is wrong, with its key, what was expected and what was found.
+        SettingsError: what is wrong, each with its key, what was expected and what was found.
     """
     try:
         return kind.model_validate(table)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key, which = _key(first["loc"], table, first["type"] == "missing")
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        if first["type"] == "extra_forbidden":
-            known = set(known_keys(kind))
-            near = did_you_mean(key, sorted(known))
-            raise SettingsError(
-                f"{origin}: unknown key {key}{which}{more}; `bigfusion settings` lists the known ones{near}"
-            ) from None
-        found = repr(first["input"]["kind"] if first["type"] == "unknown_kind" else first["input"])
-        found = f", found {found if len(found) <= 80 else found[:77] + '...'}"
-        if ", found " in first["msg"]:  # the error says so itself, without the credentials
-            found = ""
-        raise SettingsError(f"{origin}: {key}{which}: {first['msg']}{found}{more}") from None
+        wrong = error.errors(include_url=False)
+        told = [_told(kind, table, one) for one in wrong[:_NAMED]]
+        more = f" (and {len(wrong) - _NAMED} more)" if len(wrong) > _NAMED else ""
+        raise SettingsError(f"{origin}: {'; '.join(dict.fromkeys(told))}{more}") from None
+
+
+def _told(kind: type[BaseModel], table: Mapping[str, Any], error: ErrorDetails) -> str:
+    """One thing that is wrong."""
+    key, which = _key(error["loc"], table, error["type"] == "missing")
+    if error["type"] == "extra_forbidden":
+        near = did_you_mean(key, sorted(set(known_keys(kind))))
+        return f"unknown key {key}{which}; `bigfusion settings` lists the known ones{near}"
+    if error["type"] == "missing":
+        return f"{key}{which}: expected a value, found none"
+    found = repr(error["input"]["kind"] if error["type"] == "unknown_kind" else error["input"])
+    found = f", found {found if len(found) <= 80 else found[:77] + '...'}"
+    if ", found " in error["msg"]:  # the error says so itself, without the credentials
+        found = ""
+    return f"{key}{which}: {reason(error['msg'])}{found}"
 
 
 def _key(place: Sequence[Any], table: Any, missing: bool) -> tuple[str, str]:

@@ -1,17 +1,44 @@
-"""Numbers and commands in the words of a message."""
+"""Numbers, commands and the reasons of errors, in the words of a message."""
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 
-def number(count: int, noun: str) -> str:
+def numbered(count: int, noun: str) -> str:
     """A number with its noun: ``1 chunk``, ``1,200 chunks``. Another plural than with s: ``class/classes``."""
     singular, _, plural = noun.partition("/")
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
+def tally(counts: Mapping[str, int]) -> str:
+    """Cells by status: ``35 ok, 1 missing media, 1 silent``."""
+    found = sorted(counts.items(), key=lambda item: (item[0] != "ok", -item[1], item[0]))
+    return ", ".join(f"{count:,} {status.replace('_', ' ')}" for status, count in found) or "none"
+
+
 def quoted(path: Path | str) -> str:
     """A path or another word of a command, as it can be pasted into a shell."""
     return shlex.quote(str(path))
+
+
+_ADVICE = re.compile(r"\s*For (?:further|more) information (?:visit|check):? \S+")
+_INPUT = re.compile(r" \[type=[^,\]]*, input_value=(.*?), input_type=\w+\]")
+
+
+def reason(error: BaseException | str) -> str:
+    """What an error says, in one line: without a library's links, and with what pydantic found in our own words."""
+    text = _INPUT.sub(r", found \1", _ADVICE.sub("", str(error))).replace("Value error, ", "")
+    return " ".join(text.split()) or type(error).__name__
+
+
+def duration(seconds: float) -> str:
+    """A duration with its unit, as a person reads it."""
+    if seconds < 1:
+        return "under a second"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -58,6 +58,6 @@ def _scores(folder: Path) -> Path:
         what = ", ".join(relative(path.absolute()) for path in found) or "none"
         raise TrainingError(
             f"{folder}: expected a scored run, found {what}; "
-            + ("name one of them" if found else "evaluate it first: bigfusion evaluate")
+            + ("name one of them" if found else "evaluate it first: `bigfusion evaluate`")
         )
     return found[0]

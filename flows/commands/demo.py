@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bigfusion.flows.commands.common import Answer, Common, without
 from bigfusion.flows.commands.run import run_project
+from bigfusion.pipeline.words import numbered
 
 HELP = "make a small corpus of real media files, and run everything on it"
 
@@ -34,7 +35,7 @@ def run(common: Common, folder: Path) -> Answer:
     without("demo", f"edit {config}, or use --set", config=common.config, preset=other)
     with counted("demo corpus", " clips") as progress:
         built = build(folder / "MELD.Raw", progress)
-    made = f"{built.made} files made" if built.made else "complete already"
+    made = f"{numbered(built.made, 'file')} made" if built.made else "complete already"
     log.info("demo: %d utterances of real media in %s: %s", built.utterances, relative(built.folder.resolve()), made)
     if not config.exists():
         write_config(config, "demo", None)

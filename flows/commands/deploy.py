@@ -13,8 +13,14 @@ HELP = "write prefect.yaml and register the deployments for workers"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `deploy` takes."""
-    parser.add_argument("--gpus", type=int, default=0, metavar="N", help="cards that workers of the pool `gpu` have")
+    parser.add_argument("--gpus", type=_cards, default=0, metavar="N", help="cards that workers of the pool `gpu` have")
     add_schedule(parser)
+
+
+def _cards(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected how many cards, 0 or more, found {text!r}")
+    return int(text)
 
 
 def run(common: Common, gpus: int, seeds: int | None, cron: str | None, timezone: str, name: str | None) -> Answer:
@@ -22,6 +28,7 @@ def run(common: Common, gpus: int, seeds: int | None, cron: str | None, timezone
     from bigfusion.flows.engine.configuration import server_url, set_defaults
 
     set_defaults()
+    when = schedule(cron, timezone)
     url = server_url()
     if url is None:
         raise SettingsError(
@@ -33,7 +40,6 @@ def run(common: Common, gpus: int, seeds: int | None, cron: str | None, timezone
     from bigfusion.flows.project.workspace import relative
 
     project = common.project(seeds=seeds)
-    when = schedule(cron, timezone)
     await_server(url)
     from bigfusion.flows.engine import deployments
 

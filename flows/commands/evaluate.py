@@ -12,6 +12,7 @@ from bigfusion.flows.commands.common import Answer, Common, add_features, add_se
 from bigfusion.flows.commands.flow import run_flow
 from bigfusion.flows.commands.results import results
 from bigfusion.pipeline.errors import SettingsError, TrainingError
+from bigfusion.pipeline.words import quoted
 
 if TYPE_CHECKING:
     from bigfusion.flows.project.file_runs import Scored
@@ -82,7 +83,10 @@ def _on_file(common: Common, features: Path | None, trained: Path | None, modali
     from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
 
     if features is None or trained is None:
-        raise SettingsError("evaluate: --features and --run go together: bigfusion evaluate --features FILE --run RUN")
+        file, run = quoted(features or "my.parquet"), quoted(trained or "my-run")
+        raise SettingsError(
+            f"evaluate: --features and --run go together: `bigfusion evaluate --features {file} --run {run}`"
+        )
     see(features)
     folder = run_folder(common, trained)
     device = _device(common if folder == trained else replace(common, config=None, preset=None))

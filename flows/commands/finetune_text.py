@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 from bigfusion.flows.commands.common import Answer, Common
+from bigfusion.pipeline.words import numbered
 
 HELP = "fine-tune the text encoder on the training dialogues' emotions"
 
@@ -24,13 +25,16 @@ def run(common: Common, out: Path | None) -> Answer:
     from bigfusion.flows.progress import bar
     from bigfusion.flows.project import corpus
     from bigfusion.flows.project.labelled_texts import labelled_corpus
+    from bigfusion.flows.project.preflight import preflight_finetuning, require
     from bigfusion.flows.project.workspace import relative
 
     project = common.project()
     workspace = project.files
-    labelled = labelled_corpus(project, corpus.look(project).manifest)
     folder = (out or workspace.folder / "encoder").absolute()  # text.model may be read from elsewhere
-    log.info("finetune-text: %d utterances to train on, %d to validate", len(labelled.train), len(labelled.valid))
+    require(preflight_finetuning(project, folder))
+    labelled = labelled_corpus(project, corpus.look(project).manifest)
+    train, valid = numbered(len(labelled.train), "utterance"), len(labelled.valid)
+    log.info("finetune-text: %s to train on, %d to validate", train, valid)
     sha256 = workspace.digests().one
     with workspace.exclusive(), bar("finetune-text", total(project.finetune, labelled), " utterances") as progress:
         found = finetune(project.text, project.finetune, labelled, folder, sha256, progress)

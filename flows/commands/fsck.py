@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from bigfusion.flows.commands.common import Answer, Common
+from bigfusion.pipeline.words import numbered
 
 if TYPE_CHECKING:
     from bigfusion.pipeline.store.fsck import Finding
@@ -42,7 +43,8 @@ def run(common: Common, sample: float, repair: bool) -> Answer:
         lines.append(f"{len(report.leftovers)} temporary files of killed writers (no damage)")
     if report.repaired:
         lines.append(
-            f"repaired: {len(report.set_aside)} shards set aside, index built anew; `bigfusion plan` shows their cells"
+            f"repaired: {numbered(len(report.set_aside), 'shard')} set aside, index built anew; `bigfusion plan` shows"
+            " their cells"
         )
     elif report.findings:
         lines.append("`bigfusion fsck --repair` sets damaged shards aside and builds the index anew")

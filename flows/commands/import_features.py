@@ -11,6 +11,7 @@ from bigfusion.flows.commands import show
 from bigfusion.flows.commands.common import Answer, Common, without
 from bigfusion.flows.commands.store import store_info
 from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.words import quoted
 
 if TYPE_CHECKING:
     from bigfusion.flows.project.settings import Project
@@ -46,16 +47,17 @@ def run(common: Common, file: str, folder: Path | None) -> Answer:
         scan(corpus_settings, FileDigests())  # an unusable file is refused before anything is written
         write_import_config(config, corpus_settings, common.preset)
     project = load(config, None, common.assignments)
+    other = folder.with_name(f"{folder.name}-2")
     if not isinstance(project.corpus, FeatureSettings) or project.corpus.path.resolve() != source:
         raise SettingsError(
             f"{config}: expected a project on {source}, found one on another corpus; name another folder:"
-            f" `bigfusion import {file} DIR`, or set corpus.path in it"
+            f" `bigfusion import {quoted(file)} {quoted(other)}`, or set corpus.path in it"
         )
     with project.files.exclusive():
         manifest = corpus.ingest(project).manifest
         _extract(project, manifest)
     data = manifest.summary(project.files.manifest) | {"config": str(config), "store": store_info(project)}
-    return Answer(show.ingested(data, True) + f"\nnext: cd {folder} && bigfusion run", data)
+    return Answer(show.ingested(data, True) + f"\nnext: cd {quoted(folder)} && bigfusion run", data)
 
 
 def _extract(project: Project, manifest: Manifest) -> None:

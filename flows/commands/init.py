@@ -9,6 +9,7 @@ from pathlib import Path
 from bigfusion.flows.commands.common import Answer, Common, without
 from bigfusion.flows.project.preset_names import LEARNING
 from bigfusion.pipeline.errors import CorpusError, SettingsError
+from bigfusion.pipeline.words import quoted
 
 HELP = "write a commented settings file for a preset into a folder"
 
@@ -41,5 +42,5 @@ def run(common: Common, folder: Path, root: str | None, learning: str | None) ->
     first = "" if root else "set corpus.root in it, then "
     if common.preset == "table":
         first = f"fill {folder / SKELETON} with a row for each utterance, then "
-    text = f"wrote {path}: {first}`cd {folder} && bigfusion plan`, then `bigfusion run`"
+    text = f"wrote {path}: {first}`cd {quoted(folder)} && bigfusion plan`, then `bigfusion run`"
     return Answer(text, {"config": str(path)})

@@ -70,7 +70,7 @@ def parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
     whole = _Whole(
         prog="bigfusion",
         description="From raw conversations to an honestly scored BIG-FUSION model; reruns only what changed.",
-        epilog="Begin with `bigfusion demo`, or with `bigfusion init DIR --preset meld`.",
+        epilog="Begin with `bigfusion demo`, or with `bigfusion init my-meld --preset meld`.",
     )
     whole.add_argument("--version", action="version", version=f"bigfusion {version()}")
     parsers = whole.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)

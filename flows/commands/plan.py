@@ -8,6 +8,7 @@ from typing import Any
 
 from bigfusion.flows.commands import show
 from bigfusion.flows.commands.common import Answer, Common, add_seeds
+from bigfusion.pipeline.words import duration, numbered
 
 HELP = "say what a run would do and why, and do nothing; exit code 2 if work is pending"
 
@@ -59,7 +60,8 @@ def _text(data: Mapping[str, Any]) -> str:
     stages = [name for name, stage in data["stages"].items() if stage["pending"]]
     if data["pending"]:
         lines.append(
-            f"\n{data['pending_cells']} cells to extract" + (f", then {' and '.join(stages)}" if stages else "")
+            f"\n{numbered(data['pending_cells'], 'cell')} to extract"
+            + (f", then {' and '.join(stages)}" if stages else "")
         )
         lines += _estimate(data["estimate"])
         lines += [f"a run would stop: {line}" for line in data["preflight"]["stops"]]
@@ -83,12 +85,3 @@ def _estimate(data: Mapping[str, Any]) -> list[str]:
         first = ", ".join(f"{name} {duration(seconds)}" for name, seconds in data["first"].items())
         lines.append(f"first estimate, from other machines, RoBERTa-large and clips of 3 s: {first}")
     return lines
-
-
-def duration(seconds: float) -> str:
-    """A duration with its unit, as a person reads it."""
-    if seconds < 1:
-        return "under a second"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bigfusion.flows.commands.common import Answer, Common, add_features, add_seeds, see
 from bigfusion.flows.commands.show import columns
 from bigfusion.pipeline.errors import SettingsError, TrainingError
+from bigfusion.pipeline.words import numbered
 
 if TYPE_CHECKING:
     from bigfusion.model.data.dialogues import Data
@@ -111,17 +112,20 @@ def _material(
     from bigfusion.flows.project import file_runs
     from bigfusion.flows.project.assemble import assemble
     from bigfusion.flows.project.load import load_learning
+    from bigfusion.flows.project.preflight import preflight_training, require
     from bigfusion.flows.project.standing import load
 
     if features is not None:
         see(features)
         wanted = load_learning(common.config, common.preset, common.settings(seeds))
+        require(preflight_training(wanted.train))
         data, model = file_runs.training_data(features, wanted)
         return data, model, wanted.train, out or Path("reproduction")
     project = common.project(seeds=seeds)
+    require(preflight_training(project.train))
     standing = load(project)
     if standing.plan.pending_count:
-        raise TrainingError(f"{standing.plan.pending_count} cells are pending; run `bigfusion extract` first")
+        raise TrainingError(f"{numbered(standing.plan.pending_count, 'cell')} pending; run `bigfusion extract` first")
     folder = out or project.files.folder / "reproduction"
     return assemble(project, standing.manifest, standing.plan), project.model, project.train, folder
 

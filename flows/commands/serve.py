@@ -15,8 +15,14 @@ log = logging.getLogger("bigfusion")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `serve` takes."""
-    parser.add_argument("--port", type=int, default=4200, help="of the Prefect server, where none is configured")
+    parser.add_argument("--port", type=_port, default=4200, help="of the Prefect server, where none is configured")
     add_schedule(parser)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"expected a port, 1 to 65535, found {text!r}")
+    return int(text)
 
 
 def run(common: Common, port: int, seeds: int | None, cron: str | None, timezone: str, name: str | None) -> Answer:
@@ -25,6 +31,7 @@ def run(common: Common, port: int, seeds: int | None, cron: str | None, timezone
 
     project = common.project(seeds=seeds)
     name = name or project.name
+    planned = schedule(cron, timezone)  # before a server is started
     with own_server(project.files, port) as url:
         from bigfusion.flows.stages.serve import (
             serve_deployments,  # Prefect reads the server's address when it is imported
@@ -32,5 +39,5 @@ def run(common: Common, port: int, seeds: int | None, cron: str | None, timezone
 
         when = f"retrain at {cron!r} {timezone}" if cron else "no schedule"
         log.info("serve: %s: %s; %s; Ctrl-C ends it", name, when, url.removesuffix("/api"))
-        serve_deployments(project, name, schedule(cron, timezone))
+        serve_deployments(project, name, planned)
     return Answer("serve: ended", {"name": name})

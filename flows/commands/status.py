@@ -12,6 +12,7 @@ from bigfusion.flows.commands.common import Answer, Common
 from bigfusion.flows.commands.show import columns, points, size
 from bigfusion.flows.commands.store import store_info
 from bigfusion.pipeline.errors import CorpusError, ExtractionError
+from bigfusion.pipeline.words import numbered
 
 if TYPE_CHECKING:
     from bigfusion.flows.project.settings import Project
@@ -77,7 +78,8 @@ def _text(data: Mapping[str, Any]) -> str:
         counts = ", ".join(f"{number} {split}" for split, number in manifest["utterances"].items())
         lines.append(f"manifest   {manifest['corpus']}: {counts} utterances")
     lines.append(
-        f"store      {store['cells']} cells in {store['shards']} shards, {size(store['bytes'])}, {store['path']}"
+        f"store      {numbered(store['cells'], 'cell')} in {numbered(store['shards'], 'shard')},"
+        f" {size(store['bytes'])}, {store['path']}"
     )
     failed = data["failures"]
     failures = (

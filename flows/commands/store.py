@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bigfusion.flows.commands.common import Answer, Common
 from bigfusion.flows.commands.show import columns, size
+from bigfusion.pipeline.words import numbered
 
 if TYPE_CHECKING:
     from bigfusion.flows.project.settings import Project
@@ -45,13 +46,14 @@ def _info(project: Project) -> Answer:
     lines = [
         f"store   {data['path']}",
         f"index   {data['index']}",
-        f"holds   {data['cells']} cells, {data['duplicates']} of them copies, in {data['shards']} shards,"
+        f"holds   {numbered(data['cells'], 'cell')}, {data['duplicates']:,} of them copies, in"
+        f" {numbered(data['shards'], 'shard')},"
         f" {size(data['bytes'])}",
     ]
     if rows:
         lines += ["", columns(rows, ["cells", *statuses]), "", _extractors(data["extractors"])]
     if data["small"] > 1:
-        lines.append(f"\n{data['small']} small shards: `bigfusion store compact` merges them")
+        lines.append(f"\n{numbered(data['small'], 'small shard')}: `bigfusion store compact` merges them")
     return Answer("\n".join(lines), data)
 
 
@@ -82,7 +84,7 @@ def _compact(project: Project) -> Answer:
         with bar("compact", small, " shards") as progress:
             written = compact(opened, progress=progress)
         left = len(opened.small(TARGET // 2))
-    text = f"{small} small shards, {len(written)} written, {left} small ones left"
+    text = f"{numbered(small, 'small shard')}, {len(written)} written, {numbered(left, 'small one')} left"
     if written:
         text += "; `bigfusion gc --apply` removes those that hold nothing but copies now"
     return Answer(text, {"small": small, "written": written, "left": left})

@@ -10,6 +10,7 @@ from pathlib import Path
 from bigfusion.flows.commands.common import Answer, Common, add_description, add_features, add_seeds, see
 from bigfusion.flows.commands.flow import run_flow
 from bigfusion.pipeline.errors import SettingsError, TrainingError
+from bigfusion.pipeline.words import quoted
 
 HELP = "train every seed; goes on where it was interrupted"
 
@@ -88,12 +89,15 @@ def _on_file(
     from bigfusion.flows.project.load import load_learning
 
     if features is None or out is None:
-        raise SettingsError("train: --features and --out go together: bigfusion train --features FILE --out RUN")
+        file, folder = quoted(features or "my.parquet"), quoted(out or "my-run")
+        raise SettingsError(
+            f"train: --features and --out go together: `bigfusion train --features {file} --out {folder}`"
+        )
     see(features)
     check_description(name, note)
     learning = load_learning(common.config, common.preset, common.settings(seeds))
     trained = file_runs.train(features, out, learning)
     describe(out, name, note)
-    follows = f"bigfusion evaluate --features OTHER --run {out}"
+    follows = f"bigfusion evaluate --features OTHER --run {quoted(out)}"
     text = f"run {out}: seeds {', '.join(map(str, trained))} trained; next: {follows}"
     return Answer(text, {"run": str(out), "seeds": trained})

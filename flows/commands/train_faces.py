@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bigfusion.flows.commands.common import Answer, Common, without
+from bigfusion.pipeline.words import quoted
 
 if TYPE_CHECKING:
     from bigfusion.extractors.visual.training.training import Epoch
@@ -75,5 +76,6 @@ def run(common: Common, out: Path | None, data: Path) -> Answer:
         folder / "ferplus.json",
         json.dumps({"settings": settings.model_dump(mode="json"), "history": history}, indent=2).encode(),
     )
-    text = f"{relative(weights)}: score it with `bigfusion evaluate-faces --data DIR --weights {relative(weights)}`"
+    shown, its_data = quoted(weights), quoted(data)
+    text = f"{relative(weights)}: score it with `bigfusion evaluate-faces --data {its_data} --weights {shown}`"
     return Answer(text, {"weights": str(weights), "history": history})

@@ -25,6 +25,7 @@ from prefect.artifacts import (
 from bigfusion.flows.project.runs import Run
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.plan.plan import CellPlan, State
+from bigfusion.pipeline.words import numbered, reason
 
 log = logging.getLogger("bigfusion")
 
@@ -37,7 +38,7 @@ def _optional(what: str) -> Iterator[None]:
     try:
         yield
     except httpx.HTTPError as error:
-        log.warning("%s is not shown in Prefect's UI: %s", what, str(error).split("\n", 1)[0])
+        log.warning("%s is not shown in Prefect's UI: %s", what, reason(error))
 
 
 class Progress:
@@ -70,7 +71,7 @@ def plan(project: Project, planned: CellPlan) -> None:
         rows.append({"modality": modality, **{state.value: states[state.value] for state in State}, "why": why})
     with _optional("the plan"):
         create_table_artifact(
-            table=rows, key=f"{project.name}-plan", description=f"{planned.pending_count} cells pending"
+            table=rows, key=f"{project.name}-plan", description=f"{numbered(planned.pending_count, 'cell')} pending"
         )
 
 

@@ -67,7 +67,7 @@ def server_url() -> str | None:
 
         return get_current_settings().api.url
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise SettingsError(
             f"Prefect's setting {where}: {first['msg']}, found {first['input']!r}; correct the environment"

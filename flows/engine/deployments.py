@@ -30,6 +30,7 @@ from bigfusion.flows.engine.configuration import EVERYWHERE, SLOT
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.words import reason
 
 log = logging.getLogger("bigfusion")
 
@@ -112,10 +113,9 @@ def register(path: Path, table: dict[str, Any], gpus: int, dead_after: float) ->
             set_slots(client, gpus)
         _make_automation(timedelta(seconds=dead_after))
     except httpx.HTTPError as error:
-        first = str(error).split("\n", 1)[0]
         raise SettingsError(
-            f"deploy: expected Prefect's server to take work pools, a limit and an automation, found {first}; see"
-            " PREFECT_API_URL and PREFECT_API_AUTH_STRING"
+            f"deploy: expected Prefect's server to take work pools, a limit and an automation, found {reason(error)};"
+            " see PREFECT_API_URL and PREFECT_API_AUTH_STRING"
         ) from error
     command = [sys.executable, "-P", "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(path)]
     ran = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ, cwd=path.parent)

@@ -22,6 +22,7 @@ from prefect.deployments import run_deployment
 
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.words import reason
 
 log = logging.getLogger("bigfusion")
 
@@ -72,7 +73,7 @@ def _detail(error: httpx.HTTPStatusError) -> str:
     try:
         return str(error.response.json()["detail"])
     except (ValueError, KeyError, TypeError):
-        return str(error).split("\n", 1)[0]
+        return reason(error)
 
 
 def passes(error: Exception) -> bool:
@@ -95,7 +96,7 @@ def patiently(call: Callable[[], T], patience: float = PATIENCE_SECONDS) -> T:
         except httpx.HTTPError as error:
             if not passes(error) or time.monotonic() + pause > deadline:
                 raise
-            log.warning("Prefect's server: %s; asked again in %.0f s", str(error).split("\n", 1)[0], pause)
+            log.warning("Prefect's server: %s; asked again in %.0f s", reason(error), pause)
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 

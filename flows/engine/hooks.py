@@ -21,6 +21,7 @@ from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, Stat
 from prefect.states import Cancelled, Cancelling
 
 from bigfusion.flows.logs import log
+from bigfusion.pipeline.words import numbered
 
 
 def cancel_children(flow: Flow[Any, Any], run: FlowRun, state: State[Any]) -> None:
@@ -28,7 +29,7 @@ def cancel_children(flow: Flow[Any, Any], run: FlowRun, state: State[Any]) -> No
     with get_client(sync_client=True) as client:
         cancelled = _cancel(client, run.id)
     if cancelled:
-        log.warning("%s %s: cancelled %d runs that it had started", run.name, state.name, cancelled)
+        log.warning("%s %s: cancelled %s that it had started", run.name, state.name, numbered(cancelled, "run"))
 
 
 class Hooks(TypedDict):

@@ -13,6 +13,7 @@ from bigfusion.flows.engine.flow_runs import LOOKED_AT, FlowRun, of_database, wo
 from bigfusion.flows.engine.sources import may_name_server
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.readonly import writable
+from bigfusion.pipeline.words import reason
 
 log = logging.getLogger("bigfusion")
 
@@ -72,7 +73,7 @@ def _asked() -> list[FlowRun]:
     try:
         return asyncio.run(_read())
     except httpx.HTTPError as error:
-        log.warning("status: %s: no answer of Prefect's server: %s", server_url(), str(error).split("\n", 1)[0])
+        log.warning("status: %s: no answer of Prefect's server: %s", server_url(), reason(error))
         return []
 
 

@@ -15,9 +15,11 @@ import httpx
 from bigfusion.flows.engine.configuration import FLOWS, configured, server_url, set_defaults
 from bigfusion.flows.engine.home import end_orphaned_servers, served
 from bigfusion.flows.engine.server import await_server, reporting_to_served, temporary_server
+from bigfusion.flows.progress import waiting
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.workspace import Workspace
 from bigfusion.pipeline.errors import HeldError, SettingsError
+from bigfusion.pipeline.words import reason
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -54,12 +56,13 @@ def prefect(workspace: Workspace, meanwhile: Callable[[], None] = lambda: None) 
             hold.enter_context(reporting_to_served(workspace, url))
             meanwhile()
         else:
-            url = hold.enter_context(_of_our_own(workspace, meanwhile))
+            with waiting("starting Prefect"):
+                url = hold.enter_context(_of_our_own(workspace, meanwhile))
         try:
             yield
         except httpx.HTTPError as error:
             raise SettingsError(
-                f"{url}: expected Prefect's server to answer, found: {_first_line(error)}; see that it runs, then run"
+                f"{url}: expected Prefect's server to answer, found: {reason(error)}; see that it runs, then run"
                 " the same command again: what is finished is kept"
             ) from error
 
@@ -145,7 +148,3 @@ def end_abandoned_runs() -> int:
         for run in left:
             client.set_flow_run_state(run.id, Crashed(message=message), force=True)
     return len(left)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0] or type(error).__name__

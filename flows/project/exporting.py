@@ -20,6 +20,7 @@ from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan
 from bigfusion.pipeline.schema import Modality, Split
 from bigfusion.pipeline.store.store import Features
+from bigfusion.pipeline.words import numbered
 
 FILES = {Split.TRAIN: "train", Split.VALID: "validation", Split.TEST: "test"}
 """The names of the splits that ``datasets`` expects."""
@@ -39,7 +40,7 @@ def write_export(project: Project, folder: Path) -> dict[Path, int]:
     manifest = kept(project)
     planned = cells.plan(project, manifest)
     if planned.pending_count:
-        raise StoreError(f"{planned.pending_count} cells are pending; run `bigfusion extract`, then export")
+        raise StoreError(f"{numbered(planned.pending_count, 'cell')} pending; run `bigfusion extract`, then export")
     if folder.exists() and any(folder.iterdir()):
         raise SettingsError(f"{folder}: expected a folder that is empty or not there yet; name another")
     columns = {name: pa.array(manifest.table[name].tolist()) for name in _COLUMNS}

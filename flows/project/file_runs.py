@@ -37,6 +37,7 @@ from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import CorpusError, TrainingError
 from bigfusion.pipeline.feature_files.reader import ImportedFeatures, read_features
 from bigfusion.pipeline.schema import Modality, Split
+from bigfusion.pipeline.words import quoted
 
 log = logging.getLogger("bigfusion")
 
@@ -123,7 +124,7 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
     if not run.is_dir():
         raise TrainingError(
             f"{run}: expected the folder of a trained run, found none; "
-            "train one with `bigfusion train --features FILE --out RUN`"
+            f"train one with `bigfusion train --features {quoted(features)} --out {quoted(run)}`"
         )
     record = read_json(run / RUN) if (run / RUN).exists() else {}
     folders = finished_seeds(run, record.get("seeds"))

@@ -101,7 +101,7 @@ def _preset(given: str | None, own: Mapping[str, Any], path: Path | None) -> str
         written = f"{named} --learning {given}" if given in LEARNING else given
         raise SettingsError(
             f"{path}: names preset {named}, and its own {', '.join(hidden[:3])} lie above --preset {given}: name"
-            f" {given} in the file and remove them, or write another: `bigfusion init DIR --preset {written}`"
+            f" {given} in the file and remove them, or write another: `bigfusion init my-{given} --preset {written}`"
         )
     return given
 

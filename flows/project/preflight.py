@@ -6,7 +6,6 @@ Missing files of detectors and weights are found earlier still: the plan takes t
 from __future__ import annotations
 
 import logging
-import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,9 @@ from pathlib import Path
 
 from bigfusion.flows.project.rates import INDEX_BYTES, RATES
 from bigfusion.flows.project.settings import Project
+from bigfusion.model.settings import TrainSettings
+from bigfusion.pipeline.corpora.archives import packed as packed_in
+from bigfusion.pipeline.corpora.archives import unpack
 from bigfusion.pipeline.errors import BigFusionError, ExtractionError, TrainingError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan
@@ -22,7 +24,6 @@ from bigfusion.pipeline.schema import Modality
 
 log = logging.getLogger("bigfusion")
 
-ARCHIVES = ("*.tar.gz", "*.tgz", "*.tar")
 _INPUT = {Modality.TEXT: "text", Modality.AUDIO: "audio_sha256", Modality.VISUAL: "visual_sha256"}
 """The manifest's columns that are empty if an utterance has no input for the modality."""
 
@@ -57,17 +58,18 @@ def preflight(
     Where workers compute, only the corpus is looked at: encoders, devices and disks are theirs.
     """
     pending = {modality: part.pending for modality, part in planned.parts.items() if part.pending}
+    trained_here = training and project.runner.kind != "workers"
     if not pending or project.corpus.kind == "features":
-        return Preflight((), ())
+        return preflight_training(project.train) if trained_here else Preflight((), ())
     stops: list[str] = []
     warnings: list[str] = []
-    packed = list(_packed(planned.manifest.root))
+    packed = list(packed_in(planned.manifest.root))
     empty = [modality for modality in pending if _hopeless(planned, modality)]
     if empty:
         line = _nothing_to_compute(planned, empty, packed)
         (stops if training else warnings).append(line)
     elif packed and _lacks_media(planned.manifest):
-        warnings.append(f"{planned.manifest.root}: media are missing, and archives are still packed; {_unpack(packed)}")
+        warnings.append(f"{planned.manifest.root}: media are missing, and archives are still packed; {unpack(packed)}")
     if project.runner.kind == "ray" and find_spec("prefect_ray") is None:
         stops.append("runner.kind 'ray': expected the package prefect-ray, found none; pip install 'bigfusion[ray]'")
     if project.runner.kind == "local":
@@ -77,9 +79,39 @@ def preflight(
         except ExtractionError as error:
             stops.append(str(error))
         stops += _devices(project, [*pending])
+        stops += preflight_training(project.train).stops if trained_here else ()
         warnings += _disks(project, {modality: len(rows) for modality, rows in pending.items()}, fetched, free)
         if fetched:
             warnings.append(f"text.model {project.text.model!r}: {_size(fetched)} will be downloaded first")
+    return Preflight(tuple(stops), tuple(warnings))
+
+
+def preflight_training(train: TrainSettings) -> Preflight:
+    """Look for what a training needs on this machine."""
+    if train.device in ("auto", "cpu"):
+        return Preflight((), ())
+    from bigfusion.model.scoring.predict import choose_device
+
+    try:
+        choose_device(train.device)
+    except TrainingError as error:
+        return Preflight((f"train.device {train.device!r}: {error}",), ())
+    return Preflight((), ())
+
+
+def preflight_finetuning(project: Project, folder: Path, free: Callable[[Path], int] = free_bytes) -> Preflight:
+    """Look for what fine-tuning the text encoder into ``folder`` needs on this machine."""
+    stops: list[str] = []
+    warnings: list[str] = []
+    try:
+        fetched = _to_download(project)
+    except ExtractionError as error:
+        stops.append(str(error))
+        fetched = 0
+    stops += _device("finetune", project.finetune.device)
+    if fetched:
+        warnings.append(f"text.model {project.text.model!r}: {_size(fetched)} will be downloaded first")
+        warnings += _room(folder, fetched, "--out", free)
     return Preflight(tuple(stops), tuple(warnings))
 
 
@@ -109,22 +141,7 @@ def _nothing_to_compute(planned: CellPlan, empty: list[Modality], packed: list[P
     remedy = f"train without: --set 'model.modalities=[{others}]'" if others else "put the files where they should be"
     return (
         f"{planned.manifest.corpus}: expected files for {' and '.join(empty)}, found none for any of "
-        f"{len(planned.manifest)} utterances; {_unpack(packed) if packed else remedy}"
-    )
-
-
-def _packed(root: Path) -> Iterator[Path]:
-    """Archives in the corpus folder without a folder that bears their name (``train.tar.gz``, ``train_splits``)."""
-    folders = [path.name for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
-    for path in sorted(path for pattern in ARCHIVES for path in root.glob(pattern)):
-        if not any(path.name.partition(".")[0] in name for name in folders):
-            yield path
-
-
-def _unpack(packed: list[Path]) -> str:
-    """The commands that unpack them, ready to be pasted."""
-    return "unpack: " + " && ".join(
-        f"tar -xf {shlex.quote(str(path))} -C {shlex.quote(str(path.parent))}" for path in packed
+        f"{len(planned.manifest)} utterances; {unpack(packed) if packed else remedy}"
     )
 
 
@@ -137,22 +154,19 @@ def _to_download(project: Project) -> int:
 
 def _devices(project: Project, pending: list[Modality]) -> Iterator[str]:
     """A device that is named and not there. ``auto`` and ``cpu`` always are; only another name imports torch."""
-    named = {"text": project.text.device, "visual": project.visual.device}
-    for modality, device in named.items():
-        if Modality(modality) in pending and device not in ("auto", "cpu"):
-            from bigfusion.extractors.compute import device_named
+    for section, device in {"text": project.text.device, "visual": project.visual.device}.items():
+        if Modality(section) in pending:
+            yield from _device(section, device)
 
-            try:
-                device_named(device)
-            except ExtractionError as error:
-                yield f"{modality}.device {device!r}: {error}"
-    if project.train.device not in ("auto", "cpu"):
-        from bigfusion.model.scoring.predict import choose_device
+
+def _device(section: str, device: str) -> Iterator[str]:
+    if device not in ("auto", "cpu"):
+        from bigfusion.extractors.compute import device_named
 
         try:
-            choose_device(project.train.device)
-        except TrainingError as error:
-            yield f"train.device {project.train.device!r}: {error}"
+            device_named(device)
+        except ExtractionError as error:
+            yield f"{section}.device {device!r}: {error}"
 
 
 def _disks(project: Project, pending: dict[Modality, int], fetched: int, free: Callable[[Path], int]) -> Iterator[str]:
@@ -167,12 +181,16 @@ def _disks(project: Project, pending: dict[Modality, int], fetched: int, free: C
 
         wanted.append((Path(constants.HF_HUB_CACHE), fetched, "HF_HOME"))
     for folder, needed, setting in wanted:
-        left = free(folder)
-        if needed > left:
-            yield (
-                f"{folder}: expected room for about {_size(needed)}, found {_size(left)} free; make room or set "
-                f"{setting} to another disk"
-            )
+        yield from _room(folder, needed, setting, free)
+
+
+def _room(folder: Path, needed: int, setting: str, free: Callable[[Path], int]) -> Iterator[str]:
+    left = free(folder)
+    if needed > left:
+        yield (
+            f"{folder}: expected room for about {_size(needed)}, found {_size(left)} free; make room or set "
+            f"{setting} to another disk"
+        )
 
 
 def _size(number: float) -> str:

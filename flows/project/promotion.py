@@ -24,6 +24,7 @@ from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan
 from bigfusion.pipeline.settings import Settings
+from bigfusion.pipeline.words import reason
 
 log = logging.getLogger("bigfusion")
 
@@ -73,7 +74,7 @@ def read(project: Project) -> Register:
         return Register()
     except ValidationError as error:
         raise TrainingError(
-            f"{path}: expected the register of promoted models, found {error.errors()[0]['msg']};"
+            f"{path}: expected the register of promoted models, found {reason(error.errors()[0]['msg'])};"
             " restore it from a back-up, or delete it and the next run begins a new one"
         ) from None
 
@@ -147,7 +148,7 @@ def rollback(project: Project, target: str | None = None) -> Decision:
         if target is None:
             raise TrainingError(
                 f"{project.files.current}: expected an earlier promoted model to go back to, found none;"
-                " `bigfusion models` lists the runs, `bigfusion rollback RUN` takes any that is evaluated"
+                " `bigfusion models` lists the runs, and `bigfusion rollback` takes the id of any that is evaluated"
             )
     if target not in evaluated or target == register.current:
         found = "the current one" if target == register.current else "none"

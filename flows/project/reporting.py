@@ -22,6 +22,7 @@ from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan, State
 from bigfusion.pipeline.schema import Status
+from bigfusion.pipeline.words import numbered
 
 log = logging.getLogger("bigfusion")
 
@@ -35,9 +36,9 @@ def ablations_in(folder: Path) -> dict[str, Any] | None:
 def said(planned: CellPlan) -> list[str]:
     """Notes on choices that the extractors made, a line for each kind."""
     return [
-        f"{modality}: {number:,} cells: {kind}"
+        f"{modality}: {numbered(count, 'cell')}: {kind}"
         for modality, counts in planned.notes().items()
-        for kind, number in counts.items()
+        for kind, count in counts.items()
     ]
 
 

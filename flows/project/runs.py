@@ -24,6 +24,7 @@ from bigfusion.pipeline.plan.differences import some
 from bigfusion.pipeline.plan.plan import CellPlan
 from bigfusion.pipeline.store.needs import write_reach
 from bigfusion.pipeline.store.store import Store
+from bigfusion.pipeline.words import numbered
 
 _RUN, _EVALUATED = "run.json", "evaluated.json"
 ABLATIONS = "table-4.json"
@@ -176,7 +177,7 @@ def reached(planned: CellPlan) -> Iterator[str]:
 def stages(project: Project, run: Run, planned: CellPlan) -> list[Stage]:
     """The stages after the cells: which have to run, and why."""
     if planned.pending_count:
-        why = f"{planned.pending_count} cells are pending"
+        why = f"{numbered(planned.pending_count, 'cell')} pending"
         return [Stage("train", True, why), Stage("evaluate", True, why)]
     if not run.trained:
         why = _why_train(project, run)

@@ -22,6 +22,7 @@ from bigfusion.pipeline.errors import ExtractionError, StoreError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import PlannedCell
 from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.words import numbered, tally
 
 log = logging.getLogger("bigfusion")
 
@@ -75,7 +76,7 @@ def compute(
     done = 0
     what = f"{modality} {which}".strip()
     shown = artifacts.Progress(
-        f"{project.name}-{what.replace(' ', '-')}", f"{what}: {len(pending)} cells", len(pending)
+        f"{project.name}-{what.replace(' ', '-')}", f"{what}: {numbered(len(pending), 'cell')}", len(pending)
     )
     todo = pending
     with bar(str(modality), len(pending)) as progress:
@@ -101,9 +102,9 @@ def compute(
                 shown.update(done - len(held))
             todo, done = held, done - len(held)
             if todo:
-                log.info("extract: %s: another run computes %d of the cells; waiting for them", modality, len(todo))
+                log.info("extract: %s: waiting for %s that another run computes", modality, numbered(len(todo), "cell"))
                 time.sleep(WAIT_SECONDS)
-    log.info("extract: %s: %s", modality, cells.summary(results).get(modality, {}))
+    log.info("extract: %s: %s", modality, tally(cells.summary(results).get(modality, {})))
     alone = faults(results)
     for line in [*alone[:NAMED], *([f"and {len(alone) - NAMED} more"] if len(alone) > NAMED else [])]:
         log.error("extract: %s", line)
@@ -124,15 +125,15 @@ def raise_first(errors: list[BaseException], results: Sequence[ChunkResult]) -> 
     alone = faults(results)
     if errors:
         stored = sum(bool(result.shard) for result in results)
-        more = f" and {len(alone)} single cells" if alone else ""
+        more = f" and {numbered(len(alone), 'single cell')}" if alone else ""
         raise ExtractionError(
-            f"{len(errors)} chunks failed{more}, {stored} are stored; run the same command again to go on."
+            f"{numbered(len(errors), 'chunk')} failed{more}, {stored} stored; run the same command again to go on."
             f" First error: {errors[0]}"
         ) from errors[0]
     if alone:
         raise ExtractionError(
-            f"{len(alone)} cells failed, what was computed beside them is stored; run the same command again to try"
-            f" them again. First error: {alone[0]}"
+            f"{numbered(len(alone), 'cell')} failed, what was computed beside them is stored; run the same command"
+            f" again to try them again. First error: {alone[0]}"
         )
 
 

@@ -10,9 +10,11 @@ from prefect import Flow, flow
 from bigfusion.flows.engine import artifacts
 from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.engine.session import alone
+from bigfusion.flows.progress import together
 from bigfusion.flows.project import cells
 from bigfusion.flows.project.cells import ChunkResult
 from bigfusion.flows.project.needs import mention_needs, publish_needs
+from bigfusion.flows.project.preflight import preflight, require
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.flows.stages.chunks import compute, raise_first
@@ -29,7 +31,11 @@ def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str,
     Raises:
         ExtractionError: chunks or cells failed; the message names the first error.
     """
-    return extract_pending(project, handed(project) or load(project, retry_failed), retry_failed)
+    standing = handed(project)
+    if standing is None:  # from a worker or a schedule: no command has looked yet
+        standing = load(project, retry_failed)
+        require(preflight(project, standing.plan, training=False))
+    return extract_pending(project, standing, retry_failed)
 
 
 def extract_pending(project: Project, standing: Standing, retry_failed: bool) -> dict[str, dict[str, int]]:
@@ -51,12 +57,13 @@ def extract_pending(project: Project, standing: Standing, retry_failed: bool) ->
         return fan_out(project, plan, retry_failed)
     results: list[ChunkResult] = []
     errors: list[BaseException] = []
-    for modality in plan.modalities:
-        pending = plan.pending(modality)
-        if pending:
-            found, failed = compute(project, standing.manifest, modality, pending)
-            results += found
-            errors += failed
+    with together():
+        for modality in plan.modalities:
+            pending = plan.pending(modality)
+            if pending:
+                found, failed = compute(project, standing.manifest, modality, pending)
+                results += found
+                errors += failed
     raise_first(errors, results)
     return cells.summary(results)
 

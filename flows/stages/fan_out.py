@@ -15,6 +15,7 @@ from bigfusion.flows.stages.partition import part_of
 from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.plan.plan import CellPlan
 from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.words import numbered, tally
 
 log = logging.getLogger("bigfusion")
 
@@ -28,12 +29,12 @@ def fan_out(project: Project, plan: CellPlan, retry_failed: bool) -> dict[str, d
         ExtractionError: a partition failed, or its workers died too often. The work of the others is stored.
     """
     jobs = _jobs(project, plan, retry_failed)
-    shown = artifacts.Progress(f"{project.name}-partitions", f"{len(jobs)} partitions", len(jobs))
+    shown = artifacts.Progress(f"{project.name}-partitions", numbered(len(jobs), "partition"), len(jobs))
     errors = wait_for(jobs, project.runner.attempts, shown.update)
     if errors:
         raise ExtractionError(
-            f"{len(errors)} of {len(jobs)} partitions failed, what they finished is stored; run the same command again"
-            f" to go on. First error: {errors[0]}"
+            f"{len(errors)} of {numbered(len(jobs), 'partition')} failed, what they finished is stored; run the same"
+            f" command again to go on. First error: {errors[0]}"
         )
     return _summary(project, plan)
 
@@ -76,10 +77,11 @@ def _summary(project: Project, plan: CellPlan) -> dict[str, dict[str, int]]:
             statuses = store.statuses(wanted)
             if missing := len(wanted - statuses.keys()):
                 raise ExtractionError(
-                    f"{project.store}: expected {len(wanted)} {modality} cells from the workers, found {missing} fewer;"
+                    f"{project.store}: expected {numbered(len(wanted), f'{modality} cell')} from the workers, found"
+                    f" {missing} fewer;"
                     " see that every worker has the same store, manifest and version of bigfusion"
                 )
             if wanted:
                 found[modality.value] = dict(Counter(status.value for status in statuses.values()))
-                log.info("extract: %s: %s", modality, found[modality.value])
+                log.info("extract: %s: %s", modality, tally(found[modality.value]))
     return found

@@ -13,6 +13,7 @@ from bigfusion.flows.project import corpus
 from bigfusion.flows.project.corpus import Ingested
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.standing import handed
+from bigfusion.pipeline.words import numbered
 
 log = logging.getLogger("bigfusion")
 
@@ -37,11 +38,11 @@ def keep(project: Project, found: Ingested) -> str:
     manifest.write(project.files.manifest)
     incomplete = len(manifest.incomplete)
     log.info(
-        "ingest: %s: %d utterances in %d dialogues%s, %d skipped; manifest %s",
+        "ingest: %s: %s in %s%s, %d skipped; manifest %s",
         manifest.corpus,
-        len(manifest),
-        sum(manifest.counts()["dialogues"].values()),
-        f" ({incomplete} lack media or a transcript)" if incomplete else "",
+        numbered(len(manifest), "utterance"),
+        numbered(sum(manifest.counts()["dialogues"].values()), "dialogue"),
+        f" ({incomplete:,} without media or a transcript)" if incomplete else "",
         len(manifest.left_out),
         "changed" if found.changed else "unchanged",
     )

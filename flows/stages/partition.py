@@ -9,8 +9,10 @@ from prefect import flow
 from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.project import cells
 from bigfusion.flows.project.corpus import kept
+from bigfusion.flows.project.preflight import preflight, require
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.stages.chunks import compute, raise_first
+from bigfusion.pipeline import words
 from bigfusion.pipeline.plan.plan import PlannedCell
 from bigfusion.pipeline.schema import Modality
 
@@ -37,8 +39,10 @@ def partition(
     manifest = kept(project)
     only = project.model_copy(update={"model": project.model.model_copy(update={"modalities": (modality,)})})
     planned = cells.plan(only, manifest, retry_failed)
+    here = only.model_copy(update={"runner": only.runner.model_copy(update={"kind": "local"})})
+    require(preflight(here, planned, training=False))
     mine = [cell for cell in planned.pending(modality) if part_of(cell, parts) == number - 1]
-    log.info("partition: %s %d of %d: %d cells", modality, number, parts, len(mine))
+    log.info("partition: %s %d of %d: %s", modality, number, parts, words.numbered(len(mine), "cell"))
     results, errors = compute(project, manifest, modality, mine, f"{number} of {parts}")
     raise_first(errors, results)
     return cells.summary(results)

@@ -11,6 +11,7 @@ from bigfusion.flows.engine.handout import Job, parameters, wait_for
 from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.engine.session import alone, end_abandoned_runs
 from bigfusion.flows.project import promotion
+from bigfusion.flows.project.preflight import preflight, require
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.standing import Standing, handed, handed_on, look
 from bigfusion.flows.stages.evaluate import evaluate
@@ -31,7 +32,11 @@ def retrain(project: Project, retry_failed: bool = False) -> str:
         BigFusionError: a stage failed. Its finished work is kept, and the next run continues from there.
     """
     end_abandoned_runs()
-    return do_what_is_pending(project, handed(project) or look(project, retry_failed), retry_failed)
+    standing = handed(project)
+    if standing is None:  # from a worker or a schedule: no command has looked yet
+        standing = look(project, retry_failed)
+        require(preflight(project, standing.plan))
+    return do_what_is_pending(project, standing, retry_failed)
 
 
 def do_what_is_pending(project: Project, standing: Standing, retry_failed: bool) -> str:

@@ -15,7 +15,7 @@ from bigfusion.flows.engine import artifacts
 from bigfusion.flows.engine.configuration import SLOT
 from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.engine.session import alone
-from bigfusion.flows.progress import training, warn_of_neurons
+from bigfusion.flows.progress import bar, training, warn_of_neurons
 from bigfusion.flows.project import makers
 from bigfusion.flows.project.runs import Run
 from bigfusion.flows.project.settings import Project
@@ -23,6 +23,7 @@ from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.flows.project.workspace import REMEDY, exclusive
 from bigfusion.flows.stages.chunks import BACKOFF, may_pass
 from bigfusion.model.runs.folder import Epoch, seed_folder
+from bigfusion.pipeline.words import numbered
 
 if TYPE_CHECKING:
     from bigfusion.model.data.dialogues import Data
@@ -89,21 +90,22 @@ def _data(project: Project, standing: Standing) -> dict[str, Data]:
 def _train_seeds(project: Project, data: Mapping[str, Data], run: Run) -> None:
     settings = project.train
     epochs = settings.epochs_in_all * len(data)
-    count = f"{len(settings.seeds)} seeds" + (f" of {len(data)} folds" if run.folds else "")
+    count = numbered(len(settings.seeds), "seed") + (f" of {numbered(len(data), 'fold')}" if run.folds else "")
     shown = artifacts.Progress(f"{project.name}-training", count, epochs)
     jobs = [(fold, folder, seed) for fold, folder in run.parts.items() for seed in settings.seeds]
     with training(epochs) as progress:
-        for number, (fold, folder, seed) in enumerate(jobs):
+        for at, (fold, folder, seed) in enumerate(jobs):
+            which = f"fold {fold}, seed {seed}" if fold else f"seed {seed}"
+            with bar(which, settings.epochs, " epochs") as seed_progress:
 
-            def epoch_done(epoch: Epoch, before: int = number * settings.epochs) -> None:
-                progress(epoch)
-                shown.update(before + epoch.epoch)
+                def epoch_done(
+                    epoch: Epoch, before: int = at * settings.epochs, seed_done: Callable[[int], None] = seed_progress
+                ) -> None:
+                    progress(epoch)
+                    seed_done(1)
+                    shown.update(before + epoch.epoch)
 
-            seed_task = train_seed.with_options(
-                timeout_seconds=project.runner.seed_seconds,
-                task_run_name=f"fold {fold}, seed {seed}" if fold else f"seed {seed}",
-            )
-            best = seed_task(project, data[fold], seed, seed_folder(folder, seed), epoch_done)
-            which = f"fold {fold}: " if fold else ""
-            log.info("train: %sseed %d: validation WF1 %.1f", which, seed, 100 * best)
+                seed_task = train_seed.with_options(timeout_seconds=project.runner.seed_seconds, task_run_name=which)
+                best = seed_task(project, data[fold], seed, seed_folder(folder, seed), epoch_done)
+            log.info("train: %s: validation WF1 %.1f", which, 100 * best)
     shown.update(epochs)  # after early stopping some epochs are left

@@ -93,7 +93,9 @@ def cost(material: Material) -> Html:
         ["Training time over all seeds", duration(sum(seconds))],
         ["Longest seed", duration(max(seconds))],
     ]
-    rows += [["Trained on", name] for name in material.machines]
+    rows += [
+        ["Trained on", name.removesuffix("s") if name.endswith(" 1 threads") else name] for name in material.machines
+    ]
     lead = "Time by the clock, of the epochs alone; other work on the machine counts in."
     return section("Cost", table(["", ""], rows, "plain"), lead=lead)
 

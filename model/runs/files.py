@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.words import reason
 
 R = TypeVar("R", bound="Record")
 
@@ -70,5 +71,6 @@ def read_record(path: Path, kind: type[R]) -> R:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or "(top level)"
         raise TrainingError(
-            f"{path}: {key}: {first['msg']}; it was written by another version of bigfusion, train the run again"
+            f"{path}: {key}: {reason(first['msg'])}; it was written by another version of bigfusion,"
+            " train the run again"
         ) from None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from bigfusion.pipeline.corpora import crema_d, emodb, filenames, iemocap, meld, ravdess, subtitles, table
+from bigfusion.pipeline.corpora.archives import packed, unpack
 from bigfusion.pipeline.corpora.base import Progress, corpus_folder, silent
 from bigfusion.pipeline.corpora.crema_d import CremaDSettings
 from bigfusion.pipeline.corpora.emodb import EmodbSettings
@@ -18,6 +21,7 @@ from bigfusion.pipeline.corpora.ravdess import RavdessSettings
 from bigfusion.pipeline.corpora.subtitles import SubtitleSettings
 from bigfusion.pipeline.corpora.table import TableSettings
 from bigfusion.pipeline.digests.files import FileDigests
+from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.feature_files import corpus
 from bigfusion.pipeline.feature_files.corpus import FeatureSettings
 from bigfusion.pipeline.manifest.manifest import Manifest
@@ -56,6 +60,11 @@ def check_layout(settings: CorpusSettings) -> None:
     Raises:
         CorpusError: there is no such folder, or it is laid out otherwise.
     """
+    with _naming_archives(settings):
+        _check_layout(settings)
+
+
+def _check_layout(settings: CorpusSettings) -> None:
     if isinstance(settings, MeldSettings):
         meld.annotation_files(corpus_folder(settings.root, "MELD.Raw"))
     elif isinstance(settings, IemocapSettings):
@@ -73,7 +82,8 @@ def scan(settings: CorpusSettings, digests: FileDigests, progress: Progress = si
         CorpusError: the corpus is not laid out as its kind is; what single rows lack is listed in ``skipped`` instead.
         UnsafePickleError: a feature pickle asks for something that is not allowed.
     """
-    return _SCANS[type(settings)](settings, digests, progress)
+    with _naming_archives(settings):
+        return _SCANS[type(settings)](settings, digests, progress)
 
 
 _SCANS: dict[type, Callable[[Any, FileDigests, Progress], Manifest]] = {
@@ -87,3 +97,28 @@ _SCANS: dict[type, Callable[[Any, FileDigests, Progress], Manifest]] = {
     SubtitleSettings: subtitles.scan,
     FeatureSettings: lambda settings, digests, progress: corpus.scan(settings),
 }
+
+
+@contextmanager
+def _naming_archives(settings: CorpusSettings) -> Iterator[None]:
+    """If the corpus is not laid out as expected, name archives in its folder that are not unpacked."""
+    try:
+        yield
+    except CorpusError as error:
+        archives = [*packed(_folder(settings))]
+        if not archives:
+            raise
+        raise CorpusError(f"{error}; archives are still packed there; {unpack(archives)}") from error
+
+
+def _folder(settings: CorpusSettings) -> Path:
+    match settings:
+        case MeldSettings() | IemocapSettings() | EmodbSettings() | RavdessSettings() | CremaDSettings():
+            folder = settings.root
+        case FilenamesSettings():
+            folder = settings.root
+        case SubtitleSettings():
+            folder = settings.media[0] if settings.media[0].is_dir() else settings.media[0].parent
+        case TableSettings() | FeatureSettings():
+            folder = settings.path.parent
+    return folder.expanduser().absolute()

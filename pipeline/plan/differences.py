@@ -78,7 +78,7 @@ def difference(
 def counted(why: str, number: int) -> str:
     """A reason with the number of its cells: ``1 changed transcript``, ``setting rate 5 -> 6 (3 cells)``."""
     whole = why.startswith(("setting", "code", "weights", "engine", "extractor", "fingerprint"))
-    return f"{why} ({number} cells)" if whole else f"{number} {why}"
+    return f"{why} ({number:,} cell{'' if number == 1 else 's'})" if whole else f"{number} {why}"
 
 
 def _wider(

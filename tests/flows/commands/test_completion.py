@@ -9,6 +9,7 @@ import pytest
 from bigfusion.flows import cli
 from bigfusion.flows.commands.completion import SHELLS
 from bigfusion.flows.commands.parser import COMMANDS
+from bigfusion.flows.project.preset_names import LEARNING, PRESETS
 
 BASH = """
 source completion
@@ -42,7 +43,7 @@ def test_a_shell_takes_its_script(script, shell):
         ("bigfusion ''", {*COMMANDS}),
         ("bigfusion ev", {"evaluate", "evaluate-faces"}),
         ("bigfusion plan --pre", {"--preset"}),
-        ("bigfusion plan --preset ''", {"meld", "iemocap", "table", "demo", "tuned", "paper"}),
+        ("bigfusion plan --preset ''", {*PRESETS, *LEARNING}),
         ("bigfusion store ''", {"info", "compact"}),
         ("bigfusion import mi", {"mine.parquet"}),
         ("bigfusion export mi", set()),

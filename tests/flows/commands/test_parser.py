@@ -21,7 +21,7 @@ HEAVY = {
     "transformers",
     "prefect",
     "pydantic",
-    "tqdm",
+    "rich",
     "scipy",
     "sklearn",
     "cv2",

@@ -1,18 +1,23 @@
 """What a run lacks is said before its first cell: all of it at once, a line each."""
 
+import importlib
 import shlex
+import shutil
 import socket
+import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from bigfusion.flows import cli
-from bigfusion.flows.project import standing
+from bigfusion.flows.project import corpus, standing
 from bigfusion.flows.project.load import load
-from bigfusion.flows.project.preflight import preflight
+from bigfusion.flows.project.preflight import PreflightError, preflight
 from bigfusion.flows.project.rates import RATES
+from bigfusion.pipeline.corpora import scan
 from bigfusion.pipeline.schema import Modality
+from tests.helpers.command_line import fails
 from tests.helpers.meld_tree import write_meld
 from tests.helpers.tiny_encoder import save_roberta
 
@@ -114,3 +119,46 @@ def test_a_device_that_is_not_there_stops_a_run(tmp_path, key):
     project = load(config, assignments=[f"{key}=cuda:99"])
     (line,) = preflight(project, standing.look(project).plan).stops
     assert line.startswith(f"{key} 'cuda:99': ")
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_finetuning_looks_for_its_encoder_and_device_before_it_scans(tmp_path, capsys):
+    config = str(write_project(tmp_path, "nobody/no-roberta", False, '["text"]'))
+    assert cli.main(["finetune-text", "--config", config, "--set", "finetune.device=cuda"]) == 1
+    shown = capsys.readouterr().err.splitlines()
+    assert len(shown) == 2
+    assert "nobody/no-roberta" in shown[0]
+    assert "finetune.device 'cuda': " in shown[1]
+
+
+def test_a_study_looks_for_its_device_before_it_reads_its_data(tmp_path, capsys):
+    config = str(write_project(tmp_path, "any", False, '["text"]'))
+    assert cli.main(["reproduce", "--figure", "4", "--config", config, "--set", "train.device=cuda:99"]) == 1
+    assert "train.device 'cuda:99': " in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_hub")
+@pytest.mark.parametrize("flow", ["retrain", "extract"])
+def test_a_deployed_flow_says_what_it_lacks_before_its_first_cell(tmp_path, flow):
+    project = load(write_project(tmp_path, "nobody/no-roberta", True, '["text", "audio"]'))
+    corpus.ingest(project)
+    module = importlib.import_module(f"bigfusion.flows.stages.{flow}")
+    with pytest.raises(PreflightError, match="nobody/no-roberta"):
+        getattr(module, flow)(project)
+    assert not list(tmp_path.rglob("*.parquet")) or not (project.store / "audio").exists()
+
+
+@pytest.mark.parametrize("form", ["tar", "zip"])
+def test_archives_beside_a_missing_table_are_named_with_the_command_that_unpacks_them(tmp_path, capsys, form):
+    """As they are downloaded: everything is still packed, so no CSV is there either."""
+    write_meld(tmp_path / "made")
+    folder = tmp_path / "my MELD"
+    folder.mkdir()
+    kind = {"tar": "gztar", "zip": "zip"}[form]
+    shutil.make_archive(str(folder / "MELD.Raw"), kind, tmp_path / "made")
+    (tmp_path / "bigfusion.toml").write_text(f'[corpus]\nkind = "meld"\nroot = "{folder}"\n')
+    line = fails(capsys, "plan", "--config", str(tmp_path / "bigfusion.toml"))
+    command = line.partition("unpack: ")[2]
+    subprocess.run(["bash", "-c", command], check=True)
+    assert scan.check_layout(load(tmp_path / "bigfusion.toml").corpus) is None

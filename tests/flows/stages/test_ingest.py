@@ -25,7 +25,7 @@ def test_nothing_is_skipped_where_rows_only_lack_a_transcript(tmp_path, caplog):
         keep(project, corpus.look(project))
     said = [record.getMessage() for record in caplog.records]
     assert said[0] == (
-        "ingest: t: 20 utterances in 20 dialogues (20 lack media or a transcript), 0 skipped; manifest changed"
+        "ingest: t: 20 utterances in 20 dialogues (20 without media or a transcript), 0 skipped; manifest changed"
     )
     assert said[1] == "ingest: note: 6 of 20 rows have no label (nan 6)"
     assert any("speakers are in train as well" in line for line in said)

@@ -194,7 +194,7 @@ def test_a_failed_chunk_leaves_the_others_work(place, monkeypatch):
     settings = ("--set", "text.layers=last4", "--set", "extract.retries=0")
     assert place.run("extract", *settings) == 1
     shown = place.capsys.readouterr().err
-    assert "1 chunks failed, 2 are stored; run the same command again to go on" in shown
+    assert "1 chunk failed, 2 stored; run the same command again to go on" in shown
     assert "First error: [Errno 5] Input/output error" in shown, "the extractor's, not the store's"
     left = answer(place, "plan", *settings, code=2)["pending_cells"]
     assert left == calls[1]

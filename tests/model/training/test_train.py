@@ -173,6 +173,18 @@ def test_a_kill_before_the_checkpoint_was_written_loses_nothing(tmp_path: Path) 
     assert contents(killed) == contents(tmp_path / "whole")
 
 
+def test_a_training_takes_one_thread_unless_told_otherwise_so_its_bits_do_not_depend_on_the_machine(tmp_path) -> None:
+    seen: list[int] = []
+    torch.set_num_threads(2)
+    try:
+        settings = small_training(threads=TrainSettings().threads, epochs=2)
+        train(small_data(), small_model(), settings, 0, tmp_path, lambda epoch: seen.append(torch.get_num_threads()))
+        assert seen == [1, 1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_a_finished_seed_is_returned_as_it_is(tmp_path: Path) -> None:
     first = run_seed(tmp_path)
     seen: list[Epoch] = []
