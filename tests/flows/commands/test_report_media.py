@@ -6,12 +6,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pandas as pd
-import pytest
 
 from bigfusion.flows.project import dialogue_pages
 from tests.helpers.small_project import Place
-
-pytestmark = pytest.mark.slow
 
 
 def run_folder(place: Place) -> Path:
@@ -49,7 +46,7 @@ def test_pages_of_other_predictions_are_not_linked(place):
     assert dialogue_pages.pages(run) == {}
 
 
-def test_media_that_are_gone_and_another_run_are_refused_in_one_line(place):
+def test_the_pages_of_another_run_are_refused_in_one_line(place):
     run = run_folder(place)
     assert place.run("report", "--media", "--run", run.name) == 1
     assert "--media has no effect here" in place.capsys.readouterr().err
