@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bigfusion.flows.progress import bar
-from bigfusion.flows.project import cells, promotion
+from bigfusion.flows.project import cells, dialogue_pages, promotion
 from bigfusion.flows.project.assemble import assemble
 from bigfusion.flows.project.runs import ABLATIONS, Run, record
 from bigfusion.flows.project.settings import Project
@@ -97,6 +97,7 @@ def _context(project: Project, manifest: Manifest, planned: CellPlan, run: Run) 
         },
         versions=cells.versions(),
         lines=lines,
+        pages=dialogue_pages.pages(run.folder),
         ablations=None if run.ablations is None else read_json(run.ablations),
         current=_current(project, run),
     )

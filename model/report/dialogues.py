@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -140,8 +141,10 @@ def _choice(title: str, name: str, values: Sequence[str]) -> Html:
 
 def _dialogue(one: Told, material: Material, opened: bool, printed: bool) -> Html:
     title = tag("b", one.name), tag("span", f" {one.right} of {one.labelled} right", class_="facts")
+    page = material.context.pages.get(one.name)
+    link = [tag("a", "play", href=quote(page), title="the dialogue beside its media")] if page else []
     cells = [_square(number, turn, material.colours) for number, turn in enumerate(one.turns, start=1)]
-    summary = tag("summary", tag("span", *title), tag("span", *cells, class_="strip"))
+    summary = tag("summary", tag("span", *title), *link, tag("span", *cells, class_="strip"))
     return tag(
         "details",
         summary,

@@ -32,6 +32,11 @@ from bigfusion.pipeline.errors import TrainingError
 TITLES = {"meld": "MELD", "iemocap": "IEMOCAP"}
 
 
+def corpus_title(corpus: str) -> str:
+    """A corpus's name in its usual spelling."""
+    return TITLES.get(corpus.lower(), corpus)
+
+
 @dataclass(frozen=True)
 class Line:
     """The speaker and the text of an utterance, printed beside its labels."""
@@ -56,6 +61,7 @@ class ReportContext:
     beside the run's. ``demo`` puts a banner on the page and omits the paper.
     ``cells`` counts feature cells: modality -> status -> number.
     ``lines`` maps an utterance's id to its line; an utterance without one is shown by its id.
+    ``pages`` maps a dialogue to the page that shows it beside its media, relative to the report.
     ``ablations`` is Table 4 as ``model.reproduce`` made it. ``current`` is the model that was current before this run.
     """
 
@@ -67,13 +73,14 @@ class ReportContext:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, Line] = field(default_factory=dict)
+    pages: Mapping[str, str] = field(default_factory=dict)
     ablations: Mapping[str, Any] | None = None
     current: CurrentModel | None = None
 
     @property
     def title(self) -> str:
         """The corpus's name in its usual spelling."""
-        return TITLES.get(self.corpus.lower(), self.corpus)
+        return corpus_title(self.corpus)
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,7 @@ details.dialogue summary > span:first-child { min-width: 250px; }
 details.dialogue summary b { font-weight: 600; overflow-wrap: anywhere; }
 details.dialogue summary b::before { content: "▸ "; color: var(--soft); }
 details.dialogue[open] summary b::before { content: "▾ "; }
+details.dialogue summary a { color: var(--accent); }
 .strip { display: flex; flex-wrap: wrap; gap: 3px; }
 .strip span { display: grid; gap: 2px; padding: 2px; border-radius: 4px; }
 .strip span.wrong { box-shadow: 0 0 0 1.5px var(--ink); }

@@ -57,7 +57,7 @@ def write_timeline(timeline: Timeline, path: Path, embed: bool = False) -> None:
 
 def page(timeline: Timeline, sources: dict[Path, str]) -> Html:
     """The whole page. ``sources`` are the addresses of the media files."""
-    title = timeline.media.stem if len({clip.media for clip in _clips(timeline)}) == 1 else timeline.media.parent.name
+    title = timeline.title or timeline.media.stem
     colours, over_time = label_colours(timeline.labels), mood(timeline)
     head = tag(
         "head",
@@ -112,11 +112,14 @@ def _kind(file: Path) -> str:
 
 
 def _header(timeline: Timeline, title: str) -> Html:
-    facts = (
+    facts = [
         clock(timeline.seconds),
         count(len(timeline.moments), "utterance"),
         count(len(timeline.speakers), "speaker"),
-    )
+    ]
+    labelled = [moment for moment in timeline.moments if moment.true]
+    if labelled:
+        facts.append(f"{sum(moment.label == moment.true for moment in labelled)} of {len(labelled)} as labelled")
     origin = timeline.origin
     told = f"{' · '.join(facts)} · labels by {origin.model}, trained on {origin.corpus}"
     return tag("header", tag("h1", title), tag("p", told, class_="facts"))

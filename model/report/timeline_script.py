@@ -160,7 +160,7 @@ SCRIPT = r"""
       list.append(build("dt", data.labels[k]), bar);
     }
     if (order.length) parts.push(list);
-    for (const why of all(".why", row)) parts.push(build("p", why.textContent, "why"));
+    for (const more of all(".true, .why", row)) parts.push(build("p", more.textContent, more.className));
     return parts;
   };
   const tell = i => {

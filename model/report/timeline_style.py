@@ -50,9 +50,11 @@ dt { text-align: right; color: var(--soft); }
 dd { display: flex; gap: 6px; align-items: center; margin: 0; }
 dd i { display: block; height: 11px; min-width: 1px; background: var(--c); border-radius: 2px; max-width: 82%; }
 dd span { font-variant-numeric: tabular-nums; white-space: nowrap; }
-.why { color: var(--soft); font-size: 12.5px; }
+.why, .true { color: var(--soft); font-size: 12.5px; }
 .why::before { content: "∅ "; }
-p.why { margin: 2px 0; }
+.true::before { content: "≠ "; }
+.true.right::before { content: "= "; }
+p.why, p.true { margin: 2px 0; }
 
 .chip { display: inline-block; padding: 0 9px; border: 1.5px solid var(--c, var(--soft)); border-radius: 11px;
   background: var(--c, none); color: var(--on, inherit); font-size: 12.5px; line-height: 19px; white-space: nowrap; }
@@ -125,7 +127,7 @@ p.why { margin: 2px 0; }
 #transcript .at { align-self: start; padding: 2px 0; border: 0; background: none; color: var(--soft); font-size: 13px;
   text-align: right; font-variant-numeric: tabular-nums; }
 #transcript .text { margin-right: 0; }
-#transcript .why { display: block; }
+#transcript :is(.why, .true) { display: block; }
 #tip { position: fixed; z-index: 9; width: 300px; max-width: calc(100vw - 16px); padding: 6px 12px 8px;
   border: 1px solid var(--rule); border-radius: 8px; background: var(--page); box-shadow: 0 6px 24px #0005;
   pointer-events: none; }

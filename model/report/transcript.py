@@ -26,6 +26,9 @@ def _row(number: int, moment: Moment, timeline: Timeline) -> Html:
         ),
         tag("span", moment.text or ("–" if moment.label == NO_SPEECH else "(no words)"), class_="text", dir="auto"),
     ]
+    if moment.true:
+        agree = " right" if moment.true == moment.label else ""
+        cells.append(tag("small", f"labelled {moment.true}", class_=f"true{agree}"))
     cells += [tag("small", f"no {feature}: {reason}", class_="why") for feature, reason in moment.absent.items()]
     return tag("li", at, tag("div", *cells), id=f"u{number}", data_i=number, title=_all(moment))
 

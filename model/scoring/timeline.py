@@ -19,7 +19,7 @@ class Moment:
     ``start`` and ``end`` are seconds from the recording's beginning. ``label`` is one of the model's labels,
     :data:`NOT_SURE` or :data:`NO_SPEECH`. ``probabilities`` holds every label's calibrated probability, in the order
     of the model's labels; it is empty where there is no speech. ``absent`` maps a feature without a vector to the
-    reason.
+    reason. ``true`` is the label that a corpus gives the utterance; ``""`` if there is none.
     """
 
     start: float
@@ -29,6 +29,7 @@ class Moment:
     label: str
     probabilities: dict[str, float]
     absent: dict[str, str] = field(default_factory=dict)
+    true: str = ""
 
     @property
     def best(self) -> str:
@@ -81,7 +82,8 @@ class Timeline:
     """The moments of one recording in order of their beginning. ``media`` is a video or a sound file.
 
     A recording of several files has ``clips``, in order of their beginning; they do not overlap. Then ``media`` is
-    the first of these files. Without ``clips`` the whole of ``media`` is the recording.
+    the first of these files. Without ``clips`` the whole of ``media`` is the recording. ``title`` is the recording's
+    name; without it, it is named after its file.
     """
 
     media: Path
@@ -91,6 +93,7 @@ class Timeline:
     moments: tuple[Moment, ...]
     origin: Origin
     clips: tuple[Clip, ...] = ()
+    title: str = ""
 
     @property
     def speakers(self) -> tuple[str, ...]:
