@@ -6,6 +6,8 @@ The settings class of each network lies in its file ``network_settings/KIND.py``
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
@@ -47,6 +49,29 @@ def beneath(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     if isinstance(below, Mapping) and isinstance(above, Mapping) and isinstance(above.get("kind"), str):
         left["contrast"] = changed_kind(below, CONTRASTS, DEFAULT_CONTRAST, above["kind"])
     return left
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What preset `tuned` means for a network: its own numbers, and where they come from."""
+
+    table: dict[str, Any]
+    source: Literal["searched", "released", "default"]
+
+
+def tuned(kind: str, corpus: str = "") -> Tuned:
+    """The numbers that a search has found for a network (``TUNED`` of its settings file).
+
+    Without a search they are the network's numbers that its authors released for ``corpus``, or else for their first
+    one. Without a release they are its defaults. Which modalities are read is no such number: it is the caller's.
+    """
+    module = import_module(f"{NETWORKS}.{kind}")
+    if (searched := getattr(module, "TUNED", None)) is not None:
+        return Tuned({"model": {"kind": kind, **searched["model"]}, "train": searched["train"]}, "searched")
+    released: dict[str, dict[str, dict[str, Any]]] = getattr(module, "RELEASED", {})
+    numbers = (released.get(corpus) or next(iter(released.values()), {})).get("model", {})
+    own = {name: value for name, value in numbers.items() if name != "modalities"}
+    return Tuned({"model": {"kind": kind, **own}}, "released" if released else "default")
 
 
 class HCLSettings(Settings):

@@ -22,6 +22,7 @@ GROUPS = {
     "look at it": ("status", "report", "models", "compare", "explain", "quarantine", "reproduce"),
     "store": ("store", "export", "fsck", "gc"),
     "production": ("serve", "deploy", "rollback"),
+    "search": ("tune",),
     "encoders": ("finetune-text", "train-faces", "evaluate-faces"),
     "your shell": ("completion",),
 }

@@ -64,7 +64,7 @@ def run(
     if table in (2, 3):
         common, released = without_released(common, features)
         asked = Asked(table, rows, scheme, classes, released)
-        return make(asked, common, *_material(common, features, out, seeds))
+        return make(asked, common, *material(common, features, out, seeds))
     if rows or classes or scheme != "given":
         raise SettingsError("reproduce: --rows, --scheme and --classes are of --table 2 and --table 3")
     return _study(common, table, figure, out, features, seeds)
@@ -83,7 +83,7 @@ def _study(
     from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
 
     name = f"table-{table}" if table else f"figure-{figure}"
-    data, model, settings, folder = _material(common, features, out, seeds)
+    data, model, settings, folder = material(common, features, out, seeds)
     if not isinstance(model, BigFusionSettings):
         raise SettingsError(f"reproduce: expected model.kind bigfusion, which {name} is about, found {model.kind}")
     corpus = {IEMOCAP: "iemocap", MELD: "meld"}.get(data.labels)
@@ -105,8 +105,8 @@ def _study(
     )
 
 
-def _material(
-    common: Common, features: Path | None, out: Path | None, seeds: int | None
+def material(
+    common: Common, features: Path | None, out: Path | None, seeds: int | None, name: str = "reproduction"
 ) -> tuple[Data, ModelSettings, TrainSettings, Path]:
     """Data, settings and the folder to work in."""
     from bigfusion.flows.project import file_runs
@@ -120,13 +120,13 @@ def _material(
         wanted = load_learning(common.config, common.preset, common.settings(seeds))
         require(preflight_training(wanted.train))
         data, model = file_runs.training_data(features, wanted)
-        return data, model, wanted.train, out or Path("reproduction")
+        return data, model, wanted.train, out or Path(name)
     project = common.project(seeds=seeds)
     require(preflight_training(project.train))
     standing = load(project)
     if standing.plan.pending_count:
         raise TrainingError(f"{numbered(standing.plan.pending_count, 'cell')} pending; run `bigfusion extract` first")
-    folder = out or project.files.folder / "reproduction"
+    folder = out or project.files.folder / name
     return assemble(project, standing.manifest, standing.plan), project.model, project.train, folder
 
 

@@ -39,7 +39,7 @@ def run(
 ) -> Answer:
     """Train every seed under the present cells, labels, settings and code; or on a feature file, into a folder."""
     if network is not None:
-        common = replace(common, assignments=(f"model.kind={_kind(network)}", *common.assignments))
+        common = replace(common, assignments=(f"model.kind={kind_of(network)}", *common.assignments))
     if features or out:
         return _on_file(common, features, out, seeds, name, note)
     from bigfusion.flows.project.experiments import describe
@@ -69,7 +69,7 @@ def run(
     return Answer(f"run {present.id} in {relative(present.folder)}", data)
 
 
-def _kind(network: str) -> str:
+def kind_of(network: str) -> str:
     """A network's kind, as its file is named; people write hyphens too."""
     from bigfusion.model.kinds import settings_classes
     from bigfusion.model.settings import NETWORKS

@@ -19,7 +19,7 @@ def effective_settings(
         SettingsError: as in :func:`bigfusion.flows.project.load.load`.
     """
     project = load(config, preset, assignments)
-    name, below, own = layers(config, preset)
+    name, below, own = layers(config, preset, assignments)
     sources = (
         dict.fromkeys((key for key, _ in _leaves(below)), f"preset {name}")
         | dict.fromkeys((key for key, _ in _leaves(own)), str(settings_file(config, preset)))

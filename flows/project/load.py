@@ -8,10 +8,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from bigfusion.flows.project.preset_names import LEARNING, PRESETS
+from bigfusion.flows.project.preset_names import LEARNING, PRESETS, TUNED
 from bigfusion.flows.project.settings import Learning, Project
 from bigfusion.flows.project.workspace import ADDRESS, WorkspaceSettings
-from bigfusion.model.settings import beneath
+from bigfusion.model.kinds import settings_classes
+from bigfusion.model.settings import DEFAULT_NETWORK, NETWORKS, beneath, tuned
 from bigfusion.pipeline.errors import SettingsError
 from bigfusion.pipeline.nearest import did_you_mean
 from bigfusion.pipeline.settings import assign, merge, parse_assignment, read_toml, validate
@@ -41,7 +42,7 @@ def load_project(
     path = settings_file(config, preset)
     if config is None and path != DEFAULT_CONFIG:
         log.info("no %s here: the demo's settings (%s) are used", DEFAULT_CONFIG, path)
-    preset, below, own = layers(config, preset)
+    preset, below, own = layers(config, preset, assignments)
     table = laid(below, own)
     if any(parse_assignment(one)[0] == ["preset"] for one in assignments):
         raise SettingsError("--set preset: a preset lies below the settings file, not above it; name it with --preset")
@@ -58,8 +59,12 @@ def load_project(
 load = load_project  # the name inside the house; outside, ``bigfusion.load`` loads a trained model
 
 
-def layers(config: Path | str | None, preset: str | None) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
+def layers(
+    config: Path | str | None, preset: str | None, assignments: Sequence[str] = ()
+) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
     """The name of the preset, its table, and the settings file's table above it.
+
+    The assignments lie above both; preset `tuned` has other numbers for the network that they name.
 
     Raises:
         SettingsError: as in :func:`load_project`.
@@ -67,7 +72,25 @@ def layers(config: Path | str | None, preset: str | None) -> tuple[str | None, d
     path = settings_file(config, preset)
     own = {} if config is None and preset and not path.exists() else read_toml(path)
     preset = _preset(preset, own, path)
-    return preset, _below(read_preset(preset), own) if preset else {}, own
+    return preset, _below(_for_network(preset, own, assignments), own) if preset else {}, own
+
+
+def _for_network(preset: str, own: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """The preset's table. If it is `tuned`, for the network that the layers above it choose."""
+    table = read_preset(preset)
+    above = laid(own, assign({}, assignments))
+    model, corpus = above.get("model"), above.get("corpus")
+    kind = model.get("kind", DEFAULT_NETWORK) if isinstance(model, Mapping) else DEFAULT_NETWORK
+    if preset != TUNED or kind == DEFAULT_NETWORK or kind not in settings_classes(NETWORKS):
+        return table
+    numbers = tuned(kind, str(corpus.get("kind", "")) if isinstance(corpus, Mapping) else "")
+    if numbers.source != "searched":
+        whose = "released numbers" if numbers.source == "released" else "defaults"
+        log.info(
+            "preset %s: nobody has searched for %s yet: its %s are used, with the training settings that all networks "
+            "share; `bigfusion tune --network %s` searches", TUNED, kind, whose, kind,
+        )  # fmt: skip
+    return laid(table, numbers.table)
 
 
 def load_learning(config: Path | None, preset: str | None, assignments: Sequence[str] = ()) -> Learning:
@@ -77,7 +100,7 @@ def load_learning(config: Path | None, preset: str | None, assignments: Sequence
         SettingsError: as in :func:`load_project`, or an assignment to anything except the network and its training.
     """
     own = {} if config is None else read_toml(config)
-    table = laid(read_preset(_preset(preset, own, config) or LEARNING[0]), own)
+    table = laid(_for_network(_preset(preset, own, config) or LEARNING[0], own, assignments), own)
     table = {name: part for name, part in table.items() if name in Learning.model_fields}
     table = laid(table, assign({}, assignments))
     return validate(Learning, table, str(config or "settings"))

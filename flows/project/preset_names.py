@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 PRESETS = ("meld", "iemocap", "emodb", "ravdess", "crema_d", "filenames", "table", "demo")
-LEARNING = ("tuned", "paper")
+TUNED = "tuned"
+LEARNING = (TUNED, "paper")
 """Presets of the network and its training alone: they go with any corpus."""

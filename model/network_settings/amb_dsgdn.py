@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Range, Space
 
 
 class AMBDSGDNSettings(NetworkSettings):
@@ -34,6 +35,14 @@ class AMBDSGDNSettings(NetworkSettings):
 
 
 SETTINGS = AMBDSGDNSettings
+
+SEARCHABLE: Space = {
+    **TRAINING,
+    **DROPOUT,
+    "model.width": Choice((128, 256, 512)),
+    "model.window": Range(5, 25),
+    "model.drop_after": Choice((0, 5, 60)),
+}
 
 # no clipping and no early stopping is known
 _TRAIN: dict[str, object] = {"schedule": "constant", "warmup": 0.0, "clip": 1e9}

@@ -11,6 +11,7 @@ from bigfusion.model.contrast_settings.dual_importance import DualImportanceSett
 from bigfusion.model.kinds import any_kind
 from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.quantities import Distance
+from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Range, Space
 from bigfusion.pipeline.schema import Modality
 from bigfusion.pipeline.settings import Settings
 
@@ -120,3 +121,11 @@ class BigFusionSettings(NetworkSettings):
 
 
 SETTINGS = BigFusionSettings
+
+SEARCHABLE: Space = {
+    **TRAINING,
+    **DROPOUT,
+    "model.width": Choice((64, 128, 256)),
+    "model.layers": Range(1, 3),
+    "model.feature_dropout": Range(0.0, 0.5),
+}

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Range, Space
 
 
 class BiGRUSettings(NetworkSettings):
@@ -31,3 +32,11 @@ class BiGRUSettings(NetworkSettings):
 
 
 SETTINGS = BiGRUSettings
+
+SEARCHABLE: Space = {
+    **TRAINING,
+    **DROPOUT,
+    "model.width": Choice((64, 128, 256)),
+    "model.layers": Range(1, 3),
+    "model.feature_dropout": Range(0.0, 0.5),
+}

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Range, Space
 
 
 class CMCFSRNetSettings(NetworkSettings):
@@ -30,6 +31,15 @@ class CMCFSRNetSettings(NetworkSettings):
 
 
 SETTINGS = CMCFSRNetSettings
+
+SEARCHABLE: Space = {
+    **TRAINING,
+    **DROPOUT,
+    "model.width": Choice((128, 256, 512)),
+    "model.layers": Range(1, 3),
+    "model.graph_layers": Range(1, 3),
+    "model.graph_window": Range(2, 12),
+}
 
 _TRAIN: dict[str, object] = {
     "learning_rate": 1e-4,

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Range, Space
 
 
 class COGMENSettings(NetworkSettings):
@@ -29,6 +30,16 @@ class COGMENSettings(NetworkSettings):
 
 
 SETTINGS = COGMENSettings
+
+SEARCHABLE: Space = {
+    **TRAINING,
+    **DROPOUT,
+    "model.width": Choice((50, 100, 200)),
+    "model.layers": Range(1, 4),
+    "model.inner": Choice((512, 2048)),
+    "model.past": Range(2, 12),
+    "model.future": Range(2, 12),
+}
 
 # no clipping and no early stopping is known
 _TRAIN: dict[str, object] = {

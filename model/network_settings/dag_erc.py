@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Range, Space
 
 
 class DAGERCSettings(NetworkSettings):
@@ -20,6 +21,13 @@ class DAGERCSettings(NetworkSettings):
 
 
 SETTINGS = DAGERCSettings
+
+SEARCHABLE: Space = {
+    **TRAINING,
+    **DROPOUT,
+    "model.width": Choice((150, 300)),
+    "model.layers": Range(1, 6),
+}
 
 RELEASED: dict[str, dict[str, dict[str, object]]] = {
     "iemocap": {

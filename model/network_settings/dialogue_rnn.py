@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Range, Space
 
 
 class DialogueRNNSettings(NetworkSettings):
@@ -26,6 +27,15 @@ class DialogueRNNSettings(NetworkSettings):
 
 
 SETTINGS = DialogueRNNSettings
+
+SEARCHABLE: Space = {
+    **TRAINING,
+    **DROPOUT,
+    "model.global_width": Choice((150, 300, 500)),
+    "model.party_width": Choice((150, 300, 500)),
+    "model.emotion_width": Choice((100, 300)),
+    "model.state_dropout": Range(0.0, 0.4),
+}
 
 RELEASED: dict[str, dict[str, dict[str, object]]] = {
     "iemocap": {

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Range, Space
 
 
 class GA2MIFSettings(NetworkSettings):
@@ -37,6 +38,14 @@ class GA2MIFSettings(NetworkSettings):
 
 
 SETTINGS = GA2MIFSettings
+
+SEARCHABLE: Space = {
+    **TRAINING,
+    **DROPOUT,
+    "model.width": Choice((96, 200, 304)),
+    "model.rounds": Range(1, 4),
+    "model.layers": Range(1, 5),
+}
 
 # no clipping and no early stopping is known
 _TRAIN: dict[str, object] = {

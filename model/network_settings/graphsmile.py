@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Range, Space
 
 
 class GraphSmileSettings(NetworkSettings):
@@ -32,6 +33,14 @@ class GraphSmileSettings(NetworkSettings):
 
 
 SETTINGS = GraphSmileSettings
+
+SEARCHABLE: Space = {
+    **TRAINING,
+    **DROPOUT,
+    "model.width": Choice((128, 256, 512)),
+    "model.layers": Range(1, 8),
+    "model.window": Range(3, 20),
+}
 
 # no clipping and no early stopping is known
 _TRAIN: dict[str, object] = {"weight_decay": 1e-4, "batch_size": 16, "schedule": "constant", "warmup": 0.0, "clip": 1e9}

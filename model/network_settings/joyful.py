@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Range, Space
 
 
 class JOYFULSettings(NetworkSettings):
@@ -51,6 +52,16 @@ class JOYFULSettings(NetworkSettings):
 
 
 SETTINGS = JOYFULSettings
+
+SEARCHABLE: Space = {
+    **TRAINING,
+    **DROPOUT,
+    "model.fused": Choice((256, 512)),
+    "model.width": Choice((52, 100, 200)),
+    "model.layers": Range(1, 4),
+    "model.past": Range(2, 12),
+    "model.future": Range(2, 12),
+}
 
 # no clipping and no early stopping is known
 _TRAIN: dict[str, object] = {

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.spaces import Range, Space
 
 
 class LogisticSettings(NetworkSettings):
@@ -17,3 +18,5 @@ class LogisticSettings(NetworkSettings):
 
 
 SETTINGS = LogisticSettings
+
+SEARCHABLE: Space = {"model.penalty": Range(1e-3, 1.0, log=True)}  # it is fitted at once: no step depends on training

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Space
 
 
 class MMDFNSettings(NetworkSettings):
@@ -34,6 +35,14 @@ class MMDFNSettings(NetworkSettings):
 
 
 SETTINGS = MMDFNSettings
+
+SEARCHABLE: Space = {
+    **TRAINING,
+    **DROPOUT,
+    "model.width": Choice((100, 200, 300)),
+    "model.graph_width": Choice((50, 100, 200)),
+    "model.layers": Choice((2, 4, 8, 16)),
+}
 
 RELEASED: dict[str, dict[str, dict[str, object]]] = {
     "iemocap": {

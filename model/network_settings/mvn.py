@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Range, Space
 
 
 class MVNSettings(NetworkSettings):
@@ -26,6 +27,13 @@ class MVNSettings(NetworkSettings):
 
 
 SETTINGS = MVNSettings
+
+SEARCHABLE: Space = {
+    **TRAINING,
+    **DROPOUT,
+    "model.width": Choice((100, 200, 300)),
+    "model.window": Range(10, 40),
+}
 
 RELEASED: dict[str, dict[str, dict[str, object]]] = {
     "iemocap": {

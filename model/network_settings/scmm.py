@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Space
 
 
 class SCMMSettings(NetworkSettings):
@@ -38,6 +39,13 @@ class SCMMSettings(NetworkSettings):
 
 
 SETTINGS = SCMMSettings
+
+SEARCHABLE: Space = {
+    **TRAINING,
+    **DROPOUT,
+    "model.width": Choice((128, 256, 512)),
+    "model.feed_forward": Choice((512, 2048)),
+}
 
 RELEASED: dict[str, dict[str, dict[str, object]]] = {
     corpus: {

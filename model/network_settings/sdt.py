@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Space
 
 
 class SDTSettings(NetworkSettings):
@@ -32,6 +33,12 @@ class SDTSettings(NetworkSettings):
 
 
 SETTINGS = SDTSettings
+
+SEARCHABLE: Space = {
+    **TRAINING,
+    **DROPOUT,
+    "model.width": Choice((256, 512, 1024)),
+}
 
 # no clipping and no early stopping is known
 _TRAIN: dict[str, object] = {"weight_decay": 1e-5, "schedule": "constant", "warmup": 0.0, "clip": 1e9}

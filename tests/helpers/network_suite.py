@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,7 +25,8 @@ from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.networks.base import Network, Output, Part, build
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.checkpoint import CheckpointFacts, DataFacts
-from bigfusion.model.settings import TrainSettings, network_settings
+from bigfusion.model.settings import NETWORKS, TrainSettings, network_settings
+from bigfusion.model.spaces import Space
 from bigfusion.pipeline.errors import TrainingError
 from tests.helpers.slow_forms import dialogue, double
 
@@ -271,6 +273,33 @@ class NetworkSuite:
             optimizer.step()
             losses.append(parts["cross_entropy"].value.item())
         assert losses[-1] < 0.9 * losses[0]
+
+    def test_a_search_may_go_to_the_extremes_of_what_is_searchable(self) -> None:
+        space = import_module(f"{NETWORKS}.{self.settings.kind}").SEARCHABLE
+        assert space
+        extremes = [with_extreme({key: what}, side) for key, what in space.items() for side in (0, 1)]
+        whole = [with_extreme(space, side) for side in (0, 1)]
+        kept = {name: getattr(self.settings, name) for name in ("sentiments",) if hasattr(self.settings, name)}
+        for tables in (*extremes, *whole):
+            training = TrainSettings.model_validate(tables.get("train", {}))
+            settings = network_settings({"kind": self.settings.kind, **kept, **tables.get("model", {})})
+            for key in space:
+                part, _, name = key.partition(".")
+                if name in tables.get(part, {}):
+                    assert getattr(training if part == "train" else settings, name) == tables[part][name], key
+            if tables in whole:
+                with torch.device("meta"):  # no memory: the widest have 80 million parameters
+                    network = build(settings, WIDTHS, CLASSES)
+                assert all(parameter.is_meta for parameter in network.parameters())
+
+
+def with_extreme(space: Space, side: int) -> dict[str, dict[str, Any]]:
+    """The settings' tables with one extreme of each setting of a space."""
+    tables: dict[str, dict[str, Any]] = {}
+    for key, what in space.items():
+        part, _, name = key.partition(".")
+        tables.setdefault(part, {})[name] = what.extremes[side]
+    return tables
 
 
 def facts(network: Network, settings: NetworkSettings) -> CheckpointFacts:
