@@ -35,8 +35,8 @@ def ablations_in(folder: Path) -> dict[str, Any] | None:
 def said(planned: CellPlan) -> list[str]:
     """Notes on choices that the extractors made, a line for each kind."""
     return [
-        f"{modality}: {number:,} cells: {kind}"
-        for modality, counts in planned.notes().items()
+        f"{feature}: {number:,} cells: {kind}"
+        for feature, counts in planned.notes().items()
         for kind, number in counts.items()
     ]
 
@@ -74,8 +74,8 @@ def score_folds(project: Project, manifest: Manifest, planned: CellPlan, run: Ru
 
 def _context(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> ReportContext:
     counts = {
-        modality: {Status.OK.value: states[State.DONE], **planned.failures()[modality]}
-        for modality, states in planned.counts().items()
+        feature: {Status.OK.value: states[State.DONE], **planned.failures()[feature]}
+        for feature, states in planned.counts().items()
     }
     lines = {
         utterance: Line(speaker, text)
@@ -92,7 +92,7 @@ def _context(project: Project, manifest: Manifest, planned: CellPlan, run: Run) 
             "manifest": manifest.digest,
             "settings": digest(project.model_dump(mode="json", exclude={"workspace", "extract", "promote", "runner"})),
             "run": digest(run.inputs),
-            **{f"{modality} cells": value for modality, value in run.inputs["cells"].items()},
+            **{f"{feature} cells": value for feature, value in run.inputs["cells"].items()},
         },
         versions=cells.versions(),
         lines=lines,
@@ -117,7 +117,7 @@ def score_modalities(project: Project, manifest: Manifest, planned: CellPlan, ru
         log.info("evaluate: the scores by modality are up to date")
         return
     data = assemble(project, manifest, planned)
-    number = len(subsets([str(name) for name in project.model.modalities])) * len(metrics.seeds)
+    number = len(subsets(project.model.modalities_of(planned.features))) * len(metrics.seeds)
     with bar("modalities", number, " predictions") as progress:
         modality_scores(run.folder, data, metrics, project.train.device, progress)
     write(project, manifest, planned, run)

@@ -44,7 +44,7 @@ def stored(config) -> dict:
     store = project.files.store()
     try:
         return {
-            modality: store.read(modality, planned.fingerprints(modality)).values for modality in planned.modalities
+            modality: store.read(modality, planned.fingerprints(modality)).values for modality in planned.features
         }
     finally:
         store.close()

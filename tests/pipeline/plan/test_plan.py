@@ -42,7 +42,7 @@ def manifest(texts=("Yes.", "No.", "Yes."), media=("one", "two", "three"), root=
 
 def run(store: Store, plan, extractors, created="2026-01-01") -> None:
     """Compute everything that is pending; a media file named ``three`` cannot be read."""
-    for modality in plan.modalities:
+    for modality in plan.features:
         pending = plan.pending(modality)
         if pending:
             made = [
