@@ -15,7 +15,7 @@ from importlib import import_module, metadata
 from typing import Any
 
 from bigfusion.extractors.base import Extractor, ExtractorSpec, Failure, Fault, Outcome
-from bigfusion.flows.project.features import features, make
+from bigfusion.flows.project.features import features, make, settings_of
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.errors import StoreError
@@ -23,7 +23,7 @@ from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.explain import explain_cell
 from bigfusion.pipeline.plan.fingerprints import BY_UTTERANCE, WITH_SOUND
 from bigfusion.pipeline.plan.plan import CellPlan, PlannedCell, plan_cells
-from bigfusion.pipeline.schema import FeatureName, MediaSpan, Modality, Status, Utterance
+from bigfusion.pipeline.schema import ALONE, FeatureName, MediaSpan, Modality, Status, Utterance
 from bigfusion.pipeline.store.folder import Place, ShardFolder
 from bigfusion.pipeline.store.shards import Cell, Origin
 
@@ -131,7 +131,7 @@ def by_length(project: Project, manifest: Manifest, pending: Sequence[PlannedCel
     """
     if not pending or pending[0].feature.modality is not Modality.TEXT:
         return list(pending)
-    if any(extractor(project, pending[0].feature).spec.window):
+    if any(getattr(settings_of(project, pending[0].feature), "window", ALONE)):
         return list(pending)
     lengths = dict(zip(manifest.table["utterance"], manifest.table["text"].str.len(), strict=True))
     return sorted(pending, key=lambda cell: -lengths[cell.utterance])

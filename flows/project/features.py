@@ -80,11 +80,10 @@ def _quoted(names: Sequence[str]) -> str:
 
 def settings_of(project: Project, feature: FeatureName) -> Settings:
     """The settings of a feature's extractor."""
-    table = {Modality.TEXT: project.text, Modality.AUDIO: project.audio, Modality.VISUAL: project.visual}[
-        feature.modality
-    ]
+    table = getattr(project, feature.modality.value)
     if not feature.is_first:
-        return table.named[feature.name]
+        named: Settings = table.named[feature.name]
+        return named
     own = FIRST[feature.modality]
     return own.model_construct(**{name: getattr(table, name) for name in own.model_fields})
 

@@ -52,8 +52,8 @@ def _jobs(project: Project, plan: CellPlan, retry_failed: bool) -> list[Job]:
 
 
 def _pool(project: Project, feature: FeatureName) -> str:
-    if not hasattr(settings_of(project, feature), "device"):  # openSMILE, for instance
-        return "cpu"
+    if project.corpus.kind == "features" or not hasattr(settings_of(project, feature), "device"):
+        return "cpu"  # a file is read, or openSMILE runs, for instance
     try:
         with get_client(sync_client=True) as client:
             client.read_deployment_by_name(f"partition/{project.runner.deployment}-gpu")
