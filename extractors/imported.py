@@ -13,7 +13,7 @@ from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome
 from bigfusion.extractors.files import Sha256, sha256_of
 from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.feature_files.reader import ImportedFeatures, read_features
-from bigfusion.pipeline.schema import Modality, Status, Utterance
+from bigfusion.pipeline.schema import FeatureName, Modality, Status, Utterance
 
 _ABSENT = {
     Modality.TEXT: Status.MISSING_TRANSCRIPT,
@@ -23,24 +23,23 @@ _ABSENT = {
 
 
 class ImportedExtractor:
-    """Returns one modality of a feature file. Shape: (F,) float32 as stored in the file."""
+    """Returns one feature of a feature file. Shape: (F,) float32 as stored in the file."""
 
     columns = None
 
-    def __init__(self, path: Path, modality: Modality, sha256: Sha256 = sha256_of) -> None:
+    def __init__(self, path: Path, feature: str, sha256: Sha256 = sha256_of) -> None:
         self._path = path
-        self._modality = modality
+        self._feature = FeatureName(feature)
         self._sha256 = sha256
 
     @cached_property
     def spec(self) -> ExtractorSpec:
-        """The numbers depend on the file's bytes, the modality and the utterance's id: two "Yeah." have different
+        """The numbers depend on the file's bytes, the column and the utterance's id: two "Yeah." have different
         features.
         """
         weights = {"file": self._sha256(self._path)}
-        return ExtractorSpec(
-            self._modality, "imported", __name__, {"modality": self._modality.value}, weights, by_utterance=True
-        )
+        settings = {"modality": str(self._feature)}
+        return ExtractorSpec(self._feature.modality, "imported", __name__, settings, weights, by_utterance=True)
 
     @cached_property
     def _features(self) -> ImportedFeatures:
@@ -56,20 +55,20 @@ class ImportedExtractor:
     def extract(
         self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
     ) -> list[Outcome]:
-        """The stored row of each utterance. An utterance without this modality is a typed failure.
+        """The stored row of each utterance. An utterance without this feature is a typed failure.
 
         Raises:
             UnsafePickleError: the pickle asks for more than plain data.
             CorpusError: the file is not a feature file.
         """
         outcomes: list[Outcome] = []
-        present = self._features.present.get(self._modality)
+        present = self._features.present.get(self._feature)
         for utterance in utterances:
             row = self._rows[utterance.id]
             if present is None or not present[row]:
-                reason = f"{utterance.id}: expected {self._modality} features, found none in {self._path.name}"
-                outcomes.append(Failure(_ABSENT[self._modality], reason))
+                reason = f"{utterance.id}: expected {self._feature} features, found none in {self._path.name}"
+                outcomes.append(Failure(_ABSENT[self._feature.modality], reason))
             else:
-                outcomes.append(Feature(self._features.features[self._modality][row]))
+                outcomes.append(Feature(self._features.features[self._feature][row]))
         progress(len(utterances))
         return outcomes

@@ -16,6 +16,48 @@ class Modality(StrEnum):
     VISUAL = "visual"
 
 
+FIRST_NAMES = {Modality.TEXT: "roberta", Modality.AUDIO: "opensmile", Modality.VISUAL: "densenet"}
+"""The name of each modality's first extractor, whose settings are the modality's own table."""
+
+
+class FeatureName(str):
+    """A feature of a project or a file: ``audio.wavlm``, or ``audio`` alone for that of the first extractor.
+
+    A :class:`Modality` equals the name of its first extractor's feature.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, modality: Modality, name: str) -> FeatureName:
+        """The feature of ``[MODALITY.NAME]`` in a settings file."""
+        return cls(modality.value if name in ("", FIRST_NAMES[modality]) else f"{modality.value}.{name}")
+
+    @property
+    def modality(self) -> Modality:
+        """What the feature was computed from."""
+        return Modality(self.partition(".")[0])
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is that of the modality's first extractor."""
+        return "." not in self
+
+    @property
+    def name(self) -> str:
+        """The name within its modality: ``wavlm``."""
+        return self.partition(".")[2] or FIRST_NAMES[self.modality]
+
+    @property
+    def value(self) -> str:
+        """The plain text, as a :class:`Modality` has it."""
+        return str(self)
+
+    def is_called(self, name: str) -> bool:
+        """Whether ``name`` means this feature: ``wavlm`` or ``audio.wavlm``."""
+        return name in (self, self.name)
+
+
 class Split(StrEnum):
     """A corpus's official partition. IEMOCAP has no ``valid``: training holds out its last dialogues."""
 

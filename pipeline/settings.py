@@ -31,6 +31,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     run_only: ClassVar[frozenset[str]] = frozenset()
+    named_as: ClassVar[str] = ""
+    """The class whose first defaults hold, if this one adds no setting to it."""
 
     def numbers(self) -> dict[str, Any]:
         """The settings that change numbers and differ from their first default, as plain values. These are digested.
@@ -64,7 +66,7 @@ class Settings(BaseModel):
 
         A tag (``kind``) never counts as one, so it is always included.
         """
-        field, key = cls.model_fields[name], f"{cls.__name__}.{name}"
+        field, key = cls.model_fields[name], f"{cls.named_as or cls.__name__}.{name}"
         if len(get_args(field.annotation)) == 1 and get_args(field.annotation) == (number,):
             return False
         first = first_defaults()

@@ -26,6 +26,7 @@ from bigfusion.extractors.base import (
 )
 from bigfusion.extractors.compute import check, cores, side_by_side
 from bigfusion.extractors.faults import shielded
+from bigfusion.extractors.files import Sha256
 from bigfusion.pipeline.errors import ExtractionError, MediaError
 from bigfusion.pipeline.media.audio import chosen, read_audio
 from bigfusion.pipeline.plan.notes import note_of
@@ -41,8 +42,9 @@ MIN_SECONDS = 0.07
 class AudioSettings(Settings):
     """Which functionals are computed, and what counts as a turn's sound."""
 
-    run_only: ClassVar[frozenset[str]] = frozenset({"threads", "timeout_seconds"})
+    run_only: ClassVar[frozenset[str]] = frozenset({"kind", "threads", "timeout_seconds"})
 
+    kind: Literal["opensmile"] = "opensmile"
     feature_set: Literal["IS10", "IS13", "emobase", "eGeMAPSv02"] = "IS10"
     limit_seconds: float = Field(default=60.0, gt=0, description="longer clips are `overlong`")
     timeout_seconds: float = Field(
@@ -140,3 +142,12 @@ def _engine_missing(found: str) -> ExtractionError:
     return ExtractionError(
         f"openSMILE: expected the package opensmile 2.6 or later, found: {found}; pip install opensmile"
     )
+
+
+SETTINGS = AudioSettings
+
+
+def make(settings: AudioSettings, sha256: Sha256) -> AudioExtractor:
+    """The extractor of these settings. It reads no file of its own, so it needs no digests."""
+    del sha256
+    return AudioExtractor(settings)

@@ -37,9 +37,10 @@ SHORT = 16  # a passage has room for at least this many tokens
 class TextSettings(Settings):
     """Which encoder is used, and how its tokens become one vector."""
 
-    run_only: ClassVar[frozenset[str]] = frozenset({"model", "revision", "token_budget", "device", "threads"})
+    run_only: ClassVar[frozenset[str]] = frozenset({"kind", "model", "revision", "token_budget", "device", "threads"})
     """``model`` and ``revision`` are in the weights' digests: the same files elsewhere give the same numbers."""
 
+    kind: Literal["encoder"] = "encoder"
     model: str = Field(
         default="FacebookAI/roberta-large", description="a hub's owner/name, a folder, or package:NAME/FOLDER"
     )
@@ -247,3 +248,11 @@ def _positions(model: Any) -> int:
     positions = getattr(model.config, "max_position_embeddings", None) or 1 << 30
     reserved = getattr(getattr(model, "embeddings", None), "padding_idx", None)
     return positions if reserved is None else positions - reserved - 1
+
+
+SETTINGS = TextSettings
+
+
+def make(settings: TextSettings, sha256: Sha256) -> TextExtractor:
+    """The extractor of these settings."""
+    return TextExtractor(settings, sha256)

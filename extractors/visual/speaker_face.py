@@ -45,10 +45,11 @@ class VisualSettings(Settings):
     """How the pictures of a turn become one vector."""
 
     run_only: ClassVar[frozenset[str]] = frozenset(
-        {"detector_path", "weights", "batch_size", "device", "threads", "timeout_seconds"}
+        {"kind", "detector_path", "weights", "batch_size", "device", "threads", "timeout_seconds"}
     )
     """The two files are in the weights' digests: the same file elsewhere gives the same numbers."""
 
+    kind: Literal["speaker_face"] = "speaker_face"
     frames_per_second: float = Field(default=5.0, gt=0, description="sampled")
     detector: Literal["centerface", "yunet"] = "centerface"
     detector_path: Path | None = Field(
@@ -228,3 +229,11 @@ class VisualExtractor:
             if (part := samples[max(start, 0) : max(end, 0)]).size:
                 loudness[frame] = math.sqrt(float(np.mean(np.square(part, dtype=np.float64))))
         return loudness
+
+
+SETTINGS = VisualSettings
+
+
+def make(settings: VisualSettings, sha256: Sha256) -> VisualExtractor:
+    """The extractor of these settings."""
+    return VisualExtractor(settings, sha256)

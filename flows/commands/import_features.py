@@ -61,14 +61,14 @@ def run(common: Common, file: str, folder: Path | None) -> Answer:
 
 
 def _extract(project: Project, manifest: Manifest) -> None:
-    """Take the features into the store, modality by modality."""
+    """Take the features into the store, one after the other."""
     from bigfusion.flows.project import cells
     from bigfusion.flows.project.needs import publish_needs
 
     planned = cells.plan(project, manifest)
     publish_needs(project, planned)
-    for modality in planned.modalities:
-        todo = planned.pending(modality)
+    for feature in planned.features:
+        todo = planned.pending(feature)
         while todo:
             held: set[str] = set()  # cells that another import into the same store holds
             for part in cells.chunks(todo, project.extract.chunk_size):

@@ -51,8 +51,8 @@ def _text(data: Mapping[str, Any]) -> str:
     lines = [show.cells(data), ""]
     lines += [f"  {reason}" for reason in data["reasons"]]
     lines += [
-        f"  {modality}: noted of {number:,} cells: {kind}"
-        for modality, counts in data["notes"].items()
+        f"  {feature}: noted of {number:,} cells: {kind}"
+        for feature, counts in data["notes"].items()
         for kind, number in counts.items()
     ]
     for name, stage in data["stages"].items():

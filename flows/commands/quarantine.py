@@ -48,11 +48,11 @@ def run(common: Common, out: Path | None) -> Answer:
     write_whole(html, page(project.corpus.kind, found, noted).encode())
     write_whole(sheet, pd.DataFrame(rows, columns=[*FailedCell._fields, "remedy"]).to_csv(index=False).encode())
     lines = [
-        f"{status.value:<19}{modality:<7}{count:>7,}  {REMEDIES[status]}" for (status, modality), count in tally(found)
+        f"{status.value:<19}{feature:<15}{count:>7,}  {REMEDIES[status]}" for (status, feature), count in tally(found)
     ]
     lines.append(f"{len(found):,} failed cells: {relative(html)}, {relative(sheet)}")
-    counts = Counter((kind, cell.modality) for cell in noted for kind in kinds([cell.note]))
-    lines += [f"{'ok':<19}{modality:<7}{count:>7,}  noted: {kind}" for (kind, modality), count in counts.most_common()]
+    counts = Counter((kind, cell.feature) for cell in noted for kind in kinds([cell.note]))
+    lines += [f"{'ok':<19}{feature:<15}{count:>7,}  noted: {kind}" for (kind, feature), count in counts.most_common()]
     notes = [cell._asdict() for cell in noted]
     if noted:
         listed = folder / "notes.csv"
@@ -71,7 +71,7 @@ def _shown(found: list[FailedCell], noted: list[NotedCell]) -> Answer:
 
     lines = [f"{len(found):,} failed cells; --out DIR writes a page and a CSV file"]
     if found:
-        shown = [[cell.status.value, cell.modality, cell.utterance, cell.remedy] for cell in found]
-        lines = [columns(shown, ["status", "modality", "utterance", "what to do"]), "", *lines]
+        shown = [[cell.status.value, cell.feature, cell.utterance, cell.remedy] for cell in found]
+        lines = [columns(shown, ["status", "feature", "utterance", "what to do"]), "", *lines]
     data = {"page": None, "csv": None, "cells": _rows(found), "notes": [cell._asdict() for cell in noted]}
     return Answer("\n".join(lines), data)

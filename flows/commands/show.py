@@ -53,7 +53,7 @@ def _listed(title: str, items: Sequence[Mapping[str, str]], counts: Mapping[str,
 
 
 def cells(data: Mapping[str, Any]) -> str:
-    """Cells by modality and state."""
+    """Cells by feature and state."""
     from bigfusion.pipeline.plan.plan import State
 
     states = [state.value for state in State]

@@ -62,13 +62,13 @@ class Progress:
 
 
 def plan(project: Project, planned: CellPlan) -> None:
-    """Show the cells by modality and state, and why cells are pending."""
+    """Show the cells by feature and state, and why cells are pending."""
     counts = planned.counts()
     reasons = planned.reasons()
     rows = []
-    for modality, states in counts.items():
-        why = "; ".join(reason.split(": ", 1)[1] for reason in reasons if reason.startswith(f"{modality}:"))
-        rows.append({"modality": modality, **{state.value: states[state.value] for state in State}, "why": why})
+    for feature, states in counts.items():
+        why = "; ".join(reason.split(": ", 1)[1] for reason in reasons if reason.startswith(f"{feature}:"))
+        rows.append({"feature": feature, **{state.value: states[state.value] for state in State}, "why": why})
     with _optional("the plan"):
         create_table_artifact(
             table=rows, key=f"{project.name}-plan", description=f"{numbered(planned.pending_count, 'cell')} pending"

@@ -79,7 +79,7 @@ def definitions(project: Project, name: str, gpus: int, schedule: CronSchedule |
         retrain["schedules"] = [{"cron": schedule.cron, "timezone": schedule.timezone, "active": True}]
     parts = [deployment("partition", pool, f"{name}-{pool}") for pool in ("cpu", "gpu")[: 2 if gpus else 1]]
     for part in parts:
-        part["parameters"] |= {"modality": "text", "number": 1, "parts": 1}  # placeholders; each hand-out replaces them
+        part["parameters"] |= {"feature": "text", "number": 1, "parts": 1}  # placeholders; each hand-out replaces them
     return {
         "name": name,
         "prefect-version": prefect.__version__,

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bigfusion.flows.project.features import without
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, hold_out
@@ -18,25 +19,24 @@ from bigfusion.pipeline.schema import Split
 
 
 def assemble(project: Project, manifest: Manifest, cells: CellPlan) -> Data:
-    """The dialogues of every split with their features. A failed cell becomes an absent modality.
+    """The dialogues of every split with their features. A failed cell becomes an absent feature.
 
     If the corpus has no validation split, the last share (``train.holdout``) of its training dialogues replaces it.
 
     Raises:
-        TrainingError: a modality has no feature at all.
+        TrainingError: a feature was computed for no utterance.
         StoreError: a cell is not stored, or a shard is damaged.
     """
     features: dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
     with project.files.store() as store:
-        for modality in cells.modalities:
-            values, present = store.read(modality, cells.fingerprints(modality))
+        for feature in cells.features:
+            values, present = store.read(feature.modality, cells.fingerprints(feature))
             if not present.any():
-                others = ", ".join(f'"{other.value}"' for other in cells.modalities if other is not modality)
                 raise TrainingError(
-                    f"{manifest.corpus}: expected {modality} features, found none in {len(manifest)} utterances"
-                    f" (`bigfusion status` counts why); train without it: --set 'model.modalities=[{others}]'"
+                    f"{manifest.corpus}: expected {feature} features, found none in {len(manifest)} utterances"
+                    f" (`bigfusion status` counts why); train without it: --set '{without(cells.features, [feature])}'"
                 )
-            features[modality.value] = (values, present)
+            features[feature] = (values, present)
     splits = dialogues(manifest, features)
     train, valid = splits[Split.TRAIN], splits[Split.VALID]
     if not valid:
@@ -47,7 +47,7 @@ def assemble(project: Project, manifest: Manifest, cells: CellPlan) -> Data:
 def dialogues(
     manifest: Manifest, features: Mapping[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]
 ) -> dict[Split, list[Dialogue]]:
-    """The manifest's dialogues, split by split. ``features`` maps a modality to its rows and their presence.
+    """The manifest's dialogues, split by split. ``features`` maps a feature to its rows and their presence.
 
     Shapes: (N, F_m) and (N,), row for row with the manifest.
     """

@@ -11,14 +11,11 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Any
 
-from bigfusion.extractors.audio.opensmile import AudioExtractor
 from bigfusion.extractors.base import Extractor, ExtractorSpec, Failure, Fault, Outcome
-from bigfusion.extractors.imported import ImportedExtractor
-from bigfusion.extractors.text.encoder import TextExtractor
-from bigfusion.extractors.visual.speaker_face import VisualExtractor
+from bigfusion.flows.project.features import features, make, settings_of
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.errors import StoreError
@@ -26,7 +23,7 @@ from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.explain import explain_cell
 from bigfusion.pipeline.plan.fingerprints import BY_UTTERANCE, WITH_SOUND
 from bigfusion.pipeline.plan.plan import CellPlan, PlannedCell, plan_cells
-from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
+from bigfusion.pipeline.schema import ALONE, FeatureName, MediaSpan, Modality, Status, Utterance
 from bigfusion.pipeline.store.folder import Place, ShardFolder
 from bigfusion.pipeline.store.shards import Cell, Origin
 
@@ -43,7 +40,7 @@ class ChunkResult:
     not be computed and is not stored.
     """
 
-    modality: str
+    feature: str
     shard: str
     statuses: dict[str, int]
     seconds: float
@@ -51,46 +48,31 @@ class ChunkResult:
     faults: tuple[str, ...] = ()
 
 
-def modalities(project: Project) -> tuple[Modality, ...]:
-    """The modalities that the project uses, in the schema's order."""
-    return tuple(modality for modality in Modality if modality in project.model.modalities)
+_kept: dict[tuple[str, FeatureName], Extractor] = {}
+_DECLARED = ("SETTINGS", "make")
+"""What the file of an extractor holds for the settings to find it. No number depends on it."""
 
 
-_kept: dict[tuple[str, Modality], Extractor] = {}
-
-
-def extractor(project: Project, modality: Modality) -> Extractor:
-    """The extractor of a modality under the project's settings.
+def extractor(project: Project, feature: FeatureName | Modality) -> Extractor:
+    """The extractor of a feature under the project's settings.
 
     It is made once in a process. If a plan finds that a file which the extractor reads has changed, it is made again.
 
     Raises:
         ExtractionError: its weights or its engine are missing.
     """
-    key = (project.model_dump_json(), modality)
+    name = FeatureName(feature)
+    key = (project.model_dump_json(), name)
     if key not in _kept:
-        _kept[key] = _made(project, modality)
+        _kept[key] = make(project, name)
     return _kept[key]
 
 
-def _renewed(project: Project, modality: Modality) -> Extractor:
-    made = _made(project, modality)
-    if extractor(project, modality).spec != made.spec:
-        _kept[project.model_dump_json(), modality] = made
-    return extractor(project, modality)
-
-
-def _made(project: Project, modality: Modality) -> Extractor:
-    sha256 = project.files.digests().one
-    if project.corpus.kind == "features":
-        return ImportedExtractor(project.corpus.path, modality, sha256)
-    match modality:
-        case Modality.TEXT:
-            return TextExtractor(project.text, sha256)
-        case Modality.AUDIO:
-            return AudioExtractor(project.audio)
-        case Modality.VISUAL:
-            return VisualExtractor(project.visual, sha256)
+def _renewed(project: Project, feature: FeatureName) -> Extractor:
+    made = make(project, feature)
+    if extractor(project, feature).spec != made.spec:
+        _kept[project.model_dump_json(), feature] = made
+    return extractor(project, feature)
 
 
 def description(maker: Extractor) -> dict[str, Any]:
@@ -101,21 +83,32 @@ def description(maker: Extractor) -> dict[str, Any]:
         "settings": spec.settings,
         "weights": spec.weights,
         "engine": spec.engine,
-        "code": code_digests(spec.module, stop=[f"{spec.module}:{name}" for name in spec.idle]),
+        "code": code_digests(
+            spec.module, stop=[f"{spec.module}:{name}" for name in (*spec.idle, *_declared(spec.module))]
+        ),
         **({"reads": BY_UTTERANCE} if spec.by_utterance else {}),
         **({"reads": spec.window._asdict()} if any(spec.window) else {}),
         **({"reads": WITH_SOUND} if spec.hears else {}),
     }
 
 
+def _declared(module: str) -> tuple[str, ...]:
+    return tuple(name for name in _DECLARED if hasattr(import_module(module), name))
+
+
 def notes(project: Project) -> list[str]:
     """Notes on the features that a reader of a score should know, for instance untrained weights."""
-    return [note for modality in modalities(project) for note in extractor(project, modality).spec.notes]
+    return [note for feature in features(project) for note in extractor(project, feature).spec.notes]
 
 
-def plan(project: Project, manifest: Manifest, retry_failed: bool = False) -> CellPlan:
-    """Which cells of ``manifest`` are done, failed, new or changed under the project's extractors."""
-    descriptions = {modality: description(_renewed(project, modality)) for modality in modalities(project)}
+def plan(
+    project: Project, manifest: Manifest, retry_failed: bool = False, only: Sequence[FeatureName] = ()
+) -> CellPlan:
+    """Which cells of ``manifest`` are done, failed, new or changed under the project's extractors.
+
+    ``only`` names the features to plan, by default those that a training reads.
+    """
+    descriptions = {feature: description(_renewed(project, feature)) for feature in only or features(project)}
     with project.files.store() as store:
         return plan_cells(manifest, descriptions, store, retry_failed)
 
@@ -133,11 +126,12 @@ def chunks(pending: Sequence[PlannedCell], size: int) -> Iterator[list[PlannedCe
 def by_length(project: Project, manifest: Manifest, pending: Sequence[PlannedCell]) -> list[PlannedCell]:
     """Sort ``pending`` cells of text from the longest transcript to the shortest, so that batches need little padding.
 
-    Other cells keep their order, and so does text with context (``text.context``), which is best computed dialogue by
+    Other cells keep their order, and so does text with context (``text.context``): it is best computed dialogue by
     dialogue.
     """
-    window = project.text.window
-    if not pending or pending[0].modality is not Modality.TEXT or any(window):
+    if not pending or pending[0].feature.modality is not Modality.TEXT:
+        return list(pending)
+    if any(getattr(settings_of(project, pending[0].feature), "window", ALONE)):
         return list(pending)
     lengths = dict(zip(manifest.table["utterance"], manifest.table["text"].str.len(), strict=True))
     return sorted(pending, key=lambda cell: -lengths[cell.utterance])
@@ -150,7 +144,7 @@ def extract_chunk(
     run: str,
     progress: Callable[[int], None] = lambda done: None,
 ) -> ChunkResult:
-    """Compute ``cells`` (of one modality) and commit them as one shard. Equal fingerprints are computed once.
+    """Compute ``cells`` (of one feature) and commit them as one shard. Equal fingerprints are computed once.
 
     If an error concerns a single cell, this cell is left out and named in the result's ``faults``. Cells that another
     run on the same shards is computing are left to that run. Cells that it has stored since the plan was made count as
@@ -172,12 +166,12 @@ def extract_chunk(
         left = tuple(sorted({cell.fingerprint for cell in cells} - mine))
         progress(sum(cell.fingerprint in mine for cell in cells) - len(todo))
         if not todo:
-            return ChunkResult(cells[0].modality, "", {}, 0.0, left)
+            return ChunkResult(cells[0].feature, "", {}, 0.0, left)
         origin, made, faults = _compute(project, manifest, todo, run, progress)
         with writing(project.store):
             shard = store.commit(origin, made) if made else ""
     statuses = dict(Counter(cell.status.value for cell in made)) | ({"error": len(faults)} if faults else {})
-    return ChunkResult(cells[0].modality, shard, statuses, origin.seconds, left, tuple(faults))
+    return ChunkResult(cells[0].feature, shard, statuses, origin.seconds, left, tuple(faults))
 
 
 @contextmanager
@@ -197,8 +191,8 @@ def _done(cell: PlannedCell, stored: Mapping[str, Status]) -> bool:
 def _compute(
     project: Project, manifest: Manifest, cells: Sequence[PlannedCell], run: str, progress: Callable[[int], None]
 ) -> tuple[Origin, list[Cell], list[str]]:
-    modality = cells[0].modality
-    maker = extractor(project, modality)
+    feature = cells[0].feature
+    maker = extractor(project, feature)
     first = {cell.fingerprint: cell.utterance for cell in reversed(cells)}
     started = time.perf_counter()
     utterances = manifest.utterances(list(first.values()), maker.spec.window)
@@ -210,7 +204,7 @@ def _compute(
     for cell in cells:
         outcome = outcomes[cell.fingerprint]
         if isinstance(outcome, Fault):
-            faults.append(f"{modality} of {cell.utterance}: {outcome.reason}")
+            faults.append(f"{feature} of {cell.utterance}: {outcome.reason}")
             continue
         if isinstance(outcome, Failure):
             kept = Cell(cell.fingerprint, cell.utterance, outcome.status, cell.input, None, outcome.reason)
@@ -219,7 +213,7 @@ def _compute(
         stored.append(kept)
     origin = Origin(
         corpus=manifest.corpus,
-        modality=modality,
+        modality=feature.modality,
         extractor=description(maker),
         run=run,
         created=datetime.now(UTC).isoformat(timespec="microseconds"),
@@ -255,9 +249,14 @@ def _spans(spec: ExtractorSpec, utterance: Utterance) -> list[MediaSpan]:
 def explain(project: Project, manifest: Manifest, utterance: str) -> dict[str, Any]:
     """Each cell of an utterance: its fingerprint, components, what differs from the stored cell, and its origin."""
     (row,) = manifest.table[manifest.table["utterance"] == utterance].to_dict("records")
-    descriptions = {modality: description(_renewed(project, modality)) for modality in modalities(project)}
+    descriptions = {feature: description(_renewed(project, feature)) for feature in features(project)}
+    found = {}
     with project.files.store() as store:
-        found = {m.value: explain_cell(manifest, m, whole, store, utterance) for m, whole in descriptions.items()}
+        for feature, whole in descriptions.items():
+            others = [
+                other for name, other in descriptions.items() if name.modality is feature.modality and name != feature
+            ]
+            found[str(feature)] = explain_cell(manifest, feature, whole, store, utterance, others)
     return {key: row[key] for key in ("utterance", "split", "dialogue", "speaker", "label", "text")} | {"cells": found}
 
 
@@ -274,8 +273,8 @@ def versions() -> dict[str, str]:
 
 
 def summary(results: Sequence[ChunkResult]) -> dict[str, dict[str, int]]:
-    """Cells by modality and status over several chunks."""
+    """Cells by feature and status over several chunks."""
     total: dict[str, Counter[str]] = {}
     for result in results:
-        total.setdefault(result.modality, Counter()).update(result.statuses)
-    return {modality: dict(counts) for modality, counts in total.items()}
+        total.setdefault(result.feature, Counter()).update(result.statuses)
+    return {feature: dict(counts) for feature, counts in total.items()}

@@ -24,7 +24,7 @@ WAIT_SECONDS = 1.0
 
 
 def compute(project: Project, planned: CellPlan, command: str) -> dict[str, int]:
-    """Compute and store every pending cell. Returns how many were computed, by modality.
+    """Compute and store every pending cell. Returns how many were computed, by feature.
 
     Raises:
         ExtractionError: an extractor cannot run, or single cells failed with an error that may pass.
@@ -33,7 +33,7 @@ def compute(project: Project, planned: CellPlan, command: str) -> dict[str, int]
         log.info("%s: %d cells to compute%s", command, planned.pending_count, _about(project, planned))
     computed: dict[str, int] = {}
     faults: list[str] = []
-    for name in planned.modalities:
+    for name in planned.features:
         pending = planned.pending(name)
         if pending:
             computed[str(name)] = len(pending)

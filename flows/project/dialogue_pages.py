@@ -120,7 +120,7 @@ def _origin(planned: CellPlan, run: Run, metrics: Metrics, certainty: Trust, dem
         corpus="the demo corpus" if demo else corpus_title(planned.manifest.corpus),
         network=network_title(facts.model.kind),
         seeds=len(metrics.seeds),
-        features=tuple(f"{modality} ({planned.extractors[modality]['name']})" for modality in planned.modalities),
+        features=tuple(f"{feature} ({planned.extractors[feature]['name']})" for feature in planned.features),
         threshold=certainty.threshold,
         weighted_f1=metrics.weighted_f1,
         accuracy=metrics.accuracy,
@@ -134,13 +134,13 @@ def _absent(project: Project, planned: CellPlan, wanted: set[str]) -> dict[str, 
     utterances = planned.manifest.table["utterance"].tolist()
     found: dict[str, dict[str, str]] = {}
     with project.files.store() as store:
-        for modality in planned.modalities:
-            keys = dict(zip(utterances, planned.fingerprints(modality), strict=True))
+        for feature in planned.features:
+            keys = dict(zip(utterances, planned.fingerprints(feature), strict=True))
             failures = store.failures(keys[utterance] for utterance in wanted)
             for utterance in wanted:
                 if keys[utterance] in failures:
                     status, reason = failures[keys[utterance]]
-                    found.setdefault(utterance, {})[modality.value] = reason or status.value
+                    found.setdefault(utterance, {})[str(feature)] = reason or status.value
     return found
 
 

@@ -15,21 +15,23 @@ from bigfusion.pipeline.plan.plan import CellPlan
 
 
 def estimate(project: Project, planned: CellPlan, training: bool) -> dict[str, Any]:
-    """Seconds by stage: ``extract`` by modality, ``train``; ``None`` if no time was ever recorded.
+    """Seconds by stage: ``extract`` by feature, ``train``; ``None`` if no time was ever recorded.
 
-    The throughput of a modality is that of its extractor's latest chunks in the store. The time of an epoch is the mean
-    over the workspace's latest run. Early stopping may end a training sooner. ``first`` holds seconds for modalities of
+    The throughput of a feature is that of its extractor's latest chunks in the store. The time of an epoch is the mean
+    over the workspace's latest run. Early stopping may end a training sooner. ``first`` holds seconds for features of
     which nothing was recorded: by the rates of docs/capacity.md, on all cores of this machine.
     """
     extract: dict[str, float | None] = {}
     first: dict[str, float] = {}
     with project.files.store() as store:
-        for modality, part in planned.parts.items():
+        for feature, part in planned.parts.items():
             if part.pending:
-                each = store.throughput(modality, str(planned.extractors[modality]["name"]))
-                extract[modality.value] = None if each is None else each * len(part.pending)
-                if each is None and project.corpus.kind != "features":
-                    first[modality.value] = RATES[modality].core_ms / 1000 * len(part.pending) / (os.cpu_count() or 1)
+                each = store.throughput(feature.modality, str(planned.extractors[feature]["name"]))
+                extract[str(feature)] = None if each is None else each * len(part.pending)
+                if each is None and feature.is_first and project.corpus.kind != "features":
+                    first[str(feature)] = (
+                        RATES[feature.modality].core_ms / 1000 * len(part.pending) / (os.cpu_count() or 1)
+                    )
     each = _epoch_seconds(project) if training else None
     epochs = project.train.epochs_in_all
     train = {"seconds": None if each is None else each * epochs} if training else {}

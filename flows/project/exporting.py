@@ -18,7 +18,7 @@ from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.errors import SettingsError, StoreError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan
-from bigfusion.pipeline.schema import Modality, Split
+from bigfusion.pipeline.schema import FeatureName, Split
 from bigfusion.pipeline.store.store import Features
 from bigfusion.pipeline.words import numbered
 
@@ -30,8 +30,8 @@ _COLUMNS = ("utterance", "dialogue", "turn", "speaker", "label")
 def write_export(project: Project, folder: Path) -> dict[Path, int]:
     """Write ``data/<split>.parquet`` and ``README.md``. Returns the rows of each file.
 
-    Each row is an utterance. Each modality is a list of float32, or null if its cell failed; ``<modality>_status``
-    names the failure. Transcripts and media are not exported.
+    Each row is an utterance. A feature (``audio``, ``audio.wavlm``) is a list of float32, or null if its cell failed;
+    ``<feature>_status`` names the failure. Transcripts and media are not exported.
 
     Raises:
         SettingsError: the folder is not empty.
@@ -44,14 +44,14 @@ def write_export(project: Project, folder: Path) -> dict[Path, int]:
     if folder.exists() and any(folder.iterdir()):
         raise SettingsError(f"{folder}: expected a folder that is empty or not there yet; name another")
     columns = {name: pa.array(manifest.table[name].tolist()) for name in _COLUMNS}
-    widths: dict[Modality, int] = {}
+    widths: dict[FeatureName, int] = {}
     with project.files.store() as store:
-        for modality in planned.modalities:
-            keys = planned.fingerprints(modality)
-            features, failures = store.read(modality, keys), store.failures(set(keys))
-            widths[modality] = features.values.shape[1]
-            columns[modality.value] = _lists(features)
-            columns[f"{modality}_status"] = pa.array([failures[k][0].value if k in failures else "ok" for k in keys])
+        for feature in planned.features:
+            keys = planned.fingerprints(feature)
+            features, failures = store.read(feature.modality, keys), store.failures(set(keys))
+            widths[feature] = features.values.shape[1]
+            columns[str(feature)] = _lists(features)
+            columns[f"{feature}_status"] = pa.array([failures[k][0].value if k in failures else "ok" for k in keys])
     whole = pa.table(columns)
     splits = manifest.table["split"].to_numpy()
     written = {}
@@ -84,15 +84,15 @@ def _write(path: Path, table: pa.Table) -> None:
 
 
 def _card(
-    project: Project, manifest: Manifest, planned: CellPlan, widths: dict[Modality, int], written: dict[Path, int]
+    project: Project, manifest: Manifest, planned: CellPlan, widths: dict[FeatureName, int], written: dict[Path, int]
 ) -> str:
     files = "".join(f"      - split: {path.stem}\n        path: data/{path.name}\n" for path in written)
     counts = planned.counts()
     rows = "".join(
-        f"| `{m}` | {widths[m]} | {counts[m.value]['done']} | {_failures(planned.failures()[m.value])} |\n"
-        for m in planned.modalities
+        f"| `{m}` | {widths[m]} | {counts[m]['done']} | {_failures(planned.failures()[m])} |\n"
+        for m in planned.features
     )
-    makers = "\n\n".join(_maker(modality, planned.extractors[modality]) for modality in planned.modalities)
+    makers = "\n\n".join(_maker(feature, planned.extractors[feature]) for feature in planned.features)
     notes = "".join(f"- {note}\n" for note in cells.notes(project))
     versions = ", ".join(f"{name} {version}" for name, version in cells.versions().items())
     sizes = ", ".join(f"{number} {path.stem}" for path, number in written.items())
@@ -108,8 +108,8 @@ configs:
 # Features of {manifest.corpus}
 
 {len(manifest)} utterances ({sizes}) of `{manifest.corpus}`, labels {", ".join(manifest.labels)}; computed by bigfusion.
-One row an utterance, in the order of the dialogues; `turn` counts from 0 within a `dialogue`. A modality is null where
-it could not be computed, and `<modality>_status` says why. No transcripts and no media are in these files.
+One row an utterance, in the order of the dialogues; `turn` counts from 0 within a `dialogue`. A feature is null where
+it could not be computed, and `<feature>_status` says why. No transcripts and no media are in these files.
 
 | column | numbers | utterances that have it | others |
 |---|---|---|---|
@@ -135,11 +135,11 @@ def _failures(counts: dict[str, int]) -> str:
     return ", ".join(f"{number} {status}" for status, number in sorted(counts.items())) or "none"
 
 
-def _maker(modality: Modality, extractor: Any) -> str:
+def _maker(feature: FeatureName, extractor: Any) -> str:
     code = "\n".join(f"- `{name}` {sha256}" for name, sha256 in extractor["code"].items())
     parts = {name: extractor[name] for name in ("settings", "weights", "engine") if extractor[name]}
     return (
-        f"### {modality}: `{extractor['name']}`\n\n```json\n{json.dumps(parts, indent=2, sort_keys=True)}\n```\n\n"
+        f"### {feature}: `{extractor['name']}`\n\n```json\n{json.dumps(parts, indent=2, sort_keys=True)}\n```\n\n"
         "Settings that are not named have their first default. "
         f"Code, as digests of its syntax trees:\n\n{code}"
     )

@@ -29,7 +29,7 @@ class FailedCell(NamedTuple):
 
     utterance: str
     split: str
-    modality: str
+    feature: str
     status: Status
     reason: str
     file: str
@@ -41,7 +41,7 @@ class FailedCell(NamedTuple):
 
 
 def failed_cells(project: Project) -> list[FailedCell]:
-    """The stored failures of the kept manifest under the present extractors, modality by modality.
+    """The stored failures of the kept manifest under the present extractors, feature by feature.
 
     Raises:
         CorpusError: there is no manifest yet.
@@ -51,18 +51,20 @@ def failed_cells(project: Project) -> list[FailedCell]:
     plan = cells.plan(project, manifest)
     found: list[FailedCell] = []
     with project.files.store() as store:
-        for modality in plan.modalities:
-            if not plan.parts[modality].failures:
+        for feature in plan.features:
+            if not plan.parts[feature].failures:
                 continue
-            fingerprints = plan.fingerprints(modality)
+            fingerprints = plan.fingerprints(feature)
             failures = store.failures(set(fingerprints))
             at = [row for row, fingerprint in enumerate(fingerprints) if fingerprint in failures]
             names = manifest.table["utterance"].iloc[at].tolist()
             splits = manifest.table["split"].iloc[at].tolist()
             for row, utterance, split in zip(at, manifest.utterances(names), splits, strict=True):
                 status, reason = failures[fingerprints[row]]
-                file = _file(utterance, modality) or (missing.get(utterance.id, "") if status in _NO_FILE else "")
-                found.append(FailedCell(utterance.id, split, modality.value, status, reason, file))
+                file = _file(utterance, feature.modality) or (
+                    missing.get(utterance.id, "") if status in _NO_FILE else ""
+                )
+                found.append(FailedCell(utterance.id, split, str(feature), status, reason, file))
     return found
 
 
@@ -80,13 +82,13 @@ class NotedCell(NamedTuple):
 
     utterance: str
     split: str
-    modality: str
+    feature: str
     note: str
     file: str
 
 
 def noted_cells(project: Project) -> list[NotedCell]:
-    """The stored cells with a note, of the kept manifest under the present extractors, modality by modality.
+    """The stored cells with a note, of the kept manifest under the present extractors, feature by feature.
 
     Raises:
         CorpusError: there is no manifest yet.
@@ -95,16 +97,16 @@ def noted_cells(project: Project) -> list[NotedCell]:
     plan = cells.plan(project, manifest)
     found: list[NotedCell] = []
     with project.files.store() as store:
-        for modality in plan.modalities:
-            if not plan.parts[modality].notes:
+        for feature in plan.features:
+            if not plan.parts[feature].notes:
                 continue
-            notes = {key.hex(): note for key, note in store.notes(modality).items()}
-            keys = plan.fingerprints(modality)
+            notes = {key.hex(): note for key, note in store.notes(feature.modality).items()}
+            keys = plan.fingerprints(feature)
             at = [row for row, key in enumerate(keys) if key in notes]
             names, splits = (manifest.table[name].iloc[at].tolist() for name in ("utterance", "split"))
             for row, utterance, split in zip(at, manifest.utterances(names), splits, strict=True):
-                file = _file(utterance, modality)
-                found.append(NotedCell(utterance.id, split, modality.value, notes[keys[row]], file))
+                file = _file(utterance, feature.modality)
+                found.append(NotedCell(utterance.id, split, str(feature), notes[keys[row]], file))
     return found
 
 
@@ -115,8 +117,8 @@ def _file(utterance: Utterance, modality: Modality) -> str:
 
 
 def tally(found: list[FailedCell]) -> list[tuple[tuple[Status, str], int]]:
-    """How many cells have each status in each modality, the most frequent first."""
-    return Counter((cell.status, cell.modality) for cell in found).most_common()
+    """How many cells have each status in each feature, the most frequent first."""
+    return Counter((cell.status, cell.feature) for cell in found).most_common()
 
 
 def page(corpus_name: str, found: list[FailedCell], noted: list[NotedCell]) -> str:
@@ -127,16 +129,16 @@ def page(corpus_name: str, found: list[FailedCell], noted: list[NotedCell]) -> s
 
     title = f"Quarantine of {corpus_name}"
     summary = [
-        (status.value.replace("_", " "), modality, f"{count:,}", REMEDIES[status])
-        for (status, modality), count in tally(found)
+        (status.value.replace("_", " "), feature, f"{count:,}", REMEDIES[status])
+        for (status, feature), count in tally(found)
     ]
     parts = [
         section(
             status.value.replace("_", " "),
             table_of(
-                ("utterance", "modality", "split", "why", "file"),
+                ("utterance", "feature", "split", "why", "file"),
                 [
-                    (cell.utterance, cell.modality, cell.split, cell.reason, tag("code", Path(cell.file).name))
+                    (cell.utterance, cell.feature, cell.split, cell.reason, tag("code", Path(cell.file).name))
                     for cell in found
                     if cell.status is status
                 ],
@@ -148,10 +150,10 @@ def page(corpus_name: str, found: list[FailedCell], noted: list[NotedCell]) -> s
     ]
     if noted:
         rows = [
-            (cell.utterance, cell.modality, cell.split, cell.note, tag("code", Path(cell.file).name)) for cell in noted
+            (cell.utterance, cell.feature, cell.split, cell.note, tag("code", Path(cell.file).name)) for cell in noted
         ]
         lead = f"{len(noted):,} cells were computed, and something was decided on the way: see whether it fits."
-        columns = ("utterance", "modality", "split", "note", "file")
+        columns = ("utterance", "feature", "split", "note", "file")
         parts.append(section("noted", table_of(columns, rows, class_="plain"), lead=lead))
     body = tag(
         "main",
@@ -168,7 +170,7 @@ def page(corpus_name: str, found: list[FailedCell], noted: list[NotedCell]) -> s
             tag("code", "bigfusion run --retry-failed"),
             " tries all of them again as they are.",
         ),
-        table_of(("status", "modality", "cells", "what to do"), summary, class_="plain"),
+        table_of(("status", "feature", "cells", "what to do"), summary, class_="plain"),
         *parts,
     )
     head = tag("head", tag("meta", charset="utf-8"), tag("title", title), tag("style", Html(STYLE)))

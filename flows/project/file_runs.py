@@ -18,6 +18,7 @@ import numpy as np
 
 from bigfusion.flows.progress import training, warn_of_neurons
 from bigfusion.flows.project.assemble import dialogues
+from bigfusion.flows.project.features import check_names
 from bigfusion.flows.project.runs import differences
 from bigfusion.flows.project.settings import Learning
 from bigfusion.flows.project.workspace import exclusive, relative
@@ -158,8 +159,9 @@ def _with_modalities_of(found: ImportedFeatures, model: ModelSettings) -> ModelS
     """``model`` with the modalities that the file has, unless the settings chose some."""
     if "modalities" in model.model_fields_set:
         return model
+    there = {name.modality for name in found.features}
     return network_settings(
-        model.model_dump(exclude_unset=True) | {"modalities": [name for name in Modality if name in found.features]}
+        model.model_dump(exclude_unset=True) | {"modalities": [name for name in Modality if name in there]}
     )
 
 
@@ -172,14 +174,19 @@ def _training_data(found: ImportedFeatures, model: ModelSettings, holdout: float
 
 
 def _chosen(found: ImportedFeatures, model: ModelSettings) -> dict[str, Any]:
-    """Rows and presence of the modalities in use that the file has."""
-    names = [name for name in model.modalities if name in found.features]
-    return {name.value: (found.features[name], found.present[name]) for name in names}
+    """Rows and presence of the features in use that the file has.
+
+    Raises:
+        SettingsError: ``model.features`` names one that the file lacks.
+    """
+    if model.features is not None:
+        check_names(model.features, tuple(found.features))
+    return {str(name): (found.features[name], found.present[name]) for name in model.chosen(found.features)}
 
 
 def _check_fit(features: Path, found: ImportedFeatures, run: Path, facts: CheckpointFacts) -> None:
-    expected = {name.value: facts.widths[name] for name in facts.model.modalities}
-    there = {name.value: values.shape[1] for name, values in found.features.items()}
+    expected = {str(name): facts.widths[name] for name in facts.model.chosen(facts.widths)}
+    there = {str(name): values.shape[1] for name, values in found.features.items()}
     if not expected.keys() & there.keys() or any(there[name] != expected[name] for name in expected.keys() & there):
         raise CorpusError(
             f"{features}: expected {_widths(expected)}, as {relative(run)} was trained on, found {_widths(there)}; "
@@ -190,12 +197,13 @@ def _check_fit(features: Path, found: ImportedFeatures, run: Path, facts: Checkp
 def _as_trained(
     features: Path, found: ImportedFeatures, facts: CheckpointFacts
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Rows and presence of the modalities that a run was trained on, and which of them the file lacks."""
-    names, rows = [name.value for name in facts.model.modalities], len(found.manifest)
+    """Rows and presence of the features that a run was trained on, and which of them the file lacks."""
+    names, rows = [str(name) for name in facts.model.chosen(facts.widths)], len(found.manifest)
     nothing: dict[str, Any] = {
         name: (np.zeros((rows, facts.widths[name]), np.float32), np.zeros(rows, np.bool_)) for name in names
     }
-    read = nothing | _chosen(found, facts.model)
+    there = {str(name): (values, found.present[name]) for name, values in found.features.items()}
+    read = nothing | there
     absent = tuple(name for name in names if not read[name][1].any())
     if len(absent) == len(names):
         raise CorpusError(f"{features}: expected features in {' or '.join(names)}, found rows without any")
@@ -204,7 +212,7 @@ def _as_trained(
             "%s: no %s: the run was trained on it; every row is scored with the learned absent vector",
             features.name, " and no ".join(absent),
         )  # fmt: skip
-    more = [name.value for name in found.features if name.value not in names]
+    more = [name for name in there if name not in names]
     if more:
         log.info("%s: %s is not read: the run was trained on %s", features.name, ", ".join(more), ", ".join(names))
     return {name: read[name] for name in names}, absent

@@ -15,6 +15,7 @@ from bigfusion.model.kinds import settings_classes
 from bigfusion.model.settings import DEFAULT_NETWORK, NETWORKS, beneath, tuned
 from bigfusion.pipeline.errors import SettingsError
 from bigfusion.pipeline.nearest import did_you_mean
+from bigfusion.pipeline.schema import Modality
 from bigfusion.pipeline.settings import assign, merge, parse_assignment, read_toml, validate
 
 log = logging.getLogger("bigfusion")
@@ -179,7 +180,7 @@ def _below(preset: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _resolved(table: dict[str, Any], base: Path) -> dict[str, Any]:
-    """``table`` with absolute folders. A text model counts as a folder only if that folder exists."""
+    """``table`` with absolute folders. A model counts as a folder only if that folder exists."""
     found = {name: dict(part) if isinstance(part, dict) else part for name, part in table.items()}
     workspace = found.setdefault("workspace", {})
     if isinstance(workspace, dict):  # any other type is refused later, like every setting of a wrong type
@@ -193,11 +194,26 @@ def _resolved(table: dict[str, Any], base: Path) -> dict[str, Any]:
                 part[key] = [placed(path, base) if isinstance(path, str | Path) else path for path in part[key]]
             elif isinstance(part.get(key), str | Path) and part[key]:
                 part[key] = placed(part[key], base)
-    text = found.get("text")
-    if isinstance(text, dict) and isinstance(text.get("model"), str):
-        folder = base / _expanded(text["model"])
-        text["model"] = str(folder) if folder.is_dir() else text["model"]
+    for modality in Modality:
+        extractors = found.get(modality.value)
+        if isinstance(extractors, dict):
+            own = _placed_model(extractors, base)
+            found[modality.value] = {name: _placed_model(part, base) for name, part in own.items()}
     return found
+
+
+def _placed_model(table: Any, base: Path) -> Any:
+    """An extractor's table with its model as an absolute folder, if that folder exists, and its weights' files."""
+    if not isinstance(table, Mapping):
+        return table
+    placed_table = dict(table)
+    for key in _FOLDERS["visual"]:
+        if isinstance(table.get(key), str | Path) and table[key]:
+            placed_table[key] = placed(table[key], base)
+    if isinstance(table.get("model"), str):
+        folder = base / _expanded(table["model"])
+        placed_table["model"] = str(folder) if folder.is_dir() else table["model"]
+    return placed_table
 
 
 def placed(path: str | Path, base: Path) -> str:

@@ -27,7 +27,7 @@ from bigfusion.pipeline.corpora.subtitles import Recording, SubtitleSettings, re
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan
-from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.schema import FeatureName, Modality
 from bigfusion.pipeline.tables.language import foreign
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ log = logging.getLogger("bigfusion")
 
 @dataclass(frozen=True)
 class Prediction:
-    """A timeline a recording, how many cells were computed by modality, and what a person should know about them."""
+    """A timeline a recording, how many cells were computed by feature, and what a person should know about them."""
 
     timelines: tuple[Timeline, ...]
     computed: Mapping[str, int]
@@ -69,8 +69,8 @@ def predict(model: Model, project: Project) -> Prediction:
     assert isinstance(project.corpus, SubtitleSettings)
     manifest, planned, computed = extracted(project, model.makers)
     vectors = {
-        modality: _of_width(vectors, model.widths[modality.value], modality, model.name)
-        for modality, vectors in read(project, planned).items()
+        feature: _of_width(vectors, model.widths[feature], feature, model.name)
+        for feature, vectors in read(project, planned).items()
     }
     found = recordings(project.corpus)
     probabilities = model.probabilities(dialogues(manifest, vectors))  # {dialogue: (N, C)}
@@ -111,34 +111,34 @@ def _check_extractors(known: makers.Makers, planned: CellPlan) -> None:
         log.warning("predict: %s than in training: the features may differ a little; train again to be sure", line)
 
 
-def read(project: Project, planned: CellPlan) -> dict[Modality, Vectors]:
-    """The stored vectors of every utterance of a plan, by modality, and why some are absent."""
+def read(project: Project, planned: CellPlan) -> dict[FeatureName, Vectors]:
+    """The stored vectors of every utterance of a plan, by feature, and why some are absent."""
     found = {}
     with project.files.store() as store:
-        for modality in planned.modalities:
-            keys = planned.fingerprints(modality)
-            values, present = store.read(modality, keys)
+        for feature in planned.features:
+            keys = planned.fingerprints(feature)
+            values, present = store.read(feature.modality, keys)
             failures = store.failures(set(keys))
             absent = {row: ": ".join(failures[key]) for row, key in enumerate(keys) if key in failures}
-            found[modality] = Vectors(values, present, absent)
+            found[feature] = Vectors(values, present, absent)
     return found
 
 
-def dialogues(manifest: Manifest, vectors: Mapping[Modality, Vectors]) -> list[Dialogue]:
+def dialogues(manifest: Manifest, vectors: Mapping[FeatureName, Vectors]) -> list[Dialogue]:
     """The recordings as the model reads them."""
     from bigfusion.flows.project import assemble
 
-    features = {modality.value: (known.values, known.present) for modality, known in vectors.items()}
+    features = {str(feature): (known.values, known.present) for feature, known in vectors.items()}
     return [dialogue for part in assemble.dialogues(manifest, features).values() for dialogue in part]
 
 
-def _of_width(vectors: Vectors, width: int, modality: Modality, model: str) -> Vectors:
+def _of_width(vectors: Vectors, width: int, feature: FeatureName, model: str) -> Vectors:
     """The vectors, with the model's width if there is none at all."""
     if not vectors.present.any():
         return Vectors(np.zeros((len(vectors.present), width), np.float32), vectors.present, vectors.absent)
     if vectors.values.shape[1] != width:
         raise TrainingError(
-            f"{model}: expected {modality} features of width {width}, found {vectors.values.shape[1]}; use the settings"
+            f"{model}: expected {feature} features of width {width}, found {vectors.values.shape[1]}; use the settings"
             " of the training, or train again"
         )
     return vectors
@@ -149,18 +149,18 @@ def _rows(manifest: Manifest, recording: Recording) -> list[int]:
 
 
 def _warnings(
-    model: Model, manifest: Manifest, recording: Recording, vectors: Mapping[Modality, Vectors]
+    model: Model, manifest: Manifest, recording: Recording, vectors: Mapping[FeatureName, Vectors]
 ) -> Sequence[str]:
     """What a person should know about the predictions of a recording."""
     rows = _rows(manifest, recording)
     lines = []
-    gone = [modality for modality in vectors if not vectors[modality].present[rows].any()]
-    for modality in gone:
-        reason = next((vectors[modality].absent[row] for row in rows if row in vectors[modality].absent), "no input")
+    gone = [feature for feature in vectors if not vectors[feature].present[rows].any()]
+    for feature in gone:
+        reason = next((vectors[feature].absent[row] for row in rows if row in vectors[feature].absent), "no input")
         others = [str(other) for other in vectors if other not in gone]
         rest = f"predicted from {' and '.join(others)} alone" if others else "so nothing is predicted"
-        lines.append(f"{recording.path.name}: {modality} is absent from all {len(rows)} utterances ({reason}); {rest}")
-    if Modality.TEXT in vectors:
+        lines.append(f"{recording.path.name}: {feature} is absent from all {len(rows)} utterances ({reason}); {rest}")
+    if any(feature.modality is Modality.TEXT for feature in vectors):
         why = foreign(manifest.table["text"].iloc[rows].tolist(), model.makers.words)
         if why:
             lines.append(
@@ -174,7 +174,7 @@ def _timeline(
     model: Model,
     manifest: Manifest,
     recording: Recording,
-    vectors: Mapping[Modality, Vectors],
+    vectors: Mapping[FeatureName, Vectors],
     probabilities: Mapping[str, NDArray[np.float64]],
 ) -> Timeline:
     rows = _rows(manifest, recording)

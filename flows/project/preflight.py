@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from bigfusion.extractors.text.encoder import TextSettings
+from bigfusion.flows.project.features import settings_of, without
 from bigfusion.flows.project.rates import INDEX_BYTES, RATES
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.settings import TrainSettings
@@ -20,7 +22,7 @@ from bigfusion.pipeline.corpora.archives import unpack
 from bigfusion.pipeline.errors import BigFusionError, ExtractionError, TrainingError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan
-from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.schema import FeatureName, Modality
 
 log = logging.getLogger("bigfusion")
 
@@ -57,14 +59,14 @@ def preflight(
 
     Where workers compute, only the corpus is looked at: encoders, devices and disks are theirs.
     """
-    pending = {modality: part.pending for modality, part in planned.parts.items() if part.pending}
+    pending = {feature: part.pending for feature, part in planned.parts.items() if part.pending}
     trained_here = training and project.runner.kind != "workers"
     if not pending or project.corpus.kind == "features":
         return preflight_training(project.train) if trained_here else Preflight((), ())
     stops: list[str] = []
     warnings: list[str] = []
     packed = list(packed_in(planned.manifest.root))
-    empty = [modality for modality in pending if _hopeless(planned, modality)]
+    empty = [feature for feature in pending if _hopeless(planned, feature)]
     if empty:
         line = _nothing_to_compute(planned, empty, packed)
         (stops if training else warnings).append(line)
@@ -73,16 +75,17 @@ def preflight(
     if project.runner.kind == "ray" and find_spec("prefect_ray") is None:
         stops.append("runner.kind 'ray': expected the package prefect-ray, found none; pip install 'bigfusion[ray]'")
     if project.runner.kind == "local":
-        fetched = 0
-        try:
-            fetched = _to_download(project) if Modality.TEXT in pending else 0
-        except ExtractionError as error:
-            stops.append(str(error))
+        downloads: dict[str, int] = {}
+        for feature in pending:
+            try:
+                downloads |= _to_download(project, feature)
+            except ExtractionError as error:
+                stops.append(str(error))
         stops += _devices(project, [*pending])
         stops += preflight_training(project.train).stops if trained_here else ()
-        warnings += _disks(project, {modality: len(rows) for modality, rows in pending.items()}, fetched, free)
-        if fetched:
-            warnings.append(f"text.model {project.text.model!r}: {_size(fetched)} will be downloaded first")
+        cells = {feature: len(rows) for feature, rows in pending.items()}
+        warnings += _disks(project, cells, sum(downloads.values()), free)
+        warnings += _downloads(downloads)
     return Preflight(tuple(stops), tuple(warnings))
 
 
@@ -103,15 +106,15 @@ def preflight_finetuning(project: Project, folder: Path, free: Callable[[Path], 
     """Look for what fine-tuning the text encoder into ``folder`` needs on this machine."""
     stops: list[str] = []
     warnings: list[str] = []
+    downloads: dict[str, int] = {}
     try:
-        fetched = _to_download(project)
+        downloads = _to_download(project, FeatureName(Modality.TEXT))
     except ExtractionError as error:
         stops.append(str(error))
-        fetched = 0
     stops += _device("finetune", project.finetune.device)
-    if fetched:
-        warnings.append(f"text.model {project.text.model!r}: {_size(fetched)} will be downloaded first")
-        warnings += _room(folder, fetched, "--out", free)
+    if downloads:
+        warnings += _downloads(downloads)
+        warnings += _room(folder, sum(downloads.values()), "--out", free)
     return Preflight(tuple(stops), tuple(warnings))
 
 
@@ -127,36 +130,46 @@ def require(found: Preflight) -> None:
         raise PreflightError(found.stops)
 
 
-def _hopeless(planned: CellPlan, modality: Modality) -> bool:
-    """Whether no cell of a modality can come to anything: none is stored, and no utterance has an input for one."""
-    return not planned.counts()[modality.value]["done"] and not (planned.manifest.table[_INPUT[modality]] != "").any()
+def _hopeless(planned: CellPlan, feature: FeatureName) -> bool:
+    """Whether no cell of a feature can come to anything: none is stored, and no utterance has an input for one."""
+    there = planned.manifest.table[_INPUT[feature.modality]] != ""
+    return not planned.counts()[feature]["done"] and not there.any()
 
 
 def _lacks_media(manifest: Manifest) -> bool:
     return bool((manifest.table[["audio_sha256", "visual_sha256"]] == "").to_numpy().any())
 
 
-def _nothing_to_compute(planned: CellPlan, empty: list[Modality], packed: list[Path]) -> str:
-    others = ", ".join(f'"{other.value}"' for other in planned.modalities if other not in empty)
-    remedy = f"train without: --set 'model.modalities=[{others}]'" if others else "put the files where they should be"
+def _nothing_to_compute(planned: CellPlan, empty: list[FeatureName], packed: list[Path]) -> str:
+    remedy = "put the files where they should be"
+    if len(empty) < len(planned.features):
+        remedy = f"train without: --set '{without(planned.features, empty)}'"
     return (
         f"{planned.manifest.corpus}: expected files for {' and '.join(empty)}, found none for any of "
         f"{len(planned.manifest)} utterances; {unpack(packed) if packed else remedy}"
     )
 
 
-def _to_download(project: Project) -> int:
+def _to_download(project: Project, feature: FeatureName) -> dict[str, int]:
+    """The bytes that loading a feature's model would download, by the setting that names it. Empty: nothing."""
     from bigfusion.extractors.text.download import download_bytes
     from bigfusion.extractors.text.pretrained import locate
 
-    return download_bytes(locate(project.text.model, project.text.revision))
+    settings = settings_of(project, feature)
+    if not isinstance(settings, TextSettings):
+        return {}
+    size = download_bytes(locate(settings.model, settings.revision))
+    return {f"{feature}.model {settings.model!r}": size} if size else {}
 
 
-def _devices(project: Project, pending: list[Modality]) -> Iterator[str]:
+def _downloads(sizes: dict[str, int]) -> list[str]:
+    return [f"{model}: {_size(size)} will be downloaded first" for model, size in sizes.items()]
+
+
+def _devices(project: Project, pending: list[FeatureName]) -> Iterator[str]:
     """A device that is named and not there. ``auto`` and ``cpu`` always are; only another name imports torch."""
-    for section, device in {"text": project.text.device, "visual": project.visual.device}.items():
-        if Modality(section) in pending:
-            yield from _device(section, device)
+    for feature in pending:
+        yield from _device(str(feature), getattr(settings_of(project, feature), "device", "auto"))
 
 
 def _device(section: str, device: str) -> Iterator[str]:
@@ -169,10 +182,12 @@ def _device(section: str, device: str) -> Iterator[str]:
             yield f"{section}.device {device!r}: {error}"
 
 
-def _disks(project: Project, pending: dict[Modality, int], fetched: int, free: Callable[[Path], int]) -> Iterator[str]:
+def _disks(
+    project: Project, pending: dict[FeatureName, int], fetched: int, free: Callable[[Path], int]
+) -> Iterator[str]:
     """Folders that cannot take what is planned for them."""
     index = INDEX_BYTES * sum(pending.values())
-    shards = round(sum(RATES[modality].bytes * number for modality, number in pending.items()))
+    shards = round(sum(RATES[feature.modality].bytes * number for feature, number in pending.items()))
     wanted = [(project.files.cache, index, "workspace.cache")]
     if isinstance(project.store, Path):
         wanted.append((project.store, shards + index, "workspace.store"))

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from bigfusion.flows.project import cells, runs
+from bigfusion.flows.project.features import features
 from bigfusion.flows.project.runs import Run, Stage
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.atomic import write_whole
@@ -261,12 +262,7 @@ def _score(folder: Path) -> float | None:
 
 
 def _features(project: Project) -> str:
-    return digest(
-        {
-            modality.value: cells.description(cells.extractor(project, modality))
-            for modality in cells.modalities(project)
-        }
-    )
+    return digest({str(feature): cells.description(cells.extractor(project, feature)) for feature in features(project)})
 
 
 def _kept(decision: Decision | None) -> dict[str, Any]:

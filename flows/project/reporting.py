@@ -36,9 +36,9 @@ def ablations_in(folder: Path) -> dict[str, Any] | None:
 def said(planned: CellPlan) -> list[str]:
     """Notes on choices that the extractors made, a line for each kind."""
     return [
-        f"{modality}: {numbered(count, 'cell')}: {kind}"
-        for modality, counts in planned.notes().items()
-        for kind, count in counts.items()
+        f"{feature}: {numbered(number, 'cell')}: {kind}"
+        for feature, counts in planned.notes().items()
+        for kind, number in counts.items()
     ]
 
 
@@ -75,8 +75,8 @@ def score_folds(project: Project, manifest: Manifest, planned: CellPlan, run: Ru
 
 def _context(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> ReportContext:
     counts = {
-        modality: {Status.OK.value: states[State.DONE], **planned.failures()[modality]}
-        for modality, states in planned.counts().items()
+        feature: {Status.OK.value: states[State.DONE], **planned.failures()[feature]}
+        for feature, states in planned.counts().items()
     }
     lines = {
         utterance: Line(speaker, text)
@@ -93,7 +93,7 @@ def _context(project: Project, manifest: Manifest, planned: CellPlan, run: Run) 
             "manifest": manifest.digest,
             "settings": digest(project.model_dump(mode="json", exclude={"workspace", "extract", "promote", "runner"})),
             "run": digest(run.inputs),
-            **{f"{modality} cells": value for modality, value in run.inputs["cells"].items()},
+            **{f"{feature} cells": value for feature, value in run.inputs["cells"].items()},
         },
         versions=cells.versions(),
         lines=lines,
@@ -119,7 +119,7 @@ def score_modalities(project: Project, manifest: Manifest, planned: CellPlan, ru
         log.info("evaluate: the scores by modality are up to date")
         return
     data = assemble(project, manifest, planned)
-    number = len(subsets([str(name) for name in project.model.modalities])) * len(metrics.seeds)
+    number = len(subsets(project.model.modalities_of(planned.features))) * len(metrics.seeds)
     with bar("modalities", number, " predictions") as progress:
         modality_scores(run.folder, data, metrics, project.train.device, progress)
     write(project, manifest, planned, run)

@@ -141,7 +141,7 @@ def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
     """The run of the present inputs. Its folder may not exist yet."""
     folds = fold_names(manifest)
     inputs = {
-        "cells": {modality.value: part.digest for modality, part in planned.parts.items()},
+        "cells": {str(feature): part.digest for feature, part in planned.parts.items()},
         "labels": content_digest(manifest.arrow, manifest.labels, _LABEL_COLUMNS),
         "model": project.model.numbers(),
         "train": project.train.numbers(),
@@ -171,7 +171,7 @@ _LABEL_COLUMNS = ("utterance", "split", "dialogue", "turn", "speaker", "label", 
 
 def reached(planned: CellPlan) -> Iterator[str]:
     """The fingerprints of every cell of a plan."""
-    return chain.from_iterable(planned.fingerprints(modality) for modality in planned.modalities)
+    return chain.from_iterable(planned.fingerprints(feature) for feature in planned.features)
 
 
 def stages(project: Project, run: Run, planned: CellPlan) -> list[Stage]:

@@ -8,11 +8,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from bigfusion.extractors.audio.opensmile import AudioSettings
 from bigfusion.extractors.speech.settings import SpeechSettings
-from bigfusion.extractors.text.encoder import TextSettings
 from bigfusion.extractors.text.finetuning.settings import FinetuneSettings
-from bigfusion.extractors.visual.speaker_face import VisualSettings
+from bigfusion.flows.project.extractor_tables import AudioTable, TextTable, VisualTable
 from bigfusion.flows.project.workspace import Workspace, WorkspaceSettings
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.settings import ModelSettings, TrainSettings
@@ -68,9 +66,9 @@ class Project(Settings):
     ) = None
     corpus: CorpusSettings
     workspace: WorkspaceSettings = WorkspaceSettings()
-    text: TextSettings = TextSettings()
-    audio: AudioSettings = AudioSettings()
-    visual: VisualSettings = VisualSettings()
+    text: TextTable = TextTable()
+    audio: AudioTable = AudioTable()
+    visual: VisualTable = VisualTable()
     finetune: FinetuneSettings = FinetuneSettings()
     extract: ExtractSettings = ExtractSettings()
     model: ModelSettings = BigFusionSettings()

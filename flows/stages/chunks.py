@@ -1,8 +1,9 @@
-"""Compute the pending cells of one modality. Each chunk is one Prefect task and is committed as one shard."""
+"""Compute the pending cells of one feature. Each chunk is one Prefect task and is committed as one shard."""
 
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -21,7 +22,7 @@ from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.errors import ExtractionError, StoreError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import PlannedCell
-from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.schema import FeatureName
 from bigfusion.pipeline.words import numbered, tally
 
 log = logging.getLogger("bigfusion")
@@ -31,7 +32,7 @@ BACKOFF = [2.0, 10.0, 30.0]
 WAIT_SECONDS = 1.0
 """Seconds between two checks of cells that another run is computing."""
 NAMED = 20
-"""The largest number of a modality's failed cells that the log names."""
+"""The largest number of a feature's failed cells that the log names."""
 LIMITED = (OSError, MemoryError, StoreError)
 """Errors of the machine, not of the input or the code. They end one chunk, and the others go on."""
 LASTING = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
@@ -62,9 +63,9 @@ def chunk(
 
 
 def compute(
-    project: Project, manifest: Manifest, modality: Modality, pending: list[PlannedCell], which: str = ""
+    project: Project, manifest: Manifest, feature: FeatureName, pending: list[PlannedCell], which: str = ""
 ) -> tuple[list[ChunkResult], list[BaseException]]:
-    """Compute all chunks of one modality, or of the part ``which``, within a flow run.
+    """Compute all chunks of one feature, or of the part ``which``, within a flow run.
 
     This stops when the extractor cannot run. It also stops when every cell of a chunk has failed with an error, for
     instance because a disk is gone or a library is broken. To go on would repeat the error for all cells of the corpus.
@@ -74,15 +75,17 @@ def compute(
     results: list[ChunkResult] = []
     errors: list[BaseException] = []
     done = 0
-    what = f"{modality} {which}".strip()
+    what = f"{feature} {which}".strip()
     shown = artifacts.Progress(
-        f"{project.name}-{what.replace(' ', '-')}", f"{what}: {numbered(len(pending), 'cell')}", len(pending)
+        f"{project.name}-{re.sub('[^a-z0-9]+', '-', what.lower())}",
+        f"{what}: {numbered(len(pending), 'cell')}",
+        len(pending),
     )
     todo = pending
-    with bar(str(modality), len(pending)) as progress:
+    with bar(str(feature), len(pending)) as progress:
         while todo:
             held: list[PlannedCell] = []
-            for part, outcome in _states(project, manifest, modality, todo, progress):
+            for part, outcome in _states(project, manifest, feature, todo, progress):
                 try:
                     result = outcome()
                 except ExtractionError as error:
@@ -102,9 +105,9 @@ def compute(
                 shown.update(done - len(held))
             todo, done = held, done - len(held)
             if todo:
-                log.info("extract: %s: waiting for %s that another run computes", modality, numbered(len(todo), "cell"))
+                log.info("extract: %s: waiting for %s that another run computes", feature, numbered(len(todo), "cell"))
                 time.sleep(WAIT_SECONDS)
-    log.info("extract: %s: %s", modality, tally(cells.summary(results).get(modality, {})))
+    log.info("extract: %s: %s", feature, tally(cells.summary(results).get(str(feature), {})))
     alone = faults(results)
     for line in [*alone[:NAMED], *([f"and {len(alone) - NAMED} more"] if len(alone) > NAMED else [])]:
         log.error("extract: %s", line)
@@ -140,7 +143,7 @@ def raise_first(errors: list[BaseException], results: Sequence[ChunkResult]) -> 
 def _states(
     project: Project,
     manifest: Manifest,
-    modality: Modality,
+    feature: FeatureName,
     pending: list[PlannedCell],
     progress: Callable[[int], None],
 ) -> Iterator[tuple[list[PlannedCell], Callable[[], ChunkResult]]]:
@@ -148,7 +151,7 @@ def _states(
     parts = list(cells.chunks(cells.by_length(project, manifest, pending), project.extract.chunk_size))
     run = str(flow_run.id or "")
     prepared = chunk.with_options(retries=project.extract.retries, timeout_seconds=project.runner.chunk_seconds)
-    named = [(f"{modality} {number}/{len(parts)}", part) for number, part in enumerate(parts, start=1)]
+    named = [(f"{feature} {number}/{len(parts)}", part) for number, part in enumerate(parts, start=1)]
     if project.runner.kind == "ray":
         sent = [(part, prepared.submit(name, project, _only(manifest, part), part, run, void)) for name, part in named]
         for part, future in sent:

@@ -26,7 +26,7 @@ log = logging.getLogger("bigfusion")
 @flow(name="extract", flow_run_name="extract {project.name}", **HOOKS)
 @alone
 def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str, int]]:
-    """Compute every new and changed cell of the kept manifest. Returns cells by modality and status.
+    """Compute every new and changed cell of the kept manifest. Returns cells by feature and status.
 
     Raises:
         ExtractionError: chunks or cells failed; the message names the first error.
@@ -58,10 +58,10 @@ def extract_pending(project: Project, standing: Standing, retry_failed: bool) ->
     results: list[ChunkResult] = []
     errors: list[BaseException] = []
     with together():
-        for modality in plan.modalities:
-            pending = plan.pending(modality)
+        for feature in plan.features:
+            pending = plan.pending(feature)
             if pending:
-                found, failed = compute(project, standing.manifest, modality, pending)
+                found, failed = compute(project, standing.manifest, feature, pending)
                 results += found
                 errors += failed
     raise_first(errors, results)

@@ -1,4 +1,4 @@
-"""A plan's pending cells as partitions for workers. Text and visual go to the pool ``gpu``, if there is one."""
+"""A plan's pending cells as partitions for workers. Features of networks go to the pool ``gpu``, if there is one."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from prefect.exceptions import ObjectNotFound
 
 from bigfusion.flows.engine import artifacts
 from bigfusion.flows.engine.handout import Job, parameters, wait_for
+from bigfusion.flows.project.features import settings_of
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.stages.partition import part_of
 from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.plan.plan import CellPlan
-from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.schema import FeatureName
 from bigfusion.pipeline.words import numbered, tally
 
 log = logging.getLogger("bigfusion")
 
-_GPU = (Modality.TEXT, Modality.VISUAL)  # these run networks; audio needs only a CPU
-
 
 def fan_out(project: Project, plan: CellPlan, retry_failed: bool) -> dict[str, dict[str, int]]:
-    """Hand out every partition that has pending cells, and wait. Returns the statuses of these cells by modality.
+    """Hand out every partition that has pending cells, and wait. Returns the statuses of these cells by feature.
 
     Raises:
         ExtractionError: a partition failed, or its workers died too often. The work of the others is stored.
@@ -40,22 +39,22 @@ def fan_out(project: Project, plan: CellPlan, retry_failed: bool) -> dict[str, d
 
 
 def _jobs(project: Project, plan: CellPlan, retry_failed: bool) -> list[Job]:
-    """A job for each partition that has pending cells. A modality has at most as many partitions as chunks."""
+    """A job for each partition that has pending cells. A feature has at most as many partitions as chunks."""
     jobs = []
-    for modality in plan.modalities:
-        pending = plan.pending(modality)
+    for feature in plan.features:
+        pending = plan.pending(feature)
         parts = min(project.runner.partitions, -(-len(pending) // project.extract.chunk_size))
         numbers = sorted({part_of(cell, parts) + 1 for cell in pending})
-        deployment = f"partition/{project.runner.deployment}-{_pool(project, modality)}" if pending else ""
+        deployment = f"partition/{project.runner.deployment}-{_pool(project, feature)}" if pending else ""
         for number in numbers:
-            more = {"modality": modality.value, "number": number, "parts": parts, "retry_failed": retry_failed}
-            jobs.append(Job(f"{modality} {number} of {parts}", deployment, parameters(project, **more)))
+            more = {"feature": str(feature), "number": number, "parts": parts, "retry_failed": retry_failed}
+            jobs.append(Job(f"{feature} {number} of {parts}", deployment, parameters(project, **more)))
     return jobs
 
 
-def _pool(project: Project, modality: Modality) -> str:
-    if modality not in _GPU:
-        return "cpu"
+def _pool(project: Project, feature: FeatureName) -> str:
+    if project.corpus.kind == "features" or not hasattr(settings_of(project, feature), "device"):
+        return "cpu"  # a file is read, or openSMILE runs, for instance
     try:
         with get_client(sync_client=True) as client:
             client.read_deployment_by_name(f"partition/{project.runner.deployment}-gpu")
@@ -72,16 +71,16 @@ def _summary(project: Project, plan: CellPlan) -> dict[str, dict[str, int]]:
     """
     found = {}
     with project.files.store() as store:
-        for modality in plan.modalities:
-            wanted = {cell.fingerprint for cell in plan.pending(modality)}
+        for feature in plan.features:
+            wanted = {cell.fingerprint for cell in plan.pending(feature)}
             statuses = store.statuses(wanted)
             if missing := len(wanted - statuses.keys()):
                 raise ExtractionError(
-                    f"{project.store}: expected {numbered(len(wanted), f'{modality} cell')} from the workers, found"
+                    f"{project.store}: expected {numbered(len(wanted), f'{feature} cell')} from the workers, found"
                     f" {missing} fewer;"
                     " see that every worker has the same store, manifest and version of bigfusion"
                 )
             if wanted:
-                found[modality.value] = dict(Counter(status.value for status in statuses.values()))
-                log.info("extract: %s: %s", modality, tally(found[modality.value]))
+                found[str(feature)] = dict(Counter(status.value for status in statuses.values()))
+                log.info("extract: %s: %s", feature, tally(found[str(feature)]))
     return found

@@ -18,8 +18,8 @@ def prepare(project: Project, standing: Standing) -> None:
     names = ["bigfusion.flows.stages.retrain"]
     here = project.runner.kind != "workers"
     if here and project.corpus.kind != "features":
-        for modality in standing.plan.modalities:
-            names += _ENCODERS[modality] if standing.plan.pending(modality) else ()
+        for feature in standing.plan.features:
+            names += _ENCODERS[feature.modality] if feature.is_first and standing.plan.pending(feature) else ()
     if here and standing.stage("train").pending:
         names += _TRAINING
     if standing.stage("evaluate").pending:

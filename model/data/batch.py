@@ -24,7 +24,7 @@ UNLABELLED = -1
 class Dialogue:
     """One conversation of N utterances, as arrays.
 
-    Shapes: ``features[m]`` (N, F_m) float32, ``present[m]`` (N,) bool: False where the modality is absent (its row is
+    Shapes: ``features[f]`` (N, F_f) float32, ``present[f]`` (N,) bool: False where the feature is absent (its row is
     ignored); ``speakers`` (N,) int, numbered from 0 within the dialogue; ``labels`` (N,) int, ``UNLABELLED`` = -1.
     """
 
@@ -43,7 +43,7 @@ class Dialogue:
 class Batch:
     """B dialogues padded to N utterances.
 
-    Shapes: ``features[m]`` (B, N, F_m); ``present[m]`` (B, N) bool; ``mask`` (B, N) bool, True = a real utterance;
+    Shapes: ``features[f]`` (B, N, F_f); ``present[f]`` (B, N) bool; ``mask`` (B, N) bool, True = a real utterance;
     ``speakers`` (B, N) int; ``labels`` (B, N) int, ``UNLABELLED`` where there is none; ``targets`` (C, C): row c is
     the distribution that is taught where the label is c, None for the label alone.
     """

@@ -36,7 +36,7 @@ class Data:
 
     @property
     def widths(self) -> dict[str, int]:
-        """Width of each modality's features; empty if there is no dialogue."""
+        """Width of each feature; empty if there is no dialogue."""
         first = next(iter(self), None)
         return {} if first is None else {name: array.shape[1] for name, array in first.features.items()}
 
@@ -103,13 +103,16 @@ def check(data: Data, settings: NetworkSettings) -> None:
 
 
 def check_modalities(widths: dict[str, int], settings: NetworkSettings) -> None:
-    """Check that every modality that is switched on has features.
+    """Check that every modality that is switched on has features; if ``features`` names some, that one is there.
 
     Raises:
         TrainingError: a modality has none.
     """
+    there = settings.modalities_of(widths)
+    if settings.features is not None and there:
+        return
     for modality in settings.modalities:
-        if modality not in widths:
+        if modality not in there:
             raise TrainingError(
                 f"modality {modality}: expected features, found those of {', '.join(widths) or 'none'}; "
                 f"extract it, or leave it out of model.modalities"
@@ -128,7 +131,7 @@ def _check_dialogue(dialogue: Dialogue, widths: dict[str, int], classes: int) ->
     lengths = {len(dialogue.speakers), len(dialogue.labels), *(len(row) for row in dialogue.present.values())}
     if lengths != {length} or set(dialogue.present) != set(widths):
         raise TrainingError(
-            f"dialogue {dialogue.id}: expected one speaker, label and presence per modality for each of its {length} "
+            f"dialogue {dialogue.id}: expected one speaker, label and presence per feature for each of its {length} "
             f"utterances, found lengths {sorted(lengths)}; build it again"
         )
     if dialogue.labels.min() < UNLABELLED or dialogue.labels.max() >= classes:

@@ -23,7 +23,7 @@ RESOLUTION = 1e-7
 
 
 class Standardise(nn.Module):
-    """One modality's features, standardised: (x - mean) / deviation, clipped to +-10.
+    """One feature's numbers, standardised: (x - mean) / deviation, clipped to +-10.
 
     NaN becomes the mean (0), an infinity becomes the limit. A column that was constant in training could teach the
     network nothing, so it is always 0. Mean and deviation lie in the state dict.
@@ -62,21 +62,27 @@ class Standardise(nn.Module):
 
 
 class Normalise(nn.Module):
-    """:class:`Standardise` for each modality of ``widths`` (modality -> F). Unfitted, it only clips features."""
+    """:class:`Standardise` for each feature of ``widths`` (feature -> F). Unfitted, it only clips features."""
 
     def __init__(self, widths: Mapping[str, int]) -> None:
         super().__init__()
-        self.modalities = nn.ModuleDict({name: Standardise(width) for name, width in widths.items()})
+        self.modalities = nn.ModuleDict({_key(name): Standardise(width) for name, width in widths.items()})
+        self._names = tuple(widths)
 
     def fit(self, dialogues: Iterable[Dialogue]) -> None:
-        """Fit on those utterances of ``dialogues`` that have the modality. Give training dialogues only."""
+        """Fit on those utterances of ``dialogues`` that have the feature. Give training dialogues only."""
         dialogues = list(dialogues)
         for name, standardise in self._each():
             standardise.fit([dialogue.features[name][dialogue.present[name]] for dialogue in dialogues])
 
     def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Shapes: ``features[m]`` (B, N, F_m) -> the same, finite, for this network's modalities alone."""
+        """Shapes: ``features[m]`` (B, N, F_m) -> the same, finite, for this network's features alone."""
         return {name: standardise(features[name]) for name, standardise in self._each()}
 
     def _each(self) -> list[tuple[str, Standardise]]:
-        return list(self.modalities.items())  # type: ignore[arg-type]
+        return [(name, self.modalities[_key(name)]) for name in self._names]  # type: ignore[misc]
+
+
+def _key(name: str) -> str:
+    """A feature's name as PyTorch takes it: a module's name has no dot."""
+    return name.replace(".", "/")

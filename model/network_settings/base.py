@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
-from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.schema import FeatureName, Modality
 from bigfusion.pipeline.settings import Settings
 
 
@@ -15,6 +16,14 @@ class NetworkSettings(Settings):
 
     kind: str
     modalities: tuple[Modality, ...] = (Modality.TEXT, Modality.AUDIO, Modality.VISUAL)
+    features: tuple[str, ...] | None = Field(
+        default=None, description="those that are read, by the names of their tables; none: all of `modalities`"
+    )
+    fusion: Literal["concatenate", "weights"] = Field(
+        default="concatenate",
+        description="of several features of a modality: side by side, or a sum of their projections by learned weights",
+    )
+    fusion_width: int = Field(default=128, ge=1, description="of that sum")
 
     @field_validator("modalities")
     @classmethod
@@ -22,6 +31,24 @@ class NetworkSettings(Settings):
         if not modalities or len(set(modalities)) != len(modalities):
             raise ValueError("modalities must name at least one of text, audio, visual, each once")
         return modalities
+
+    @field_validator("features")
+    @classmethod
+    def _named_once(cls, features: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if features is not None and (not features or len(set(features)) != len(features)):
+            raise ValueError("features must name at least one, each once")
+        return features
+
+    def chosen(self, stored: Iterable[str]) -> list[FeatureName]:
+        """Which of the ``stored`` features the network reads: modality by modality, in the order of ``features``."""
+        names = [FeatureName(name) for name in stored]
+        if self.features is not None:
+            names = [name for wanted in self.features for name in names if name.is_called(wanted)]
+        return [name for modality in self.modalities for name in names if name.modality is modality]
+
+    def modalities_of(self, stored: Iterable[str]) -> list[str]:
+        """The modalities of these features, in the order of ``modalities``."""
+        return list(dict.fromkeys(name.modality.value for name in self.chosen(stored)))
 
     def code_entries(self) -> Iterator[str]:
         """The code that the numbers depend on. Of the networks it is this one's file alone."""

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from bigfusion.model.data.batch import Batch, Dialogue
 from bigfusion.model.data.utterances import Utterances
+from bigfusion.model.layers.merge import Merge
 from bigfusion.model.layers.normalise import Normalise
 from bigfusion.model.layers.objectives import classification_loss
 from bigfusion.model.network_settings.base import NetworkSettings
@@ -81,10 +82,12 @@ class Peers:
 
 
 class Network(nn.Module):
-    """Base of every network. ``widths`` maps each stored modality to its features' width; ``modalities`` chooses.
+    """Base of every network. ``widths`` maps each stored feature to its width; the settings choose among them.
 
-    A subclass writes ``forward``; the rest it overrides where it differs. ``normalise`` standardises the features;
-    :meth:`read` gives the real utterances of a batch, packed.
+    A subclass writes ``forward``; the rest it overrides where it differs. ``normalise`` standardises the features,
+    ``merge`` makes one of several features of a modality; :meth:`read` gives the real utterances of a batch, packed,
+    modality by modality. ``stored`` are the widths of the features that are read, ``self.widths`` those of the
+    modalities.
 
     Raises:
         TrainingError: a modality of the settings is not among the stored ones.
@@ -100,8 +103,10 @@ class Network(nn.Module):
     def __init__(self, settings: NetworkSettings, widths: Mapping[str, int]) -> None:
         super().__init__()
         self.peers = Peers()
-        self.widths = _chosen(widths, settings)
-        self.normalise = Normalise(self.widths)
+        self.stored = _chosen(widths, settings)
+        self.normalise = Normalise(self.stored)
+        self.merge = Merge(self.stored, settings.fusion_width if settings.fusion == "weights" else None)
+        self.widths = self.merge.widths
 
     def fit(self, dialogues: Sequence[Dialogue]) -> None:
         """Take from the training dialogues, before the first step, what gradient steps do not learn."""
@@ -110,9 +115,10 @@ class Network(nn.Module):
     def read(self, batch: Batch) -> Utterances:
         """The real utterances of a batch, standardised."""
         mask = batch.mask
-        present = {name: batch.present[name][mask] for name in self.widths}  # (V,)
+        present = {name: batch.present[name][mask] for name in self.stored}  # (V,)
         features = self.normalise({name: batch.features[name][mask] for name in present})  # (V, F_m)
         features = {name: rows.where(present[name].unsqueeze(1), 0) for name, rows in features.items()}
+        features, present = self.merge(features, present)
         return Utterances(features, present, mask.nonzero()[:, 0], batch.speakers[mask], mask, batch.speakers)
 
     def forward(self, batch: Batch) -> Output:
@@ -149,12 +155,19 @@ def build(settings: NetworkSettings, widths: Mapping[str, int], classes: int) ->
 
 
 def _chosen(widths: Mapping[str, int], settings: NetworkSettings) -> dict[str, int]:
-    """The stored widths of the modalities in use."""
-    missing = [str(name) for name in settings.modalities if name not in widths]
-    if missing:
-        stored = ", ".join(widths) or "none"
+    """The stored widths of the features in use."""
+    chosen = settings.chosen(widths)
+    stored = ", ".join(widths) or "none"
+    if settings.features is None:
+        missing = [str(name) for name in settings.modalities if name not in settings.modalities_of(widths)]
+        if missing:
+            raise TrainingError(
+                f"modality {missing[0]}: expected features, for model.modalities names it, found those of {stored}; "
+                "extract it or take it out of model.modalities"
+            )
+    if not chosen:
         raise TrainingError(
-            f"modality {missing[0]}: expected features, for model.modalities names it, found those of {stored}; "
-            "extract it or take it out of model.modalities"
+            f"model.features {', '.join(settings.features or ())}: expected at least one of them, found {stored}; "
+            "extract it or name another"
         )
-    return {str(name): widths[name] for name in settings.modalities}
+    return {str(name): widths[name] for name in chosen}

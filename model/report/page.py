@@ -92,7 +92,7 @@ def _training(material: Material) -> list[Html]:
 
 def _header(material: Material, title: str) -> Html:
     created = material.context.created
-    modalities = ", ".join(modality.value for modality in material.facts.model.modalities)
+    modalities = ", ".join(material.facts.model.chosen(material.facts.widths))
     date = f"{created.day} {created:%B %Y, %H:%M %Z}".strip()
     facts = f"{date} · run {material.name} · {modalities}"
     return tag("header", tag("p", "Run report", class_="over"), tag("h1", title), tag("p", facts, class_="facts"))

@@ -90,10 +90,10 @@ def _check_fit(folder: Path, facts: CheckpointFacts, first: CheckpointFacts, dat
             "evaluate on the corpus that it was trained on"
         )
     check_modalities(data.widths, facts.model)
-    for name in facts.model.modalities:
-        if data.widths[name] != facts.widths[name]:
+    for name in facts.model.chosen(facts.widths):
+        if data.widths.get(name) != facts.widths[name]:
             raise TrainingError(
-                f"{folder}: expected {name} features of width {facts.widths[name]}, found {data.widths[name]}; "
+                f"{folder}: expected {name} features of width {facts.widths[name]}, found {data.widths.get(name)}; "
                 "extract them with the settings of the training, or train again"
             )
     same = facts.model == first.model and facts.data == first.data

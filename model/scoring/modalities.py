@@ -23,6 +23,7 @@ from bigfusion.model.scoring.predict import choose_device, predict
 from bigfusion.model.scoring.results import Mean, Metrics, mean_of
 from bigfusion.model.seed import deterministic
 from bigfusion.pipeline.digests.values import digest
+from bigfusion.pipeline.schema import FeatureName
 
 MODALITIES = "modalities.json"
 
@@ -66,7 +67,7 @@ def modality_scores(
     true, classes = true_labels(dialogues), len(data.labels)
     networks = [checkpoint.load(seed_folder(run, seed.seed), where) for seed in metrics.seeds]
     rows = []
-    for kept in subsets([str(name) for name in networks[0].facts.model.modalities]):
+    for kept in subsets(networks[0].facts.model.modalities_of(networks[0].facts.widths)):
         found = []
         for chosen in networks:
             with deterministic(chosen.facts.train.threads):
@@ -113,6 +114,7 @@ def subsets(modalities: Sequence[str]) -> list[list[str]]:
 def only(dialogue: Dialogue, kept: Sequence[str]) -> Dialogue:
     """The dialogue with all modalities marked as absent, except ``kept``."""
     present = {
-        name: rows if name in kept else np.zeros_like(rows, dtype=np.bool_) for name, rows in dialogue.present.items()
+        name: rows if FeatureName(name).modality in kept else np.zeros_like(rows, dtype=np.bool_)
+        for name, rows in dialogue.present.items()
     }
     return replace(dialogue, present=present)

@@ -26,8 +26,8 @@ def validation_score(run: Path, data: Data, seeds: Sequence[int], device: str = 
     for folder in finished_seeds(run, seeds):
         chosen = checkpoint.load(folder, where)
         facts = chosen.facts
-        widths = {name: data.widths.get(name) for name in facts.model.modalities}
-        expected = {name: facts.widths[name] for name in facts.model.modalities}
+        expected = {str(name): facts.widths[name] for name in facts.model.chosen(facts.widths)}
+        widths = {name: data.widths.get(name) for name in expected}
         if facts.labels != data.labels or widths != expected:
             raise TrainingError(
                 f"{folder}: was trained on labels {', '.join(facts.labels)} and widths {expected}, found"

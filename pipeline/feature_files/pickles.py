@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigfusion.pipeline.errors import CorpusError
-from bigfusion.pipeline.schema import Modality, Split
+from bigfusion.pipeline.schema import FeatureName, Modality, Split
 from bigfusion.pipeline.tables.classes import composed
 from bigfusion.pipeline.tables.encoding import plain, repair, without_controls
 
@@ -71,7 +71,7 @@ class Conversations:
     layout: str
     columns: dict[str, list[Any]]
     labels: list[str]
-    features: dict[Modality, NDArray[np.float32]]
+    features: dict[FeatureName, NDArray[np.float32]]
 
 
 def recognise(content: Any) -> str:
@@ -129,19 +129,17 @@ def conversations(content: Any) -> Conversations:
     mend = repair if layout.endswith("MELD") else without_controls
     columns: dict[str, list[Any]] = {}
     labels: list[str] = []
-    vectors: dict[Modality, list[Any]] = {modality: [] for modality in Modality if modality in fields}
+    vectors: dict[FeatureName, list[Any]] = {FeatureName(name): [] for name in Modality if name in fields}
     for key, split in splits.items():
         entries = _entries(fields, key)
         for name, values in _columns(entries, *names.get(key, (str(key), split)), mend).items():
             columns.setdefault(name, []).extend(values)
         labels += [_label(entry, key) for entry in entries["labels"][0]]
-        for modality in vectors:
-            vectors[modality] += _vectors(entries[modality], key, modality)
+        for name in vectors:
+            vectors[name] += _vectors(entries[name], key, name)
     if not labels:
         raise CorpusError("expected utterances in train, valid or test, found none")
-    return Conversations(
-        layout, columns, labels, {modality: _matrix(modality, rows) for modality, rows in vectors.items()}
-    )
+    return Conversations(layout, columns, labels, {name: _matrix(name, rows) for name, rows in vectors.items()})
 
 
 def _splits(fields: Mapping[str, list[Any]]) -> dict[Any, Split]:
@@ -231,9 +229,9 @@ def _label(entry: Any, key: Any) -> str:
     return str(int(entry))
 
 
-def _vectors(layers: Sequence[Any], key: Any, modality: Modality) -> list[NDArray[np.float32] | None]:
+def _vectors(layers: Sequence[Any], key: Any, what: str) -> list[NDArray[np.float32] | None]:
     """A dialogue's features. If there are several layers, their mean."""
-    found = [[_vector(entry, key, modality) for entry in layer] for layer in layers]
+    found = [[_vector(entry, key, what) for entry in layer] for layer in layers]
     return found[0] if len(found) == 1 else [_mean(several, key) for several in zip(*found, strict=True)]
 
 
@@ -256,10 +254,10 @@ def _mean(layers: Sequence[NDArray[np.float32] | None], key: Any) -> NDArray[np.
     return np.mean(there, axis=0, dtype=np.float32) if len(there) == len(layers) else None
 
 
-def _matrix(modality: Modality, rows: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32]:
+def _matrix(name: FeatureName, rows: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32]:
     """Rows of one width as (N, F). Absent rows are NaN."""
     widths = {len(row) for row in rows if row is not None}
     if len(widths) != 1 or widths == {0}:
-        raise CorpusError(f"expected {modality} features of one width, found widths {sorted(widths)[:5]}")
+        raise CorpusError(f"expected {name} features of one width, found widths {sorted(widths)[:5]}")
     nothing = np.full(widths.pop(), np.nan, dtype=np.float32)
     return np.stack([nothing if row is None else row for row in rows])

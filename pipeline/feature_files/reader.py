@@ -2,10 +2,11 @@
 layout.
 
 The Parquet layout has the columns dialogue, utterance, speaker and label (a whole number or a name; none: unlabelled),
-and at least one of text, audio, visual (lists of numbers). The column split is optional; without it every row is
+and at least one of text, audio, visual (lists of numbers). A modality may have several columns: ``audio.wavlm`` is the
+feature ``wavlm`` of the modality audio. The column split is optional; without it every row is
 ``train``. The columns may have any order; the order of the rows is that of the dialogues.
 
-A modality is absent for an utterance if its row is null or has no finite number. A column without any row that is not
+A feature is absent for an utterance if its row is null or has no finite number. A column without any row that is not
 null is left out, as if the file did not have it. A number missing inside a row (a pitch
 that could not be measured) is replaced by its column's mean over the training rows, and counted.
 """
@@ -29,7 +30,7 @@ from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.feature_files.pickles import MOST_CLASSES, Conversations, conversations
 from bigfusion.pipeline.feature_files.unpickle import load
 from bigfusion.pipeline.manifest.manifest import Manifest
-from bigfusion.pipeline.schema import Modality, Split
+from bigfusion.pipeline.schema import FeatureName, Modality, Split
 from bigfusion.pipeline.tables.classes import composed, settle
 from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
 from bigfusion.pipeline.tables.splits import NAMES as SPLITS
@@ -38,6 +39,7 @@ from bigfusion.pipeline.tables.tables import PARQUET, as_text
 
 PICKLES = (".pkl", ".pickle", ".p")
 _COLUMNS = ("dialogue", "utterance", "speaker", "label")
+_FEATURE = re.compile(rf"({'|'.join(Modality)})(\.[A-Za-z0-9][A-Za-z0-9_-]*)?")
 _CODE = re.compile(r"-?[0-9]{1,18}(\.0*)?")
 _IEMOCAP_DIALOGUE = re.compile(r"Ses0[1-5][FM]_(impro|script)\w+")
 
@@ -52,9 +54,9 @@ class ImportedFeatures:
 
     manifest: Manifest
     layout: str
-    features: dict[Modality, NDArray[np.float32]]
-    present: dict[Modality, NDArray[np.bool_]]
-    filled: dict[Modality, int]
+    features: dict[FeatureName, NDArray[np.float32]]
+    present: dict[FeatureName, NDArray[np.bool_]]
+    filled: dict[FeatureName, int]
 
 
 def read_features(
@@ -92,14 +94,34 @@ def read_features(
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}") from None
     training = np.array(columns["split"]) == Split.TRAIN.value
-    complete = {modality: _complete(values, training, fill) for modality, values in found.features.items()}
+    complete = {name: _complete(values, training, fill) for name, values in found.features.items()}
     return ImportedFeatures(
         manifest,
         found.layout,
-        features={modality: values for modality, (values, _, _) in complete.items()},
-        present={modality: present for modality, (_, present, _) in complete.items()},
-        filled={modality: filled for modality, (_, _, filled) in complete.items()},
+        features={name: values for name, (values, _, _) in complete.items()},
+        present={name: present for name, (_, present, _) in complete.items()},
+        filled={name: filled for name, (_, _, filled) in complete.items()},
     )
+
+
+def feature_columns(path: Path) -> tuple[FeatureName, ...]:
+    """The features that a file may have, without reading their numbers: of a pickle that is the three modalities.
+
+    Raises:
+        CorpusError: the file is not there, or is neither Parquet nor a pickle.
+    """
+    if path.suffix.lower() not in PARQUET:
+        return tuple(map(FeatureName, Modality))
+    try:
+        return _features(pq.read_schema(path).names)
+    except (OSError, pa.ArrowException) as error:
+        raise CorpusError(f"{path}: expected a Parquet file, found {str(error).splitlines()[0]}") from None
+
+
+def _features(columns: Sequence[str]) -> tuple[FeatureName, ...]:
+    """The columns that are features, modality by modality in the schema's order."""
+    names = [FeatureName(name) for name in columns if _FEATURE.fullmatch(name)]
+    return tuple(name for modality in Modality for name in names if name.modality is modality)
 
 
 def _classes(
@@ -176,8 +198,9 @@ def _open(path: Path) -> pa.Table:
     """The layout's columns that the file has."""
     try:
         with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
             return file.read(
-                columns=[name for name in file.schema_arrow.names if name in (*_COLUMNS, "split", *Modality)]
+                columns=[name for name in names if name in (*_COLUMNS, "split") or _FEATURE.fullmatch(name)]
             )
     except FileNotFoundError:
         raise CorpusError(f"{path}: no such file; set corpus.path to your feature file") from None
@@ -187,11 +210,11 @@ def _open(path: Path) -> pa.Table:
 
 def _from_parquet(table: pa.Table) -> Conversations:
     """The utterances of a Parquet file. Dialogues are ordered by their first rows, turns by their rows."""
-    named = [modality for modality in Modality if modality in table.column_names]
-    modalities = [modality for modality in named if table[modality].null_count < len(table)]
-    if named and not modalities:
+    named = _features(table.column_names)
+    features = [feature for feature in named if table[feature].null_count < len(table)]
+    if named and not features:
         raise CorpusError(f"expected features in {' or '.join(named)}, found {len(table)} rows that are null")
-    if not {*_COLUMNS} <= {*table.column_names} or not modalities or not len(table):
+    if not {*_COLUMNS} <= {*table.column_names} or not features or not len(table):
         raise CorpusError(
             f"expected rows with {', '.join(_COLUMNS)} and at least one of {', '.join(Modality)}, "
             f"found {len(table)} rows with {', '.join(table.column_names) or 'none of these'}"
@@ -211,7 +234,7 @@ def _from_parquet(table: pa.Table) -> Conversations:
     columns["text"] = [""] * len(table)
     columns["speaker"] = [composed(name) for name in columns["speaker"]]
     columns["split"] = _splits(columns["split"])
-    return Conversations("parquet", columns, _labels(table["label"]), {m: _matrix(m, table[m]) for m in modalities})
+    return Conversations("parquet", columns, _labels(table["label"]), {m: _matrix(m, table[m]) for m in features})
 
 
 def _labels(column: pa.ChunkedArray) -> list[str]:
@@ -234,20 +257,20 @@ def _splits(cells: list[str]) -> list[str]:
     return [split_of(cell) for cell in cells]
 
 
-def _matrix(modality: Modality, column: pa.ChunkedArray) -> NDArray[np.float32]:
+def _matrix(name: FeatureName, column: pa.ChunkedArray) -> NDArray[np.float32]:
     """A column of lists as (N, F) float32. A null becomes a row of NaN."""
     kind = column.type
     if not (pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-        raise CorpusError(f"column {modality}: expected lists of numbers, found {kind}")
+        raise CorpusError(f"column {name}: expected lists of numbers, found {kind}")
     lists = column.combine_chunks()
     there = pc.is_valid(lists).to_numpy(zero_copy_only=False)
     widths = pc.unique(pc.list_value_length(lists.drop_null())).to_pylist()
     if len(widths) != 1 or not widths[0]:
-        raise CorpusError(f"column {modality}: expected lists of one length, found lengths {sorted(widths)[:5]}")
+        raise CorpusError(f"column {name}: expected lists of one length, found lengths {sorted(widths)[:5]}")
     try:
         numbers = pc.cast(lists.drop_null().flatten(), pa.float32(), safe=False).to_numpy(zero_copy_only=False)
     except pa.ArrowException:
-        raise CorpusError(f"column {modality}: expected lists of numbers, found {kind}") from None
+        raise CorpusError(f"column {name}: expected lists of numbers, found {kind}") from None
     values = np.full((len(lists), widths[0]), np.nan, dtype=np.float32)
     values[there] = numbers.reshape(-1, widths[0])
     return values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,19 +13,25 @@ from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.differences import difference, differences
 from bigfusion.pipeline.plan.fingerprints import fingerprints, inputs
 from bigfusion.pipeline.plan.plan import State
-from bigfusion.pipeline.schema import Modality, Status
+from bigfusion.pipeline.schema import FeatureName, Modality, Status
 from bigfusion.pipeline.store.store import Store
 
 
 def explain_cell(
-    manifest: Manifest, modality: Modality, extractor: Mapping[str, Any], store: Store, utterance: str
+    manifest: Manifest,
+    feature: FeatureName | Modality,
+    extractor: Mapping[str, Any],
+    store: Store,
+    utterance: str,
+    others: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Explain the cell of an utterance that the manifest holds.
+    """Explain the cell of an utterance that the manifest holds. ``others`` are the modality's other extractors.
 
     Keys: ``state`` and ``why`` as in the plan; ``fingerprint`` and its components ``input`` and ``extractor``;
     ``stored``, the cell with this fingerprint or else the utterance's latest cell (``None``: never computed); and
     ``differences`` between the two, component by component.
     """
+    modality = FeatureName(feature).modality
     (row,) = np.flatnonzero(manifest.table["utterance"] == utterance).tolist()
     (text,) = inputs(manifest.table, modality, extractor, [row])
     input_ = json.loads(text)
@@ -35,7 +41,15 @@ def explain_cell(
     if record is not None:
         done = record.status is Status.OK
         state, why = (State.DONE, "") if done else (State.FAILED, record.status.value)
-    elif (record := store.records(manifest.corpus, [utterance], modality).get(utterance)) is not None:
+    elif (
+        record := store.records(
+            manifest.corpus,
+            [utterance],
+            modality,
+            str(extractor.get("name", "")),
+            {fingerprints(manifest.table, modality, other, [row]).hex() for other in others},
+        ).get(utterance)
+    ) is not None:
         state, why = State.CHANGED, difference(record.extractor, record.input, extractor, input_)
     changed = [] if record is None else differences(record.extractor, record.input, extractor, input_)
     return {

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.differences import counted, difference
 from bigfusion.pipeline.plan.fingerprints import fingerprints, inputs
 from bigfusion.pipeline.plan.notes import kinds
-from bigfusion.pipeline.schema import Modality, Status
+from bigfusion.pipeline.schema import FeatureName, Modality, Status
 from bigfusion.pipeline.store.store import Store
 
 _KEY = pa.binary(32)
@@ -48,7 +48,7 @@ class PlannedCell(NamedTuple):
     """A cell that a manifest and an extractor require."""
 
     utterance: str
-    modality: Modality
+    feature: FeatureName
     fingerprint: str
     input: str
     state: State
@@ -56,8 +56,8 @@ class PlannedCell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ModalityPlan:
-    """The cells of one modality: how many are in each state, how many failed in each way, and which rows are
+class FeaturePlan:
+    """The cells of one feature: how many are in each state, how many failed in each way, and which rows are
     pending.
 
     ``digest`` covers every fingerprint, in order, and whether its cell is done. ``pending`` has the manifest's rows;
@@ -78,85 +78,104 @@ class CellPlan:
     """All cells that a manifest requires under the current extractors."""
 
     manifest: Manifest
-    extractors: Mapping[Modality, Mapping[str, Any]]
-    parts: Mapping[Modality, ModalityPlan]
+    extractors: Mapping[FeatureName, Mapping[str, Any]]
+    parts: Mapping[FeatureName, FeaturePlan]
 
     @property
-    def modalities(self) -> tuple[Modality, ...]:
-        """The modalities that were planned."""
+    def features(self) -> tuple[FeatureName, ...]:
+        """The features that were planned."""
         return tuple(self.parts)
 
-    def fingerprints(self, modality: Modality) -> list[str]:
+    def fingerprints(self, feature: FeatureName | Modality) -> list[str]:
         """The fingerprint of every utterance's cell, in the manifest's order."""
-        keys = fingerprints(self.manifest.table, modality, self.extractors[modality]).hex()
+        name = FeatureName(feature)
+        keys = fingerprints(self.manifest.table, name.modality, self.extractors[name]).hex()
         return [keys[start : start + 64] for start in range(0, len(keys), 64)]
 
-    def pending(self, modality: Modality) -> list[PlannedCell]:
+    def pending(self, feature: FeatureName | Modality) -> list[PlannedCell]:
         """The cells that have to be computed."""
-        part = self.parts[modality]
+        name = FeatureName(feature)
+        part, extractor = self.parts[name], self.extractors[name]
         table = self.manifest.table
-        keys = fingerprints(table, modality, self.extractors[modality], part.pending).hex()
+        keys = fingerprints(table, name.modality, extractor, part.pending).hex()
         columns = zip(
             table["utterance"].iloc[list(part.pending)].tolist(),
-            inputs(table, modality, self.extractors[modality], part.pending),
+            inputs(table, name.modality, extractor, part.pending),
             part.states,
             part.whys,
             strict=True,
         )
         return [
-            PlannedCell(utterance, modality, keys[64 * at : 64 * at + 64], input_, state, why)
+            PlannedCell(utterance, name, keys[64 * at : 64 * at + 64], input_, state, why)
             for at, (utterance, input_, state, why) in enumerate(columns)
         ]
 
     @property
     def pending_count(self) -> int:
-        """How many cells have to be computed, over all modalities."""
+        """How many cells have to be computed, over all features."""
         return sum(len(part.pending) for part in self.parts.values())
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Cells by modality and state.
+        """Cells by feature and state.
 
-        ``orphaned`` counts the corpus's stored cells that nothing in this plan needs.
+        ``orphaned`` counts the corpus's stored cells of a modality that nothing in this plan needs, in the row of the
+        modality's first feature.
         """
-        return {modality.value: dict(part.counts) for modality, part in self.parts.items()}
+        return {str(feature): dict(part.counts) for feature, part in self.parts.items()}
 
     def failures(self) -> dict[str, dict[str, int]]:
-        """Stored failures by modality and status."""
-        return {modality.value: dict(part.failures) for modality, part in self.parts.items()}
+        """Stored failures by feature and status."""
+        return {str(feature): dict(part.failures) for feature, part in self.parts.items()}
 
     def notes(self) -> dict[str, dict[str, int]]:
-        """Notes of stored cells, by modality and kind."""
-        return {modality.value: dict(part.notes) for modality, part in self.parts.items()}
+        """Notes of stored cells, by feature and kind."""
+        return {str(feature): dict(part.notes) for feature, part in self.parts.items()}
 
     def reasons(self) -> list[str]:
         """One line for each reason for pending cells, most frequent first: ``text: 1 changed transcript``."""
         return [
-            f"{modality}: {counted(why, number)}"
-            for modality, part in self.parts.items()
+            f"{feature}: {counted(why, number)}"
+            for feature, part in self.parts.items()
             for why, number in Counter(part.whys).most_common()
         ]
 
 
 def plan_cells(
-    manifest: Manifest, extractors: Mapping[Modality, Mapping[str, Any]], store: Store, retry_failed: bool = False
+    manifest: Manifest,
+    extractors: Mapping[FeatureName, Mapping[str, Any]],
+    store: Store,
+    retry_failed: bool = False,
 ) -> CellPlan:
     """Compare the cells that ``manifest`` and ``extractors`` require with those in the store.
 
-    ``extractors`` has the extractor part of a fingerprint, by modality. With ``retry_failed``, stored failures are
+    ``extractors`` has the extractor part of a fingerprint, by feature. With ``retry_failed``, stored failures are
     pending.
     """
+    named = {FeatureName(feature): extractor for feature, extractor in extractors.items()}
     parts = {}
-    for modality, extractor in extractors.items():
+    for feature, extractor in named.items():
+        others = {name: other for name, other in named.items() if name.modality is feature.modality and name != feature}
+        first = feature == next(name for name in named if name.modality is feature.modality)
         key = digest(
-            [_code(), manifest.digest, manifest.corpus, modality, extractor, retry_failed, store.state(modality)]
+            [
+                *(_code(), manifest.digest, manifest.corpus, feature.modality, extractor, retry_failed),
+                *(list(others.values()), first, store.state(feature.modality)),
+            ]
         )
         kept = store.kept_plan(key)
-        parts[modality] = ModalityPlan(**kept) if kept else _plan(manifest, modality, extractor, store, retry_failed)
-        if not kept and not parts[modality].pending:
-            part = parts[modality]
-            kept_part = {name: getattr(part, name) for name in ("counts", "failures", "digest", "notes")}
-            store.keep_plan(key, kept_part)
-    return CellPlan(manifest, extractors, parts)
+        if kept:
+            parts[feature] = FeaturePlan(**kept)
+            continue
+        wanted_by_others = _keys(
+            b"".join(fingerprints(manifest.table, feature.modality, other) for other in others.values())
+        )
+        part = _plan(manifest, feature.modality, extractor, store, retry_failed, wanted_by_others)
+        if not first:
+            part = replace(part, counts={**part.counts, State.ORPHANED.value: 0})
+        if not part.pending:
+            store.keep_plan(key, {name: getattr(part, name) for name in ("counts", "failures", "digest", "notes")})
+        parts[feature] = part
+    return CellPlan(manifest, named, parts)
 
 
 @cache
@@ -165,8 +184,14 @@ def _code() -> str:
 
 
 def _plan(
-    manifest: Manifest, modality: Modality, extractor: Mapping[str, Any], store: Store, retry_failed: bool
-) -> ModalityPlan:
+    manifest: Manifest,
+    modality: Modality,
+    extractor: Mapping[str, Any],
+    store: Store,
+    retry_failed: bool,
+    wanted_by_others: pa.Array,
+) -> FeaturePlan:
+    """The plan of one feature. Cells that other features of its modality want are neither orphans nor older states."""
     table = manifest.table
     wanted = _keys(fingerprints(table, modality, extractor))
     stored = store.known(modality, manifest.corpus)
@@ -180,7 +205,7 @@ def _plan(
     failed = ~done & ~missing
     retried = np.flatnonzero(failed) if retry_failed else np.zeros(0, np.int64)
     absent = np.flatnonzero(missing)
-    before = _changes(table, absent, manifest.corpus, modality, extractor, store)
+    before = _changes(table, absent, manifest.corpus, modality, extractor, store, wanted_by_others)
     pending = [
         (row, State.CHANGED if why else State.NEW, why or "new") for row, why in zip(absent, before, strict=True)
     ]
@@ -192,9 +217,12 @@ def _plan(
         State.NEW: sum(state is State.NEW for _, state, _ in pending),
         State.CHANGED: sum(state is State.CHANGED for _, state, _ in pending),
         State.FAILED: 0 if retry_failed else int(failed.sum()),
-        State.ORPHANED: pc.sum(pc.invert(pc.is_in(orphans, wanted))).as_py() or 0,
+        State.ORPHANED: pc.sum(
+            pc.invert(pc.or_(pc.is_in(orphans, wanted), pc.is_in(orphans, wanted_by_others)))
+        ).as_py()
+        or 0,
     }
-    return ModalityPlan(
+    return FeaturePlan(
         counts={state.value: number for state, number in counts.items()},
         failures={} if retry_failed else _failures(statuses[failed]),
         digest=hashlib.sha256(wanted.buffers()[1].to_pybytes() + np.packbits(done).tobytes()).hexdigest(),
@@ -229,10 +257,12 @@ def _changes(
     modality: Modality,
     extractor: Mapping[str, Any],
     store: Store,
+    wanted_by_others: pa.Array,
 ) -> list[str]:
     """What changed in each of ``rows`` since its latest stored cell; ``""`` if it has no stored cell."""
     utterances = table["utterance"].iloc[rows].tolist()
-    before = store.records(corpus, utterances, modality)
+    others = {key.hex() for key in wanted_by_others.to_pylist()} if utterances else set()
+    before = store.records(corpus, utterances, modality, str(extractor.get("name", "")), others)
     found = []
     now = inputs(table, modality, extractor, rows.tolist()) if before else [""] * len(rows)
     for utterance, input_ in zip(utterances, now, strict=True):

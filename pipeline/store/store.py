@@ -38,6 +38,8 @@ SELECT shard FROM (
     FROM cells c JOIN shards s ON s.id = c.shard JOIN origins o ON o.id = c.origin)
 WHERE place = 1
 """  # the shards that hold a copy that counts, in the order of `rank`
+IMPORTED = "imported"
+"""The name of the extractor that reads a feature file."""
 CACHE = 20 * 2**30
 """Bytes of a bucket's shards that are cached on a machine."""
 
@@ -239,14 +241,27 @@ class Store:
         return found
 
     @_mending
-    def records(self, corpus: str, utterances: Sequence[str], modality: Modality) -> dict[str, Record]:
-        """The latest stored cell of each utterance that has one, by utterance."""
+    def records(
+        self,
+        corpus: str,
+        utterances: Sequence[str],
+        modality: Modality,
+        extractor: str = "",
+        others: Collection[str] = (),
+    ) -> dict[str, Record]:
+        """The latest stored cell of each utterance that has one, by utterance.
+
+        With ``extractor``, cells of this extractor (by name) or imported ones: a modality's extractors do not replace
+        each other, but an imported feature stands for any. Fingerprints in ``others`` are left out.
+        """
         found: dict[str, Record] = {}
         for start in range(0, len(utterances), 500):
             batch = utterances[start : start + 500]
             where = f"c.utterance IN ({','.join('?' * len(batch))}) AND s.modality = ? AND o.corpus = ?"
             for row in self.index.records(where, [*batch, modality.value, corpus]):
                 record, before = _record(row), found.get(row[1])
+                if record.fingerprint in others or not _replaces(extractor, str(record.extractor.get("name"))):
+                    continue
                 if before is None or (before.created, before.shard) < (record.created, record.shard):
                     found[record.utterance] = record
         return found
@@ -437,6 +452,11 @@ def _status(text: str) -> Status:
         return Status(text)
     except ValueError as error:
         raise DamagedIndexError(str(error)) from None
+
+
+def _replaces(extractor: str, stored: str) -> bool:
+    """Whether cells of ``extractor`` stand where those of ``stored`` stood."""
+    return extractor in ("", IMPORTED, stored) or stored == IMPORTED
 
 
 def _record(row: tuple[Any, ...]) -> Record:

@@ -23,7 +23,7 @@ def settings_classes() -> list[type[Settings]]:
 
 def _below(kind: type[Settings]) -> Iterator[type[Settings]]:
     for below in kind.__subclasses__():
-        if below.__module__.startswith("bigfusion."):
+        if below.__module__.startswith("bigfusion.") and not below.named_as:
             yield below
             yield from _below(below)
 

@@ -9,7 +9,7 @@ import pytest
 
 from bigfusion.flows.project.assemble import assemble
 from bigfusion.pipeline.errors import TrainingError
-from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.schema import FeatureName
 from bigfusion.pipeline.settings import parse_assignment
 
 
@@ -17,7 +17,7 @@ def test_the_remedy_for_a_modality_without_features_survives_a_shell():
     store = SimpleNamespace(read=lambda modality, cells: (np.zeros((2, 1), np.float32), np.zeros(2, dtype=bool)))
     project = SimpleNamespace(files=SimpleNamespace(store=lambda: nullcontext(store)))
     planned = SimpleNamespace(
-        modalities=(Modality.AUDIO, Modality.TEXT, Modality.VISUAL), fingerprints=lambda modality: b""
+        features=tuple(map(FeatureName, ("audio", "text", "visual"))), fingerprints=lambda feature: b""
     )
     with pytest.raises(TrainingError) as stopped:
         assemble(project, Manifest("calls"), planned)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from bigfusion.flows.project.cells import by_length, writing
 from bigfusion.pipeline.digests.files import FileDigests, file_sha256
 from bigfusion.pipeline.errors import StoreError
 from bigfusion.pipeline.plan.plan import PlannedCell, State
-from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
+from bigfusion.pipeline.schema import FeatureName, MediaSpan, Modality, Status, Utterance
 
 TEXTS = {"a": "No.", "b": "I never said that.", "c": "", "d": "Why?", "e": "I never said that!"}
 
@@ -21,7 +21,7 @@ TEXTS = {"a": "No.", "b": "I never said that.", "c": "", "d": "Why?", "e": "I ne
 def ordered(modality: Modality, **settings: int) -> list[str]:
     project = SimpleNamespace(text=TextSettings(**settings))
     manifest = SimpleNamespace(table=pd.DataFrame({"utterance": list(TEXTS), "text": list(TEXTS.values())}))
-    pending = [PlannedCell(name, modality, name * 64, "", State.NEW, "new") for name in TEXTS]
+    pending = [PlannedCell(name, FeatureName(modality), name * 64, "", State.NEW, "new") for name in TEXTS]
     return [cell.utterance for cell in by_length(project, manifest, pending)]  # type: ignore[arg-type]
 
 

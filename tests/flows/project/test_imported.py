@@ -43,9 +43,7 @@ def stored(config) -> dict:
     assert planned.pending_count == 0
     store = project.files.store()
     try:
-        return {
-            modality: store.read(modality, planned.fingerprints(modality)).values for modality in planned.modalities
-        }
+        return {modality: store.read(modality, planned.fingerprints(modality)).values for modality in planned.features}
     finally:
         store.close()
 

@@ -56,7 +56,7 @@ def take_apart_once(source: bytes, package: Sequence[str], module: str) -> Modul
 def stale(place) -> Stale:
     project = load(place.config)
     planned = cells.plan(project, corpus.kept(project))
-    pending = frozenset(modality for modality in planned.modalities if planned.pending(modality))
+    pending = frozenset(modality for modality in planned.features if planned.pending(modality))
     run = runs.run_of(project, planned.manifest, planned)
     if pending:  # the run is another in any case: the same cells as before, so that the code alone tells
         (done,) = runs.runs(project)

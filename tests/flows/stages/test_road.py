@@ -48,7 +48,7 @@ def test_bad_media_are_the_typed_rows_that_were_meant(place):
     store = project.files.store()
     failed = {}
     plan = cells.plan(project, manifest)
-    for modality in plan.modalities:
+    for modality in plan.features:
         keys = plan.fingerprints(modality)
         found = store.failures(keys)
         named = zip(manifest.table["utterance"], keys, strict=True)

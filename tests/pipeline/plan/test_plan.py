@@ -12,7 +12,7 @@ from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.differences import difference
 from bigfusion.pipeline.plan.fingerprints import WITH_SOUND, fingerprints, inputs
 from bigfusion.pipeline.plan.plan import State, plan_cells
-from bigfusion.pipeline.schema import Modality, Status
+from bigfusion.pipeline.schema import FeatureName, Modality, Status
 from bigfusion.pipeline.store.shards import Cell, Origin
 from bigfusion.pipeline.store.store import Store
 
@@ -42,12 +42,12 @@ def manifest(texts=("Yes.", "No.", "Yes."), media=("one", "two", "three"), root=
 
 def run(store: Store, plan, extractors, created="2026-01-01") -> None:
     """Compute everything that is pending; a media file named ``three`` cannot be read."""
-    for modality in plan.modalities:
+    for modality in plan.features:
         pending = plan.pending(modality)
         if pending:
             made = [
                 Cell(c.fingerprint, c.utterance, Status.CORRUPT_MEDIA, c.input, None, "bad")
-                if SHA["three"] in c.input and modality is Modality.AUDIO
+                if SHA["three"] in c.input and modality == Modality.AUDIO
                 else Cell(c.fingerprint, c.utterance, Status.OK, c.input, np.ones(3, np.float32))
                 for c in pending
             ]
@@ -239,3 +239,45 @@ def test_equal_fingerprints_mean_equal_transcripts(texts):
     )  # fmt: skip
     keys = fingerprints(table.table, Modality.TEXT, TEXT)
     assert len({keys[at : at + 32] for at in range(0, len(keys), 32)}) == len(set(texts))
+
+
+WAVLM = {"name": "transformer", "settings": {}, "weights": {"model": "wavlm"}, "engine": {}, "code": {}}
+HUBERT = WAVLM | {"weights": {"model": "hubert"}}
+
+
+def test_another_extractor_of_a_modality_recomputes_nothing_and_replaces_nothing(done):
+    more = {FeatureName(name): extractor for name, extractor in ALL.items()} | {FeatureName("audio.wavlm"): WAVLM}
+    plan = plan_cells(manifest(), more, done)
+    assert states(plan) == {
+        "text": {"done": 3}, "audio": {"done": 2, "failed": 1}, "visual": {"done": 3}, "audio.wavlm": {"new": 3},
+    }  # fmt: skip
+    assert plan.reasons() == ["audio.wavlm: 3 new"]
+    assert {cell.feature for cell in plan.pending(FeatureName("audio.wavlm"))} == {"audio.wavlm"}
+    assert plan.fingerprints(Modality.AUDIO) == plan_cells(manifest(), ALL, done).fingerprints(Modality.AUDIO)
+
+
+def run_all(store: Store, extractors) -> None:
+    plan = plan_cells(manifest(), extractors, store)
+    for feature in plan.features:
+        made = [
+            Cell(c.fingerprint, c.utterance, Status.OK, c.input, np.ones(3, np.float32)) for c in plan.pending(feature)
+        ]
+        if made:
+            store.commit(Origin("toy", feature.modality, extractors[feature], "r", "2026-01-02", 1.0), made)
+
+
+def test_two_extractors_of_one_kind_are_told_apart(done):
+    both = {FeatureName("audio.a"): WAVLM, FeatureName("audio.b"): HUBERT}
+    run_all(done, {FeatureName("audio.a"): WAVLM})
+    plan = plan_cells(manifest(), both, done)
+    assert states(plan) == {"audio.a": {"done": 3, "orphaned": 3}, "audio.b": {"new": 3}}, (
+        "not changed: a is still read"
+    )
+    changed = plan_cells(manifest(), {FeatureName("audio.a"): HUBERT}, done)
+    assert changed.reasons() == ["audio.a: weights model wavlm -> hubert (3 cells)"]
+    run_all(done, both)
+    assert states(plan_cells(manifest(), both, done)) == {"audio.a": {"done": 3, "orphaned": 3}, "audio.b": {"done": 3}}
+    renamed = {FeatureName("audio.c"): WAVLM}
+    assert states(plan_cells(manifest(), renamed, done)) == {"audio.c": {"done": 3, "orphaned": 6}}, (
+        "a name is no input"
+    )

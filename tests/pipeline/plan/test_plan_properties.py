@@ -112,7 +112,7 @@ ALL = {modality: MAKER | {"name": f"extractors.{modality}"} for modality in Moda
 def finish(store: Store, made: Manifest) -> int:
     """Compute what is pending; every third cell is a failure. Returns how many there were."""
     plan, count = plan_cells(made, ALL, store), 0
-    for modality in plan.modalities:
+    for modality in plan.features:
         cells = [
             Cell(cell.fingerprint, cell.utterance, Status.SILENT, cell.input, None, "flat")
             if int(cell.fingerprint, 16) % 3 == 0
