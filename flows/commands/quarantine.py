@@ -71,7 +71,7 @@ def _shown(found: list[FailedCell], noted: list[NotedCell]) -> Answer:
 
     lines = [f"{len(found):,} failed cells; --out DIR writes a page and a CSV file"]
     if found:
-        shown = [[cell.status.value, cell.modality, cell.utterance, cell.remedy] for cell in found]
-        lines = [columns(shown, ["status", "modality", "utterance", "what to do"]), "", *lines]
+        shown = [[cell.status.value, cell.feature, cell.utterance, cell.remedy] for cell in found]
+        lines = [columns(shown, ["status", "feature", "utterance", "what to do"]), "", *lines]
     data = {"page": None, "csv": None, "cells": _rows(found), "notes": [cell._asdict() for cell in noted]}
     return Answer("\n".join(lines), data)
