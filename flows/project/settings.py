@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bigfusion.extractors.audio.opensmile import AudioSettings
 from bigfusion.extractors.speech.settings import SpeechSettings
 from bigfusion.extractors.text.encoder import TextSettings
 from bigfusion.extractors.text.finetuning.settings import FinetuneSettings
 from bigfusion.extractors.visual.speaker_face import VisualSettings
+from bigfusion.flows.project.preset_names import LEARNING, PRESETS
 from bigfusion.flows.project.workspace import Workspace, WorkspaceSettings
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.settings import ModelSettings, TrainSettings
@@ -63,9 +64,7 @@ class PromoteSettings(Settings):
 class Project(Settings):
     """All settings of one project."""
 
-    preset: (
-        Literal["meld", "iemocap", "emodb", "ravdess", "crema_d", "filenames", "table", "demo", "tuned", "paper"] | None
-    ) = None
+    preset: str | None = Field(default=None, description="shipped settings below these; any of `bigfusion init --help`")
     corpus: CorpusSettings
     workspace: WorkspaceSettings = WorkspaceSettings()
     text: TextSettings = TextSettings()
@@ -78,6 +77,13 @@ class Project(Settings):
     promote: PromoteSettings = PromoteSettings()
     runner: RunnerSettings = RunnerSettings()
     predict: SpeechSettings = SpeechSettings()
+
+    @field_validator("preset")
+    @classmethod
+    def _preset(cls, value: str | None) -> str | None:
+        if value is not None and value not in (*PRESETS, *LEARNING):
+            raise ValueError(f"expected one of {', '.join((*PRESETS, *LEARNING))}")
+        return value
 
     @property
     def is_demo(self) -> bool:
