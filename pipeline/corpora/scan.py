@@ -144,12 +144,10 @@ def _naming_archives(settings: CorpusSettings) -> Iterator[None]:
 
 def _folder(settings: CorpusSettings) -> Path:
     match settings:
-        case MeldSettings() | IemocapSettings() | EmodbSettings() | RavdessSettings() | CremaDSettings():
-            folder = settings.root
-        case FilenamesSettings():
-            folder = settings.root
         case SubtitleSettings():
             folder = settings.media[0] if settings.media[0].is_dir() else settings.media[0].parent
         case TableSettings() | FeatureSettings():
             folder = settings.path.parent
+        case _:
+            folder = settings.root
     return folder.expanduser().absolute()
