@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bigfusion.flows.project.preset_names import LEARNING, PRESETS
 from bigfusion.pipeline.errors import SettingsError, TrainingError
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("settings")
     group.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: bigfusion.toml)")
     group.add_argument(
-        "--preset", metavar="NAME", help="shipped settings below the file's: meld, iemocap, table, demo, tuned, paper"
+        "--preset", metavar="NAME", help=f"shipped settings below the file's: {', '.join((*PRESETS, *LEARNING))}"
     )
     group.add_argument(
         "--set",

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-PRESETS = ("meld", "iemocap", "emodb", "ravdess", "crema_d", "filenames", "table", "demo")
+PRESETS = (
+    "meld",
+    "iemocap",
+    "emorynlp",
+    "dailydialog",
+    "m3ed",
+    "mosei",
+    "ch_sims",
+    "emodb",
+    "ravdess",
+    "crema_d",
+    "filenames",
+    "table",
+    "demo",
+)
 TUNED = "tuned"
 LEARNING = (TUNED, "paper")
 """Presets of the network and its training alone: they go with any corpus."""

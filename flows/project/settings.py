@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bigfusion.extractors.speech.settings import SpeechSettings
 from bigfusion.extractors.text.finetuning.settings import FinetuneSettings
 from bigfusion.flows.project.extractor_tables import AudioTable, TextTable, VisualTable
+from bigfusion.flows.project.preset_names import LEARNING, PRESETS
 from bigfusion.flows.project.workspace import Workspace, WorkspaceSettings
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.settings import ModelSettings, TrainSettings
@@ -61,9 +62,7 @@ class PromoteSettings(Settings):
 class Project(Settings):
     """All settings of one project."""
 
-    preset: (
-        Literal["meld", "iemocap", "emodb", "ravdess", "crema_d", "filenames", "table", "demo", "tuned", "paper"] | None
-    ) = None
+    preset: str | None = Field(default=None, description="shipped settings below these; any of `bigfusion init --help`")
     corpus: CorpusSettings
     workspace: WorkspaceSettings = WorkspaceSettings()
     text: TextTable = TextTable()
@@ -76,6 +75,13 @@ class Project(Settings):
     promote: PromoteSettings = PromoteSettings()
     runner: RunnerSettings = RunnerSettings()
     predict: SpeechSettings = SpeechSettings()
+
+    @field_validator("preset")
+    @classmethod
+    def _preset(cls, value: str | None) -> str | None:
+        if value is not None and value not in (*PRESETS, *LEARNING):
+            raise ValueError(f"expected one of {', '.join((*PRESETS, *LEARNING))}")
+        return value
 
     @property
     def is_demo(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from bigfusion.pipeline.corpora.base import Progress, corpus_folder, silent
 from bigfusion.pipeline.corpora.folds import DividedSettings
+from bigfusion.pipeline.corpora.relabel import MappedSettings
 from bigfusion.pipeline.corpora.utterance_files import Naming, single_utterances, spoken
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.manifest.manifest import Manifest
@@ -43,7 +44,7 @@ NAMING = Naming(
 )
 
 
-class CremaDSettings(DividedSettings):
+class CremaDSettings(DividedSettings, MappedSettings):
     """``kind = "crema_d"``: the folder with ``AudioWAV`` and, for the picture, ``VideoFlash``."""
 
     kind: Literal["crema_d"]

@@ -13,6 +13,7 @@ from typing import Literal
 
 from bigfusion.pipeline.corpora.base import Progress, corpus_folder, silent
 from bigfusion.pipeline.corpora.folds import DividedSettings
+from bigfusion.pipeline.corpora.relabel import MappedSettings
 from bigfusion.pipeline.corpora.utterance_files import Naming, single_utterances, spoken
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.manifest.manifest import Manifest
@@ -47,7 +48,7 @@ NAMING = Naming(
 )
 
 
-class EmodbSettings(DividedSettings):
+class EmodbSettings(DividedSettings, MappedSettings):
     """``kind = "emodb"``: the folder of EmoDB, with the files in it or in its folder ``wav``."""
 
     kind: Literal["emodb"]

@@ -17,11 +17,11 @@ from pydantic import Field
 
 from bigfusion.pipeline.corpora.base import Progress, assemble, columns_of, corpus_folder, silent
 from bigfusion.pipeline.corpora.iemocap_happy import BENCHMARK_HAPPY
+from bigfusion.pipeline.corpora.relabel import MappedSettings
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.schema import Skipped, Split
-from bigfusion.pipeline.settings import Settings
 from bigfusion.pipeline.tables.encoding import plain, read
 from bigfusion.pipeline.tables.labels import IEMOCAP as LABELS
 
@@ -38,7 +38,7 @@ _EVALUATION = re.compile(rf"\[\s*(?P<start>[\d.]+)\s*-\s*(?P<end>[\d.]+)\s*\]\s+
 _TRANSCRIPTION = re.compile(rf"{_TURN}\s*\[\s*[\d.]+\s*-\s*[\d.]+\s*\]\s*:(?P<text>.*)")
 
 
-class IemocapSettings(Settings):
+class IemocapSettings(MappedSettings):
     """``kind = "iemocap"``: the folder IEMOCAP_full_release, and which of three common versions of the labels to use.
 
     ``benchmark`` (7,433 turns; papers report on it) counts 53 turns on which the raters did not agree as happy.

@@ -14,16 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from pydantic import Field
+
 from bigfusion.pipeline.corpora.base import Progress, assemble, columns_of, corpus_folder, silent
+from bigfusion.pipeline.corpora.relabel import MappedSettings
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.schema import Skipped, Split
-from bigfusion.pipeline.settings import Settings
 from bigfusion.pipeline.tables.encoding import plain, read
 from bigfusion.pipeline.tables.labels import MELD as LABELS
 
-COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
+COLUMNS = ("Utterance", "Speaker", "Dialogue_ID", "Utterance_ID")
+LABEL_COLUMNS = {"emotion": ("Emotion", LABELS), "sentiment": ("Sentiment", ("neutral", "positive", "negative"))}
+"""The column and the classes of each kind of label; the sentiments in the order of the field's codes."""
 LONGEST_RECORD = 10
 """The largest number of lines of a record. A longer one means that a quote is never closed."""
 
@@ -45,11 +49,14 @@ PARTS = (
 )
 
 
-class MeldSettings(Settings):
-    """``kind = "meld"``: the folder MELD.Raw."""
+class MeldSettings(MappedSettings):
+    """``kind = "meld"``: the folder MELD.Raw, and which of its two labels to use."""
 
     kind: Literal["meld"]
     root: Path
+    labels: Literal["emotion", "sentiment"] = Field(
+        default="emotion", description="seven emotions, or three sentiments"
+    )
 
 
 class Row(NamedTuple):
@@ -73,8 +80,9 @@ def scan(settings: MeldSettings, digests: FileDigests, progress: Progress = sile
     files = annotation_files(root)
     skipped: list[Skipped] = []
     records = []
+    column, labels = LABEL_COLUMNS[settings.labels]
     for part, file in files.items():
-        rows = _read(file, skipped)
+        rows = _read(file, skipped, column, labels)
         clips = _clip_folder(root, part)
         for dialogue, turns in itertools.groupby(sorted(rows), key=lambda row: row.dialogue):
             for turn, row in enumerate(turns):
@@ -94,7 +102,7 @@ def scan(settings: MeldSettings, digests: FileDigests, progress: Progress = sile
                 )
     if not records:
         raise CorpusError(f"{root}: no usable row in {', '.join(file.name for file in files.values())}")
-    return assemble("meld", root, LABELS, columns_of(records), skipped, digests=digests, progress=progress)
+    return assemble("meld", root, labels, columns_of(records), skipped, digests=digests, progress=progress)
 
 
 def annotation_files(root: Path) -> dict[Part, Path]:
@@ -120,15 +128,16 @@ def _clip_folder(root: Path, part: Part) -> str:
     return nested if not (root / part.clips).is_dir() and (root / nested).is_dir() else part.clips
 
 
-def _read(file: Path, skipped: list[Skipped]) -> list[Row]:
-    """The usable rows of one CSV. The others go to ``skipped``, each with its line."""
+def _read(file: Path, skipped: list[Skipped], column: str, labels: tuple[str, ...]) -> list[Row]:
+    """The usable rows of one CSV with its ``column`` of labels. The others go to ``skipped``, each with its line."""
+    columns = (*COLUMNS, column)
     records = _records(read(file))
     _, header = next(records, (0, []))
     place = {name.strip(): index for index, name in enumerate(header)}
-    missing = [name for name in COLUMNS if name not in place]
+    missing = [name for name in columns if name not in place]
     if missing:
         found = ", ".join(place)[:200] or "an empty file"
-        raise CorpusError(f"{file}: no column {', '.join(missing)}; expected {', '.join(COLUMNS)}, found {found}")
+        raise CorpusError(f"{file}: no column {', '.join(missing)}; expected {', '.join(columns)}, found {found}")
     rows: dict[tuple[int, int], Row] = {}
     for line, record in records:
 
@@ -139,15 +148,15 @@ def _read(file: Path, skipped: list[Skipped]) -> list[Row]:
             found = f"{len(record)}" if record else "a quote that does not close"
             skip("broken_row", f"expected {len(header)} fields, found {found}")
             continue
-        text, speaker, emotion, dialogue, number = (plain(record[place[name]]) for name in COLUMNS)
+        text, speaker, dialogue, number, label = (plain(record[place[name]]) for name in columns)
         if not (_is_number(dialogue) and _is_number(number)):
             skip("broken_row", f"expected numbers, found Dialogue_ID {dialogue!r} and Utterance_ID {number!r}")
-        elif emotion.lower() not in LABELS:
-            skip("unknown_label", f"expected one of {', '.join(LABELS)}, found {emotion!r}")
+        elif label.lower() not in labels:
+            skip("unknown_label", f"expected one of {', '.join(labels)}, found {label!r}")
         elif (key := (int(dialogue), int(number))) in rows:
             skip("duplicate", f"dialogue {dialogue}, utterance {number} stands further up; the first one counts")
         else:
-            rows[key] = Row(*key, speaker, text, emotion.lower())
+            rows[key] = Row(*key, speaker, text, label.lower())
     return list(rows.values())
 
 

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from bigfusion.pipeline.corpora.base import Progress, corpus_folder, silent
 from bigfusion.pipeline.corpora.folds import DividedSettings
+from bigfusion.pipeline.corpora.relabel import MappedSettings
 from bigfusion.pipeline.corpora.utterance_files import Naming, single_utterances, spoken
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
@@ -46,7 +47,7 @@ NAMING = Naming(
 )
 
 
-class RavdessSettings(DividedSettings):
+class RavdessSettings(DividedSettings, MappedSettings):
     """``kind = "ravdess"``: the folder with the folders ``Actor_01`` to ``Actor_24``."""
 
     kind: Literal["ravdess"]

@@ -9,15 +9,33 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from bigfusion.pipeline.corpora import crema_d, emodb, filenames, iemocap, meld, ravdess, subtitles, table
+from bigfusion.pipeline.corpora import (
+    crema_d,
+    dailydialog,
+    emodb,
+    emorynlp,
+    filenames,
+    iemocap,
+    label_csv,
+    m3ed,
+    meld,
+    ravdess,
+    subtitles,
+    table,
+)
 from bigfusion.pipeline.corpora.archives import packed, unpack
 from bigfusion.pipeline.corpora.base import Progress, corpus_folder, silent
 from bigfusion.pipeline.corpora.crema_d import CremaDSettings
+from bigfusion.pipeline.corpora.dailydialog import DailyDialogSettings
 from bigfusion.pipeline.corpora.emodb import EmodbSettings
+from bigfusion.pipeline.corpora.emorynlp import EmoryNlpSettings
 from bigfusion.pipeline.corpora.filenames import FilenamesSettings
 from bigfusion.pipeline.corpora.iemocap import IemocapSettings
+from bigfusion.pipeline.corpora.label_csv import LabelCsvSettings
+from bigfusion.pipeline.corpora.m3ed import M3edSettings
 from bigfusion.pipeline.corpora.meld import MeldSettings
 from bigfusion.pipeline.corpora.ravdess import RavdessSettings
+from bigfusion.pipeline.corpora.relabel import MappedSettings, relabelled
 from bigfusion.pipeline.corpora.subtitles import SubtitleSettings
 from bigfusion.pipeline.corpora.table import TableSettings
 from bigfusion.pipeline.digests.files import FileDigests
@@ -44,6 +62,10 @@ CorpusSettings = Annotated[
     | RavdessSettings
     | CremaDSettings
     | FilenamesSettings
+    | EmoryNlpSettings
+    | DailyDialogSettings
+    | M3edSettings
+    | LabelCsvSettings
     | TableSettings
     | SubtitleSettings
     | FeatureSettings,
@@ -69,7 +91,11 @@ def _check_layout(settings: CorpusSettings) -> None:
         meld.annotation_files(corpus_folder(settings.root, "MELD.Raw"))
     elif isinstance(settings, IemocapSettings):
         iemocap.session_folders(corpus_folder(settings.root, "IEMOCAP_full_release"))
-    elif isinstance(settings, EmodbSettings | RavdessSettings | CremaDSettings | FilenamesSettings):
+    elif isinstance(settings, EmoryNlpSettings):
+        emorynlp.annotation_files(corpus_folder(settings.root, "EmoryNLP"))
+    elif isinstance(settings, DailyDialogSettings):
+        dailydialog.annotation_files(corpus_folder(settings.root, "DailyDialog"))
+    elif not isinstance(settings, TableSettings | SubtitleSettings | FeatureSettings):
         corpus_folder(settings.root, f"the corpus ({settings.kind})")
 
 
@@ -83,7 +109,8 @@ def scan(settings: CorpusSettings, digests: FileDigests, progress: Progress = si
         UnsafePickleError: a feature pickle asks for something that is not allowed.
     """
     with _naming_archives(settings):
-        return _SCANS[type(settings)](settings, digests, progress)
+        manifest = _SCANS[type(settings)](settings, digests, progress)
+    return relabelled(manifest, settings.label_map) if isinstance(settings, MappedSettings) else manifest
 
 
 _SCANS: dict[type, Callable[[Any, FileDigests, Progress], Manifest]] = {
@@ -93,6 +120,10 @@ _SCANS: dict[type, Callable[[Any, FileDigests, Progress], Manifest]] = {
     RavdessSettings: ravdess.scan,
     CremaDSettings: crema_d.scan,
     FilenamesSettings: filenames.scan,
+    EmoryNlpSettings: emorynlp.scan,
+    DailyDialogSettings: dailydialog.scan,
+    M3edSettings: m3ed.scan,
+    LabelCsvSettings: label_csv.scan,
     TableSettings: table.scan,
     SubtitleSettings: subtitles.scan,
     FeatureSettings: lambda settings, digests, progress: corpus.scan(settings),
@@ -113,12 +144,10 @@ def _naming_archives(settings: CorpusSettings) -> Iterator[None]:
 
 def _folder(settings: CorpusSettings) -> Path:
     match settings:
-        case MeldSettings() | IemocapSettings() | EmodbSettings() | RavdessSettings() | CremaDSettings():
-            folder = settings.root
-        case FilenamesSettings():
-            folder = settings.root
         case SubtitleSettings():
             folder = settings.media[0] if settings.media[0].is_dir() else settings.media[0].parent
         case TableSettings() | FeatureSettings():
             folder = settings.path.parent
+        case _:
+            folder = settings.root
     return folder.expanduser().absolute()

@@ -58,7 +58,7 @@ def spoken(root: Path, naming: Naming, skipped: list[Skipped]) -> dict[str, Spok
     files: dict[str, list[_File]] = {}
     fields: dict[str, dict[str, str]] = {}
     strange = []
-    for path, suffix in _media(root):
+    for path, suffix in media_files(root):
         match = naming.pattern.fullmatch(path[: -len(suffix)])
         if match is None:
             strange.append(path)
@@ -98,7 +98,7 @@ def _chosen(files: Sequence[_File], skipped: list[Skipped]) -> tuple[str, str]:
     return audio[0].path if audio else "", pictures[0].path if pictures else ""
 
 
-def _media(root: Path) -> list[tuple[str, str]]:
+def media_files(root: Path) -> list[tuple[str, str]]:
     """The audio and video files below ``root``, sorted: POSIX path and ending. Hidden files are left out."""
     found = []
     for folder, folders, names in os.walk(root, followlinks=True):

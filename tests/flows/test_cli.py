@@ -55,9 +55,8 @@ def test_init_takes_the_network_and_its_training_of_another_preset(tmp_path, pre
     assert cli.main(["init", str(tmp_path), "--preset", preset, "--learning", learning, "--root", "/corpus"]) == 0
     project = load(tmp_path / "bigfusion.toml")
     own = load(None, preset, [f"corpus.{FOLDERS.get(preset, 'root')}=/corpus"])
-    stated = {("meld", "paper"): 300, ("table", "paper"): 300, ("iemocap", "paper"): 1582, ("demo", "paper"): 16}.get(
-        (preset, learning)
-    )
+    widths = {"iemocap": 1582, "demo": 16} | dict.fromkeys(("meld", "table", "m3ed", "mosei", "ch_sims"), 300)
+    stated = widths.get(preset) if learning == "paper" else None
     assignments = [f"model.modalities={json.dumps(own.model.model_dump(mode='json')['modalities'])}"]
     if own.model.kind == "bigfusion":
         window, rho = own.model.graph.window, list(own.model.contrast.rho)

@@ -262,7 +262,7 @@ def test_settings_tell_the_kinds_apart():
     adapter = TypeAdapter(CorpusSettings)
     for kind, place in {"meld": "root", "iemocap": "root", "table": "path", "features": "path"}.items():
         assert adapter.validate_python({"kind": kind, place: "x"}).kind == kind
-    for wrong in ({"kind": "mosei", "root": "x"}, {"root": "x"}, {"kind": "meld", "root": "x", "labels": "release"}):
+    for wrong in ({"kind": "melt", "root": "x"}, {"root": "x"}, {"kind": "meld", "root": "x", "labels": "release"}):
         with pytest.raises(ValidationError):
             adapter.validate_python(wrong)
 
