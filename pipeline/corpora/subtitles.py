@@ -134,7 +134,7 @@ def _recording(
     known = read_transcript(transcript, settings.encoding)
     cues = list(known.cues) if turns is None else rttm.with_speakers(known.cues, rttm.read(turns, path.stem))
     notes = [*known.notes]
-    if not any(cue.speaker for cue in cues):
+    if len(cues) > 1 and not any(cue.speaker for cue in cues):
         notes.append(
             f"{transcript.name}: no cue names a speaker, so all count as one person's; --speakers-file (RTTM), <v NAME>"
             " or `NAME: ` in front name them"
