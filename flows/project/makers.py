@@ -83,20 +83,20 @@ def recorded(run: Path) -> Makers:
     return known
 
 
-def project_of(known: Makers, corpus: Mapping[str, Any], workspace: Mapping[str, Any], origin: Path) -> Project:
-    """The settings that a run's features were made with, on another corpus in another workspace.
+def project_of(table: Mapping[str, Any], origin: Path) -> Project:
+    """The project of a model's settings on another corpus. ``origin`` is where the settings come from.
 
     Raises:
         TrainingError: this version of bigfusion does not know one of the settings.
     """
     try:
-        return Project.model_validate({**known.settings, "corpus": corpus, "workspace": workspace})
+        return Project.model_validate(table)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         raise TrainingError(
-            f"{origin}: expected settings of this version of bigfusion, found {key}: {first['msg']}; train the run"
-            " again, or use the version that trained it"
+            f"{origin}: expected settings that this version of bigfusion knows, found {key}: {first['msg']}; correct"
+            " --set, train the run again, or use the version that trained it"
         ) from None
 
 
