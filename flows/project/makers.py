@@ -67,18 +67,18 @@ def recorded(run: Path) -> Makers:
     if "data" in runs.record(run).get("inputs", {}):
         raise TrainingError(
             f"{run}: was trained on a feature file (--features), so nothing says how to compute its features for a new"
-            " recording; train a project on your media (`bigfusion init`), and predict with its run"
+            " recording; train a project on your media (`bigfusion init --help`), and predict with its run"
         )
     if not (run / MAKERS).exists():
         raise TrainingError(
             f"{run / MAKERS}: expected how the run's features were made, found no such file; if the run is the"
-            " project's present one, `bigfusion predict` in the project writes it, or else train it again"
+            " project's present one, to predict in the project's folder writes it, or else train it again"
         )
     known = read_record(run / MAKERS, Makers)
     if known.kind == "features":
         raise TrainingError(
             f"{run}: was trained on imported features ({known.corpus}), and no extractor computes those for a new"
-            " recording; train on features that bigfusion extracts (`bigfusion init DIR --preset table`)"
+            " recording; train on features that bigfusion extracts (`bigfusion init my-project --preset table`)"
         )
     return known
 
