@@ -1,7 +1,7 @@
 """Predict a ten-minute video with subtitles: processor seconds for text, sound, pictures, and the network apart.
 
-The video is the demo's conversation, repeated without re-encoding until it is long enough; every line's words get a
-number, so that no text cell is a copy of another. The model is the demo's (`bigfusion demo` makes it). Run from a
+The video is the demo's conversation, repeated until it is long enough; every line's words get a number, so that no text
+cell is a copy of another. The model is the demo's (`bigfusion demo` makes it). Run from a
 folder that holds the demo: python -m tests.benchmarks.bench_predict [--minutes 10] [--demo demo]
 """
 
@@ -15,13 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import av
+import numpy as np
 
 from bigfusion.flows.project import cells, find_model, prediction_files
 from bigfusion.flows.project.computing import compute
 from bigfusion.flows.project.corpus import ingest
 from bigfusion.flows.project.predicting import dialogues, predict, read, subtitles
 from bigfusion.flows.project.workspace import WorkspaceSettings
+from bigfusion.pipeline.demo.clip import write_clip
+from bigfusion.pipeline.demo.conversation import RATE, read_clip
+from bigfusion.pipeline.demo.portrait import FPS
+from bigfusion.pipeline.media.facts import media_facts
 from bigfusion.pipeline.plan.plan import CellPlan
 from bigfusion.pipeline.transcripts.read import read_transcript
 
@@ -36,23 +40,10 @@ class Spent(NamedTuple):
 
 
 def repeated(source: Path, target: Path, times: int) -> float:
-    """Write the packets of an MP4 file ``times`` over, one after the other. Returns the seconds of one."""
-    with av.open(str(source)) as first:
-        seconds = max(float(stream.duration * stream.time_base) for stream in first.streams)
-    with av.open(str(target), "w") as out:
-        streams = {}
-        for number in range(times):
-            with av.open(str(source)) as container:
-                for packet in container.demux():
-                    if packet.dts is None or packet.pts is None or (number and packet.dts < 0):
-                        continue
-                    index = packet.stream.index
-                    if index not in streams:
-                        streams[index] = out.add_stream_from_template(packet.stream)
-                    shift = round(number * seconds / packet.time_base)
-                    packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, streams[index]
-                    out.mux(packet)
-    return seconds
+    """Write the pictures and sound of the demo's conversation ``times`` over. Returns the seconds of one."""
+    pictures, samples = read_clip(source)
+    write_clip(target, pictures * times, FPS, (np.tile(samples, times), RATE), RATE)
+    return len(pictures) / FPS
 
 
 def repeated_cues(source: Path, target: Path, seconds: float, times: int) -> int:
@@ -82,8 +73,7 @@ def alone(planned: CellPlan, name: Any) -> CellPlan:
 def measure(demo: Path, minutes: float, folder: Path) -> tuple[float, dict[str, Spent]]:
     """The video's length in seconds, and what each stage of its prediction took."""
     video, source = folder / "long.mp4", demo / "conversation.mp4"
-    with av.open(str(source)) as container:
-        times = max(1, round(minutes * 60 / (container.duration / 1e6)))
+    times = max(1, round(minutes * 60 / media_facts(source).seconds))
     seconds = repeated(source, video, times)
     repeated_cues(source.with_suffix(".srt"), video.with_suffix(".csv"), seconds, times)
     stages: dict[str, Spent] = {}
