@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def next_line(video: Path, config: Path) -> str:
     """The command that predicts the demo's conversation, as a person in this folder would type it."""
     from bigfusion.flows.project.workspace import relative
 
-    named = "" if config.parent == Path("demo") else f" --config {relative(config.resolve())}"
-    shown = relative(video.resolve())
-    return f"bigfusion predict {shown} --subtitles {relative(video.with_suffix('.srt').resolve())}{named}"
+    words = ["bigfusion", "predict", relative(video.resolve())]
+    words += ["--subtitles", relative(video.with_suffix(".srt").resolve())]
+    words += [] if config.parent == Path("demo") else ["--config", relative(config.resolve())]
+    return shlex.join(words)

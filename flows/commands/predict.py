@@ -34,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--speakers-file", type=Path, nargs="+", default=[], metavar="RTTM", help="who speaks when, one or one a video"
     )
     parser.add_argument(
+        "--speakers", type=int, metavar="N", help="how many people speak, where no transcript says who does"
+    )
+    parser.add_argument(
+        "--speaker-map", nargs="+", default=[], metavar="S1=NAME", help="names of the speakers that were recognised"
+    )
+    parser.add_argument(
         "--run", dest="trained", type=Path, metavar="RUN", help="a run's id or folder (default: current)"
     )
     parser.add_argument("--model", type=str, metavar="DIR", help="a published model: its folder, or its id on the hub")
@@ -47,16 +53,21 @@ def run(
     media: Sequence[Path],
     subtitles: Sequence[Path],
     speakers_file: Sequence[Path],
+    speakers: int | None,
+    speaker_map: Sequence[str],
     trained: Path | None,
     model: str | None,
     out: Path | None,
     embed: bool,
 ) -> Answer:
     """Predict recordings, and write a page and files for each."""
+    from bigfusion.extractors.speech.transcript import speaker_map as names_of
     from bigfusion.flows.project import prediction_files
 
+    names = names_of(speaker_map)
+    settings = [*common.assignments, *([] if speakers is None else [f"predict.speakers={speakers}"])]
     found = _model(common, trained, model)
-    prediction = found.timelines(media, subtitles, speakers_file, common.assignments)
+    prediction = found.timelines(media, subtitles, speakers_file, names, settings)
     folders = prediction_files.folders(prediction.timelines, out)
     written = [
         prediction_files.write(timeline, folder, embed)

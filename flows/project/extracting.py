@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bigfusion.flows.project.predicting import extracted, read, subtitles
 from bigfusion.flows.project.settings import Project
-from bigfusion.flows.project.trained import Paths, listed, own_workspace
+from bigfusion.flows.project.trained import Paths, listed, own_place
 from bigfusion.pipeline.feature_files.reader import ImportedFeatures
 from bigfusion.pipeline.schema import Modality
 from bigfusion.pipeline.settings import assign, validate
@@ -38,8 +38,8 @@ def extract(
         BigFusionError: a file cannot be used, or an extractor cannot run here; one line says what to do.
     """
     corpus = subtitles(listed(media), listed(transcripts), whole=True)
-    place = own_workspace() if workspace is None else {"path": str(workspace)}
-    table = {"corpus": corpus, "workspace": place, "model": {"modalities": list(modalities)}}
+    place = own_place() if workspace is None else {"workspace": {"path": str(workspace)}}
+    table = {"corpus": corpus, **place, "model": {"modalities": list(modalities)}}
     project = validate(Project, assign(table, settings), "extract")
     manifest, planned, _ = extracted(project, command="extract")
     vectors = read(project, planned)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +13,7 @@ from bigfusion.flows.project.corpus import kept
 from bigfusion.flows.project.load import DEFAULT_CONFIG
 from bigfusion.flows.project.load import load as load_project
 from bigfusion.flows.project.settings import Project
-from bigfusion.flows.project.trained import Model, of_run, own_workspace
+from bigfusion.flows.project.trained import Model, of_run, own_place
 from bigfusion.pipeline.errors import CorpusError, TrainingError
 
 FOLDER = "predict"
@@ -59,7 +58,7 @@ def current(project: Project, run: str = "", device: str = "auto") -> Model:
     folder = _run_of(project, run)
     if not (folder / makers.MAKERS).exists():
         _record(project, folder)
-    return of_run(folder, workspace(project), device)
+    return of_run(folder, place(project), device)
 
 
 def _run_of(project: Project, run: str) -> Path:
@@ -89,18 +88,22 @@ def _record(project: Project, run: Path) -> None:
         makers.record(project, planned, run)
 
 
-def workspace(project: Project) -> dict[str, Any]:
-    """The settings of the workspace in which a project's model predicts: a folder of its own, on the same store."""
+def place(project: Project) -> dict[str, Any]:
+    """Where and how a project's model predicts: in a workspace of its own, on the project's store."""
     own = project.workspace.model_dump(mode="json")
-    return {**own, "path": str(project.work / FOLDER), "store": str(project.store), "url": None}
+    return {
+        "workspace": {**own, "path": str(project.work / FOLDER), "store": str(project.store), "url": None},
+        "extract": project.extract.model_dump(mode="json"),
+        "predict": project.predict.model_dump(mode="json"),
+    }
 
 
-def _beside(run: Path) -> Mapping[str, Any]:
-    """The workspace of a run of which only the folder is known: that of its project, if the store lies there."""
+def _beside(run: Path) -> dict[str, Any]:
+    """The place of a run of which only the folder is known: in its project's workspace, if the store lies there."""
     work = run.absolute().parents[1]
     if run.absolute().parent.name == "runs" and (work / "store").is_dir():
-        return {"path": str(work / FOLDER), "store": str(work / "store")}
-    return own_workspace()
+        return {"workspace": {"path": str(work / FOLDER), "store": str(work / "store")}}
+    return own_place()
 
 
 def _published(where: str, device: str) -> Model:

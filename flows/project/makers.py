@@ -67,36 +67,36 @@ def recorded(run: Path) -> Makers:
     if "data" in runs.record(run).get("inputs", {}):
         raise TrainingError(
             f"{run}: was trained on a feature file (--features), so nothing says how to compute its features for a new"
-            " recording; train a project on your media (`bigfusion init`), and predict with its run"
+            " recording; train a project on your media (`bigfusion init --help`), and predict with its run"
         )
     if not (run / MAKERS).exists():
         raise TrainingError(
             f"{run / MAKERS}: expected how the run's features were made, found no such file; if the run is the"
-            " project's present one, `bigfusion predict` in the project writes it, or else train it again"
+            " project's present one, to predict in the project's folder writes it, or else train it again"
         )
     known = read_record(run / MAKERS, Makers)
     if known.kind == "features":
         raise TrainingError(
             f"{run}: was trained on imported features ({known.corpus}), and no extractor computes those for a new"
-            " recording; train on features that bigfusion extracts (`bigfusion init DIR --preset table`)"
+            " recording; train on features that bigfusion extracts (`bigfusion init my-project --preset table`)"
         )
     return known
 
 
-def project_of(known: Makers, corpus: Mapping[str, Any], workspace: Mapping[str, Any], origin: Path) -> Project:
-    """The settings that a run's features were made with, on another corpus in another workspace.
+def project_of(table: Mapping[str, Any], origin: Path) -> Project:
+    """The project of a model's settings on another corpus. ``origin`` is where the settings come from.
 
     Raises:
         TrainingError: this version of bigfusion does not know one of the settings.
     """
     try:
-        return Project.model_validate({**known.settings, "corpus": corpus, "workspace": workspace})
+        return Project.model_validate(table)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         raise TrainingError(
-            f"{origin}: expected settings of this version of bigfusion, found {key}: {first['msg']}; train the run"
-            " again, or use the version that trained it"
+            f"{origin}: expected settings that this version of bigfusion knows, found {key}: {first['msg']}; correct"
+            " --set, train the run again, or use the version that trained it"
         ) from None
 
 

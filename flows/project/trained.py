@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bigfusion.flows.project import makers, runs
+from bigfusion.flows.project.hearing import heard
 from bigfusion.flows.project.makers import Makers
 from bigfusion.flows.project.predicting import Prediction, predict, subtitles
 from bigfusion.flows.project.prediction_frames import frame
@@ -40,8 +41,9 @@ Paths = str | Path | Sequence[str | Path]
 class Model:
     """A trained model. :func:`bigfusion.load` makes it from a run or a published folder.
 
-    ``seeds`` are its networks. ``makers`` says how its features are made, ``workspace`` where those of new recordings
-    are kept, ``trust`` how sure it is, ``origin`` what it was trained on and how it scored.
+    ``seeds`` are its networks. ``makers`` says how its features are made, ``trust`` how sure it is, ``origin`` what it
+    was trained on and how it scored. ``place`` holds the settings of this machine and user: the tables ``workspace``
+    (where features of new recordings are kept), ``extract`` and ``predict``.
     """
 
     name: str
@@ -49,7 +51,7 @@ class Model:
     seeds: tuple[Checkpoint, ...]
     trust: Trust
     origin: Origin
-    workspace: Mapping[str, Any]
+    place: Mapping[str, Any]
     device: torch.device
     source: Path
 
@@ -64,33 +66,44 @@ class Model:
         return self.seeds[0].facts.widths
 
     def predict(
-        self, media: Paths, transcripts: Paths = (), speakers: Paths = (), settings: Sequence[str] = ()
+        self,
+        media: Paths,
+        transcripts: Paths = (),
+        speakers: Paths = (),
+        names: Mapping[str, str] | None = None,
+        settings: Sequence[str] = (),
     ) -> pd.DataFrame:
         """Predict recordings: a row an utterance, with its label and every label's probability.
 
         Args:
             media: a video or sound file, several, or a folder of them.
-            transcripts: one a recording; without it, the file of the same name beside each.
+            transcripts: one a recording; without it, the file of the same name beside each. A recording that has none
+                is transcribed by speech recognition (the extra ``speech``).
             speakers: RTTM files of who speaks when, if the transcripts do not say it.
+            names: of recognised speakers, such as ``{"S1": "Anna"}``.
             settings: assignments to settings, such as ``"visual.device=cuda"`` or ``"corpus.encoding=cp1252"``.
 
         Raises:
             BigFusionError: a file cannot be used, or the features cannot be computed here; one line says what to do.
         """
-        return frame(self.timelines(media, transcripts, speakers, settings).timelines)
+        return frame(self.timelines(media, transcripts, speakers, names, settings).timelines)
 
     def timelines(
-        self, media: Paths, transcripts: Paths = (), speakers: Paths = (), settings: Sequence[str] = ()
+        self,
+        media: Paths,
+        transcripts: Paths = (),
+        speakers: Paths = (),
+        names: Mapping[str, str] | None = None,
+        settings: Sequence[str] = (),
     ) -> Prediction:
         """Predict recordings as :meth:`predict` does. Returns a timeline a recording, and the warnings."""
         corpus = subtitles(listed(media), listed(transcripts), listed(speakers))
-        return predict(self, self.project(corpus, settings))
+        return predict(self, heard(self.project(corpus, settings), names or {}))
 
     def project(self, corpus: Mapping[str, Any], settings: Sequence[str] = ()) -> Project:
         """The project that makes this model's features for another corpus."""
-        chosen = assign({**self.makers.settings, "corpus": dict(corpus)}, settings)
-        known = self.makers.model_copy(update={"settings": {**chosen, "corpus": {}}})
-        return makers.project_of(known, chosen["corpus"], self.workspace, self.source)
+        table = assign({**self.makers.settings, **self.place, "corpus": dict(corpus)}, settings)
+        return makers.project_of(table, self.source)
 
     def probabilities(self, dialogues: Sequence[Dialogue]) -> dict[str, NDArray[np.float64]]:
         """The mean over the seeds of each dialogue's probabilities, by its id. Shape: (N, C) each.
@@ -105,7 +118,7 @@ class Model:
         return found
 
 
-def of_run(run: Path, workspace: Mapping[str, Any], device: str = "auto") -> Model:
+def of_run(run: Path, place: Mapping[str, Any], device: str = "auto") -> Model:
     """The model of a project's run.
 
     Raises:
@@ -120,7 +133,7 @@ def of_run(run: Path, workspace: Mapping[str, Any], device: str = "auto") -> Mod
     seeds = tuple(checkpoint.load(folder, where) for folder in finished_seeds(run))
     certainty = trust(run, seeds[0].facts.labels)
     origin = origin_of(run.name, known, seeds, certainty, read_metrics(run))
-    return Model(run.name, known, seeds, certainty, origin, workspace, where, run)
+    return Model(run.name, known, seeds, certainty, origin, place, where, run)
 
 
 def origin_of(name: str, known: Makers, seeds: Sequence[Checkpoint], certainty: Trust, metrics: Metrics) -> Origin:
@@ -145,7 +158,7 @@ def listed(paths: Paths) -> list[Path]:
     return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
 
 
-def own_workspace() -> dict[str, Any]:
-    """The workspace of models that lie outside of a project: a folder of this user's cache."""
+def own_place() -> dict[str, Any]:
+    """The place of models that lie outside of a project: the workspace is a folder of this user's cache."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return {"path": str(caches / "bigfusion")}
+    return {"workspace": {"path": str(caches / "bigfusion")}}

@@ -99,7 +99,7 @@ def recordings(settings: SubtitleSettings) -> list[Recording]:
     Raises:
         CorpusError: as in :func:`scan`.
     """
-    paths = _media(settings)
+    paths = media_files(settings)
     if settings.transcripts and len(settings.transcripts) != len(paths):
         raise CorpusError(
             f"expected one transcript a recording, found {len(settings.transcripts)} for {len(paths)};"
@@ -134,7 +134,7 @@ def _recording(
     known = read_transcript(transcript, settings.encoding)
     cues = list(known.cues) if turns is None else rttm.with_speakers(known.cues, rttm.read(turns, path.stem))
     notes = [*known.notes]
-    if not any(cue.speaker for cue in cues):
+    if len(cues) > 1 and not any(cue.speaker for cue in cues):
         notes.append(
             f"{transcript.name}: no cue names a speaker, so all count as one person's; --speakers-file (RTTM), <v NAME>"
             " or `NAME: ` in front name them"
@@ -165,15 +165,20 @@ def _within(path: Path, name: str, facts: MediaFacts, transcript: Path, known: T
     return Recording(path, name, facts, tuple(ended), notes, tuple(skipped))
 
 
-def _media(settings: SubtitleSettings) -> list[Path]:
-    """The recordings: files as they are named, and folders' files that have a transcript beside them (or are whole)."""
+def media_files(settings: SubtitleSettings, all_of_folders: bool = False) -> list[Path]:
+    """The recordings: files as they are named, and folders' files that have a transcript beside them, or all of them.
+
+    Raises:
+        CorpusError: a folder holds none, or a recording is named twice.
+    """
+    every = all_of_folders or settings.whole or bool(settings.transcripts)
     found: list[Path] = []
     for path in map(_absolute, settings.media):
         if not path.is_dir():
             found.append(path)
             continue
         inside = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in MEDIA and file.is_file()]
-        there = [file for file in inside if settings.whole or settings.transcripts or beside(file)]
+        there = [file for file in inside if every or beside(file)]
         if not there:
             raise CorpusError(
                 f"{path}: expected recordings with transcripts beside them, found {len(inside)} recordings without;"

@@ -39,7 +39,7 @@ def write_conversation(folder: Path, corpus: Path) -> Path:
     sound: list[NDArray[np.float32]] = []
     cues = []
     for number, line in enumerate(said, start=1):
-        pictures, samples = _clip(corpus / clip_name(line))
+        pictures, samples = read_clip(corpus / clip_name(line))
         start, still = len(frames) / FPS, round(PAUSE * FPS)
         frames += [*pictures, *pictures[-1:] * still]
         sound.append(np.pad(samples, (0, still * RATE // FPS)))
@@ -52,7 +52,7 @@ def write_conversation(folder: Path, corpus: Path) -> Path:
     return video
 
 
-def _clip(path: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
+def read_clip(path: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
     """A clip's pictures, and sound that is exactly as long as they are shown."""
     span = MediaSpan(path, "")
     if not path.is_file():

@@ -181,7 +181,7 @@ def test_a_run_is_found_by_its_folder_its_id_and_its_project(made, model):
     folder = run_folder(made)
     project = load_project(made)
     for found in (find_model.load(folder), find_model.load(made), find_model.current(project, folder.name[:6])):
-        assert (found.name, found.workspace["store"]) == (folder.name, str(made.parent / "work/store"))
+        assert (found.name, found.place["workspace"]["store"]) == (folder.name, str(made.parent / "work/store"))
     with pytest.raises(TrainingError, match=r"run zzz: expected one evaluated run, found .*; `bigfusion models`"):
         find_model.current(project, "zzz")
 
