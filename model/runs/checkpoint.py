@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from bigfusion.model.data.dialogues import Data
 from bigfusion.model.networks.base import Network, build
@@ -89,13 +91,22 @@ def load(folder: Path, device: torch.device) -> Checkpoint:
     tensors, _, checksum = read_tensors(folder / TENSORS)
     if checksum != facts.tensors:
         raise TrainingError(f"{folder}: {TENSORS} is not the one that {FACTS} was written for; train the run again")
+    return rebuilt(facts, tensors, device, folder / TENSORS)
+
+
+def rebuilt(facts: CheckpointFacts, tensors: Mapping[str, Tensor], device: torch.device, origin: Path) -> Checkpoint:
+    """The network of these facts with these tensors, which were read from ``origin``.
+
+    Raises:
+        TrainingError: they do not fit each other, or this version of the network.
+    """
     network = build(facts.model, facts.widths, len(facts.labels))
     try:
         fresh = {name: tensor for name, tensor in network.state_dict().items() if _for_training(network, name)}
-        network.load_state_dict(fresh | tensors)
+        network.load_state_dict(fresh | dict(tensors))
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise TrainingError(f"{folder / TENSORS}: does not fit the network of {FACTS}: {first} train again") from None
+        raise TrainingError(f"{origin}: does not fit the network of {FACTS}: {first} train again") from None
     return Checkpoint(network.to(device).eval(), facts)
 
 

@@ -1,0 +1,175 @@
+"""Give a trained model away: as a folder in the hub's conventions, or on the hub; and load one that was given away."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bigfusion.flows.project import makers, runs
+from bigfusion.flows.project.makers import Makers
+from bigfusion.flows.project.model_card import card
+from bigfusion.flows.project.published import CARD, CONFIG, EXTRACTORS, TENSORS, read_published, write_published
+from bigfusion.flows.project.trained import Model, origin_of, own_workspace
+from bigfusion.model.runs import checkpoint
+from bigfusion.model.runs.folder import finished_seeds
+from bigfusion.model.scoring.predict import choose_device
+from bigfusion.model.scoring.results import read_metrics
+from bigfusion.model.scoring.trust import trust
+from bigfusion.pipeline.atomic import write_whole
+from bigfusion.pipeline.errors import SettingsError, TrainingError
+
+HERE = "published:"
+"""What a path inside the published folder begins with, in ``config.json``."""
+FILES = (CONFIG, TENSORS, CARD, f"{EXTRACTORS}/**")
+_HUB = re.compile(r"[\w.-]+/[\w.-]+")
+_OWN = {("text", "model"): "text", ("visual", "weights"): "visual.safetensors"}
+"""Settings that may name files of this machine, and where these go in ``extractors/``."""
+
+
+def publish(run: Path, folder: Path) -> list[Path]:
+    """Write a run's model into a new folder. Returns the files.
+
+    Raises:
+        SettingsError: the folder is not empty, or a setting names a file that cannot be given away.
+        TrainingError: the run is unfinished or was not evaluated.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise SettingsError(f"{folder}: expected a folder that is empty or not there yet; name another")
+    cpu = choose_device("cpu")
+    seeds = tuple(checkpoint.load(path, cpu) for path in finished_seeds(run))
+    scores, certainty = read_metrics(run), trust(run, seeds[0].facts.labels)
+    if sorted(seed.seed for seed in scores.seeds) != sorted(seed.facts.seed for seed in seeds):
+        raise TrainingError(f"{run}: expected scores of all its seeds, found those of others; evaluate the run again")
+    known = makers.recorded(run) if (run / makers.MAKERS).exists() else None
+    record = runs.record(run)
+    config = write_published(
+        folder,
+        seeds,
+        str(record.get("run", run.name)),
+        str(record.get("created", "")),
+        trust=certainty,
+        scores=scores,
+        makers=None if known is None else _with_own_files(known, folder / EXTRACTORS),
+    )
+    write_whole(folder / CARD, card(config, folder.absolute().name).encode())
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def load(where: str, device: str = "auto") -> Model:
+    """A published model: of a folder, or of the hub's ``owner/name``.
+
+    Raises:
+        TrainingError: it is not there, damaged or changed, or says nothing about how its features are made.
+    """
+    folder = Path(where)
+    if not folder.exists() and _HUB.fullmatch(where):
+        folder = _downloaded(where)
+    chosen = choose_device(device)
+    published = read_published(folder, chosen)
+    config = published.config
+    if config.makers is None:
+        raise TrainingError(
+            f"{where}: was trained on a feature file, so nothing says how to compute its features for a new recording; "
+            "publish a run of a project on media"
+        )
+    known = _unpacked(config.makers, folder.absolute())
+    origin = origin_of(config.run, known, published.seeds, config.trust, config.scores)
+    return Model(config.run, known, published.seeds, config.trust, origin, own_workspace(), chosen, folder)
+
+
+def push(folder: Path, name: str) -> str:
+    """Upload a published folder as the hub's model ``owner/name``, private if it is new. Returns its address.
+
+    Raises:
+        TrainingError: the hub cannot be reached, or refuses it.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
+
+    hub = HfApi()
+    try:
+        address = str(hub.create_repo(name, private=True, exist_ok=True))
+        hub.upload_folder(repo_id=name, folder_path=folder, commit_message="Publish with bigfusion")
+    except (AnyHTTPError, HFValidationError, OSError, ValueError) as error:
+        raise TrainingError(
+            f"{name}: expected to upload {folder} to the hub, found: {_first_line(error)}; the folder is complete: log "
+            "in with `hf auth login` and publish again, or upload it by hand"
+        ) from None
+    return address
+
+
+def _downloaded(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(FILES)))
+    except (AnyHTTPError, HFValidationError, OSError, ValueError) as error:
+        raise TrainingError(
+            f"{name}: expected a published model on the hub, found: {_first_line(error)}; correct the name, or "
+            "download it on a connected machine and name its folder"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _with_own_files(known: Makers, folder: Path) -> Makers:
+    """The same, with the files of this machine that it names copied into ``folder``."""
+    content = known.model_dump(mode="json")
+    for (table, key), name in _OWN.items():
+        source = content["settings"].get(table, {}).get(key)
+        path = Path(source).expanduser() if isinstance(source, str) else None
+        if path is not None and path.exists():
+            _copy(path, folder / name)
+            _replace(content, table, key, f"{HERE}{EXTRACTORS}/{name}")
+    path = content["settings"].get("visual", {}).get("detector_path")
+    if path is not None:
+        raise SettingsError(
+            f"visual.detector_path {path}: expected a face detector that everybody has, found a file of this machine; "
+            "train with one that a package brings"
+        )
+    return Makers.model_validate(content)
+
+
+def _copy(source: Path, target: Path) -> None:
+    from bigfusion.extractors.text.pretrained import locate
+
+    if source.is_dir():
+        for path in locate(str(source), None).parts():
+            write_whole(target / path.name, path.read_bytes())
+    elif source.suffix == ".safetensors":
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    else:
+        raise SettingsError(f"{source}: expected weights as safetensors to publish, found another format; convert them")
+
+
+def _unpacked(known: Makers, folder: Path) -> Makers:
+    """The same, with the paths of the folder that it was downloaded to."""
+    content = known.model_dump(mode="json")
+    for table, key in _OWN:
+        value = content["settings"].get(table, {}).get(key)
+        if isinstance(value, str) and value.startswith(HERE):
+            inside = PurePosixPath(value.removeprefix(HERE))
+            path = folder / inside
+            if inside.is_absolute() or ".." in inside.parts or not path.exists():
+                raise TrainingError(
+                    f"{path}: expected the files of {table}.{key}, found none; download the model again"
+                )
+            _replace(content, table, key, str(path))
+    return Makers.model_validate(content)
+
+
+def _replace(content: dict[str, Any], table: str, key: str, value: str) -> None:
+    """Set a path in the settings, and in the extractor's description, which says what its features depend on."""
+    content["settings"][table][key] = value
+    described: Mapping[str, Any] = content["extractors"].get(table, {}).get("settings", {})
+    if key in described:
+        content["extractors"][table]["settings"][key] = value
