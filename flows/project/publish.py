@@ -12,7 +12,7 @@ from bigfusion.flows.project import makers, runs
 from bigfusion.flows.project.makers import Makers
 from bigfusion.flows.project.model_card import card
 from bigfusion.flows.project.published import CARD, CONFIG, EXTRACTORS, TENSORS, read_published, write_published
-from bigfusion.flows.project.trained import Model, origin_of, own_workspace
+from bigfusion.flows.project.trained import Model, origin_of, own_place
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.folder import finished_seeds
 from bigfusion.model.scoring.predict import choose_device
@@ -77,7 +77,7 @@ def load(where: str, device: str = "auto") -> Model:
         )
     known = _unpacked(config.makers, folder.absolute())
     origin = origin_of(config.run, known, published.seeds, config.trust, config.scores)
-    return Model(config.run, known, published.seeds, config.trust, origin, own_workspace(), chosen, folder)
+    return Model(config.run, known, published.seeds, config.trust, origin, own_place(), chosen, folder)
 
 
 def push(folder: Path, name: str) -> str:
