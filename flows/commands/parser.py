@@ -18,7 +18,7 @@ from bigfusion.pipeline.nearest import did_you_mean
 GROUPS = {
     "make a project": ("demo", "init", "import", "settings"),
     "run it": ("run", "plan", "ingest", "extract", "train", "evaluate"),
-    "use it": ("predict", "publish"),
+    "use it": ("predict", "app", "publish"),
     "look at it": ("status", "report", "models", "compare", "explain", "quarantine", "reproduce"),
     "store": ("store", "export", "fsck", "gc"),
     "production": ("serve", "deploy", "rollback"),

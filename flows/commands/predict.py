@@ -66,7 +66,7 @@ def run(
 
     names = names_of(speaker_map)
     settings = [*common.assignments, *([] if speakers is None else [f"predict.speakers={speakers}"])]
-    found = _model(common, trained, model)
+    found = chosen_model(common, trained, model)
     prediction = found.timelines(media, subtitles, speakers_file, names, settings)
     folders = prediction_files.folders(prediction.timelines, out)
     written = [
@@ -76,7 +76,8 @@ def run(
     return Answer(_text(found, prediction, written), _data(found, prediction, written))
 
 
-def _model(common: Common, trained: Path | None, model: str | None) -> Model:
+def chosen_model(common: Common, trained: Path | None, model: str | None) -> Model:
+    """The model that the options name: a run, a published model, or else the project's current one."""
     from bigfusion.flows.project import find_model
 
     if trained and model:

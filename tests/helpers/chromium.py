@@ -76,6 +76,11 @@ class Tab:
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
+    def upload(self, selector: str, file: Path) -> None:
+        """Choose a file in a file input."""
+        found = self.call("Runtime.evaluate", expression=f"document.querySelector({json.dumps(selector)})")
+        self.call("DOM.setFileInputFiles", files=[str(file)], objectId=found["result"]["objectId"])
+
     def press(self, key: str) -> None:
         """Press and release a key."""
         code, number, text = _KEYS.get(key, (f"Key{key.upper()}", ord(key.upper()[0]), key))
