@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from bigfusion.flows.project import prediction_files
+from bigfusion.model.report.paper import network_title
 from bigfusion.pipeline.errors import BigFusionError, SettingsError
 
 if TYPE_CHECKING:
@@ -79,9 +80,8 @@ def _blocks(gr: Any, model: Model, folder: Path) -> Any:
     origin = model.origin
     with gr.Blocks(title="bigfusion", analytics_enabled=False, fill_width=True) as blocks:
         gr.Markdown("# Emotions over time")
-        gr.HTML(
-            f"<p>Labels by {escape(origin.model)}, {escape(origin.network)} trained on {escape(origin.corpus)}.</p>"
-        )
+        by = f"Labels by model {origin.model}, {network_title(origin.network)} trained on {origin.corpus}."
+        gr.HTML(f"<p>{escape(by)}</p>")
         with gr.Row():
             media = gr.File(label="Video or sound file", elem_id="media")
             transcript = gr.File(label="Transcript (srt, vtt, json, TextGrid, eaf, csv)", elem_id="transcript")

@@ -116,7 +116,7 @@ def _predicted(project: Project, planned: CellPlan, run: Path, metrics: Metrics,
 def _origin(planned: CellPlan, run: Run, metrics: Metrics, certainty: Trust, demo: bool) -> Origin:
     facts = read_record(seed_folder(run.folder, metrics.seeds[0].seed) / FACTS, CheckpointFacts)
     return Origin(
-        model=f"run {run.id}",
+        model=run.id,
         corpus="the demo corpus" if demo else corpus_title(planned.manifest.corpus),
         network=network_title(facts.model.kind),
         seeds=len(metrics.seeds),

@@ -121,7 +121,7 @@ def _header(timeline: Timeline, title: str) -> Html:
     if labelled:
         facts.append(f"{sum(moment.label == moment.true for moment in labelled)} of {len(labelled)} as labelled")
     origin = timeline.origin
-    told = f"{' · '.join(facts)} · labels by {origin.model}, trained on {origin.corpus}"
+    told = f"{' · '.join(facts)} · labels by model {origin.model}, trained on {origin.corpus}"
     return tag("header", tag("h1", title), tag("p", told, class_="facts"))
 
 
@@ -177,7 +177,7 @@ def _strips(timeline: Timeline, over_time: Mood, colours: dict[str, str]) -> lis
 
 
 def _find(timeline: Timeline) -> Html:
-    search = tag("input", type="search", id="find", placeholder="Find words or a speaker", aria_label="Find")
+    search = tag("input", type="search", id="find", placeholder="Find words, names", aria_label="Find")
     keys = "space plays · ← → 5 s · j k next and previous utterance"
     return tag("div", search, tag("output", id="count"), tag("span", keys, class_="keys"), class_="find", id="finder")
 

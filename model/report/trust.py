@@ -5,6 +5,7 @@ from __future__ import annotations
 from bigfusion.model.report.clock import percent
 from bigfusion.model.report.lanes import label_class
 from bigfusion.model.report.markup import Child, Html, section, tag
+from bigfusion.model.report.paper import network_title
 from bigfusion.model.report.wording import count, points
 from bigfusion.model.scoring.timeline import NOT_SURE, Timeline
 
@@ -13,8 +14,8 @@ def trust(timeline: Timeline) -> Html:
     """The section at the page's end."""
     origin = timeline.origin
     by = (
-        f"The labels are guesses of {origin.network} ({origin.model}, mean of {count(origin.seeds, 'seed')}), trained "
-        f"on {origin.corpus}, from {_and(origin.features)}. They say how people who labelled {origin.corpus} might "
+        f"The labels are guesses of {network_title(origin.network)} (model {origin.model}, mean of "
+        f"{count(origin.seeds, 'seed')}), trained on {origin.corpus}, from {_and(origin.features)}. They say how people who labelled {origin.corpus} might "
         "have named what is said here, not what anybody feels."
     )
     return section("How far to trust this", tag("p", by), *_measured(timeline), *_errors(timeline))

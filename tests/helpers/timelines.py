@@ -9,9 +9,9 @@ from bigfusion.model.scoring.timeline import Moment, Origin, Timeline
 
 LABELS = ("neutral", "joy", "surprise", "sadness", "anger", "fear", "disgust")
 ORIGIN = Origin(
-    model="run 7",
+    model="a690e809",
     corpus="MELD",
-    network="BIG-FUSION",
+    network="bigfusion",
     seeds=3,
     features=("text", "audio", "visual"),
     threshold=0.45,
