@@ -15,8 +15,8 @@ def trust(timeline: Timeline) -> Html:
     origin = timeline.origin
     by = (
         f"The labels are guesses of {network_title(origin.network)} (model {origin.model}, mean of "
-        f"{count(origin.seeds, 'seed')}), trained on {origin.corpus}, from {_and(origin.features)}. They say how people "
-        f"who labelled {origin.corpus} might have named what is said here, not what anybody feels."
+        f"{count(origin.seeds, 'seed')}), trained on {origin.corpus}, from {_and(origin.features)}. They say how "
+        f"people who labelled {origin.corpus} might have named what is said here, not what anybody feels."
     )
     return section("How far to trust this", tag("p", by), *_measured(timeline), *_errors(timeline))
 
