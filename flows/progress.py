@@ -23,7 +23,7 @@ log = logging.getLogger("bigfusion")
 _SILENT_SECONDS = 2.0
 _FRAMES_PER_SECOND = 5
 _MANY = 0.5
-_SHOW_CURSOR = "\r\x1b[2K\x1b[?25h"
+_SHOW_CURSOR = b"\r\x1b[2K\x1b[?25h"
 
 
 @contextmanager
@@ -189,7 +189,7 @@ def _shown(label: str, total: int | None, unit: str) -> Iterator[_Bar]:
     timer = Timer(_SILENT_SECONDS, _display.add, [shown])
     timer.daemon = True
     timer.start()
-    with on_forced_end(lambda: void(sys.stderr.write(_SHOW_CURSOR))):
+    with on_forced_end(lambda: void(os.write(2, _SHOW_CURSOR))):  # past the display, whose locks may be held
         try:
             yield shown
         finally:

@@ -87,7 +87,7 @@ def _force_end(number: int) -> NoReturn:
     for process in multiprocessing.active_children():
         process.kill()
     if threading.main_thread().is_alive():  # otherwise the line is printed, and only the interpreter is still ending
-        print(_line(number), file=sys.stderr, flush=True)
+        print(_line(number), file=sys.__stderr__, flush=True)  # past the progress bars, whose locks may be held
     os._exit(128 + number)
 
 

@@ -161,7 +161,7 @@ def _told(kind: type[BaseModel], table: Mapping[str, Any], error: ErrorDetails) 
     """One thing that is wrong."""
     key, which = _key(error["loc"], table, error["type"] == "missing")
     if error["type"] == "extra_forbidden":
-        near = did_you_mean(key, sorted(set(known_keys(kind))))
+        near = did_you_mean(key, sorted({*known_keys(kind)} - {key}))
         return f"unknown key {key}{which}; `bigfusion settings` lists the known ones{near}"
     if error["type"] == "missing":
         return f"{key}{which}: expected a value, found none"

@@ -26,12 +26,13 @@ def quoted(path: Path | str) -> str:
 
 
 _ADVICE = re.compile(r"\s*For (?:further|more) information (?:visit|check):? \S+")
+_NUMBER = re.compile(r"\[Errno -?\d+\] ")
 _INPUT = re.compile(r" \[type=[^,\]]*, input_value=(.*?), input_type=\w+\]")
 
 
 def reason(error: BaseException | str) -> str:
     """What an error says, in one line: without a library's links, and with what pydantic found in our own words."""
-    text = _INPUT.sub(r", found \1", _ADVICE.sub("", str(error))).replace("Value error, ", "")
+    text = _INPUT.sub(r", found \1", _NUMBER.sub("", _ADVICE.sub("", str(error)))).replace("Value error, ", "")
     return " ".join(text.split()) or type(error).__name__
 
 

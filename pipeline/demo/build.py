@@ -30,6 +30,7 @@ from bigfusion.pipeline.digests.files import file_sha256
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.schema import Split, Status
+from bigfusion.pipeline.words import reason
 
 STAMP = "demo.json"
 TABLES = {Split.TRAIN: "train_sent_emo.csv", Split.VALID: "dev_sent_emo.csv", Split.TEST: "test_sent_emo.csv"}
@@ -89,7 +90,9 @@ def build(
     try:
         made = _complete(folder, play, _own(folder, recipe), progress)
     except OSError as error:
-        raise CorpusError(f"{folder}: cannot write the demo corpus there ({error}); name a folder that can") from None
+        raise CorpusError(
+            f"{folder}: cannot write the demo corpus there ({reason(error)}); name a folder that can"
+        ) from None
     return Built(folder, len(play), made, {line.id: EXPECTED[line.id] for line in play if line.id in EXPECTED})
 
 

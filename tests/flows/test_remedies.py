@@ -138,6 +138,7 @@ def test_the_printed_command_writes_settings_of_the_other_preset(tmp_path, monke
         assert run(remedy, monkeypatch) == 0
 
 
+@pytest.mark.slow
 def test_the_setting_that_trains_without_a_modality_can_be_pasted(tmp_path, monkeypatch, capsys):
     write_meld(tmp_path / "MELD.Raw", media=False)
     save_roberta(tmp_path / "encoder", layers=1)

@@ -11,9 +11,12 @@ import pytest
 from bigfusion.flows import cli
 from bigfusion.flows.engine.server import free_port
 from bigfusion.pipeline.demo.build import build
+from tests.helpers.meld_tree import write_meld
 from tests.helpers.own_features import separable
+from tests.helpers.small_ferplus import write_ferplus
 from tests.helpers.small_project import CONFIG
 from tests.helpers.terminal import Terminal
+from tests.helpers.tiny_encoder import save_roberta
 
 LONG = ("--set", "train.epochs=100000", "--set", "train.patience=100000")
 ENDS = {"interrupted": 130, "terminated": 143}
@@ -101,6 +104,66 @@ def test_a_dead_proxy_in_the_environment_changes_nothing(imported):
     terminal = Terminal(imported, "train", *settings, **dead)
     terminal.end(240)
     assert terminal.code == 0, terminal.shown
+
+
+@pytest.mark.slow
+def test_extract_ends_at_once(media):
+    terminal = Terminal(media, "extract", "--set", "visual.frames_per_second=100")
+    terminal.wait_until(lambda: "extract: audio: " in terminal.shown and "extract: text: 39 ok" in terminal.shown)
+    stop(terminal, "terminated")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["its imports", "scoring"])
+def test_evaluate_ends_at_once(imported, moment):
+    short = ("--set", "train.epochs=1", "--set", "train.seeds=[0]", "--set", "model.modalities=['text']")
+    assert cli.main(["train", "--config", str(imported / "bigfusion.toml"), *short]) == 0
+    terminal = Terminal(imported, "evaluate", *short)
+    if moment == "scoring":
+        terminal.wait_until(lambda: "evaluate: to do" in terminal.shown)
+    else:
+        time.sleep(1)
+    stop(terminal, "interrupted")
+
+
+@pytest.mark.slow
+def test_finetune_text_ends_at_once(tmp_path):
+    write_meld(tmp_path / "MELD.Raw", media=False)
+    save_roberta(tmp_path / "encoder", layers=1)
+    (tmp_path / "bigfusion.toml").write_text(
+        '[corpus]\nkind = "meld"\nroot = "MELD.Raw"\n[text]\nmodel = "encoder"\n[finetune]\nepochs = 100000\n'
+    )
+    terminal = Terminal(tmp_path, "finetune-text")
+    terminal.wait_until(lambda: "finetune-text: " in terminal.shown and "left" in terminal.shown)
+    stop(terminal, "interrupted")
+
+
+@pytest.mark.slow
+def test_train_faces_ends_at_once(tmp_path):
+    write_ferplus(tmp_path / "ferplus")
+    long = ("--set", "stages=[[16, 100000]]", "--set", "batch_size=16", "--set", "device=cpu", "--set", "threads=1")
+    terminal = Terminal(tmp_path, "train-faces", *long)
+    terminal.wait_until(lambda: "train-faces: epoch 2 of" in terminal.shown)
+    stop(terminal, "terminated")
+
+
+@pytest.mark.slow
+def test_reproduce_ends_at_once(tmp_path):
+    separable(tmp_path / "mine.parquet")
+    terminal = Terminal(tmp_path, "reproduce", "--figure", "4", "--features", "mine.parquet", *LONG)
+    terminal.wait_until(lambda: list(tmp_path.glob("reproduction/**/resume.safetensors")))
+    stop(terminal, "interrupted")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("moment", "how"), [("its clips are made", "terminated"), ("extraction", "interrupted")])
+def test_the_demo_ends_at_once(tmp_path, moment, how):
+    terminal = Terminal(tmp_path, "demo", "mine")
+    if moment == "extraction":
+        terminal.wait_until(lambda: "extract: visual" in terminal.shown)
+    else:
+        terminal.wait_until(lambda: list(tmp_path.glob("mine/MELD.Raw/**/*.mp4")))
+    stop(terminal, how)
 
 
 HANGING = """

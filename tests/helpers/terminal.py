@@ -2,12 +2,16 @@
 
 import os
 import pty
+import re
 import select
 import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+_MOVES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_BAR = "━"
 
 
 class Terminal:
@@ -54,9 +58,10 @@ class Terminal:
         return taken
 
     def lines(self) -> list[str]:
-        """What the screen shows, line by line, a progress bar as its last state."""
-        rows = (row.rsplit("\r", 1)[-1].strip() for row in self.shown.replace("\r\n", "\n").split("\n"))
-        return [row for row in rows if row]
+        """What the screen shows, line by line, without progress bars and without what moves the cursor."""
+        plain = _MOVES.sub("", self.shown.replace("\r\n", "\n"))
+        rows = (row.rsplit("\r", 1)[-1].strip() for row in plain.split("\n"))
+        return [row for row in rows if row and _BAR not in row]
 
     def left_running(self) -> list[str]:
         """Processes that the command has started, directly or not."""

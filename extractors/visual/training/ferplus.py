@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from bigfusion.extractors.visual.densenet import CLASSES
 from bigfusion.pipeline.errors import ExtractionError
+from bigfusion.pipeline.words import reason
 
 TILE = 48
 ACROSS = 10  # tiles along each side of a mosaic
@@ -89,7 +90,8 @@ def _index(path: Path) -> pd.DataFrame:
         index = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise ExtractionError(
-            f"{path}: expected FER+'s index (split and votes a face), found {error}; name its folder with --data"
+            f"{path}: expected FER+'s index (split and votes a face), found {reason(error)}; name its folder with"
+            " --data"
         ) from None
     missing = [name for name in ("split", *CLASSES, *NO_EMOTION) if name not in index]
     if missing:
@@ -114,7 +116,7 @@ def _mosaic(folder: Path, number: int) -> NDArray[np.uint8]:
             f"{path.with_suffix('.jxl')}: expected a mosaic of faces, found no file; complete the folder"
         ) from None
     except (OSError, UnidentifiedImageError) as error:
-        raise ExtractionError(f"{path}: expected a picture, found {error}; fetch the file anew") from None
+        raise ExtractionError(f"{path}: expected a picture, found {reason(error)}; fetch the file anew") from None
     if pixels.shape != (ACROSS * TILE, ACROSS * TILE):
         raise ExtractionError(f"{path}: expected 480 x 480 pixels, found {pixels.shape}; fetch the file anew")
     grid = pixels.reshape(ACROSS, TILE, ACROSS, TILE)  # (row, y, column, x)
