@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +105,6 @@ def _beside(run: Path) -> dict[str, Any]:
 
 
 def _published(where: str, device: str) -> Model:
-    if find_spec("bigfusion.flows.project.publish") is None:
-        raise TrainingError(
-            f"{where}: expected a run's folder or a project, found a published model, which this version cannot read;"
-            " name the run's folder"
-        )
-    model: Model = import_module("bigfusion.flows.project.publish").load(where, device)
-    return model
+    from bigfusion.flows.project.publish import load as load_published
+
+    return load_published(where, device)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +20,8 @@ from bigfusion.pipeline.transcripts import elan, textgrid, vtt
 from bigfusion.pipeline.transcripts.cue import Cue
 
 PAGE = "timeline.html"
+WRITTEN = ("start", "end", "speaker", "text", "label", "probabilities", "absent")
+"""What ``predictions.json`` says of a moment."""
 SUFFIXES = ("csv", "json", "parquet", "vtt", "TextGrid", "eaf")
 
 
@@ -82,7 +83,7 @@ def cues(timeline: Timeline) -> list[Cue]:
 
 
 def _json(timeline: Timeline) -> bytes:
-    moments = [asdict(moment) for moment in timeline.moments]
+    moments = [{name: getattr(moment, name) for name in WRITTEN} for moment in timeline.moments]
     return (json.dumps(moments, indent=2, ensure_ascii=False) + "\n").encode()
 
 
