@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -41,14 +43,30 @@ def aligned(grey: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> NDArray
     matrix = similarity(landmarks, TEMPLATE)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     shrink = min(1.0, 2 * scale)
-    if shrink < 1:
+    if 0 < shrink < 1:
         # Bilinear sampling reads four pixels: a larger step between them would alias.
+        left, top, right, bottom = _around(matrix, math.ceil(4 / shrink), grey.shape)
+        grey = grey[top:bottom, left:right]
         height, width = grey.shape
         small = (max(round(width * shrink), 1), max(round(height * shrink), 1))
         grey = cv2.resize(grey, small, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-        # Pixel centres lie at half steps: x_small + 1/2 = (x + 1/2) * ratio.
+        # Pixel centres lie at half steps: x_small + 1/2 = (x - left + 1/2) * ratio.
         ratio = np.array([small[0] / width, small[1] / height])
-        matrix = np.column_stack([matrix[:, :2] / ratio, matrix[:, 2] + matrix[:, :2] @ (0.5 / ratio - 0.5)])
+        begin = np.array([left, top]) + 0.5 / ratio - 0.5
+        matrix = np.column_stack([matrix[:, :2] / ratio, matrix[:, 2] + matrix[:, :2] @ begin])
     return np.asarray(
         cv2.warpAffine(grey, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
     )
+
+
+def _around(matrix: NDArray[np.float64], margin: int, size: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """The part of a picture (H, W) that ``matrix`` (2, 3) brings into the aligned face, and ``margin`` pixels around.
+
+    At least one pixel of the picture is in it, even if the face lies outside: its edge is repeated.
+    """
+    corners = np.array([[0, 0, SIDE, SIDE], [0, SIDE, 0, SIDE]], np.float64)
+    there = np.linalg.solve(matrix[:, :2], corners - matrix[:, 2:])  # (2, 4) as x, y
+    last = np.array([size[1], size[0]]) - 1
+    begin = np.clip(np.floor(there.min(1)) - margin, 0, last).astype(int)
+    end = np.clip(np.ceil(there.max(1)) + margin, begin, last).astype(int) + 1
+    return int(begin[0]), int(begin[1]), int(end[0]), int(end[1])

@@ -1,7 +1,7 @@
 """Face detectors with one interface: CenterFace (default; a package contains its weights) and YuNet (a file).
 
 CenterFace (Xu et al., 2019) is an anchor-free network: a heat map of face centres at a quarter of the resolution, with
-size, offset and five points at each. YuNet (Wu et al., 2023) is decoded by OpenCV. Both run in OpenCV's DNN module, one
+size, offset and five points at each. It runs in ONNX Runtime. YuNet (Wu et al., 2023) is run and decoded by OpenCV, one
 instance for each thread.
 """
 
@@ -15,8 +15,10 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
+from bigfusion.extractors.visual.onnx_session import of_any_size, session
 from bigfusion.pipeline.errors import ExtractionError
 
 OVERLAP = 0.3  # two boxes with a larger overlap (intersection over union) are the same face
@@ -42,6 +44,11 @@ class Faces:
         factor = np.array([across, down], np.float32)
         return Faces(self.boxes * np.tile(factor, 2), self.scores, self.landmarks * factor)
 
+    def moved(self, across: float, down: float) -> Faces:
+        """The same faces in a picture that has so many more pixels to the left and above."""
+        shift = np.array([across, down], np.float32)
+        return Faces(self.boxes + np.tile(shift, 2), self.scores, self.landmarks + shift)
+
     def of_size(self, least: float) -> Faces:
         """The faces whose boxes' shorter side is ``least`` pixels or more."""
         kept = np.minimum(self.boxes[:, 2] - self.boxes[:, 0], self.boxes[:, 3] - self.boxes[:, 1]) >= least
@@ -64,7 +71,8 @@ class CenterFace:
 
     def __init__(self, path: Path, threshold: float) -> None:
         self._path, self._threshold = path, threshold
-        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._session: Any = None
 
     def detect(self, picture: NDArray[np.uint8]) -> Faces:
         """Shape: picture (H, W, 3) uint8 RGB."""
@@ -73,16 +81,17 @@ class CenterFace:
         blob = np.zeros((1, 3, -(-height // 32) * 32, -(-width // 32) * 32), np.float32)
         blob[0, :, :height, :width] = picture.transpose(2, 0, 1)
         network = self._network()
-        network.setInput(blob)
-        return self._decode([output[0] for output in network.forward(self.OUTPUTS)], width, height)
+        maps = network.run(self.OUTPUTS, {network.get_inputs()[0].name: blob})
+        return self._decode([part[0] for part in maps], width, height)
 
     def _network(self) -> Any:
-        if not hasattr(self._local, "network"):
-            try:
-                self._local.network = cv2.dnn.readNetFromONNX(str(self._path))
-            except cv2.error as error:
-                raise _unreadable("CenterFace", self._path, error) from None
-        return self._local.network
+        with self._lock:
+            if self._session is None:
+                try:
+                    self._session = session(of_any_size(onnx.load(self._path)))
+                except Exception as error:  # ONNX's reader and ONNX Runtime each have their own kinds
+                    raise _unreadable("CenterFace", self._path, "ONNX Runtime", error) from None
+            return self._session
 
     def _decode(self, maps: Sequence[NDArray[np.float32]], width: int, height: int) -> Faces:
         """The faces in the maps: heat (1, h, w); log size and offset (2, h, w), y before x; points (10, h, w), y before
@@ -131,7 +140,7 @@ class YuNet:
                     str(self._path), "", (320, 320), self._threshold, OVERLAP
                 )
             except cv2.error as error:
-                raise _unreadable("YuNet", self._path, error) from None
+                raise _unreadable("YuNet", self._path, "OpenCV", error) from None
             finally:
                 cv2.utils.logging.setLogLevel(level)
         return self._local.network
@@ -142,11 +151,22 @@ def suppressed(boxes: NDArray[np.floating], scores: NDArray[np.floating]) -> lis
 
     Shapes: boxes (K, 4), scores (K,).
     """
+    order = np.argsort(-scores, kind="stable")
+    shared = overlaps(boxes[order], boxes[order])  # (K, K)
     kept: list[int] = []
-    for index in np.argsort(-scores, kind="stable").tolist():
-        if all(overlap(boxes[index], boxes[better]) <= OVERLAP for better in kept):
-            kept.append(index)
-    return kept
+    for rank in range(len(order)):
+        if not (shared[rank, kept] > OVERLAP).any():
+            kept.append(rank)
+    return [int(index) for index in order[kept]]
+
+
+def overlaps(boxes: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Intersection over union of every box with every other. Shapes: (K, 4), (M, 4) -> (K, M)."""
+    sides = np.minimum(boxes[:, None, 2:], others[:, 2:]) - np.maximum(boxes[:, None, :2], others[:, :2])  # (K, M, 2)
+    shared = np.maximum(sides, 0).prod(-1)
+    areas, other_areas = ((corners[:, 2:] - corners[:, :2]).prod(-1) for corners in (boxes, others))
+    union = areas[:, None] + other_areas - shared
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
 def overlap(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
@@ -157,7 +177,8 @@ def overlap(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     return shared / union if union > 0 else 0.0
 
 
-def _unreadable(name: str, path: Path, error: cv2.error) -> ExtractionError:
+def _unreadable(name: str, path: Path, reader: str, error: Exception) -> ExtractionError:
+    said = (str(error).strip().splitlines() or [type(error).__name__])[-1]
     return ExtractionError(
-        f"{path}: expected {name}'s ONNX file, found one that OpenCV cannot read ({error.err}); fetch it anew"
+        f"{path}: expected {name}'s ONNX file, found one that {reader} cannot read ({said}); fetch it anew"
     )

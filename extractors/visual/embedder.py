@@ -11,18 +11,23 @@ from numpy.typing import NDArray
 
 from bigfusion.extractors.compute import to_device
 from bigfusion.extractors.visual.densenet import load
+from bigfusion.extractors.visual.densenet_graph import graph
+from bigfusion.extractors.visual.onnx_session import session
+
+BATCH = 4
+"""Faces that a processor embeds at once: the maps of many more do not fit into a core's cache."""
 
 GPU_BATCHES = 32
-"""A GPU takes so many of a processor's batches at once: on a processor larger ones are slower, not faster."""
+"""A GPU embeds so many times ``batch_size`` faces at once."""
 
 
 class FaceEmbedder:
-    """The DenseNet with a file's weights. Threads may share it, because nothing in it changes.
+    """The DenseNet with a file's weights: ONNX Runtime on a processor, PyTorch on a GPU. Threads may share it.
 
     Args:
         weights: safetensors.
         device: a processor or a GPU.
-        batch_size: faces embedded at once on a processor; on a GPU :data:`GPU_BATCHES` times as many.
+        batch_size: a GPU embeds :data:`GPU_BATCHES` times as many faces at once.
 
     Raises:
         ExtractionError: the weights cannot be loaded.
@@ -30,11 +35,13 @@ class FaceEmbedder:
 
     def __init__(self, weights: Path, device: torch.device, batch_size: int) -> None:
         self._device = device
-        if device.type == "cuda":
-            torch.backends.cudnn.allow_tf32 = False  # so that a GPU does not round where a CPU does not
         network: Any = load(weights)
+        if device.type == "cpu":
+            self._session = session(graph(network))
+            return
+        torch.backends.cudnn.allow_tf32 = False  # so that a GPU does not round where a CPU does not
         self._network = network.to(device, memory_format=torch.channels_last)
-        self._batch_size = batch_size * (GPU_BATCHES if device.type == "cuda" else 1)
+        self._batch_size = batch_size * GPU_BATCHES
 
     def embed(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed faces. Shapes: faces (T, 64, 64) uint8 -> (T, 342) float32. A batch never mixes clips, whatever the
@@ -42,6 +49,10 @@ class FaceEmbedder:
 
         A GPU receives bytes, not floats, while other threads decode.
         """
+        if self._device.type == "cpu":
+            grey = faces[:, None].astype(np.float32) / 255  # (T, 1, 64, 64)
+            batches = [grey[first : first + BATCH] for first in range(0, len(grey), BATCH)]
+            return np.concatenate([self._session.run(None, {"faces": batch})[0] for batch in batches])
         features = []
         with torch.inference_mode():
             for batch in torch.split(to_device(faces, self._device), self._batch_size):

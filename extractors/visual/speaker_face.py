@@ -23,17 +23,21 @@ from bigfusion.extractors.visual.yunet import fetch_yunet
 from bigfusion.pipeline.errors import ExtractionError, MediaError
 from bigfusion.pipeline.media.audio import chosen, read_audio
 from bigfusion.pipeline.media.frames import read_frames
+from bigfusion.pipeline.media.pictures import Frame
 from bigfusion.pipeline.plan.notes import note_of
 from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
 from bigfusion.pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from bigfusion.extractors.visual.detectors import FaceDetector
+    from bigfusion.extractors.visual.detectors import FaceDetector, Faces
     from bigfusion.extractors.visual.embedder import FaceEmbedder
     from bigfusion.extractors.visual.tracking import Tracker
 
 PATIENCE_SECONDS = 1.0
 """A face that is lost for longer (turned away, covered) counts as another one when it returns."""
+
+HELD = 10
+"""Most frames from one search of the whole picture to the next: so many frames of a clip are kept in memory."""
 
 LOUDNESS_RATE = 16_000  # samples a second
 
@@ -58,6 +62,11 @@ class VisualSettings(Settings):
     detection_size: int = Field(
         default=320, ge=32, description="longer side of the picture that is searched, in pixels"
     )
+    search_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        description="the whole picture is searched so often, in between only around the known faces; 0: always whole",
+    )
     score_threshold: float = Field(default=0.5, gt=0, lt=1, description="of a face")
     min_face: int = Field(default=32, ge=1, description="shorter side of a face's box in the clip's own pixels")
     speaker: Literal["prominent", "talking"] = Field(
@@ -78,7 +87,7 @@ class VisualSettings(Settings):
     weights: Path | None = Field(
         default=None, description="the DenseNet's (safetensors); none: those that come with the project"
     )
-    batch_size: int = Field(default=16, ge=1, description="faces embedded at once; on a GPU 32 times as many")
+    batch_size: int = Field(default=16, ge=1, description="a GPU embeds 32 times as many faces at once")
     device: str = Field(default="auto", description="of the DenseNet: auto, cpu, cuda, cuda:1")
     threads: int | None = Field(default=None, ge=1, description="clips side by side; none: one a processor")
 
@@ -190,24 +199,34 @@ class VisualExtractor:
 
         Boxes are compared on the first frame's scale. The pictures of a call may shrink while the face stays the same.
         """
-        from bigfusion.extractors.visual.alignment import aligned
+        from bigfusion.extractors.visual.search import Search
         from bigfusion.extractors.visual.tracking import Tracker
 
         settings = self._settings
         tracker, moments = Tracker(math.floor(PATIENCE_SECONDS * self._rate)), []
+        search: Search[Frame] = Search(self._detector, min(max(round(settings.search_seconds * self._rate), 1), HELD))
         how = self._rate, settings.detection_size, settings.limit_seconds, settings.timeout_seconds
         size: tuple[int, ...] | None = None
         for frame in read_frames(span, *how, notes):
             check(stop)
-            faces = self._detector.detect(frame.small).scaled(
-                frame.grey.shape[1] / frame.small.shape[1], frame.grey.shape[0] / frame.small.shape[0]
-            )
             size = size or frame.grey.shape
-            faces = faces.of_size(settings.min_face * min(1.0, frame.grey.shape[1] / size[1]))
-            boxes = faces.scaled(size[1] / frame.grey.shape[1], size[0] / frame.grey.shape[0]).boxes
-            tracker.add(list(boxes), [aligned(frame.grey, points) for points in faces.landmarks])
+            least = settings.min_face * min(1.0, frame.grey.shape[1] / size[1]) * _scale(frame)
+            for searched, faces in search.add(frame, frame.small, least):
+                self._track(tracker, searched, faces, size)
             moments.append(frame.time)
+        for searched, faces in search.finish():
+            self._track(tracker, searched, faces, size or ())
         return tracker, moments
+
+    @staticmethod
+    def _track(tracker: Tracker, frame: Frame, faces: Faces, first_size: tuple[int, ...]) -> None:
+        """Add a searched frame's faces to the tracks. Boxes are in pixels of a frame of the first one's size."""
+        from bigfusion.extractors.visual.alignment import aligned
+
+        (height, width), (small_height, small_width) = frame.grey.shape, frame.small.shape[:2]
+        landmarks = faces.scaled(width / small_width, height / small_height).landmarks
+        boxes = faces.scaled(first_size[1] / small_width, first_size[0] / small_height).boxes
+        tracker.add(list(boxes), [aligned(frame.grey, points) for points in landmarks])
 
     def _loudness(self, sound: MediaSpan | None, moments: Sequence[float]) -> NDArray[np.float64]:
         """The sound's root mean square from each sampled frame to the next. Shape: (frames,); zeros without sound.
@@ -229,6 +248,11 @@ class VisualExtractor:
             if (part := samples[max(start, 0) : max(end, 0)]).size:
                 loudness[frame] = math.sqrt(float(np.mean(np.square(part, dtype=np.float64))))
         return loudness
+
+
+def _scale(frame: Frame) -> float:
+    """Pixels of the picture that is searched for each of the frame's own."""
+    return float(frame.small.shape[1] / frame.grey.shape[1])
 
 
 SETTINGS = VisualSettings

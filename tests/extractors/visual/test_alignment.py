@@ -77,6 +77,21 @@ def test_shrinking_shifts_nothing(scale: float) -> None:
         assert abs((face - expected)[4:-4, 4:-4].mean()) < 0.25
 
 
+@pytest.mark.parametrize("place", [(-150.0, 40.0), (420.0, 300.0), (2000.0, -3000.0)])
+def test_beyond_the_picture_its_edge_is_repeated(place: tuple[float, float]) -> None:
+    """A large face partly or wholly outside: as in the same picture with a wide edge repeated around it."""
+    draw = np.random.default_rng(0)
+    grey = cv2.resize(draw.integers(0, 256, (8, 10), dtype=np.uint8), (500, 400), interpolation=cv2.INTER_CUBIC)
+    around = 600
+    wide = np.pad(grey, around, mode="edge")
+    points = TEMPLATE * 5 + place
+    if max(map(abs, place)) > around:
+        assert aligned(grey, points).shape == (SIDE, SIDE)
+        return
+    difference = aligned(grey, points).astype(int) - aligned(wide, points + around)
+    assert np.abs(difference).mean() < 1.0
+
+
 def test_fine_patterns_do_not_alias() -> None:
     """A chequered picture eight times too large is grey, not chequered."""
     chequered = ((np.indices((600, 600)).sum(0) % 2) * 255).astype(np.uint8)
