@@ -9,10 +9,11 @@ from types import FrameType
 import pytest
 
 from bigfusion.flows.project import assemble, cells, corpus, runs
+from bigfusion.flows.project.features import make
 from bigfusion.flows.project.load import load
 from bigfusion.model.training.train import train
 from bigfusion.pipeline.digests.code import PROJECT
-from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.schema import FeatureName, Modality
 from tests.helpers.first_defaults import settings_classes
 from tests.helpers.small_runs import small_data, small_model, small_training
 
@@ -59,7 +60,7 @@ def test_whatever_an_extractor_runs_counts(finished, modality, how):
     other = ["visual.speaker=talking", "visual.pool=mean+std", "text.context=2", "text.layers=last4"]
     project = load(finished.config, assignments=[] if how == "as by default" else other)
     manifest = corpus.kept(project)
-    maker = cells._made(project, modality)
+    maker = make(project, FeatureName(modality))
     counted = cells.description(maker)["code"]
     utterances = manifest.utterances(manifest.table["utterance"].tolist()[:6], maker.spec.window)
     found = ran(lambda: maker.extract(utterances))
