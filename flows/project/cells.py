@@ -62,7 +62,7 @@ def extractor(project: Project, feature: FeatureName | Modality) -> Extractor:
         ExtractionError: its weights or its engine are missing.
     """
     name = FeatureName(feature)
-    key = (project.model_dump_json(), name)
+    key = (_settings(project), name)
     if key not in _kept:
         _kept[key] = make(project, name)
     return _kept[key]
@@ -71,8 +71,13 @@ def extractor(project: Project, feature: FeatureName | Modality) -> Extractor:
 def _renewed(project: Project, feature: FeatureName) -> Extractor:
     made = make(project, feature)
     if extractor(project, feature).spec != made.spec:
-        _kept[project.model_dump_json(), feature] = made
+        _kept[_settings(project), feature] = made
     return extractor(project, feature)
+
+
+def _settings(project: Project) -> str:
+    """The settings that extractors depend on. The corpus is among them only if it brings the features itself."""
+    return project.model_dump_json(exclude=None if project.corpus.kind == "features" else {"corpus"})
 
 
 def description(maker: Extractor) -> dict[str, Any]:

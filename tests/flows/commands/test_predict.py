@@ -75,3 +75,27 @@ def test_what_cannot_be_predicted_is_one_line(place, arguments, message):
     assert (cli.main(["predict", *arguments]) if "--model" in arguments else place.run("predict", *arguments)) == 1
     (line,) = [line for line in place.capsys.readouterr().err.splitlines() if line.startswith("bigfusion: ")]
     assert re.search(message, line)
+
+
+CLIPS = Path(__file__).parents[3].parent / "shared/data/clips"
+SAID = {
+    "retalk_1": "My biggest weakness is asking for help when needed.",
+    "retalk_2": "the heart of my California congressional district, where I chased my own dreams growing up",
+    "retalk_3": "everyone here today endeavoring towards a better, more just future for our country and our world",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CLIPS.exists(), reason="needs the talking-head clips in ../shared/data/clips")
+def test_talking_heads_as_they_come_go_through(place):
+    videos = [place.folder / f"{name}.mp4" for name in SAID]
+    for video, words in zip(videos, SAID.values(), strict=True):
+        video.write_bytes((CLIPS / video.name).read_bytes())
+        video.with_suffix(".vtt").write_text(f"WEBVTT\n\n00:00.000 --> 00:04.800\n<v Speaker>{words}\n")
+    assert place.run("predict", *map(str, videos), "--out", str(place.folder / "out"), "--json") == 0
+    found = json.loads(place.capsys.readouterr().out)
+    assert found["computed"] == {"text": 3, "audio": 3, "visual": 3}
+    for name in SAID:
+        (moment,) = json.loads((place.folder / "out" / name / "predictions.json").read_text())
+        assert moment["absent"] == {}
+        assert sum(moment["probabilities"].values()) == pytest.approx(1)

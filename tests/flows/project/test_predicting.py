@@ -100,6 +100,13 @@ def test_a_second_call_computes_nothing_and_a_changed_line_one_text_cell(model, 
     assert model.timelines(path).computed == {"text": 1}
 
 
+def test_another_recording_does_not_load_the_encoder_again(model, tmp_path):
+    model.predict(new_recording(tmp_path, "loaded"))
+    before = {id(extractor) for extractor in cells._kept.values()}
+    model.predict(new_recording(tmp_path, "reloaded"))
+    assert {id(extractor) for extractor in cells._kept.values()} == before
+
+
 def test_an_interrupted_call_goes_on_where_it_stopped(model, tmp_path, monkeypatch):
     path = new_recording(tmp_path, "interrupted")
     whole, calls = cells.extract_chunk, []
