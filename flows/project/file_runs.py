@@ -145,7 +145,8 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
     folder = run / "scores" / f"{features.stem}-{data.digest()[:8]}"
     seen = None if absent else _seen(scored, record.get("dialogues"))
     if seen is None:
-        log.warning("evaluate: whether these dialogues were trained or validated on cannot be told from its record")
+        why = "some modality is absent" if absent else "the run's record does not say"
+        log.warning("evaluate: whether these dialogues were trained or validated on cannot be told: %s", why)
     elif seen:
         log.warning("evaluate: %d of %d dialogues were trained or validated on: not a test", seen, len(scored))
     seeds = [int(one.name.removeprefix("seed-")) for one in folders]

@@ -72,5 +72,5 @@ def test_tune_searches_resumes_and_says_what_it_found(tmp_path, capsys, monkeypa
     facts = json.loads((tmp_path / "run/seed-0/checkpoint.json").read_text())
     best = trials.loc[trials["weighted_f1"].idxmax(), "model.penalty"]
     assert facts["model"]["penalty"] == pytest.approx(best)
-    assert "found one with other scheme" in fails(capsys, *asked, "--scheme", "given")
+    assert "found one with other data, scheme" in fails(capsys, *asked, "--scheme", "given")
     assert "did you mean 'bigru'" in fails(capsys, "tune", "--network", "bigur", "--features", file)
