@@ -108,21 +108,18 @@ def test_a_dead_proxy_in_the_environment_changes_nothing(imported):
 
 @pytest.mark.slow
 def test_extract_ends_at_once(media):
-    terminal = Terminal(media, "extract", "--set", "visual.frames_per_second=100")
-    terminal.wait_until(lambda: "extract: audio: " in terminal.shown and "extract: text: 39 ok" in terminal.shown)
+    terminal = Terminal(media, "extract")
+    terminal.wait_until(lambda: "extract: visual" in terminal.shown)
+    time.sleep(1.5)
     stop(terminal, "terminated")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["its imports", "scoring"])
-def test_evaluate_ends_at_once(imported, moment):
+def test_evaluate_ends_at_once(imported):
     short = ("--set", "train.epochs=1", "--set", "train.seeds=[0]", "--set", "model.modalities=['text']")
     assert cli.main(["train", "--config", str(imported / "bigfusion.toml"), *short]) == 0
     terminal = Terminal(imported, "evaluate", *short)
-    if moment == "scoring":
-        terminal.wait_until(lambda: "evaluate: to do" in terminal.shown)
-    else:
-        time.sleep(1)
+    terminal.wait_until(lambda: "evaluate: to do" in terminal.shown)
     stop(terminal, "interrupted")
 
 
@@ -131,7 +128,7 @@ def test_finetune_text_ends_at_once(tmp_path):
     write_meld(tmp_path / "MELD.Raw", media=False)
     save_roberta(tmp_path / "encoder", layers=1)
     (tmp_path / "bigfusion.toml").write_text(
-        '[corpus]\nkind = "meld"\nroot = "MELD.Raw"\n[text]\nmodel = "encoder"\n[finetune]\nepochs = 100000\n'
+        '[corpus]\nkind = "meld"\nroot = "MELD.Raw"\n[text]\nmodel = "encoder"\n[finetune]\nepochs = 100000\npatience = 100000\n'
     )
     terminal = Terminal(tmp_path, "finetune-text")
     terminal.wait_until(lambda: "finetune-text: " in terminal.shown and "left" in terminal.shown)
@@ -156,14 +153,10 @@ def test_reproduce_ends_at_once(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("moment", "how"), [("its clips are made", "terminated"), ("extraction", "interrupted")])
-def test_the_demo_ends_at_once(tmp_path, moment, how):
+def test_the_demo_ends_at_once_while_its_clips_are_made(tmp_path):
     terminal = Terminal(tmp_path, "demo", "mine")
-    if moment == "extraction":
-        terminal.wait_until(lambda: "extract: visual" in terminal.shown)
-    else:
-        terminal.wait_until(lambda: list(tmp_path.glob("mine/MELD.Raw/**/*.mp4")))
-    stop(terminal, how)
+    terminal.wait_until(lambda: list(tmp_path.glob("mine/MELD.Raw/**/*.mp4")))
+    stop(terminal, "terminated")
 
 
 HANGING = """
