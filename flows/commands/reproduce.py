@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bigfusion.model.data.dialogues import Data
     from bigfusion.model.settings import ModelSettings, TrainSettings
 
+FEATURES = "features"
 HELP = "remake a table or figure of the paper, as a picture and as data"
 
 log = logging.getLogger("bigfusion")
@@ -25,11 +26,14 @@ _TRIALS = {"table-4": 8, "figure-3": 36, "figure-4": 4, "figure-5": 2}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `reproduce` takes."""
-    parser.add_argument("--table", type=int, choices=[2, 3, 4], help="2: systems; 3: contrasts; 4: the ablations")
+    parser.add_argument(
+        "--table", type=_table, choices=[2, 3, 4, FEATURES],
+        help="2: systems; 3: contrasts; 4: the ablations; features: each alone and all but each",
+    )  # fmt: skip
     parser.add_argument(
         "--figure", type=int, choices=[3, 4, 5], help="3: alpha x gamma; 4: a case; 5: components, loss landscape"
     )
-    parser.add_argument("--rows", metavar="A,B", help="of tables 2 and 3: these rows alone, by kind")
+    parser.add_argument("--rows", metavar="A,B", help="of tables 2, 3 and features: these rows alone, by kind or name")
     parser.add_argument(
         "--scheme",
         choices=["given", "sessions"],
@@ -44,10 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_seeds(parser)
 
 
+def _table(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
 def run(
     common: Common,
     *,
-    table: int | None,
+    table: int | str | None,
     figure: int | None,
     rows: str | None,
     scheme: str,
@@ -60,8 +68,9 @@ def run(
     from bigfusion.flows.commands.reproduce_tables import Asked, make, without_released
 
     if (table is None) == (figure is None):
-        raise SettingsError("reproduce: expected one of --table 2, 3 or 4, --figure 3, 4 or 5")
-    if table in (2, 3):
+        raise SettingsError("reproduce: expected one of --table 2, 3, 4 or features, --figure 3, 4 or 5")
+    if table in (2, 3, FEATURES):
+        assert table is not None
         common, released = without_released(common, features)
         asked = Asked(table, rows, scheme, classes, released)
         return make(asked, common, *material(common, features, out, seeds))
@@ -71,7 +80,12 @@ def run(
 
 
 def _study(
-    common: Common, table: int | None, figure: int | None, out: Path | None, features: Path | None, seeds: int | None
+    common: Common,
+    table: int | str | None,
+    figure: int | None,
+    out: Path | None,
+    features: Path | None,
+    seeds: int | None,
 ) -> Answer:
     from bigfusion.flows.progress import training
     from bigfusion.flows.project.workspace import exclusive, relative

@@ -1,4 +1,4 @@
-"""``bigfusion reproduce --table 2`` and ``--table 3``: every network or contrast, trained and judged alike."""
+"""``bigfusion reproduce --table 2``, ``3`` or ``features``: every network, contrast or set of features, judged alike."""
 
 from __future__ import annotations
 
@@ -22,14 +22,19 @@ log = logging.getLogger("bigfusion")
 RELEASED = "released"
 """A preset of these tables only: each network with the settings of its own paper."""
 
-_TITLES = {2: "Table 2: systems", 3: "Table 3: contrastive methods in BIG-FUSION"}
+FEATURES = "features"
+_TITLES = {
+    2: "Table 2: systems",
+    3: "Table 3: contrastive methods in BIG-FUSION",
+    FEATURES: "Features: together, each alone, and all but each",
+}
 
 
 @dataclass(frozen=True)
 class Asked:
     """The options of these tables."""
 
-    table: int
+    table: int | str
     rows: str | None
     scheme: str
     classes: int | None
@@ -54,6 +59,7 @@ def make(asked: Asked, common: Common, data: Data, model: ModelSettings, train: 
     """Train every system that is not trained yet, and write the table as JSON, Parquet, Markdown and a page."""
     from bigfusion.flows.progress import training
     from bigfusion.flows.project.workspace import exclusive, relative
+    from bigfusion.model.reproduce.features import ALL, features
     from bigfusion.model.reproduce.ranking import Ranking, rank
     from bigfusion.model.reproduce.schemes import as_given, four_classes, sessions
     from bigfusion.model.reproduce.systems import NONE, Base, chosen, contrasts, networks
@@ -63,12 +69,15 @@ def make(asked: Asked, common: Common, data: Data, model: ModelSettings, train: 
     corpus = {IEMOCAP: "iemocap", MELD: "meld"}.get(data.labels)
     base = Base(model, train, corpus, asked.released, assign({}, common.settings()))
     wanted = None if asked.rows is None else asked.rows.split(",")
-    systems = chosen((networks if asked.table == 2 else contrasts)(base), wanted)
+    if asked.table == FEATURES:
+        systems = chosen(features(base, data.widths), wanted)
+    else:
+        systems = chosen((networks if asked.table == 2 else contrasts)(base), wanted)
     if asked.classes == 4:
         data = four_classes(data)
         systems = [replace(system, printed=None) for system in systems]  # the paper's numbers are for six classes
     folds = sessions(data, train.holdout) if asked.scheme == "sessions" else as_given(data)
-    references = ["bigfusion"] if asked.table == 2 else ["dual_importance", NONE]
+    references = {2: ["bigfusion"], 3: ["dual_importance", NONE], FEATURES: [ALL]}[asked.table]
     total = sum(len(folds) * system.train.epochs_in_all for system in systems)
     with exclusive(folder, "name another folder with --out"):
         ranking = Ranking.of(folder, folds, references)
@@ -96,7 +105,7 @@ def _facts(
         )
     if asked.scheme == "sessions":
         caveats.append(f"Leave one session out: {', '.join(folds)}, each scored once; predictions are pooled by seed.")
-    if corpus and not asked.classes and (asked.scheme == "sessions" or scored == {"valid"}):
+    if corpus and asked.table != FEATURES and not asked.classes and (asked.scheme == "sessions" or scored == {"valid"}):
         caveats.append("The paper's figures are of its own test split and features: other utterances than these.")
     lead = "Each row on the same features, splits and seeds, its epoch chosen on validation. Click a heading to sort."
     return {

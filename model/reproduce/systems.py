@@ -127,7 +127,11 @@ def chosen(systems: Sequence[System], names: Sequence[str] | None) -> list[Syste
 def _network(kind: str, base: Base) -> System:
     module = import_module(f"{NETWORKS}.{kind}")
     released = getattr(module, "RELEASED", None) if base.released else None
-    shared = {"modalities": base.model.modalities}
+    shared: dict[str, Any] = {
+        name: getattr(base.model, name)
+        for name in ("modalities", "features", "fusion", "fusion_width")
+        if name == "modalities" or name in base.model.model_fields_set
+    }
     note = _note(module, kind)
     if released is not None:
         overrides = released.get(base.corpus or "", None) or next(iter(released.values()))
