@@ -1,4 +1,4 @@
-"""``bigfusion reproduce --table 2``, ``3`` or ``features``: every network, contrast or set of features, judged alike."""
+"""``bigfusion reproduce --table 2|3|features``: every network, contrast or set of features, judged alike."""
 
 from __future__ import annotations
 

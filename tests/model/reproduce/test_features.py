@@ -38,5 +38,5 @@ def test_everything_else_is_the_callers_own():
 
 def test_of_two_all_but_one_is_the_other_alone():
     assert [row.key for row in rows(features=("wavlm", "opensmile"))] == ["all", "wavlm", "opensmile"]
-    with pytest.raises(SettingsError, match="at least two features to compare, found audio.wavlm"):
+    with pytest.raises(SettingsError, match=r"at least two features to compare, found audio\.wavlm"):
         rows(features=("wavlm",))
