@@ -97,6 +97,7 @@ class TrainSettings(Settings):
     patience: int = Field(default=10, ge=1, description="epochs without a better validation WF1")
     warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps with a rising rate")
     schedule: Literal["constant", "linear"] = "linear"
+    regression_loss: Literal["absolute", "squared"] = Field(default="absolute", description="of numbers")
     clip: float = Field(default=5.0, gt=0, description="largest gradient norm")
     smoothing: float = Field(default=0.0, ge=0, lt=1, description="of the labels: the share spread over all classes")
     average: float = Field(

@@ -59,6 +59,8 @@ def run(common: Common, features: Path | None, trained: Path | None, seeds: int 
     else:
         log.info("evaluate: up to date: %s", evaluation.why)
     if modalities:
+        if standing.manifest.has_values:
+            raise SettingsError("evaluate --modalities: exists for classes only, found numbers (corpus.task)")
         if standing.run.folds:
             raise SettingsError(
                 "evaluate --modalities: expected a single model, found a cross-validation; "

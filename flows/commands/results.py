@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 def results(project: Project, run: Run) -> Answer:
     """The results table of a run, and the paths of the files that it made."""
     from bigfusion.flows.project.workspace import relative
+    from bigfusion.model.report.numbers import numbers_table
     from bigfusion.model.report.table import table
+    from bigfusion.model.scoring.regression import is_regression
 
     paths = {
         "run": str(run.folder),
@@ -23,7 +25,7 @@ def results(project: Project, run: Run) -> Answer:
         "manifest": str(project.files.manifest),
         "store": str(project.store),
     }
-    lines = [table(run.folder)]
+    lines = [numbers_table(run.folder) if is_regression(run.folder) else table(run.folder)]
     if project.is_demo:
         lines.append(
             "\nA demo on made-up conversations: it shows that the pipeline works, nothing about emotion recognition."

@@ -83,6 +83,10 @@ def results(project: Project, run: Run) -> None:
 
 def _results(project: Project, run: Run, metrics: dict[str, Any]) -> None:
     scored = metrics["scored"]
+    if metrics.get("task") == "regression":
+        rows = [{"score": name, "mean": f"{metrics[name]:.4f}"} for name in ("mae", "correlation", "concordance")]
+        create_table_artifact(table=rows, key=f"{project.name}-scores", description=f"run {run.id}, {scored} split")
+        return
     create_table_artifact(
         table=_score_rows(metrics), key=f"{project.name}-scores", description=f"run {run.id}, {scored} split, points"
     )

@@ -17,6 +17,9 @@ from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan
 from bigfusion.pipeline.schema import Split
 
+NUMBER = ("value",)
+"""In the place of classes, where numbers are predicted."""
+
 
 def assemble(project: Project, manifest: Manifest, cells: CellPlan) -> Data:
     """The dialogues of every split with their features. A failed cell becomes an absent feature.
@@ -41,7 +44,7 @@ def assemble(project: Project, manifest: Manifest, cells: CellPlan) -> Data:
     train, valid = splits[Split.TRAIN], splits[Split.VALID]
     if not valid:
         train, valid = hold_out(train, project.train.holdout)
-    return Data(manifest.labels, train, valid, splits[Split.TEST])
+    return Data(NUMBER if manifest.has_values else manifest.labels, train, valid, splits[Split.TEST])
 
 
 def dialogues(
@@ -53,6 +56,10 @@ def dialogues(
     """
     codes = {label: code for code, label in enumerate(manifest.labels)}
     labels: NDArray[np.int64] = np.array([codes.get(label, UNLABELLED) for label in manifest.table["label"]], np.int64)
+    values: NDArray[np.float32] | None = None
+    if manifest.has_values:
+        values = manifest.table["value"].to_numpy(np.float32)
+        labels = np.where(np.isnan(values), UNLABELLED, 0).astype(np.int64)
     splits: dict[Split, list[Dialogue]] = {split: [] for split in Split}
     for rows in _blocks(manifest.table["dialogue"]):
         table = manifest.table.iloc[rows]
@@ -63,6 +70,7 @@ def dialogues(
             present={name: present[rows] for name, (_, present) in features.items()},
             speakers=pd.factorize(table["speaker"])[0].astype(np.int64),
             labels=labels[rows],
+            values=None if values is None else values[rows],
         )
         splits[Split(table["split"].iloc[0])].append(dialogue)
     return splits

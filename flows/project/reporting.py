@@ -14,9 +14,11 @@ from bigfusion.flows.project.assemble import assemble
 from bigfusion.flows.project.runs import ABLATIONS, Run, record
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.report.material import CurrentModel, Line, ReportContext
+from bigfusion.model.report.numbers import write_numbers_report
 from bigfusion.model.report.page import write_report, write_report_of_folds
 from bigfusion.model.runs.files import read_json
 from bigfusion.model.scoring.modalities import modality_scores, read_modality_scores, subsets
+from bigfusion.model.scoring.regression import is_regression
 from bigfusion.model.scoring.results import Metrics, read_metrics
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.manifest.manifest import Manifest
@@ -44,6 +46,8 @@ def said(planned: CellPlan) -> list[str]:
 
 def write(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> Path:
     """Write the report of an evaluated run. Returns its path."""
+    if is_regression(run.folder):
+        return write_numbers_report(run.folder, _context(project, manifest, planned, run))
     return write_report(run.folder, _context(project, manifest, planned, run))
 
 

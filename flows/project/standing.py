@@ -54,7 +54,7 @@ class Standing:
         Raises:
             TrainingError: no utterance has a label.
         """
-        if not self.manifest.labels:
+        if not self.manifest.labels and not self.manifest.has_values:
             raise TrainingError(
                 f"{self.manifest.corpus}: nothing to learn: expected utterances with labels, found none with one; "
                 "`bigfusion extract` computes the features, corpus.columns.label names the column of labels"

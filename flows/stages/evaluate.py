@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from prefect import flow
 
@@ -12,6 +13,10 @@ from bigfusion.flows.engine.session import alone
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.pipeline.errors import TrainingError
+
+if TYPE_CHECKING:
+    from bigfusion.model.scoring.regression import NumberMetrics
+    from bigfusion.model.scoring.results import Metrics
 
 log = logging.getLogger("bigfusion")
 
@@ -40,6 +45,7 @@ def evaluate_run(project: Project, standing: Standing) -> str:
     if evaluation.pending:
         from bigfusion.flows.project import reporting  # importing PyTorch Geometric alone takes seconds
 
+        metrics: Metrics | NumberMetrics
         if run.folds:
             metrics = reporting.score_folds(project, standing.manifest, standing.plan, run)
         else:
@@ -47,7 +53,12 @@ def evaluate_run(project: Project, standing: Standing) -> str:
             from bigfusion.model.scoring.evaluate import evaluate as score
 
             data = assemble(project, standing.manifest, standing.plan)
-            metrics = score(run.folder, data, project.train.seeds, project.train.device)
+            if data.regression:
+                from bigfusion.model.scoring.regression import evaluate_numbers
+
+                metrics = evaluate_numbers(run.folder, data, project.train.seeds, project.train.device)
+            else:
+                metrics = score(run.folder, data, project.train.seeds, project.train.device)
             reporting.write(project, standing.manifest, standing.plan, run)
         run.mark_evaluated()
         log.info("evaluate: %s WF1 %.1f", metrics.scored, 100 * metrics.weighted_f1)

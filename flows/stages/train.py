@@ -23,6 +23,7 @@ from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.flows.project.workspace import REMEDY, exclusive
 from bigfusion.flows.stages.chunks import BACKOFF, may_pass
 from bigfusion.model.runs.folder import Epoch, seed_folder
+from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.words import numbered
 
 if TYPE_CHECKING:
@@ -79,6 +80,11 @@ def train_run(project: Project, standing: Standing) -> str:
 def _data(project: Project, standing: Standing) -> dict[str, Data]:
     """The data of each part of the run (:attr:`Run.parts`)."""
     if standing.run.folds:
+        if standing.manifest.has_values:
+            raise TrainingError(
+                'corpus.folds: exists for classes only, found numbers (corpus.task = "regression"); deal splits by'
+                " corpus.split_by instead"
+            )
         from bigfusion.flows.project.folds import fold_data
 
         return fold_data(project, standing.manifest, standing.plan)

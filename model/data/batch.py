@@ -26,6 +26,7 @@ class Dialogue:
 
     Shapes: ``features[f]`` (N, F_f) float32, ``present[f]`` (N,) bool: False where the feature is absent (its row is
     ignored); ``speakers`` (N,) int, numbered from 0 within the dialogue; ``labels`` (N,) int, ``UNLABELLED`` = -1.
+    ``values`` (N,) float32 are what a regression predicts; then a label is 0 where there is a value, else -1.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Dialogue:
     present: dict[str, NDArray[np.bool_]]
     speakers: NDArray[np.int64]
     labels: NDArray[np.int64]
+    values: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -45,7 +47,8 @@ class Batch:
 
     Shapes: ``features[f]`` (B, N, F_f); ``present[f]`` (B, N) bool; ``mask`` (B, N) bool, True = a real utterance;
     ``speakers`` (B, N) int; ``labels`` (B, N) int, ``UNLABELLED`` where there is none; ``targets`` (C, C): row c is
-    the distribution that is taught where the label is c, None for the label alone.
+    the distribution that is taught where the label is c, None for the label alone; ``values`` (B, N) the numbers of a
+    regression, None for classes; ``squared``: its loss is the mean squared error, not the mean absolute one.
     """
 
     features: dict[str, Tensor]
@@ -54,6 +57,8 @@ class Batch:
     speakers: Tensor
     labels: Tensor
     targets: Tensor | None = None
+    values: Tensor | None = None
+    squared: bool = False
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``."""
@@ -65,6 +70,7 @@ class Batch:
             speakers=self.speakers.to(device),
             labels=self.labels.to(device),
             targets=None if self.targets is None else self.targets.to(device),
+            values=None if self.values is None else self.values.to(device),
         )
 
 
@@ -80,13 +86,16 @@ def collate(dialogues: Sequence[Dialogue], pad_to: int | None = None) -> Batch:
     widths = {name: array.shape[1] for name, array in dialogues[0].features.items()}
     features = {name: torch.zeros(*shape, width) for name, width in widths.items()}
     present = {name: torch.zeros(shape, dtype=torch.bool) for name in widths}
+    numbers = None if dialogues[0].values is None else torch.zeros(shape)
     for row, dialogue in enumerate(dialogues):
         real = slice(0, len(dialogue))
         mask[row, real] = True
         speakers[row, real] = torch.tensor(dialogue.speakers)
         labels[row, real] = torch.tensor(dialogue.labels)
+        if numbers is not None and dialogue.values is not None:
+            numbers[row, real] = torch.from_numpy(np.nan_to_num(dialogue.values))
         for name in widths:
             present[name][row, real] = torch.tensor(dialogue.present[name])
             values = np.where(dialogue.present[name][:, None], dialogue.features[name], 0)
             features[name][row, real] = torch.from_numpy(values.astype(np.float32, copy=False))
-    return Batch(features, present, mask, speakers, labels)
+    return Batch(features, present, mask, speakers, labels, values=numbers)

@@ -40,6 +40,12 @@ class Data:
         first = next(iter(self), None)
         return {} if first is None else {name: array.shape[1] for name, array in first.features.items()}
 
+    @property
+    def regression(self) -> bool:
+        """Whether numbers are predicted instead of classes."""
+        first = next(iter(self), None)
+        return first is not None and first.values is not None
+
     def digest(self) -> str:
         """SHA-256 over everything that training reads: labels, ids, order and numbers of all splits."""
         sha256 = hashlib.sha256(repr(self.labels).encode())
@@ -54,6 +60,8 @@ class Data:
                     sha256.update(np.ascontiguousarray(present).data)
                 sha256.update(np.ascontiguousarray(dialogue.speakers, dtype=np.int64).data)
                 sha256.update(np.ascontiguousarray(dialogue.labels, dtype=np.int64).data)
+                if dialogue.values is not None:
+                    sha256.update(np.ascontiguousarray(dialogue.values, dtype=np.float32).data)
         return sha256.hexdigest()
 
 
@@ -75,6 +83,13 @@ def hold_out(train: Sequence[Item], share: float) -> tuple[list[Item], list[Item
 def true_labels(dialogues: Sequence[Dialogue]) -> NDArray[np.int64]:
     """Labels of all utterances, dialogue after dialogue. Shape (U,), ``UNLABELLED`` for one without a label."""
     return np.concatenate([dialogue.labels for dialogue in dialogues] or [np.empty(0, np.int64)])
+
+
+def true_values(dialogues: Sequence[Dialogue]) -> NDArray[np.float32]:
+    """The numbers of all utterances of a regression, dialogue after dialogue; NaN for none. Shape: (U,)."""
+    return np.concatenate(
+        [dialogue.values for dialogue in dialogues if dialogue.values is not None] or [np.empty(0, np.float32)]
+    )
 
 
 def utterance_digest(dialogues: Sequence[Dialogue]) -> str:

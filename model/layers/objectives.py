@@ -19,13 +19,23 @@ def classification_loss(
 
     ``smoothing`` is the share of each label that is spread over all classes. ``class_weights`` (C,) multiply an
     utterance's loss by its label's weight; the mean still divides by the number of utterances, so that the loss of a
-    batch is the sum of its dialogues'. Where the batch has soft ``targets``, those are taught. Shapes: (B, N, C) ->
-    scalar.
+    batch is the sum of its dialogues'. Where the batch has soft ``targets``, those are taught; where it has ``values``,
+    the loss is a regression's. Shapes: (B, N, C) -> scalar.
     """
+    if batch.values is not None:
+        return regression_loss(logits, batch)
     logits, labels, count = labelled_rows(logits, batch)
     taught = labels if batch.targets is None else batch.targets.to(logits.dtype)[labels]
     total = cross_entropy(logits, taught, weight=class_weights, reduction="sum", label_smoothing=smoothing)
     return total / count
+
+
+def regression_loss(logits: Tensor, batch: Batch) -> Tensor:
+    """Mean absolute or squared error over the utterances that have a value. Shapes: (B, N, 1) -> scalar."""
+    assert batch.values is not None
+    found, _, count = labelled_rows(logits, batch)  # (L, 1)
+    missed = found[:, 0] - batch.values[batch.mask & (batch.labels != UNLABELLED)].to(found.dtype)
+    return (missed.square() if batch.squared else missed.abs()).sum() / count
 
 
 def focal_loss(

@@ -97,6 +97,8 @@ class Network(nn.Module):
     """Whether an utterance's logits depend on no later utterance."""
     numbered_speakers: bool = False
     """Whether the speakers' numbers themselves matter (an embedding of each), not only who is the same as whom."""
+    regresses: ClassVar[bool] = False
+    """Whether it can predict numbers: its losses are :func:`classification_loss` and such as need no classes."""
     training_only: ClassVar[tuple[str, ...]] = ()
     """Submodules that prediction does not use: a checkpoint leaves them out."""
 

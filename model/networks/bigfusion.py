@@ -40,6 +40,8 @@ class BigFusion(Network):
 
     training_only = ("contrast",)
 
+    regresses = True
+
     def __init__(self, settings: BigFusionSettings, widths: Mapping[str, int], classes: int) -> None:
         super().__init__(settings, widths)
         self.settings = settings

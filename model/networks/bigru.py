@@ -20,6 +20,8 @@ from bigfusion.model.networks.base import Network, Output
 class BiGRU(Network):
     """The network. Output: ``representations`` after ``fusion`` and of the ``context`` (B, N, D)."""
 
+    regresses = True
+
     def __init__(self, settings: BiGRUSettings, widths: Mapping[str, int], classes: int) -> None:
         super().__init__(settings, widths)
         width, dropout = settings.width, settings.dropout

@@ -115,6 +115,8 @@ def _context(states: Sequence[Tensor], query: Tensor) -> Tensor:
 class DialogueRNN(Network):
     """The network. Output: ``representations`` ``emotion`` E_i and, with attention, ``attended`` A_i (B, N, D)."""
 
+    regresses = True
+
     def __init__(self, settings: DialogueRNNSettings, widths: Mapping[str, int], classes: int) -> None:
         super().__init__(settings, widths)
         self.causal = not (settings.bidirectional or settings.attention)

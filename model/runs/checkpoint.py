@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -46,6 +47,7 @@ class CheckpointFacts(Record):
     data: DataFacts
     versions: dict[str, str]
     tensors: str
+    task: Literal["classes", "regression"] = "classes"
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ def save(folder: Path, network: Network, facts: CheckpointFacts) -> None:
     write_record(folder / FACTS, facts.model_copy(update={"tensors": checksum}))
 
 
-def load(folder: Path, device: torch.device) -> Checkpoint:
-    """Rebuild a network from its folder alone.
+def load(folder: Path, device: torch.device, task: Literal["classes", "regression"] | None = "classes") -> Checkpoint:
+    """Rebuild a network from its folder alone. ``task`` is what the caller can make of its outputs; ``None``: either.
 
     Raises:
         TrainingError: a file is missing or damaged, or it does not fit the other file or this version of the network.
@@ -87,6 +89,11 @@ def load(folder: Path, device: torch.device) -> Checkpoint:
     if facts.format != FORMAT:
         raise TrainingError(
             f"{folder / FACTS}: expected format {FORMAT}, found {facts.format}; train again with this version"
+        )
+    if task is not None and facts.task != task:
+        raise TrainingError(
+            f"{folder}: expected a network of {task}, found one of {facts.task}; such a run is scored by its own "
+            "project's `bigfusion evaluate` alone"
         )
     tensors, _, checksum = read_tensors(folder / TENSORS)
     if checksum != facts.tensors:

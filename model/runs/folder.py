@@ -51,13 +51,22 @@ class Steps(Record):
 
 
 class Epoch(Steps):
-    """The values of one epoch, a line of ``history.jsonl``. Only ``seconds`` differs between two equal runs."""
+    """The values of one epoch, a line of ``history.jsonl``. Only ``seconds`` differs between two equal runs.
+
+    In a regression ``valid_mae`` is the mean absolute error, and WF1 and accuracy are those of the sign (has 0).
+    """
 
     epoch: int
     valid_loss: float
     valid_weighted_f1: float
     valid_accuracy: float
+    valid_mae: float | None = None
     seconds: float
+
+    @property
+    def choice(self) -> float:
+        """What the chosen epoch has most of: validation WF1, or for numbers the negative mean absolute error."""
+        return self.valid_weighted_f1 if self.valid_mae is None else -self.valid_mae
 
 
 class Neurons(Record):

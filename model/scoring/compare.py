@@ -163,6 +163,8 @@ def _scored(folder: Path) -> pd.DataFrame:
         first = str(error).splitlines()[0]
         raise TrainingError(f"{path}: expected a table of predictions, found {first}; evaluate again") from None
     table = table[table["true"].notna()]
+    if pd.api.types.is_numeric_dtype(table["true"]):
+        raise TrainingError(f"{path}: expected predicted classes, found numbers (corpus.task = regression)")
     return table[table["split"] == ("test" if (table["split"] == "test").any() else "valid")]
 
 

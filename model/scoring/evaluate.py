@@ -58,7 +58,7 @@ def evaluate(
     tables: list[pa.Table] = []
     for folder in finished_seeds(run, seeds):
         chosen = checkpoint.load(folder, where)
-        _check_fit(folder, chosen.facts, facts[0] if facts else chosen.facts, data)
+        check_fit(folder, chosen.facts, facts[0] if facts else chosen.facts, data)
         facts.append(chosen.facts)
         with deterministic(chosen.facts.train.threads):
             result, table = _score_seed(folder, chosen, data, scored, where)
@@ -83,7 +83,12 @@ def _scored_split(data: Data) -> Split:
     raise TrainingError("splits test and valid: expected labelled utterances to score, found none; label some")
 
 
-def _check_fit(folder: Path, facts: CheckpointFacts, first: CheckpointFacts, data: Data) -> None:
+def check_fit(folder: Path, facts: CheckpointFacts, first: CheckpointFacts, data: Data) -> None:
+    """Check that a seed's checkpoint fits ``data``, and was trained as the ``first`` seed was.
+
+    Raises:
+        TrainingError: it was trained on other labels, widths, settings or data.
+    """
     if facts.labels != data.labels:
         raise TrainingError(
             f"{folder}: was trained on the labels {', '.join(facts.labels)}, found {', '.join(data.labels)}; "

@@ -21,8 +21,8 @@ class TrainingHistory:
 
     @property
     def best(self) -> Epoch:
-        """The epoch with the best validation WF1, the first on ties."""
-        return max(self.history, key=lambda epoch: epoch.valid_weighted_f1)
+        """The epoch with the best validation WF1 (numbers: mean absolute error), the first on ties."""
+        return max(self.history, key=lambda epoch: epoch.choice)
 
     def over(self, epochs: int, patience: int) -> bool:
         """Whether training ends: the last epoch is done, or ``patience`` epochs brought no better validation WF1."""

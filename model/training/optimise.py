@@ -127,7 +127,8 @@ class Optimisation:
         """One gradient step; its loss in parts and its firing rates, over all processes."""
         share = _Share.of(self._rank.part(batch), batch)
         read = collate(share.dialogues or batch[:1])  # nothing to do: something, weighed by 0
-        read = replace(read, targets=targets).to(self._device)
+        squared = self._settings.regression_loss == "squared"
+        read = replace(read, targets=targets, squared=squared).to(self._device)
         if not self._rank.alone:
             self.network.peers = self._peers(bool(share.dialogues))
         if self._own:

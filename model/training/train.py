@@ -13,12 +13,15 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from bigfusion.model.data.batch import UNLABELLED
-from bigfusion.model.data.dialogues import Data, check, true_labels, utterance_digest
+from bigfusion.model.data.dialogues import Data, check, true_labels, true_values, utterance_digest
+from bigfusion.model.data.regression import check_regression
 from bigfusion.model.device import machine_name
 from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.networks.base import build
@@ -29,6 +32,7 @@ from bigfusion.model.runs.folder import HISTORY, TEST_EPOCHS, TRAINED, Epoch, Tr
 from bigfusion.model.runs.tensors import write_tensors
 from bigfusion.model.scoring.metrics import accuracy, confusion, weighted_f1
 from bigfusion.model.scoring.predict import choose_device, predict
+from bigfusion.model.scoring.regression_scores import number_scores
 from bigfusion.model.seed import deterministic, seed_everything
 from bigfusion.model.settings import TrainSettings
 from bigfusion.model.training.distributed import Rank, device_of, processes
@@ -128,7 +132,7 @@ def _train(rank: Rank, job: _Job, progress: Callable[[Epoch], None] = lambda epo
                     progress(done.history[-1])
         if not rank.first:
             return Trained(run=run, seed=job.seed, epochs=len(done.history), best=done.best, neurons={})
-        neurons = examine(checkpoint.load(folder, trainer.device).network, data.valid, trainer.device)
+        neurons = examine(checkpoint.load(folder, trainer.device, None).network, data.valid, trainer.device)
     trained = Trained(
         run=run,
         seed=job.seed,
@@ -166,6 +170,21 @@ def _finished(folder: Path, run: str) -> Trained:
     return finished
 
 
+def _validation(logits: Tensor, data: Data) -> dict[str, Any]:
+    """The scores of an epoch on the validation split. Shape: ``logits`` (U, C); of numbers (U, 1)."""
+    if data.regression:
+        found = number_scores(true_values(data.valid), logits[:, 0].numpy())
+        sign = {"valid_weighted_f1": found.f1_has0, "valid_accuracy": found.accuracy_has0}
+        return {"valid_loss": found.mae, "valid_mae": found.mae, **sign}
+    labels = true_labels(data.valid)
+    matrix = confusion(labels, logits.argmax(1).numpy(), len(data.labels))
+    return {
+        "valid_loss": cross_entropy(logits, torch.from_numpy(labels), ignore_index=UNLABELLED).item(),
+        "valid_weighted_f1": weighted_f1(matrix),
+        "valid_accuracy": accuracy(matrix),
+    }
+
+
 class _Trainer:
     """One seed's optimisation, with the scores and files that follow each epoch."""
 
@@ -181,6 +200,7 @@ class _Trainer:
     ) -> None:
         self.data, self.batch_size, self.device, self.rank = data, train_settings.batch_size, device, rank
         network = build(model_settings, data.widths, len(data.labels))
+        check_regression(data, network.regresses, model_settings, train_settings)
         network.fit(data.train)
         network = network.to(device)
         self.optimisation = Optimisation(network, data.train, train_settings, seed, rank, data.labels)
@@ -196,6 +216,7 @@ class _Trainer:
             data=facts,
             versions=checkpoint.library_versions(),
             tensors="",
+            task="regression" if data.regression else "classes",
         )
 
     def epoch(self, done: TrainingHistory) -> TrainingHistory:
@@ -208,18 +229,14 @@ class _Trainer:
                 (*done.history, Epoch.model_validate(self.rank.tell(None, self.device))), done.test_classes
             )
         logits = predict(self.optimisation.scored, self.data.valid, self.device, self.batch_size)
-        labels = true_labels(self.data.valid)
-        matrix = confusion(labels, logits.argmax(1).numpy(), len(self.data.labels))
         test_classes = done.test_classes
-        if self.data.test:
+        if self.data.test and not self.data.regression:
             test = predict(self.optimisation.scored, self.data.test, self.device, self.batch_size)
             test_classes = torch.cat([test_classes, test.argmax(1)[None].to(torch.int16)])
         record = Epoch(
             epoch=number,
             **steps.model_dump(),
-            valid_loss=cross_entropy(logits, torch.from_numpy(labels), ignore_index=UNLABELLED).item(),
-            valid_weighted_f1=weighted_f1(matrix),
-            valid_accuracy=accuracy(matrix),
+            **_validation(logits, self.data),
             seconds=time.perf_counter() - started,
         )
         self.rank.tell(record.model_dump(mode="json"), self.device)
@@ -233,7 +250,7 @@ class _Trainer:
         """
         lines = [json.dumps(epoch.model_dump(mode="json"), allow_nan=False) for epoch in done.history]
         write_file(folder / HISTORY, ("\n".join(lines) + "\n").encode())
-        if self.data.test:
+        if self.data.test and not self.data.regression:
             facts = {"utterances": utterance_digest(self.data.test)}
             write_tensors(folder / TEST_EPOCHS, {"classes": done.test_classes}, facts)
         if done.best is done.history[-1]:

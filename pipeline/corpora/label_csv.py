@@ -23,6 +23,7 @@ from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.schema import Skipped
 from bigfusion.pipeline.tables.encoding import plain
+from bigfusion.pipeline.tables.numbers import TASK, Task
 from bigfusion.pipeline.tables.splits import split_of
 from bigfusion.pipeline.tables.tables import read_table
 
@@ -33,11 +34,16 @@ COLUMNS = ("video_id", "clip_id", "text", "label", "mode")
 class LabelCsvSettings(MappedSettings):
     """``kind = "mosei"``, ``"mosi"`` or ``"ch_sims"``: the folder with ``label.csv`` and ``Raw``.
 
-    The classes are those of the column annotation, or else the sign of the number.
+    The classes are those of the column annotation, or else the sign of the number. With ``task = "regression"`` the
+    number itself is predicted.
     """
 
     kind: Literal["mosei", "mosi", "ch_sims"]
     root: Path
+    task: Task = Field(default="classes", description=TASK)
+    target: Literal["label", "label_T", "label_A", "label_V"] = Field(
+        default="label", description="the column of numbers; CH-SIMS has those of text, audio and picture alone as well"
+    )
     context: Literal["clip", "video"] = Field(default="clip", description="what one dialogue is")
 
 
@@ -49,8 +55,9 @@ def scan(settings: LabelCsvSettings, digests: FileDigests, progress: Progress = 
     """
     root = corpus_folder(settings.root, f"{settings.kind} with label.csv and Raw")
     path = root / "label.csv"
-    table = read_table(path, [*COLUMNS, "annotation"])
-    missing = [name for name in COLUMNS if name not in table.columns]
+    table = read_table(path, [*COLUMNS, settings.target, "annotation"])
+    missing = [name for name in (*COLUMNS, settings.target) if name not in table.columns]
+    regression = settings.task == "regression"
     if missing:
         raise CorpusError(f"{path}: expected a column {missing[0]!r}, found {', '.join(table.header)[:200]}")
     skipped: list[Skipped] = []
@@ -60,38 +67,50 @@ def scan(settings: LabelCsvSettings, digests: FileDigests, progress: Progress = 
     for row in range(len(table)):
         video, clip, mode = (cells[name][row] for name in ("video_id", "clip_id", "mode"))
         name, split = f"{video}/{clip}", split_of(mode)
+        value = _value(cells[settings.target][row]) if regression else math.nan
         label = _label(annotations[row], cells["label"][row])
+        if regression:
+            label = None if math.isnan(value) else ""
         where = f"label.csv: {table.where(row)}"
         if not video or not clip or not split:
             skipped.append(
                 Skipped(where, "broken_row", f"expected video_id, clip_id and a mode, found {name} {mode!r}")
             )
         elif label is None:
-            found = f"{annotations[row]!r} and {cells['label'][row]!r}"
-            skipped.append(Skipped(where, "unknown_label", f"expected {', '.join(CLASSES)} or a number, found {found}"))
+            found = f"{annotations[row]!r} and {cells[settings.target][row]!r}"
+            expected = "a number" if regression else f"{', '.join(CLASSES)} or a number"
+            skipped.append(Skipped(where, "unknown_label", f"expected {expected}, found {found}"))
         elif name in rows:
             skipped.append(Skipped(where, "duplicate", f"{name} stands further up; the first one counts"))
         else:
             media = f"Raw/{video}/{clip}.mp4"
             rows[name] = {
                 "utterance": name, "split": split, "video": video, "clip": clip, "speaker": video,
-                "text": plain(cells["text"][row]), "label": label, "audio_path": media, "visual_path": media,
+                "text": plain(cells["text"][row]), "label": label, "value": value,
+                "audio_path": media, "visual_path": media,
             }  # fmt: skip
     if not rows:
         raise CorpusError(f"{path}: expected a row with a video, a clip, a mode and a label, found none")
     columns = _columns([*rows.values()], settings.context)
-    return assemble(settings.kind, root, CLASSES, columns, skipped, digests=digests, progress=progress)
+    labels = () if regression else CLASSES
+    return assemble(settings.kind, root, labels, columns, skipped, digests=digests, progress=progress)
 
 
 def _label(annotation: str, number: str) -> str | None:
     """The class of a clip; ``None`` if there is none."""
     if annotation:
         return annotation.lower() if annotation.lower() in CLASSES else None
+    value = _value(number)
+    return None if math.isnan(value) else CLASSES[int(value >= 0) + int(value > 0)]
+
+
+def _value(cell: str) -> float:
+    """A cell's number; NaN if it holds none."""
     try:
-        value = float(number)
+        value = float(cell)
     except ValueError:
-        return None
-    return CLASSES[int(value >= 0) + int(value > 0)] if math.isfinite(value) else None
+        return math.nan
+    return value if math.isfinite(value) else math.nan
 
 
 def _columns(rows: list[dict[str, Any]], context: str) -> dict[str, list[Any]]:

@@ -26,6 +26,7 @@ from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.settings import Settings
 from bigfusion.pipeline.tables.classes import composed
+from bigfusion.pipeline.tables.numbers import TASK, Task, without_classes
 from bigfusion.pipeline.tables.tables import Table, read_table
 
 
@@ -64,6 +65,7 @@ class TableSettings(Settings):
     encoding: str = Field(default="", description='of a CSV or TSV, e.g. "gb18030", "cp1251"; "": as the file shows')
     delimiter: str = Field(default="", description='what separates its cells, e.g. ";" or "tab"; "": as it shows')
     columns: ColumnSettings = ColumnSettings()
+    task: Task = Field(default="classes", description=TASK)
     labels: tuple[str, ...] = Field(default=(), description="the classes in order; none: those of the table, sorted")
     label_map: dict[str, str] = Field(default={}, description='renames or merges labels; "" makes one no label')
     split_by: str = Field(default="", description=SPLIT_BY)
@@ -101,8 +103,14 @@ def scan(settings: TableSettings, digests: FileDigests, progress: Progress = sil
     path = on_disk(settings.path.expanduser().absolute())
     root = on_disk(settings.media_root.expanduser().absolute()) if settings.media_root else path.parent
     rows = Rows(*_table(path, settings))
-    label, decided = rows.labels(settings.labels, settings.label_map)
-    columns = rows.columns(root, label, settings.split_by, settings.folds)
+    value: list[float] = []
+    decided: tuple[str, ...] = ()
+    if settings.task == "regression":
+        without_classes(settings.labels, settings.label_map)
+        label, value = [""] * len(rows.table), rows.values()
+    else:
+        label, decided = rows.labels(settings.labels, settings.label_map)
+    columns = rows.columns(root, label, settings.split_by, settings.folds, value)
     labels = tuple(map(composed, settings.labels)) or tuple(sorted({*label} - {""}))
     notes = (*rows.notes(), *decided)
     name = settings.name or path.stem
@@ -117,7 +125,12 @@ def _table(path: Path, settings: TableSettings) -> tuple[Table, dict[str, str]]:
     wanted = dict.fromkeys([*roles.values(), *filter(None, map(composed, by))])
     table = read_table(path, wanted, encoding=settings.encoding, delimiter=settings.delimiter)
     found = {role: name for role, name in roles.items() if name in table.columns}
-    needed = [*_EXPECTED, *names.model_fields_set, *(["label"] if settings.labels or settings.label_map else [])]
+    label_needed = bool(settings.labels or settings.label_map) or settings.task == "regression"
+    needed = [
+        *_EXPECTED,
+        *names.model_fields_set,
+        *(["label"] if label_needed else []),
+    ]
     for role, name in roles.items():
         if role not in found and role in needed and not (role == "media" and {"audio", "visual"} & found.keys()):
             raise CorpusError(

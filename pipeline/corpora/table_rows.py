@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os.path
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from bigfusion.pipeline.manifest.rows import is_region
 from bigfusion.pipeline.tables import splits, times
 from bigfusion.pipeline.tables.classes import composed, settle
 from bigfusion.pipeline.tables.encoding import plain
+from bigfusion.pipeline.tables.numbers import numbers
 from bigfusion.pipeline.tables.tables import Table
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -60,6 +61,13 @@ class Rows:
             self.require("label", (label in classes for label in settled.labels), expected)
         return settled.labels, settled.notes
 
+    def values(self) -> list[float]:
+        """The number of each row, for a regression; NaN for none."""
+        try:
+            return numbers(self.cells("label"))
+        except CorpusError as error:
+            raise CorpusError(f"{self.table.path}: {error}") from None
+
     def notes(self) -> list[str]:
         """What a person should know about the table as a whole."""
         notes = []
@@ -74,7 +82,9 @@ class Rows:
             )
         return notes
 
-    def columns(self, root: Path, label: list[str], split_by: str, folds: int | str = "") -> dict[str, Any]:
+    def columns(
+        self, root: Path, label: list[str], split_by: str, folds: int | str = "", value: Sequence[float] = ()
+    ) -> dict[str, Any]:
         """The manifest's columns, checked and in order."""
         dialogue, turn = self._dialogues(), self._turns()
         start, end = self._times()
@@ -86,6 +96,7 @@ class Rows:
             "speaker": self._words("speaker", "a name", empty=False),
             "text": [composed(plain(text)) for text in self.cells("text")],
             "label": label,
+            "value": list(value) or [math.nan] * len(label),
             "audio_path": audio,
             "audio_start": start,
             "audio_end": end,

@@ -10,6 +10,7 @@ from pydantic import Field
 from bigfusion.pipeline.feature_files.reader import read_features
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.settings import Settings
+from bigfusion.pipeline.tables.numbers import TASK, Task, without_classes
 
 
 class FeatureSettings(Settings):
@@ -21,6 +22,7 @@ class FeatureSettings(Settings):
 
     kind: Literal["features"]
     path: Path
+    task: Task = Field(default="classes", description=TASK)
     labels: tuple[str, ...] = ()
     label_map: dict[str, str] = Field(default={}, description='renames or merges labels; "" makes one no label')
     name: str = ""
@@ -33,4 +35,7 @@ def scan(settings: FeatureSettings) -> Manifest:
         UnsafePickleError: a pickle asks for anything but plain containers, strings, numbers and NumPy arrays.
         CorpusError: the file is missing, of another layout, or its parts do not fit together.
     """
+    if settings.task == "regression":
+        without_classes(settings.labels, settings.label_map)
+        return read_features(settings.path, (), settings.name, regression=True).manifest
     return read_features(settings.path, settings.labels, settings.name, label_map=settings.label_map).manifest

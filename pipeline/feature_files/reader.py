@@ -33,6 +33,7 @@ from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.schema import FeatureName, Modality, Split
 from bigfusion.pipeline.tables.classes import composed, settle
 from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
+from bigfusion.pipeline.tables.numbers import numbers
 from bigfusion.pipeline.tables.splits import NAMES as SPLITS
 from bigfusion.pipeline.tables.splits import check_spellings, split_of
 from bigfusion.pipeline.tables.tables import PARQUET, as_text
@@ -67,6 +68,7 @@ def read_features(
     fill: bool = True,
     label_map: Mapping[str, str] | None = None,
     labelled: bool = True,
+    regression: bool = False,
 ) -> ImportedFeatures:
     """Read a feature file.
 
@@ -74,7 +76,7 @@ def read_features(
     MELD has that corpus's classes; any other file has its codes, or its sorted names. ``label_map`` says what single
     codes or names mean (:func:`settle`). ``name`` is the corpus's name (default: the file's). With ``fill`` = False, a
     number that is missing inside a row stays NaN: when a file is only scored, its own mean is not the mean of the
-    training. With ``labelled`` = False the labels are not read.
+    training. With ``labelled`` = False the labels are not read. With ``regression`` they are numbers to predict.
 
     Raises:
         UnsafePickleError: a pickle asks for anything but plain containers, strings, numbers and NumPy arrays.
@@ -88,8 +90,11 @@ def read_features(
     content = load(path) if suffix in PICKLES else _open(path)
     try:
         found = conversations(content) if suffix in PICKLES else _from_parquet(content)
-        label, classes, notes = _classes(found, tuple(labels), label_map or {}) if labelled else ([], (), ())
+        classed = labelled and not regression
+        label, classes, notes = _classes(found, tuple(labels), label_map or {}) if classed else ([], (), ())
         columns = {**found.columns, "label": label or [""] * len(found.labels)}
+        if regression:
+            columns["value"] = numbers(found.labels)
         manifest = Manifest.of(name or path.stem, path.parent, classes, columns, notes=notes)
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}") from None

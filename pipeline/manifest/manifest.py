@@ -103,6 +103,11 @@ class Manifest:
     def __len__(self) -> int:
         return len(self.table)
 
+    @property
+    def has_values(self) -> bool:
+        """Whether numbers are to be predicted, not classes."""
+        return not self.labels and bool(self.table["value"].notna().any())
+
     @cached_property
     def arrow(self) -> pa.Table:
         """The rows as an Arrow table of :data:`SCHEMA`."""

@@ -87,7 +87,7 @@ def _refuse_fractions(counts: Counter[str], said: frozenset[str] | set[str]) -> 
         rows = sum(counts[name] for name in found)
         raise CorpusError(
             f"column label: expected classes, found real numbers ({', '.join(found[:4])}; rows: {rows}); "
-            "write the class that each stands for into the table, or corpus.label_map = "
+            'write corpus.task = "regression" to predict the numbers, or the class of each: corpus.label_map = '
             f'{{{_toml(found[0])} = "CLASS", ...}}'
         )
 

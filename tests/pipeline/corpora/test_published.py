@@ -191,3 +191,15 @@ def test_labels_are_renamed_merged_and_dropped(tmp_path):
     assert manifest.table["label"].tolist() == ["joy", "joy", "", "neu"]
     with pytest.raises(CorpusError, match=r"expected labels of iemocap \(hap, .*found 'happy'"):
         ingest("iemocap", tmp_path, label_map={"happy": "joy"})
+
+
+def test_the_numbers_of_label_csv_are_what_a_regression_predicts(tmp_path):
+    (tmp_path / "label.csv").write_text(LABEL_CSV)
+    manifest = ingest("mosei", tmp_path, task="regression")
+    assert manifest.labels == ()
+    assert manifest.has_values
+    assert manifest.table["value"].tolist() == [1.6666666, 0.0, -2.0, 0.4]
+    assert set(manifest.table["label"]) == {""}
+    rows = ingest("ch_sims", tmp_path, task="regression", target="label_T").table
+    assert rows["value"].tolist() == [0.2]
+    assert not ingest("mosei", tmp_path).has_values

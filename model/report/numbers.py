@@ -1,0 +1,92 @@
+"""The results of a run that predicts numbers: a table for a terminal, and a page of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bigfusion.model.report.figures import SEED_COLOURS, Curve, curves
+from bigfusion.model.report.markup import Child, Html, section, table, tag
+from bigfusion.model.report.material import ReportContext
+from bigfusion.model.report.style import STYLE
+from bigfusion.model.report.wording import count, points, split_name
+from bigfusion.model.runs.files import write_file
+from bigfusion.model.runs.folder import REPORT, read_history, seed_folder
+from bigfusion.model.scoring.regression import NumberMetrics, read_number_metrics
+from bigfusion.model.scoring.regression_scores import NAMES, POINTS, TITLES
+
+
+def numbers_table(run: Path) -> str:
+    """The scores as plain text in aligned columns, beside those of always answering the training split's mean.
+
+    Raises:
+        TrainingError: the run was not evaluated.
+    """
+    metrics = read_number_metrics(run)
+    head = (
+        f"{split_name(metrics.scored)} split: {count(metrics.utterances, 'utterance')} with a number; "
+        f"{count(len(metrics.seeds), 'seed')}; Acc and F1 in points"
+    )
+    rows = [["", "mean", "std", "training mean"], *_rows(metrics)]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *(row[k].rjust(widths[k]) for k in (1, 2, 3))]) for row in rows]
+    return "\n".join([head, "", *(line.rstrip() for line in lines)])
+
+
+def _rows(metrics: NumberMetrics) -> list[list[str]]:
+    return [
+        [
+            TITLES[name],
+            _shown(name, getattr(metrics, name)),
+            "-" if metrics.std is None else _shown(name, metrics.std[name]),
+            _shown(name, getattr(metrics.mean_of_training, name)),
+        ]
+        for name in NAMES
+    ]
+
+
+def _shown(name: str, value: float) -> str:
+    return points(value) if name in POINTS else f"{value:.4f}"
+
+
+def write_numbers_report(run: Path, context: ReportContext) -> Path:
+    """Write ``report.html`` of a run that predicts numbers; returns its path.
+
+    Raises:
+        TrainingError: the run was not evaluated, or a file of it is missing or damaged.
+    """
+    metrics = read_number_metrics(run)
+    title = f"Predicted numbers on {context.title}"
+    histories = [read_history(seed_folder(run, seed.seed)) for seed in metrics.seeds]
+    losses = [
+        Curve([epoch.valid_loss for epoch in history], SEED_COLOURS[index % len(SEED_COLOURS)], chosen=seed.epoch)
+        for index, (seed, history) in enumerate(zip(metrics.seeds, histories, strict=True))
+    ]
+    lead = (
+        "Each seed's checkpoint is the epoch with the smallest mean absolute error on validation. has 0: sign over all "
+        "utterances, 0 counting as not negative; non-0: over those whose true number is not 0. Acc-5 and Acc-7 round."
+    )
+    seeds: list[list[Child]] = [
+        [seed.seed, seed.epoch, seed.epochs, f"{seed.valid.mae:.4f}", f"{seed.mae:.4f}", f"{seed.correlation:.4f}"]
+        for seed in metrics.seeds
+    ]
+    facts: list[list[Child]] = [[name, tag("code", value)] for name, value in context.fingerprints.items()]
+    body = tag(
+        "main",
+        tag("header", tag("p", "Run report", class_="over"), tag("h1", title), tag("p", run.name, class_="facts")),
+        *(tag("p", note, class_="warn") for note in context.notes),
+        section(
+            f"Scores on the {split_name(metrics.scored)} split",
+            table(["", "Mean", "Deviation over seeds", "Training mean"], _rows(metrics), name="scores"),
+            lead=lead,
+        ),
+        section(
+            "Learning",
+            curves("Mean absolute error on validation", losses, "○ chosen epoch"),
+            table(["Seed", "Chosen epoch", "Epochs", "Validation MAE", "MAE", "Correlation"], seeds, name="learning"),
+        ),
+        section("Fingerprints", table(["Fingerprint", "SHA-256"], facts, "plain")),
+    )
+    head = tag("head", tag("meta", charset="utf-8"), tag("title", title), tag("style", Html(STYLE)))
+    path = run / REPORT
+    write_file(path, f"<!doctype html>\n{tag('html', head, tag('body', body), lang='en')}\n".encode())
+    return path
