@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from bigfusion.flows.project import cells
 from bigfusion.flows.project.corpus import kept
+from bigfusion.flows.project.croissant import NAME as CROISSANT
+from bigfusion.flows.project.croissant import croissant
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.atomic import write_whole
+from bigfusion.pipeline.digests.files import file_sha256
 from bigfusion.pipeline.errors import SettingsError, StoreError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan
@@ -24,11 +27,17 @@ from bigfusion.pipeline.words import numbered
 
 FILES = {Split.TRAIN: "train", Split.VALID: "validation", Split.TEST: "test"}
 """The names of the splits that ``datasets`` expects."""
-_COLUMNS = ("utterance", "dialogue", "turn", "speaker", "label")
+_COLUMNS = {
+    "utterance": "the utterance's id",
+    "dialogue": "the dialogue's id",
+    "turn": "the utterance's place in its dialogue, from 0",
+    "speaker": "who speaks",
+    "label": "the emotion that annotators gave it; null or empty if it has none",
+}
 
 
 def write_export(project: Project, folder: Path) -> dict[Path, int]:
-    """Write ``data/<split>.parquet`` and ``README.md``. Returns the rows of each file.
+    """Write ``data/<split>.parquet``, ``README.md`` and ``croissant.json``. Returns the rows of each Parquet file.
 
     Each row is an utterance. A feature (``audio``, ``audio.wavlm``) is a list of float32, or null if its cell failed;
     ``<feature>_status`` names the failure. Transcripts and media are not exported.
@@ -62,7 +71,19 @@ def write_export(project: Project, folder: Path) -> dict[Path, int]:
             _write(path, whole.take(pa.array(rows)))
             written[path] = len(rows)
     write_whole(folder / "README.md", _card(project, manifest, planned, widths, written).encode())
+    files = {path.relative_to(folder): file_sha256(path) for path in written}
+    facts = croissant(manifest.corpus, manifest.digest, files, whole.schema, _about(widths), manifest.labels)
+    write_whole(folder / CROISSANT, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
     return written
+
+
+def _about(widths: dict[Modality, int]) -> dict[str, str]:
+    """What each column holds."""
+    about = dict(_COLUMNS)
+    for modality, width in widths.items():
+        about[modality.value] = f"{width} numbers: the {modality} feature of the utterance; null if there is none"
+        about[f"{modality}_status"] = f"ok, or why there is no {modality} feature"
+    return about
 
 
 def _lists(features: Features) -> pa.Array:
@@ -115,8 +136,10 @@ it could not be computed, and `<feature>_status` says why. No transcripts and no
 |---|---|---|---|
 {rows}
 ```python
-datasets.load_dataset("parquet", data_files={{"train": "data/train.parquet"}})   # or pandas.read_parquet
+datasets.load_dataset("DIR")   # this folder, or its name on the hub; or pandas.read_parquet of a file
 ```
+
+`croissant.json` describes files and columns for data catalogues (Croissant 1.0).
 
 ## What made them
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -101,9 +102,44 @@ def test_export_is_what_was_imported_with_a_card(place):
     for part in ("license: other", "path: data/validation.parquet", "| `audio` | 3 | 71 | 1 missing_media |", "owner"):
         assert part in card
     assert "`ImportedExtractor" in card
+    facts = json.loads((place.folder / "out/croissant.json").read_text())
+    for file in facts["distribution"]:
+        assert sha256((place.folder / "out" / file["contentUrl"]).read_bytes()).hexdigest() == file["sha256"]
     place.capsys.readouterr()
     assert cli.main(["export", "out", "--config", str(place.config), *SETTINGS]) == 1
     assert "expected a folder that is empty" in place.capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_export_is_loaded_by_datasets_as_it_stands(place, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    frame = exported(place, "out")
+
+    loaded = datasets.load_dataset(str(place.folder / "out"), cache_dir=str(place.folder / "cache"))
+
+    assert list(loaded) == ["train", "validation", "test"]
+    again = pd.concat([split.to_pandas() for split in loaded.values()])
+    pd.testing.assert_frame_equal(again, frame)
+    assert str(loaded["train"].features["text"].feature.dtype) == "float32"
+
+
+@pytest.mark.slow
+def test_an_exports_croissant_is_valid_and_gives_its_rows(place):
+    croissant = pytest.importorskip("mlcroissant")
+    frame = exported(place, "out")
+
+    dataset = croissant.Dataset(jsonld=place.folder / "out/croissant.json")
+
+    assert not dataset.metadata.ctx.issues.errors
+    assert not dataset.metadata.ctx.issues.warnings
+    assert [records.id for records in dataset.metadata.record_sets] == ["train", "validation", "test"]
+    rows = list(dataset.records("validation"))
+    wanted = pd.read_parquet(place.folder / "out/data/validation.parquet")
+    assert [row["validation/utterance"].decode() for row in rows] == wanted["utterance"].tolist()
+    assert [row["validation/turn"] for row in rows] == wanted["turn"].tolist()
+    np.testing.assert_array_equal(np.stack([row["validation/text"] for row in rows]), np.stack(wanted["text"]))
+    assert {field.name for field in dataset.metadata.record_sets[0].fields} == set(frame.columns)
 
 
 def test_gc_keeps_what_runs_and_other_workspaces_need(place):
