@@ -100,7 +100,9 @@ def test_a_preset_that_the_file_would_hide_is_refused(tmp_path, read):
     """A silent mixture otherwise: what `init` has written lies above the preset of the command line."""
     assert cli.main(["init", str(tmp_path), "--preset", "meld"]) == 0
     config = tmp_path / "bigfusion.toml"
-    with pytest.raises(SettingsError, match=r"names preset meld, and its own train.batch_size.* init DIR") as error:
+    with pytest.raises(
+        SettingsError, match=r"names preset meld, and its own train.batch_size.* init my-tuned"
+    ) as error:
         read(config, "tuned", [])
     assert "--preset meld --learning tuned" in str(error.value)
     assert "\n" not in str(error.value)

@@ -128,8 +128,8 @@ def test_finetune_text_ends_at_once(tmp_path):
     write_meld(tmp_path / "MELD.Raw", media=False)
     save_roberta(tmp_path / "encoder", layers=1)
     (tmp_path / "bigfusion.toml").write_text(
-        '[corpus]\nkind = "meld"\nroot = "MELD.Raw"\n[text]\nmodel = "encoder"\n[finetune]\n'
-        "epochs = 100000\npatience = 100000\n"
+        '[corpus]\nkind = "meld"\nroot = "MELD.Raw"\n[text]\nmodel = "encoder"\n'
+        "[finetune]\nepochs = 100000\npatience = 100000\n"
     )
     terminal = Terminal(tmp_path, "finetune-text")
     terminal.wait_until(lambda: "finetune-text: " in terminal.shown and "left" in terminal.shown)
