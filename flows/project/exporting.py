@@ -77,12 +77,12 @@ def write_export(project: Project, folder: Path) -> dict[Path, int]:
     return written
 
 
-def _about(widths: dict[Modality, int]) -> dict[str, str]:
+def _about(widths: dict[FeatureName, int]) -> dict[str, str]:
     """What each column holds."""
     about = dict(_COLUMNS)
-    for modality, width in widths.items():
-        about[modality.value] = f"{width} numbers: the {modality} feature of the utterance; null if there is none"
-        about[f"{modality}_status"] = f"ok, or why there is no {modality} feature"
+    for feature, width in widths.items():
+        about[str(feature)] = f"{width} numbers: the {feature} feature of the utterance; null if there is none"
+        about[f"{feature}_status"] = f"ok, or why there is no {feature} feature"
     return about
 
 
