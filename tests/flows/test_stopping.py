@@ -11,12 +11,10 @@ import pytest
 from bigfusion.flows import cli
 from bigfusion.flows.engine.server import free_port
 from bigfusion.pipeline.demo.build import build
-from tests.helpers.meld_tree import write_meld
 from tests.helpers.own_features import separable
 from tests.helpers.small_ferplus import write_ferplus
 from tests.helpers.small_project import CONFIG
 from tests.helpers.terminal import Terminal
-from tests.helpers.tiny_encoder import save_roberta
 
 LONG = ("--set", "train.epochs=100000", "--set", "train.patience=100000")
 ENDS = {"interrupted": 130, "terminated": 143}
@@ -120,19 +118,6 @@ def test_evaluate_ends_at_once(imported):
     assert cli.main(["train", "--config", str(imported / "bigfusion.toml"), *short]) == 0
     terminal = Terminal(imported, "evaluate", *short)
     terminal.wait_until(lambda: "evaluate: to do" in terminal.shown)
-    stop(terminal, "interrupted")
-
-
-@pytest.mark.slow
-def test_finetune_text_ends_at_once(tmp_path):
-    write_meld(tmp_path / "MELD.Raw", media=False)
-    save_roberta(tmp_path / "encoder", layers=1)
-    (tmp_path / "bigfusion.toml").write_text(
-        '[corpus]\nkind = "meld"\nroot = "MELD.Raw"\n[text]\nmodel = "encoder"\n'
-        "[finetune]\nepochs = 100000\npatience = 100000\n"
-    )
-    terminal = Terminal(tmp_path, "finetune-text")
-    terminal.wait_until(lambda: "finetune-text: " in terminal.shown and "left" in terminal.shown)
     stop(terminal, "interrupted")
 
 
