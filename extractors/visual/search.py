@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 
 from bigfusion.extractors.visual.detectors import FaceDetector, Faces, overlaps
 
+HELD = 10
+"""Most frames from one search of the whole picture to the next: so many frames of a clip are kept in memory."""
+
 GRID = 32
 """The step of a window's edges in pixels. Detectors halve a picture five times. A window whose edges lie on this grid
 shows them the same cells as the whole picture, so the landmarks do not shake when the window moves."""

@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 1.0
 """A face that is lost for longer (turned away, covered) counts as another one when it returns."""
 
-HELD = 10
-"""Most frames from one search of the whole picture to the next: so many frames of a clip are kept in memory."""
-
 LOUDNESS_RATE = 16_000  # samples a second
 
 TALKING_RATE = 10.0
@@ -199,7 +196,7 @@ class VisualExtractor:
 
         Boxes are compared on the first frame's scale. The pictures of a call may shrink while the face stays the same.
         """
-        from bigfusion.extractors.visual.search import Search
+        from bigfusion.extractors.visual.search import HELD, Search
         from bigfusion.extractors.visual.tracking import Tracker
 
         settings = self._settings

