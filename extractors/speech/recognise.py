@@ -35,7 +35,7 @@ def recognise(
     settings: HeardSettings,
     progress: Callable[[float], None] = lambda seconds: None,
 ) -> Heard:
-    """The words of a file. Shape: ``samples`` (n,), 16 kHz. ``progress`` is called with the seconds that are heard.
+    """The words of a file. Shape: ``samples`` (n,), 16 kHz. ``progress(s)`` is called when s more seconds are heard.
 
     Raises:
         ExtractionError: the model cannot be loaded, or does not know the language.
@@ -63,21 +63,35 @@ def recognise(
             "speech_pad_ms": PAD,
         },
     )
-    words, notes = _kept(segments, regions, progress)
-    progress(len(samples) / RATE)
+    clock = _Clock(progress)
+    words, notes = _kept(segments, regions, clock.reach)
+    clock.reach(len(samples) / RATE)
     return Heard(
         language=info.language, language_probability=float(info.language_probability), words=words, notes=notes
     )
 
 
+class _Clock:
+    """Reports how many seconds more have been heard."""
+
+    def __init__(self, progress: Callable[[float], None]) -> None:
+        self._progress, self._reached = progress, 0.0
+
+    def reach(self, moment: float) -> None:
+        """Everything up to this moment has been heard."""
+        if moment > self._reached:
+            self._progress(moment - self._reached)
+            self._reached = moment
+
+
 def _kept(
-    segments: Iterable[Any], regions: Sequence[Region], progress: Callable[[float], None]
+    segments: Iterable[Any], regions: Sequence[Region], reach: Callable[[float], None]
 ) -> tuple[tuple[Word, ...], tuple[str, ...]]:
     """The words of Whisper's segments that somebody said, and notes on those that nobody did."""
     words: list[Word] = []
     repeated = beside = 0
     for number, segment in enumerate(segments):
-        progress(float(segment.end))
+        reach(float(segment.end))
         if segment.compression_ratio > REPETITION:
             repeated += 1
             continue

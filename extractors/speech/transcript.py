@@ -89,7 +89,7 @@ def transcribe(
 ) -> Path:
     """The transcript of a file, in the folder ``cache``. It is made if it is not there yet.
 
-    ``names`` gives speakers their names: ``{"S1": "Anna"}``. ``progress`` is called with the seconds that are heard.
+    ``names`` gives speakers their names: ``{"S1": "Anna"}``. ``progress(s)`` is called when s more seconds are heard.
 
     Raises:
         ExtractionError: the extra ``speech`` or a model is missing.

@@ -65,10 +65,6 @@ class Reference:
             return {"model": f"{self.name}@{self.revision or 'main'}"}
         return {path.name: sha256(path) for path in _parts(self.folder)}
 
-    def parts(self) -> list[Path]:
-        """The encoder's files. Empty if it is on the hub."""
-        return [] if self.folder is None else _parts(self.folder)
-
 
 def locate(name: str, revision: str | None) -> Reference:
     """The encoder that ``name`` means. Reads no weights. It asks the hub only for the commit of a branch.

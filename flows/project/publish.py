@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,13 +20,15 @@ from bigfusion.model.scoring.results import read_metrics
 from bigfusion.model.scoring.trust import trust
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.errors import SettingsError, TrainingError
+from bigfusion.pipeline.schema import Modality
 
 HERE = "published:"
 """What a path inside the published folder begins with, in ``config.json``."""
 FILES = (CONFIG, TENSORS, CARD, f"{EXTRACTORS}/**")
 _HUB = re.compile(r"[\w.-]+/[\w.-]+")
-_OWN = {("text", "model"): "text", ("visual", "weights"): "visual.safetensors"}
-"""Settings that may name files of this machine, and where these go in ``extractors/``."""
+_OWN = ("model", "weights")
+"""Settings of an extractor that may name files of this machine: they are given away with the model."""
+_HARMLESS = (".safetensors", ".json", ".txt", ".model", ".spm", ".codes")
 
 
 def publish(run: Path, folder: Path) -> list[Path]:
@@ -123,27 +125,37 @@ def _first_line(error: Exception) -> str:
 def _with_own_files(known: Makers, folder: Path) -> Makers:
     """The same, with the files of this machine that it names copied into ``folder``."""
     content = known.model_dump(mode="json")
-    for (table, key), name in _OWN.items():
-        source = content["settings"].get(table, {}).get(key)
-        path = Path(source).expanduser() if isinstance(source, str) else None
-        if path is not None and path.exists():
-            _copy(path, folder / name)
-            _replace(content, table, key, f"{HERE}{EXTRACTORS}/{name}")
-    path = content["settings"].get("visual", {}).get("detector_path")
-    if path is not None:
-        raise SettingsError(
-            f"visual.detector_path {path}: expected a face detector that everybody has, found a file of this machine; "
-            "train with one that a package brings"
-        )
+    for name, table in _tables(content):
+        for key, value in table.items():
+            path = Path(value).expanduser() if isinstance(value, str) else None
+            if path is None or not path.is_absolute() or not path.exists():
+                continue
+            if key not in _OWN:
+                raise SettingsError(
+                    f"{name}.{key} {path}: expected nothing that only this machine has, found a file of it; train with "
+                    "one that a package brings"
+                )
+            inside = f"{EXTRACTORS}/{name}{path.suffix if path.is_file() else ''}"
+            _copy(path, folder.parent / inside)
+            _replace(content, table, key, f"{HERE}{inside}")
     return Makers.model_validate(content)
 
 
-def _copy(source: Path, target: Path) -> None:
-    from bigfusion.extractors.text.pretrained import locate
+def _tables(content: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The settings of each extractor, with its name: ``[text]``, and ``[text.NAME]`` if there are several."""
+    for modality in Modality:
+        table = content["settings"].get(modality.value) or {}
+        yield modality.value, table
+        yield from ((f"{modality}-{name}", inner) for name, inner in table.items() if isinstance(inner, dict))
 
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file of tensors, or a folder's tensors, settings and vocabularies. Nothing of it can run."""
     if source.is_dir():
-        for path in locate(str(source), None).parts():
-            write_whole(target / path.name, path.read_bytes())
+        for path in source.iterdir():
+            if path.suffix in _HARMLESS and path.is_file():
+                target.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target / path.name)
     elif source.suffix == ".safetensors":
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
@@ -154,22 +166,20 @@ def _copy(source: Path, target: Path) -> None:
 def _unpacked(known: Makers, folder: Path) -> Makers:
     """The same, with the paths of the folder that it was downloaded to."""
     content = known.model_dump(mode="json")
-    for table, key in _OWN:
-        value = content["settings"].get(table, {}).get(key)
-        if isinstance(value, str) and value.startswith(HERE):
-            inside = PurePosixPath(value.removeprefix(HERE))
-            path = folder / inside
-            if inside.is_absolute() or ".." in inside.parts or not path.exists():
-                raise TrainingError(
-                    f"{path}: expected the files of {table}.{key}, found none; download the model again"
-                )
-            _replace(content, table, key, str(path))
+    for name, table in _tables(content):
+        for key, value in table.items():
+            if isinstance(value, str) and value.startswith(HERE):
+                inside = PurePosixPath(value.removeprefix(HERE))
+                path = folder / inside
+                if inside.is_absolute() or ".." in inside.parts or not path.exists():
+                    raise TrainingError(f"{path}: expected the files of {name}.{key}, found none; download it again")
+                _replace(content, table, key, str(path))
     return Makers.model_validate(content)
 
 
-def _replace(content: dict[str, Any], table: str, key: str, value: str) -> None:
-    """Set a path in the settings, and in the extractor's description, which says what its features depend on."""
-    content["settings"][table][key] = value
-    described: Mapping[str, Any] = content["extractors"].get(table, {}).get("settings", {})
-    if key in described:
-        content["extractors"][table]["settings"][key] = value
+def _replace(content: dict[str, Any], table: dict[str, Any], key: str, value: str) -> None:
+    """Set a path in the settings, and in the extractors' descriptions, which say what the features depend on."""
+    before, table[key] = table[key], value
+    for description in content["extractors"].values():
+        if description.get("settings", {}).get(key) == before:
+            description["settings"][key] = value

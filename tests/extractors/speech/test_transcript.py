@@ -11,6 +11,7 @@ from scipy.signal import resample_poly
 
 from bigfusion.extractors.speech import transcript
 from bigfusion.extractors.speech.settings import SpeechSettings
+from bigfusion.extractors.speech.sound import read_sound
 from bigfusion.extractors.speech.transcript import read_transcript, speaker_map, speakers_of, transcribe
 from bigfusion.extractors.speech.weights import whisper
 from bigfusion.pipeline.demo.speech import speak
@@ -74,9 +75,12 @@ def test_a_conversation_becomes_its_turns_with_their_speakers_and_is_kept(
 ):
     path, truth, words = talk
 
-    made = transcribe(path, settings, tmp_path)
+    steps: list[float] = []
+    made = transcribe(path, settings, tmp_path, progress=steps.append)
     found = read_transcript(made)
 
+    assert len(steps) > 1
+    assert sum(steps) == pytest.approx(len(read_sound(path)) / RATE)
     assert found.language == "en"
     assert len(found.segments) == 7
     heard = [Turn(segment.start, segment.end, segment.speaker) for segment in found.segments]
