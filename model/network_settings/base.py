@@ -50,11 +50,6 @@ class NetworkSettings(Settings):
         """The modalities of these features, in the order of ``modalities``."""
         return list(dict.fromkeys(name.modality.value for name in self.chosen(stored)))
 
-    def for_single_utterances(self, utterances: int) -> NetworkSettings:
-        """These settings on a corpus whose dialogues all have one utterance; ``utterances`` are those of training."""
-        del utterances
-        return self
-
     def code_entries(self) -> Iterator[str]:
         """The code that the numbers depend on. Of the networks it is this one's file alone."""
         yield from super().code_entries()

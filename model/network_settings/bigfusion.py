@@ -119,23 +119,6 @@ class BigFusionSettings(NetworkSettings):
             raise ValueError("relative must name each modality once")
         return self
 
-    def for_single_utterances(self, utterances: int) -> BigFusionSettings:
-        """A graph of one node has no neighbours, and two views of it nothing to contrast. What is left to learn from
-        is the utterance itself: a linear classifier stands beside the network, unless the settings chose one already.
-
-        Of the classifier's columns three are the utterance's own (itself, its speaker's mean, its dialogue's mean), so
-        that a penalty of 3 / (2 U) is scikit-learn's default C = 1.
-        """
-        if self.graph.neighbourhood.enabled or not self.graph.enabled:
-            return self
-        beside = NeighbourhoodSettings(enabled=True, bands=(), penalty=1.5 / utterances)
-        return self.model_copy(
-            update={
-                "graph": self.graph.model_copy(update={"neighbourhood": beside}),
-                "contrast": self.contrast.model_copy(update={"enabled": False}),
-            }
-        )
-
 
 SETTINGS = BigFusionSettings
 

@@ -45,9 +45,6 @@ from bigfusion.model.training.resume import STATE, restore_state, save_state
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import TrainingError
 
-LEAST_UTTERANCES = 32
-"""In a batch of dialogues of one utterance."""
-
 
 def train(
     data: Data,
@@ -66,7 +63,6 @@ def train(
         TrainingError: the data cannot be trained on, the folder holds another run, or the loss is no longer finite.
     """
     check(data, model_settings)
-    model_settings, train_settings = _fitting(data, model_settings, train_settings)
     if "mlflow" in train_settings.log:
         require_mlflow()
     device = choose_device(train_settings.device)
@@ -83,16 +79,6 @@ def train(
     job = _Job(data, facts, model_settings, train_settings, seed, device, folder, run)
     with processes(train_settings.processes, device, _train, job) as rank:
         return _train(rank, job, progress)
-
-
-def _fitting(data: Data, model: NetworkSettings, settings: TrainSettings) -> tuple[NetworkSettings, TrainSettings]:
-    """The settings for these data. If every dialogue has one utterance, a batch of dialogues is a batch of utterances:
-    as many as a batch of conversations has.
-    """
-    if any(len(dialogue) > 1 for dialogue in data.train):
-        return model, settings
-    size = max(settings.batch_size, LEAST_UTTERANCES)
-    return model.for_single_utterances(len(data.train)), settings.model_copy(update={"batch_size": size})
 
 
 @dataclass(frozen=True)
