@@ -1,5 +1,6 @@
-"""The plain commands on a corpus with folds: every fold is trained, pooled, and reported."""
+"""The plain commands on a corpus with folds, and on one whose labels are numbers."""
 
+import csv
 import json
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from bigfusion.flows import cli
 from tests.helpers.command_line import fails
 from tests.helpers.spoken_tree import write_emodb
+from tests.helpers.tiny_media import write_wav
 
 
 @pytest.mark.slow
@@ -38,3 +40,44 @@ def test_init_run_evaluate_leave_one_speaker_out(tmp_path, capsys):
     shown = capsys.readouterr()
     assert "0 cells to extract" in shown.err, "cells do not depend on folds"
     assert [fold["name"] for fold in json.loads(shown.out)["folds"]] == ["1", "2"]
+
+
+REGRESSION = """
+[corpus]
+kind = "table"
+path = "t.csv"
+task = "regression"
+
+[model]
+kind = "bigru"
+width = 16
+modalities = ["audio"]
+
+[train]
+seeds = [0]
+epochs = 20
+device = "cpu"
+"""
+
+
+@pytest.mark.slow
+def test_numbers_are_predicted_scored_and_promoted(tmp_path, capsys):
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("dialogue", "turn", "speaker", "text", "label", "media"))
+        for number in range(30):
+            value = -3 + number * 7 % 30 / 5
+            write_wav(tmp_path / f"{number}.wav", 0.4, 200 + 100 * (value + 3))
+            rows.writerow((f"d{number}", 0, "s", "", value, f"{number}.wav"))
+    (tmp_path / "bigfusion.toml").write_text(REGRESSION)
+    config = ["--config", str(tmp_path / "bigfusion.toml")]
+    assert cli.main(["run", *config]) == 0
+    shown = capsys.readouterr()
+    assert "MAE" in shown.out
+    assert "promoted: the first model" in shown.err
+    assert cli.main(["evaluate", *config, "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["task"] == "regression"
+    assert metrics["mae"] < metrics["mean_of_training"]["mae"]
+    assert "exists for classes only" in fails(capsys, "evaluate", *config, "--modalities")
+    assert "exists for classes only" in fails(capsys, "run", *config, "--set", "corpus.folds=3")
