@@ -79,5 +79,4 @@ def test_numbers_are_predicted_scored_and_promoted(tmp_path, capsys):
     metrics = json.loads(capsys.readouterr().out)
     assert metrics["task"] == "regression"
     assert metrics["mae"] < metrics["mean_of_training"]["mae"]
-    assert "exists for classes only" in fails(capsys, "evaluate", *config, "--modalities")
     assert "exists for classes only" in fails(capsys, "run", *config, "--set", "corpus.folds=3")
