@@ -44,7 +44,7 @@ class NetworkSettings(Settings):
         names = [FeatureName(name) for name in stored]
         if self.features is not None:
             names = [name for wanted in self.features for name in names if name.is_called(wanted)]
-        return [name for modality in self.modalities for name in names if name.modality is modality]
+        return [name for modality in self.modalities for name in names if name.modality == modality]
 
     def modalities_of(self, stored: Iterable[str]) -> list[str]:
         """The modalities of these features, in the order of ``modalities``."""

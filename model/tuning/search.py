@@ -127,9 +127,12 @@ class Search:
             trial: Trial | None = None
             for known in study.get_trials(deepcopy=False, states=(_states().RUNNING,)):
                 held = self._claimed(known.number)
-                if held is not None:
+                if held is not None and self._is_running(study, known.number):
                     trial = optuna.trial.Trial(study, known._trial_id)
                     break
+                if held is not None:  # its process ended it before it let go of the lock
+                    held.close()
+                    held = None
             if trial is None:
                 made = [one for one in study.get_trials(deepcopy=False) if one.state != _states().WAITING]
                 if len(made) < budget:
@@ -142,6 +145,10 @@ class Search:
         finally:
             if held is not None:
                 held.close()
+
+    def _is_running(self, study: Study, number: int) -> bool:
+        running = study.get_trials(deepcopy=False, states=(_states().RUNNING,))
+        return any(trial.number == number for trial in running)
 
     def _claimed(self, number: int) -> IO[str] | None:
         """The lock of a trial, or none if another process has it. It is free as soon as its file is closed."""

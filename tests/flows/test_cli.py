@@ -27,7 +27,7 @@ FOLDERS = {"table": "media_root"}
 def test_a_pipe_that_breaks_inside_a_command_is_one_line(monkeypatch, capsys):
     """Not the one that the answer is written to: what the command itself talks to is gone."""
 
-    def broken(common, named, seeds):
+    def broken(*_, **__):
         raise BrokenPipeError(32, "Broken pipe")
 
     monkeypatch.setattr("bigfusion.flows.commands.report.run", broken)
@@ -168,7 +168,7 @@ def test_errors_are_one_line(tmp_path, capsys, monkeypatch):
     (tmp_path / "nowhere").mkdir()
     assert "train_sent_emo.csv" in fails(capsys, "ingest")
     assert "run `bigfusion ingest`" in fails(capsys, "train")
-    assert "expected one of meld" in fails(capsys, "plan", "--preset", "mosei")
+    assert "expected one of meld" in fails(capsys, "plan", "--preset", "savee")
 
 
 @pytest.mark.parametrize("arguments", [[], ["dance"], ["explain"], ["plan", "--nonsense"]])

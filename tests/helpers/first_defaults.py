@@ -18,7 +18,7 @@ def settings_classes() -> list[type[Settings]]:
     """Every settings class that a module of the project defines, by name."""
     for module in pkgutil.walk_packages(bigfusion.__path__, "bigfusion."):
         importlib.import_module(module.name)
-    return sorted(_below(Settings), key=lambda kind: kind.__name__)
+    return sorted(set(_below(Settings)), key=lambda kind: kind.__name__)
 
 
 def _below(kind: type[Settings]) -> Iterator[type[Settings]]:

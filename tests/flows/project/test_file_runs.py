@@ -377,7 +377,7 @@ def test_the_presets_of_the_network_say_nothing_of_a_corpus(tmp_path, capsys):
 def test_reproduce_says_what_it_can_make(place, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = str(place / "train.parquet")
-    assert "expected one of --table 2, 3 or 4, --figure 3" in fails(capsys, "reproduce", "--features", file)
+    assert "expected one of --table 2, 3, 4 or features, --figure 3" in fails(capsys, "reproduce", "--features", file)
     assert "expected one of" in fails(capsys, "reproduce", "--features", file, "--table", "4", "--figure", "3")
     with pytest.raises(SystemExit) as stopped:
         cli.main(["reproduce", "--features", file, "--table", "5"])
