@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -269,6 +268,8 @@ def _at_most(picture: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
     if ratio >= 1:
         return picture
     size = max(round(picture.shape[1] * ratio), 2), max(round(picture.shape[0] * ratio), 2)
+    import cv2
+
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 

@@ -32,7 +32,7 @@ from bigfusion.model.runs.folder import HISTORY, TEST_EPOCHS, TRAINED, Epoch, Tr
 from bigfusion.model.runs.tensors import write_tensors
 from bigfusion.model.scoring.metrics import accuracy, confusion, weighted_f1
 from bigfusion.model.scoring.predict import choose_device, predict
-from bigfusion.model.scoring.regression_scores import number_scores
+from bigfusion.model.scoring.regression_scores import epoch_scores
 from bigfusion.model.seed import deterministic, seed_everything
 from bigfusion.model.settings import TrainSettings
 from bigfusion.model.training.distributed import Rank, device_of, processes
@@ -159,7 +159,7 @@ def _finished(folder: Path, run: str) -> Trained:
 def _validation(logits: Tensor, data: Data) -> dict[str, Any]:
     """The scores of an epoch on the validation split. Shape: ``logits`` (U, C); of numbers (U, 1)."""
     if data.regression:
-        found = number_scores(true_values(data.valid), logits[:, 0].numpy())
+        found = epoch_scores(true_values(data.valid), logits[:, 0].numpy())
         sign = {"valid_weighted_f1": found.f1_has0, "valid_accuracy": found.accuracy_has0}
         return {"valid_loss": found.mae, "valid_mae": found.mae, **sign}
     labels = true_labels(data.valid)
