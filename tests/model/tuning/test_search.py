@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import traceback
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,11 @@ def _shared(folder: Path, number: int) -> None:
             file.write(f"{sorted(settings.items())}\n")
         return score(settings)
 
-    search(folder).run(10, noted)
+    try:
+        search(folder).run(10, noted)
+    except BaseException:
+        (folder / f"fault-{number}").write_text(traceback.format_exc())
+        raise
 
 
 def test_several_processes_share_a_budget(tmp_path):
@@ -117,7 +122,8 @@ def test_several_processes_share_a_budget(tmp_path):
         process.start()
     for process in processes:
         process.join(60)
-        assert process.exitcode == 0
+    assert [path.read_text() for path in tmp_path.glob("fault-*")] == []
+    assert [process.exitcode for process in processes] == [0, 0]
     asked = [line for path in tmp_path.glob("asked-*") for line in path.read_text().splitlines()]
     tried = search(tmp_path).run(10, score)
     assert len(asked) == len(tried) == 10
