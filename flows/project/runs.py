@@ -184,7 +184,12 @@ def reached(planned: CellPlan) -> Iterator[str]:
 
 
 def stages(project: Project, run: Run, planned: CellPlan) -> list[Stage]:
-    """The stages after the cells: which have to run, and why."""
+    """The stages after the cells: which have to run, and why.
+
+    Raises:
+        FormatError: a newer version of bigfusion wrote the run's folder.
+    """
+    record(run.folder)
     if planned.pending_count:
         why = f"{numbered(planned.pending_count, 'cell')} pending"
         return [Stage("train", True, why), Stage("evaluate", True, why)]

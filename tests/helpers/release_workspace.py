@@ -5,6 +5,7 @@ sentence vectors of the demo's encoder, one seed of a small network, its scores,
 folder that is committed is never made again: a release with other formats adds a folder of its own name beside it.
 """
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -76,6 +77,15 @@ def keep(made: Path, kept: Path) -> None:
         else:
             (kept / "work").mkdir(exist_ok=True)
             shutil.copy(source, kept / "work" / name)
+    _without_machine(kept / "work" / "runs")
+
+
+def _without_machine(runs: Path) -> None:
+    """Replace the name of the processor, which is nobody's business."""
+    for trained in runs.glob("*/seed-*/trained.json"):
+        machine = json.loads(trained.read_bytes())["machine"].partition(",")[0]
+        for path in (trained, trained.parents[1] / "report.html"):
+            path.write_text(path.read_text().replace(machine, "a processor"))
 
 
 if __name__ == "__main__":
