@@ -19,7 +19,7 @@ import numpy as np
 from bigfusion.flows.progress import training, warn_of_neurons
 from bigfusion.flows.project.assemble import dialogues
 from bigfusion.flows.project.features import check_names
-from bigfusion.flows.project.runs import differences
+from bigfusion.flows.project.runs import FORMAT, differences
 from bigfusion.flows.project.settings import Learning
 from bigfusion.flows.project.workspace import exclusive, relative
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
@@ -37,6 +37,7 @@ from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import CorpusError, TrainingError
 from bigfusion.pipeline.feature_files.reader import ImportedFeatures, read_features
+from bigfusion.pipeline.formats import check_format
 from bigfusion.pipeline.schema import Modality, Split
 from bigfusion.pipeline.words import quoted
 
@@ -127,7 +128,7 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
             f"{run}: expected the folder of a trained run, found none; "
             f"train one with `bigfusion train --features {quoted(features)} --out {quoted(run)}`"
         )
-    record = read_json(run / RUN) if (run / RUN).exists() else {}
+    record = _record(run) if (run / RUN).exists() else {}
     folders = finished_seeds(run, record.get("seeds"))
     facts = read_record(folders[0] / FACTS, CheckpointFacts)
     found = read_features(features, facts.labels, fill=False)
@@ -227,7 +228,7 @@ def _begin(out: Path, features: Path, data: Data, inputs: dict[str, Any], wanted
     """Check that ``out`` is empty or holds this same run, and record the run there. Returns all seeds of the run."""
     others = [path.name for path in out.iterdir() if path.name != "lock" and not path.name.startswith(".run.json")]
     if (out / RUN).exists():
-        record = read_json(out / RUN)
+        record = _record(out)
         if record.get("inputs") != inputs:
             what = "; ".join(differences(record.get("inputs", {}), inputs)) or "files of a project"
             raise TrainingError(
@@ -240,6 +241,7 @@ def _begin(out: Path, features: Path, data: Data, inputs: dict[str, Any], wanted
         )
     else:
         record = {
+            "format": FORMAT,
             "run": digest(inputs)[:16],
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "file": str(features.absolute()),
@@ -251,6 +253,20 @@ def _begin(out: Path, features: Path, data: Data, inputs: dict[str, Any], wanted
     if seeds != record["seeds"]:
         write_json(out / RUN, record | {"seeds": seeds})
     return seeds
+
+
+def _record(run: Path) -> dict[str, Any]:
+    """The content of ``run.json``.
+
+    Raises:
+        TrainingError: it is no record of a run.
+        FormatError: a newer version of bigfusion wrote it.
+    """
+    found = read_json(run / RUN)
+    if not isinstance(found, dict):
+        raise TrainingError(f"{run / RUN}: expected the record of a run, found another JSON value; train it again")
+    check_format(run / RUN, found.get("format"), FORMAT)
+    return found
 
 
 def _digests(several: list[Dialogue]) -> dict[str, str]:
