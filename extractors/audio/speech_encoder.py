@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from bigfusion.extractors.audio.transformer import TransformerSettings
+    from bigfusion.extractors.audio.transformer import SpeechEncoderSettings
 
 DEEP = 4
 """Layers that `last4` averages."""
@@ -59,7 +59,7 @@ class Prepared:
 class SpeechEncoder:
     """An encoder on its device. Threads may share it, because nothing in it changes."""
 
-    def __init__(self, folder: Path, settings: TransformerSettings) -> None:
+    def __init__(self, folder: Path, settings: SpeechEncoderSettings) -> None:
         import torch
 
         self._settings = settings
@@ -270,7 +270,7 @@ def _of_lengths(lengths: Sequence[int], device: torch.device) -> Tensor:
     return (torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]).long().to(device)
 
 
-def _loaded(folder: Path, settings: TransformerSettings) -> tuple[Any, Any]:
+def _loaded(folder: Path, settings: SpeechEncoderSettings) -> tuple[Any, Any]:
     """A checkpoint's feature extractor and its encoder, in float32, on the CPU.
 
     Raises:

@@ -39,7 +39,7 @@ BLOCK = 32
 LayerNumber = Annotated[int, Field(ge=0)]
 
 
-class TransformerSettings(TurnSettings):
+class SpeechEncoderSettings(TurnSettings):
     """Which speech encoder, which of its layers, and how its frames become one vector."""
 
     run_only: ClassVar[frozenset[str]] = MACHINE | {"revision", "seconds_budget"}
@@ -67,12 +67,12 @@ class TransformerSettings(TurnSettings):
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1")
 
 
-class TransformerExtractor:
+class SpeechEncoderExtractor:
     """A turn's frames of a speech encoder, pooled. Shape: (D,) float32; (2 D,) with ``mean+std``; so for each layer."""
 
     columns = None
 
-    def __init__(self, settings: TransformerSettings, sha256: Sha256) -> None:
+    def __init__(self, settings: SpeechEncoderSettings, sha256: Sha256) -> None:
         self._settings, self._sha256 = settings, sha256
 
     @cached_property
@@ -174,7 +174,9 @@ class _Turn:
         self.name, self.windows, self.note, self.failed = name, windows, note, failed
 
 
-def _turn(encoder: SpeechEncoder, utterance: Utterance, settings: TransformerSettings, stop: threading.Event) -> _Turn:
+def _turn(
+    encoder: SpeechEncoder, utterance: Utterance, settings: SpeechEncoderSettings, stop: threading.Event
+) -> _Turn:
     """Decode and prepare a turn. An error of this turn alone is its outcome."""
     check(stop)
     notes: list[str] = []
@@ -189,7 +191,7 @@ def _turn(encoder: SpeechEncoder, utterance: Utterance, settings: TransformerSet
 
 
 def _feature(
-    turn: _Turn, found: Sequence[list[NDArray[np.float32]] | Fault], settings: TransformerSettings
+    turn: _Turn, found: Sequence[list[NDArray[np.float32]] | Fault], settings: SpeechEncoderSettings
 ) -> Feature | Fault:
     """A turn's vector from the frames of its windows: each layer pooled over all of them."""
     whole = []
@@ -222,9 +224,9 @@ def batches(ready: Sequence[Prepared], seconds_budget: float) -> list[list[int]]
     return sorted(found, key=lambda batch: -ready[batch[0]].read * len(batch))
 
 
-SETTINGS = TransformerSettings
+SETTINGS = SpeechEncoderSettings
 
 
-def make(settings: TransformerSettings, sha256: Sha256) -> TransformerExtractor:
+def make(settings: SpeechEncoderSettings, sha256: Sha256) -> SpeechEncoderExtractor:
     """The extractor of these settings."""
-    return TransformerExtractor(settings, sha256)
+    return SpeechEncoderExtractor(settings, sha256)

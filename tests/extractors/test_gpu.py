@@ -65,7 +65,7 @@ def test_text_in_bfloat16(roberta: Path) -> None:
 @pytest.mark.parametrize("family", ["wav2vec2", "wavlm-large", "w2v-bert", "whisper"])
 def test_speech(tmp_path: Path, family: str) -> None:
     pytest.importorskip("av")
-    from bigfusion.extractors.audio.transformer import TransformerExtractor, TransformerSettings
+    from bigfusion.extractors.audio.transformer import SpeechEncoderExtractor, SpeechEncoderSettings
     from bigfusion.extractors.files import sha256_of
     from tests.helpers.clip_maker import span, write_clip
     from tests.helpers.tiny_speech import save_speech, voice
@@ -76,9 +76,9 @@ def test_speech(tmp_path: Path, family: str) -> None:
         path = write_clip(tmp_path / f"{number}.wav", sound=sound, rate=16_000, audio="pcm_s16le")
         turns.append(Utterance(str(number), "", audio=span(path)))
     model = str(save_speech(tmp_path / "model", family))
-    here, there = (TransformerSettings(model=model, layers="last4", device=name) for name in ("cpu", "cuda"))
+    here, there = (SpeechEncoderSettings(model=model, layers="last4", device=name) for name in ("cpu", "cuda"))
     for one, other in zip(
-        *(TransformerExtractor(settings, sha256_of).extract(turns) for settings in (here, there)), strict=True
+        *(SpeechEncoderExtractor(settings, sha256_of).extract(turns) for settings in (here, there)), strict=True
     ):
         assert isinstance(one, Feature)
         assert isinstance(other, Feature)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from transformers import ASTConfig, ASTFeatureExtractor, ASTModel, AutoFeatureExtractor, BertConfig, BertModel
 
 from bigfusion.extractors.audio import speech_encoder
-from bigfusion.extractors.audio.transformer import TransformerExtractor, TransformerSettings, batches
+from bigfusion.extractors.audio.transformer import SpeechEncoderExtractor, SpeechEncoderSettings, batches
 from bigfusion.extractors.base import Failure, Feature
 from bigfusion.extractors.files import sha256_of
 from bigfusion.pipeline.errors import ExtractionError
@@ -53,13 +53,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return cache(lambda family: save_speech(home / family, family))
 
 
-def extractor(folder: Path, **settings: Any) -> TransformerExtractor:
-    return TransformerExtractor(
-        TransformerSettings(model=str(folder), **{"device": "cpu", "threads": 1, **settings}), sha256_of
+def extractor(folder: Path, **settings: Any) -> SpeechEncoderExtractor:
+    return SpeechEncoderExtractor(
+        SpeechEncoderSettings(model=str(folder), **{"device": "cpu", "threads": 1, **settings}), sha256_of
     )
 
 
-def vectors(made: TransformerExtractor, turns: list[Utterance]) -> np.ndarray:
+def vectors(made: SpeechEncoderExtractor, turns: list[Utterance]) -> np.ndarray:
     outcomes = made.extract(turns)
     assert all(isinstance(outcome, Feature) for outcome in outcomes), outcomes
     return np.stack([outcome.vector for outcome in outcomes if isinstance(outcome, Feature)])
