@@ -37,8 +37,9 @@ class Dense:
         """Shape: (B, D) -> (B, D')."""
         import torch
 
-        parts = (self.weights["linear.weight"], self.weights.get("linear.bias"))
-        weight, bias = (None if part is None else part.to(vectors) for part in parts)
+        weight: Tensor = self.weights["linear.weight"].to(vectors)
+        bias: Tensor | None = self.weights.get("linear.bias")
+        bias = None if bias is None else bias.to(vectors)
         activation: Callable[[Tensor], Tensor] = getattr(torch.nn, self.activation)()
         return activation(torch.nn.functional.linear(vectors, weight, bias))
 
