@@ -25,6 +25,7 @@ def run(common: Common, out: Path | None) -> Answer:
     from bigfusion.flows.progress import bar
     from bigfusion.flows.project import corpus
     from bigfusion.flows.project.labelled_texts import labelled_corpus
+    from bigfusion.flows.project.leaks import require_no_folds
     from bigfusion.flows.project.preflight import preflight_finetuning, require
     from bigfusion.flows.project.workspace import relative
 
@@ -32,7 +33,9 @@ def run(common: Common, out: Path | None) -> Answer:
     workspace = project.files
     folder = (out or workspace.folder / "encoder").absolute()  # text.model may be read from elsewhere
     require(preflight_finetuning(project, folder))
-    labelled = labelled_corpus(project, corpus.look(project).manifest)
+    manifest = corpus.look(project).manifest
+    require_no_folds(manifest)
+    labelled = labelled_corpus(project, manifest)
     train, valid = numbered(len(labelled.train), "utterance"), len(labelled.valid)
     log.info("finetune-text: %s to train on, %d to validate", train, valid)
     sha256 = workspace.digests().one

@@ -73,7 +73,7 @@ def run(
         assert table is not None
         common, released = without_released(common, features)
         asked = Asked(table, rows, scheme, classes, released)
-        return make(asked, common, *material(common, features, out, seeds))
+        return make(asked, common, *material(common, features, out, seeds, every=asked.scheme == "sessions"))
     if rows or classes or scheme != "given":
         raise SettingsError("reproduce: --rows, --scheme and --classes are of --table 2 and --table 3")
     return _study(common, table, figure, out, features, seeds)
@@ -120,11 +120,17 @@ def _study(
 
 
 def material(
-    common: Common, features: Path | None, out: Path | None, seeds: int | None, name: str = "reproduction"
+    common: Common,
+    features: Path | None,
+    out: Path | None,
+    seeds: int | None,
+    name: str = "reproduction",
+    every: bool = False,
 ) -> tuple[Data, ModelSettings, TrainSettings, Path]:
-    """Data, settings and the folder to work in."""
+    """Data, settings and the folder to work in. ``every`` says that each dialogue is scored once, not test alone."""
     from bigfusion.flows.project import file_runs
     from bigfusion.flows.project.assemble import assemble
+    from bigfusion.flows.project.leaks import leaks
     from bigfusion.flows.project.load import load_learning
     from bigfusion.flows.project.preflight import preflight_training, require
     from bigfusion.flows.project.standing import load
@@ -140,6 +146,8 @@ def material(
     standing = load(project)
     if standing.plan.pending_count:
         raise TrainingError(f"{numbered(standing.plan.pending_count, 'cell')} pending; run `bigfusion extract` first")
+    if leaking := leaks(project, standing.manifest, every):
+        raise SettingsError("; ".join(leaking))
     folder = out or project.files.folder / name
     return assemble(project, standing.manifest, standing.plan), project.model, project.train, folder
 

@@ -59,7 +59,7 @@ def run(
 
     kind = kind_of(network)
     common = replace(common, assignments=(f"model.kind={kind}", *common.assignments))
-    data, model, train, folder = material(common, features, out, seeds or 1, "tuning")
+    data, model, train, folder = material(common, features, out, seeds or 1, "tuning", scheme == "sessions")
     train = train.model_copy(update={"log": ()})
     objective = Objective.of(folder, data, scheme, train.holdout)
     space = import_module(f"{NETWORKS}.{kind}").SEARCHABLE

@@ -120,7 +120,7 @@ def _origin(planned: CellPlan, run: Run, metrics: Metrics, certainty: Trust, dem
         corpus="the demo corpus" if demo else corpus_title(planned.manifest.corpus),
         network=network_title(facts.model.kind),
         seeds=len(metrics.seeds),
-        features=tuple(f"{feature} ({planned.extractors[feature]['name']})" for feature in planned.features),
+        features=tuple(f"{feature}: {planned.extractors[feature]['name']}" for feature in planned.features),
         threshold=certainty.threshold,
         weighted_f1=metrics.weighted_f1,
         accuracy=metrics.accuracy,

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 
 from bigfusion.flows.project.published import Config
-from bigfusion.model.report.wording import count, points, split_name
+from bigfusion.model.report.wording import points, split_name
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.pipeline.schema import Split
+from bigfusion.pipeline.words import numbered
 
 LICENCE_NAME = "not-chosen-yet"
 
@@ -59,7 +60,7 @@ def _lines(config: Config, name: str) -> Iterator[str]:
     yield f"# {name}"
     yield ""
     yield f"Emotion recognition in conversations: says of each utterance of a conversation which of {len(labels)}"
-    yield f"labels it has: {', '.join(labels)}. Network `{config.model_type}`, {count(len(config.seeds), 'seed')},"
+    yield f"labels it has: {', '.join(labels)}. Network `{config.model_type}`, {numbered(len(config.seeds), 'seed')},"
     yield f"trained on {_corpus(config)} with bigfusion (`pip install bigfusion`); its answer is the mean of the seeds."
     yield ""
     if config.makers is not None:
@@ -83,7 +84,7 @@ def _lines(config: Config, name: str) -> Iterator[str]:
 def _scores(scores: Metrics, config: Config) -> Iterator[str]:
     yield f"## Scores on {_corpus(config)}, {split_name(scores.scored)} split"
     yield ""
-    yield f"Means over {count(len(scores.seeds), 'seed')}, in points. The epoch was chosen on validation."
+    yield f"Means over {numbered(len(scores.seeds), 'seed')}, in points. The epoch was chosen on validation."
     yield ""
     yield "| score | mean | deviation | 95 % interval | most frequent label always |\n|---|---|---|---|---|"
     for key, title in (("weighted_f1", "weighted F1"), ("accuracy", "accuracy"), ("macro_f1", "macro F1")):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bigfusion.extractors.text.encoder import TextSettings
 from bigfusion.flows.project.features import settings_of, without
+from bigfusion.flows.project.leaks import leaks
 from bigfusion.flows.project.rates import INDEX_BYTES, RATES
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.settings import TrainSettings
@@ -61,9 +62,10 @@ def preflight(
     """
     pending = {feature: part.pending for feature, part in planned.parts.items() if part.pending}
     trained_here = training and project.runner.kind != "workers"
+    leaking = leaks(project, planned.manifest) if training else []
     if not pending or project.corpus.kind == "features":
-        return preflight_training(project.train) if trained_here else Preflight((), ())
-    stops: list[str] = []
+        return Preflight((*leaking, *(preflight_training(project.train).stops if trained_here else ())), ())
+    stops = [*leaking]
     warnings: list[str] = []
     packed = list(packed_in(planned.manifest.root))
     empty = [feature for feature in pending if _hopeless(planned, feature)]

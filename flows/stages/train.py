@@ -17,13 +17,14 @@ from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.engine.session import alone
 from bigfusion.flows.progress import bar, training, warn_of_neurons
 from bigfusion.flows.project import makers
+from bigfusion.flows.project.leaks import leaks
 from bigfusion.flows.project.runs import Run
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.flows.project.workspace import REMEDY, exclusive
 from bigfusion.flows.stages.chunks import BACKOFF, may_pass
 from bigfusion.model.runs.folder import Epoch, seed_folder
-from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.errors import SettingsError, TrainingError
 from bigfusion.pipeline.words import numbered
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def train_run(project: Project, standing: Standing) -> str:
     stage, run = standing.stage("train"), standing.run
     log.info("train: %s: %s", "to do" if stage.pending else "up to date", stage.why)
     if stage.pending:
+        if leaking := leaks(project, standing.manifest):
+            raise SettingsError("; ".join(leaking))
         run.begin(standing.plan)
         makers.record(project, standing.plan, run.folder)
         with exclusive(run.folder, REMEDY):  # a training that counts as dead may still be at work on it

@@ -12,7 +12,7 @@ import pandas as pd
 from bigfusion.model.report.figures import ink_on
 from bigfusion.model.report.markup import Child, Html, join, section, tag
 from bigfusion.model.report.material import Material
-from bigfusion.model.report.wording import count
+from bigfusion.pipeline.words import numbered
 
 LONG_ENOUGH, OPEN = 4, 3
 """The labelled turns that a dialogue needs to stand for others, and how many dialogues are open at first."""
@@ -94,7 +94,7 @@ def dialogues(material: Material) -> Html:
     ]
     parts = [_dialogue(one, material, index < OPEN, one.name in printed) for index, one in enumerate(every)]
     lead = (
-        f"All {count(len(every), 'dialogue')}, those with the largest share of wrong turns first. The upper lane is "
+        f"All {numbered(len(every), 'dialogue')}, those with the largest share of wrong turns first. The upper lane is "
         "the true label, the lower one the prediction of the seeds' mean probabilities; a frame marks a wrong turn. "
     )
     paper = tag("span", "In print: the dialogues at the quartiles of accuracy.", class_="in-print")

@@ -8,11 +8,12 @@ from bigfusion.model.report.figures import SEED_COLOURS, Curve, curves
 from bigfusion.model.report.markup import Child, Html, section, table, tag
 from bigfusion.model.report.material import ReportContext
 from bigfusion.model.report.style import STYLE
-from bigfusion.model.report.wording import count, points, split_name
+from bigfusion.model.report.wording import points, split_name
 from bigfusion.model.runs.files import write_file
 from bigfusion.model.runs.folder import REPORT, read_history, seed_folder
 from bigfusion.model.scoring.regression import NumberMetrics, read_number_metrics
 from bigfusion.model.scoring.regression_scores import NAMES, POINTS, TITLES
+from bigfusion.pipeline.words import numbered
 
 
 def numbers_table(run: Path) -> str:
@@ -23,8 +24,8 @@ def numbers_table(run: Path) -> str:
     """
     metrics = read_number_metrics(run)
     head = (
-        f"{split_name(metrics.scored)} split: {count(metrics.utterances, 'utterance')} with a number; "
-        f"{count(len(metrics.seeds), 'seed')}; Acc and F1 in points"
+        f"{split_name(metrics.scored)} split: {numbered(metrics.utterances, 'utterance')} with a number; "
+        f"{numbered(len(metrics.seeds), 'seed')}; Acc and F1 in points"
     )
     rows = [["", "mean", "std", "training mean"], *_rows(metrics)]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]

@@ -9,8 +9,9 @@ import numpy as np
 from bigfusion.model.report.dialogues import Turn, told
 from bigfusion.model.report.markup import Child, Html, section, table, tag
 from bigfusion.model.report.material import Material
-from bigfusion.model.report.wording import count, points
+from bigfusion.model.report.wording import points
 from bigfusion.model.scoring.metrics import scores
+from bigfusion.pipeline.words import numbered
 
 _SPEAKERS = 12
 _WORDS = ((1, 2), (3, 5), (6, 10), (11, 20), (21, None))
@@ -50,7 +51,7 @@ def _speakers(turns: Sequence[Turn], material: Material) -> list[list[Child]]:
     rows: list[list[Child]] = [[name, *_scored(of[name], material)] for name in ordered[:_SPEAKERS]]
     if others := ordered[_SPEAKERS:]:
         rest = [turn for name in others for turn in of[name]]
-        rows.append([count(len(others), "other"), *_scored(rest, material)])
+        rows.append([numbered(len(others), "other"), *_scored(rest, material)])
     return rows
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from bigfusion.model.report.markup import Child, Html, section, table, tag
 from bigfusion.model.report.material import CurrentModel, Material
-from bigfusion.model.report.wording import duration, split_name
+from bigfusion.model.report.wording import split_name
 from bigfusion.pipeline.schema import Split
+from bigfusion.pipeline.words import duration
 
 
 def data(material: Material) -> Html:

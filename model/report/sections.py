@@ -5,9 +5,10 @@ from __future__ import annotations
 from bigfusion.model.report.figures import SEED_COLOURS, Curve, Mark, curves, firing_rates, score_strip
 from bigfusion.model.report.markup import Child, Html, join, section, spread, table, tag
 from bigfusion.model.report.material import Material
-from bigfusion.model.report.wording import count, points, split_name
+from bigfusion.model.report.wording import points, split_name
 from bigfusion.model.scoring.results import ClassMean, Deviation
 from bigfusion.pipeline.schema import Split
+from bigfusion.pipeline.words import numbered
 
 _DEAD, _SATURATED = 0.01, 0.99
 _FOLDS = (
@@ -26,7 +27,7 @@ def headline(material: Material) -> Html:
         "div",
         tag("span", points(metrics.weighted_f1), class_="value"),
         beside,
-        tag("span", f"weighted F1, {split_name(metrics.scored)} split, {count(seeds, 'seed')}", class_="of"),
+        tag("span", f"weighted F1, {split_name(metrics.scored)} split, {numbered(seeds, 'seed')}", class_="of"),
         class_="score",
     )
     marks = [Mark("majority class", 100 * metrics.majority.weighted_f1)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bigfusion.model.report.wording import count, points, split_name
+from bigfusion.model.report.wording import points, split_name
 from bigfusion.model.scoring.results import Metrics, read_metrics
 from bigfusion.pipeline.schema import Split
+from bigfusion.pipeline.words import numbered
 
 
 def table(run: Path) -> str:
@@ -20,8 +21,8 @@ def table(run: Path) -> str:
     size = metrics.splits[metrics.scored]
     unseen = "" if metrics.scored is Split.TEST else " (there is no labelled test split)"
     lines = [
-        f"{_what(metrics)}{unseen}: {count(size.dialogues, 'dialogue')}, "
-        f"{count(sum(size.labels.values()), 'labelled utterance')}; {count(len(metrics.seeds), 'seed')}; points",
+        f"{_what(metrics)}{unseen}: {numbered(size.dialogues, 'dialogue')}, "
+        f"{numbered(sum(size.labels.values()), 'labelled utterance')}; {numbered(len(metrics.seeds), 'seed')}; points",
         "",
         *_headline(metrics),
         "",
@@ -39,7 +40,7 @@ def table(run: Path) -> str:
 
 def _what(metrics: Metrics) -> str:
     if metrics.folds:
-        return f"cross-validation, {count(len(metrics.folds), 'fold')} pooled"
+        return f"cross-validation, {numbered(len(metrics.folds), 'fold')} pooled"
     return f"{split_name(metrics.scored)} split"
 
 

@@ -25,10 +25,10 @@ from bigfusion.model.report.timeline_script import SCRIPT
 from bigfusion.model.report.timeline_style import STYLE
 from bigfusion.model.report.transcript import transcript
 from bigfusion.model.report.trust import trust
-from bigfusion.model.report.wording import count
 from bigfusion.model.runs.files import write_file
 from bigfusion.model.scoring.timeline import NO_SPEECH, NOT_SURE, Clip, Timeline
 from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.words import numbered
 
 EMBEDDED = 100 * 2**20
 """The bytes of media that a page can hold. Larger pages open slowly, and some browsers do not play them."""
@@ -114,8 +114,8 @@ def _kind(file: Path) -> str:
 def _header(timeline: Timeline, title: str) -> Html:
     facts = [
         clock(timeline.seconds),
-        count(len(timeline.moments), "utterance"),
-        count(len(timeline.speakers), "speaker"),
+        numbered(len(timeline.moments), "utterance"),
+        numbered(len(timeline.speakers), "speaker"),
     ]
     labelled = [moment for moment in timeline.moments if moment.true]
     if labelled:

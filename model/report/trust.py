@@ -6,8 +6,9 @@ from bigfusion.model.report.clock import percent
 from bigfusion.model.report.lanes import label_class
 from bigfusion.model.report.markup import Child, Html, section, tag
 from bigfusion.model.report.paper import network_title
-from bigfusion.model.report.wording import count, points
+from bigfusion.model.report.wording import points
 from bigfusion.model.scoring.timeline import NOT_SURE, Timeline
+from bigfusion.pipeline.words import numbered
 
 
 def trust(timeline: Timeline) -> Html:
@@ -15,7 +16,7 @@ def trust(timeline: Timeline) -> Html:
     origin = timeline.origin
     by = (
         f"The labels are guesses of {network_title(origin.network)} (model {origin.model}, mean of "
-        f"{count(origin.seeds, 'seed')}), trained on {origin.corpus}, from {_and(origin.features)}. They say how "
+        f"{numbered(origin.seeds, 'seed')}), trained on {origin.corpus}, from {_and(origin.features)}. They say how "
         f"people who labelled {origin.corpus} might have named what is said here, not what anybody feels."
     )
     return section("How far to trust this", tag("p", by), *_measured(timeline), *_errors(timeline))

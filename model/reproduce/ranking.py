@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from bigfusion.model.data.batch import UNLABELLED
 from bigfusion.model.data.dialogues import true_labels
-from bigfusion.model.report.wording import duration
 from bigfusion.model.reproduce.cost import Cost, measure
 from bigfusion.model.reproduce.schemes import Fold
 from bigfusion.model.reproduce.systems import System
@@ -32,6 +31,7 @@ from bigfusion.model.scoring.results import Metrics
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.schema import Split
+from bigfusion.pipeline.words import duration
 
 Data = dict[str, Any]
 Told = Callable[[str], None]

@@ -8,9 +8,9 @@ from bigfusion.model.report.markup import Html, join, section, tag
 from bigfusion.model.report.page import POLICY
 from bigfusion.model.report.script import SCRIPT
 from bigfusion.model.report.style import STYLE
-from bigfusion.model.report.wording import count
 from bigfusion.model.reproduce.ranking_figures import cost_against_score, forest
 from bigfusion.model.reproduce.ranking_tables import cells, frame, headings, notes
+from bigfusion.pipeline.words import numbered
 
 Data = dict[str, Any]
 
@@ -65,7 +65,11 @@ def page(data: Data) -> Html:
         tag("title", data["title"]),
         tag("style", Html(STYLE + _SORT_STYLE)),
     )
-    counts = (count(len(data["rows"]), "row"), count(len(data["seeds"]), "seed"), count(len(data["folds"]), "fold"))
+    counts = (
+        numbered(len(data["rows"]), "row"),
+        numbered(len(data["seeds"]), "seed"),
+        numbered(len(data["folds"]), "fold"),
+    )
     facts = " · ".join((*counts, data["preset"]))
     body = tag(
         "main",

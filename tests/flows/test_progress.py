@@ -120,7 +120,7 @@ def test_what_is_left_is_said_in_words():
     shown = progress._Bar("text", 1200, " cells")
     shown.done = 200
     assert shown.words(None) == "200 of 1,200 cells"
-    assert shown.words(150) == "200 of 1,200 cells, 2 min left"
+    assert shown.words(150) == "200 of 1,200 cells, 2 min 30 s left"
     shown.done = 1200
     assert shown.words(0) == "1,200 of 1,200 cells"
     assert progress._Bar("fsck", None, " shards").words(None) == ""

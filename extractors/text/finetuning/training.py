@@ -31,6 +31,7 @@ from bigfusion.extractors.compute import device_named
 from bigfusion.extractors.files import Sha256, sha256_of
 from bigfusion.extractors.text.encoder import TextSettings, longest_sentence
 from bigfusion.extractors.text.finetuning.data import Collator, LabelledCorpus, class_weights, rows_of, weighted_f1
+from bigfusion.extractors.text.finetuning.learned import RECORD, write_learned
 from bigfusion.extractors.text.finetuning.network import Classifier, freeze, rates
 from bigfusion.extractors.text.finetuning.settings import FinetuneSettings
 from bigfusion.extractors.text.pretrained import load, locate
@@ -39,7 +40,7 @@ from bigfusion.pipeline.errors import ExtractionError
 
 log = logging.getLogger("bigfusion")
 
-ENCODER, RECORD = "encoder", "finetuned.json"
+ENCODER = "encoder"
 
 
 @dataclass(frozen=True)
@@ -198,19 +199,21 @@ def _one_seed(
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=checkpoint)
-        _save(encoder, tokenizer, folder)
+        _save(encoder, tokenizer, folder, corpus)
         return float(trainer.state.best_metric or 0.0)
     finally:
         torch.set_num_threads(threads)
 
 
-def _save(encoder: Any, tokenizer: Any, folder: Path) -> None:
-    """Save the encoder as a folder of ``transformers``' layout, whole or not at all."""
+def _save(encoder: Any, tokenizer: Any, folder: Path, corpus: LabelledCorpus) -> None:
+    """Save the encoder as a folder of ``transformers``' layout, whole or not at all, with what it learned from."""
     partial = folder / f".{ENCODER}"
     shutil.rmtree(partial, ignore_errors=True)
     with quiet():
         encoder.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
+    said = (*corpus.train.utterances, *corpus.valid.utterances)
+    write_learned(partial, ((one.id, one.text) for one in said))
     shutil.rmtree(folder / ENCODER, ignore_errors=True)
     partial.rename(folder / ENCODER)
 

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 
 from bigfusion.extractors.files import FACE_WEIGHTS
+from bigfusion.extractors.text.finetuning.learned import mark, read_learned
 from bigfusion.flows import cli
 from bigfusion.flows.project import cells, corpus
 from bigfusion.flows.project.failed_cells import REMEDIES, failed_cells
-from bigfusion.flows.project.labelled_texts import dialogues, texts
+from bigfusion.flows.project.labelled_texts import dialogues, labelled_corpus, texts
 from bigfusion.flows.project.load import load
 from bigfusion.pipeline.demo.build import EXPECTED
 from bigfusion.pipeline.schema import Modality, Status, Utterance, Window
@@ -62,6 +63,9 @@ def test_a_fine_tuned_encoder_takes_the_plain_ones_place(place, tmp_path, monkey
     assert f'text.model = "{tmp_path}/tuned/encoder"' in place.capsys.readouterr().out
     tuned = load(place.config, assignments=[f"text.model={json.dumps(answer['encoder'])}"])
     assert tuned.text.model == str(tmp_path / "tuned/encoder")
+    learned = read_learned(tmp_path / "tuned/encoder")
+    labelled = labelled_corpus(tuned, corpus.kept(tuned))
+    assert learned == {mark(one.id, one.text) for one in (*labelled.train.utterances, *labelled.valid.utterances)}
     plan = cells.plan(tuned, corpus.kept(tuned))
     assert len(plan.pending(Modality.TEXT)) == len(plan.manifest)  # the weights' digest is part of the fingerprint
     extractor = cells.extractor(tuned, Modality.TEXT)

@@ -116,7 +116,7 @@ def _shared(folder: Path, number: int) -> None:
 
 
 def test_several_processes_share_a_budget(tmp_path):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a fork of this process runs what other tests have registered
     processes = [context.Process(target=_shared, args=(tmp_path, number)) for number in range(2)]
     for process in processes:
         process.start()

@@ -1,0 +1,73 @@
+"""A text encoder that was fine-tuned on dialogues which are tested here would make their scores worthless."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bigfusion.extractors.text.encoder import TextSettings
+from bigfusion.extractors.text.finetuning.learned import RECORD, mark, read_learned
+from bigfusion.flows.project.features import features, settings_of
+from bigfusion.flows.project.settings import Project
+from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.schema import Modality, Split
+
+
+def leaks(project: Project, manifest: Manifest, every: bool = False) -> list[str]:
+    """A line for each text encoder that a training reads and that learned from utterances which are tested.
+
+    ``every`` says that all are tested, as in a cross-validation; a manifest with folds says so itself.
+    """
+    if project.corpus.kind == "features":
+        return []
+    found = []
+    for feature in features(project):
+        settings = settings_of(project, feature)
+        if feature.modality is Modality.TEXT and isinstance(settings, TextSettings):
+            line = _leak(settings.model, manifest, every)
+            found += [line] if line else []
+    return found
+
+
+def require_no_folds(manifest: Manifest) -> None:
+    """Refuse to fine-tune one encoder for a cross-validation: it would learn from every fold's test dialogues.
+
+    Raises:
+        SettingsError: the manifest has folds.
+    """
+    if _in_folds(manifest):
+        raise SettingsError(
+            "finetune-text: expected one training split, found corpus.folds; an encoder that learned from all folds"
+            " has seen each fold's test dialogues. Deal the splits by corpus.split_by instead, or train the folds with"
+            " an encoder that was not fine-tuned on this corpus"
+        )
+
+
+def _leak(model: str, manifest: Manifest, every: bool) -> str | None:
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        return None
+    table = manifest.table
+    every = every or _in_folds(manifest)
+    learned = read_learned(folder)
+    if learned is None:
+        if every and (folder.parent / RECORD).exists():
+            return (
+                f"text.model {model!r}: expected an encoder that never saw the tested dialogues, found one that was"
+                " fine-tuned on dialogues it does not name, while all of them are tested here; take the encoder that"
+                " it began with"
+            )
+        return None
+    tested = table if every else table[table["split"] == Split.TEST.value]
+    seen = sum(mark(*one) in learned for one in zip(tested["utterance"], tested["text"], strict=True))
+    if not seen:
+        return None
+    return (
+        f"text.model {model!r}: expected an encoder that never saw the tested dialogues, found one that was fine-tuned"
+        f" on {seen} of the {len(tested)} utterances that are tested here; fine-tune another with `bigfusion"
+        " finetune-text --out DIR`, or take the encoder that it began with"
+    )
+
+
+def _in_folds(manifest: Manifest) -> bool:
+    return bool((manifest.table["fold"] != "").any())

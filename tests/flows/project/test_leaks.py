@@ -1,0 +1,82 @@
+"""An encoder that learned from tested dialogues is refused, whatever it is called and wherever it was copied to."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from bigfusion.extractors.text.finetuning.learned import LEARNED, RECORD, write_learned
+from bigfusion.flows.project import corpus
+from bigfusion.flows.project.leaks import leaks, require_no_folds
+from bigfusion.flows.project.load import load
+from bigfusion.pipeline.errors import ExtractionError, SettingsError
+from bigfusion.pipeline.manifest.manifest import Manifest
+from tests.helpers.tiny_encoder import save_roberta
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    return save_roberta(tmp_path / "tuned" / "encoder")
+
+
+def said(manifest: Manifest, split: str) -> list[tuple[str, str]]:
+    rows = manifest.table[manifest.table["split"] == split]
+    return list(zip(rows["utterance"], rows["text"], strict=True))
+
+
+def found(place, encoder, every=False):
+    project = load(place.config, assignments=[f"text.model={json.dumps(str(encoder))}"])
+    return leaks(project, corpus.kept(project), every)
+
+
+def test_an_encoder_that_learned_from_test_utterances_stops_the_run(place, encoder):
+    manifest = corpus.kept(load(place.config))
+    write_learned(encoder, [*said(manifest, "train"), *said(manifest, "valid")])
+    assert found(place, encoder) == []
+    write_learned(encoder, said(manifest, "test")[:2])
+    (line,) = found(place, encoder)
+    assert f"fine-tuned on 2 of the {len(said(manifest, 'test'))} utterances that are tested here" in line
+    model = f"text.model={json.dumps(str(encoder))}"
+    assert place.run("run", "--set", model) == 1
+    assert line in place.capsys.readouterr().err
+    assert place.run("plan", "--set", model) == 2
+    assert line in place.capsys.readouterr().out
+
+
+def test_in_a_cross_validation_every_utterance_is_tested(place, encoder):
+    manifest = corpus.kept(load(place.config))
+    write_learned(encoder, said(manifest, "train"))
+    assert found(place, encoder) == []
+    (line,) = found(place, encoder, every=True)
+    assert f"{len(said(manifest, 'train'))} of the {len(manifest)} utterances" in line
+    model = ("--set", f"text.model={json.dumps(str(encoder))}")
+    assert place.run("extract", *model) == 0
+    assert place.run("reproduce", "--table", "2", "--scheme", "sessions", "--rows", "logistic", *model) == 1
+    assert "expected an encoder that never saw the tested dialogues" in place.capsys.readouterr().err
+
+
+def test_other_words_under_the_same_ids_are_another_corpus(place, encoder):
+    manifest = corpus.kept(load(place.config))
+    write_learned(encoder, [(utterance, f"{text} no") for utterance, text in said(manifest, "test")])
+    assert found(place, encoder) == []
+
+
+def test_an_encoder_that_does_not_say_what_it_learned_from_is_no_encoder_for_folds(place, encoder):
+    assert found(place, encoder, every=True) == []
+    (encoder.parent / RECORD).write_text("{}")
+    assert found(place, encoder) == []
+    (line,) = found(place, encoder, every=True)
+    assert "fine-tuned on dialogues it does not name" in line
+    copied = shutil.copytree(encoder, encoder.parent.parent / "copied")
+    (copied / LEARNED).write_text("[]")
+    with pytest.raises(ExtractionError, match="copy the whole encoder folder again"):
+        found(place, copied)
+
+
+def test_fine_tuning_for_a_cross_validation_is_refused(place):
+    manifest = corpus.kept(load(place.config))
+    require_no_folds(manifest)
+    folds = manifest.table.assign(fold=manifest.table["dialogue"])
+    with pytest.raises(SettingsError, match=r"finetune-text: expected one training split, found corpus\.folds"):
+        require_no_folds(replace(manifest, table=folds, verified=None))
