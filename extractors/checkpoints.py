@@ -1,4 +1,4 @@
-"""Pretrained models of ``transformers`` by name: where their files lie, those files' digests, and their download.
+"""Pretrained models by name: where their files lie, those files' digests, and their download.
 
 A model is named in one of three ways: a folder; ``package:NAME/FOLDER``, a folder inside an installed package; or a
 hub's ``owner/name`` with a revision. Weights must be safetensors: loading any other format would run a pickle. Code
@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 
 from bigfusion.extractors.files import Sha256, in_package
@@ -36,7 +35,8 @@ class Checkpoint:
     """A model by name. ``folder`` is where it lies; ``None`` means that it is on the hub.
 
     ``parts`` are patterns of the files that numbers depend on. Of each tuple in ``needed`` one file must be there.
-    ``commit`` is the hub's commit if it is known; ``branch`` is what the user named (``None``: main).
+    ``commit`` is the hub's commit if it is known; ``branch`` is what the user named (``None``: main). Loading reads
+    files of the patterns in ``also`` too, and no number depends on them.
     """
 
     what: str
@@ -46,6 +46,7 @@ class Checkpoint:
     folder: Path | None
     commit: str | None = None
     branch: str | None = None
+    also: tuple[str, ...] = ()
 
     def digests(self, sha256: Sha256) -> dict[str, str]:
         """What identifies the weights: each file's digest, or the hub's name and commit."""
@@ -67,7 +68,7 @@ class Checkpoint:
         """
         if self.folder is not None:
             return self.folder
-        folder = self._cached() or self._downloaded()
+        folder = self.cached() or self._downloaded()
         if self.commit not in (None, self.branch, folder.name):
             raise ExtractionError(
                 f"{self.what} {self.name!r}: expected commit {self.commit}, found {folder.name}: the branch has moved;"
@@ -75,19 +76,20 @@ class Checkpoint:
             )
         if lacking := lacks(folder, self.needed):
             raise ExtractionError(
-                f"{self.what} {self.name!r}: expected {lacking} on the hub, found none; convert the model to "
-                "safetensors and name its folder"
+                f"{self.what} {self.name!r}: expected {lacking} on the hub, found none; convert the model and "
+                "name its folder"
             )
         return folder
 
-    def _cached(self) -> Path | None:
+    def cached(self) -> Path | None:
+        """The hub's model in the hub's cache, if it is whole there."""
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
         try:
             folder = Path(
                 snapshot_download(
-                    self.name, revision=self.branch, local_files_only=True, allow_patterns=list(self.parts)
+                    self.name, revision=self.branch, local_files_only=True, allow_patterns=[*self.parts, *self.also]
                 )
             )
         except LocalEntryNotFoundError:
@@ -105,7 +107,10 @@ class Checkpoint:
         try:
             return Path(
                 snapshot_download(
-                    self.name, revision=self.branch, allow_patterns=list(self.parts), etag_timeout=PROBE_SECONDS
+                    self.name,
+                    revision=self.branch,
+                    allow_patterns=[*self.parts, *self.also],
+                    etag_timeout=PROBE_SECONDS,
                 )
             )
         except (AnyHTTPError, OSError, ValueError) as error:  # no network, offline mode, a full disk, a wrong name
@@ -114,41 +119,14 @@ class Checkpoint:
                 "connected machine and name its folder"
             ) from None
 
-    def download_bytes(self) -> int:
-        """Bytes that :meth:`fetched` would download; 0 if the model lies on this machine. Loads nothing.
-
-        Raises:
-            ExtractionError: it lies nowhere here, and the hub does not answer, or has no such model in safetensors.
-        """
-        if self.folder is not None or self._cached() is not None:
-            return 0
-        from huggingface_hub import HfApi
-        from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # its HTTP library's
-        from huggingface_hub.errors import RepositoryNotFoundError
-
-        try:
-            info = HfApi().model_info(self.name, revision=self.branch, timeout=PROBE_SECONDS, files_metadata=True)
-        except RepositoryNotFoundError:
-            raise ExtractionError(
-                f"{self.what} {self.name!r}: expected a model of the hub, found none; correct the name"
-            ) from None
-        except (AnyHTTPError, OSError) as error:
-            raise ExtractionError(
-                f"{self.what} {self.name!r}: expected it in the hub's cache or on it, found: {_first_line(error)}; "
-                "download it on a connected machine and name its folder"
-            ) from None
-        there = {file.rfilename: file.size or 0 for file in info.siblings or ()}
-        for alternatives in self.needed:
-            if not any(fnmatch(name, part) for name in there for part in alternatives):
-                raise ExtractionError(
-                    f"{self.what} {self.name!r}: expected {' or '.join(alternatives)} on the hub, found none; convert "
-                    "the model to safetensors and name its folder"
-                )
-        return sum(size for name, size in there.items() if any(fnmatch(name, part) for part in self.parts))
-
 
 def locate(
-    what: str, name: str, revision: str | None, parts: tuple[str, ...], needed: tuple[tuple[str, ...], ...]
+    what: str,
+    name: str,
+    revision: str | None,
+    parts: tuple[str, ...],
+    needed: tuple[tuple[str, ...], ...],
+    also: tuple[str, ...] = (),
 ) -> Checkpoint:
     """The model that ``name`` means. Reads no weights, and asks the hub only for the commit of a branch.
 
@@ -166,7 +144,7 @@ def locate(
                     f"{what} {name!r}: expected a folder, package:NAME/FOLDER or a hub's owner/name, found no such "
                     "folder; correct model"
                 )
-            return Checkpoint(what, name, parts, needed, None, _commit(name, revision), revision)
+            return Checkpoint(what, name, parts, needed, None, _commit(name, revision), revision, also)
     if lacking := lacks(folder, needed):
         raise ExtractionError(
             f"{what} {name!r}: expected {lacking} in the folder, found none; save the model and what prepares its "
