@@ -108,8 +108,8 @@ def base_of(asked: Asked, common: Common, corpus: str | None, model: ModelSettin
     above, of = tuned
     if asked.table == 2 and model.kind != DEFAULT_NETWORK:
         raise SettingsError(
-            f"reproduce: expected model.kind {DEFAULT_NETWORK}, which all networks are compared with, found {model.kind};"
-            " choose networks with --rows"
+            f"reproduce: expected model.kind {DEFAULT_NETWORK}, which all networks are compared with, found"
+            f" {model.kind}; choose networks with --rows"
         )
     shared = merge(read_preset(TUNED)["train"], above.get("train", {}))
     shared = TrainSettings.model_validate(merge(shared, {"seeds": list(train.seeds)}))
