@@ -5,7 +5,8 @@ the public code that reads them has it:
 
 - MMGCN, MM-DFN, DialogueRNN: ids, speakers, labels, text, audio, visual, sentences, train, test (IEMOCAP);
   for MELD the same and a field of sentiments, or, without visual features, the older order of DialogueRNN.
-- SDT: the same with the text in four layers.
+- SDT and GraphSmile's IEMOCAP: the same with the text in four layers; GraphSmile's MELD has the sentiments behind the
+  labels.
 - COSMIC: speakers, labels, (sentiments,) text in four layers, sentences, train, test, valid.
 
 Text in four layers (the last four of RoBERTa) becomes their mean.
@@ -15,13 +16,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.feature_files.conversations import (
+    Conversations,
+    is_number,
+    is_sequence,
+    label_of,
+    matrix_of,
+    speaker_of,
+    vector_of,
+)
 from bigfusion.pipeline.schema import FeatureName, Modality, Split
 from bigfusion.pipeline.tables.classes import composed
 from bigfusion.pipeline.tables.encoding import plain, repair, without_controls
@@ -33,6 +42,7 @@ LAYOUTS = {
     "DialogueRNN, MELD": "ids speakers labels text audio sentences train test other",
     "SDT": f"ids speakers labels {_FOUR_LAYERS} audio visual sentences train test",
     "SDT, MELD": f"ids speakers labels {_FOUR_LAYERS} audio visual sentences train test other",
+    "GraphSmile, MELD": f"ids speakers labels other {_FOUR_LAYERS} audio visual sentences train test other",
     "COSMIC": f"speakers labels {_FOUR_LAYERS} sentences train test valid",
     "COSMIC, MELD": f"speakers labels other {_FOUR_LAYERS} sentences train test valid",
 }
@@ -52,26 +62,13 @@ KINDS = {
 }
 """The kinds of values that a field may hold. ``other`` is any value."""
 
+KNOWN = "MMGCN, DialogueRNN, SDT, GraphSmile, COSMIC, MMSA, COGMEN, DailyDialogue or bc-LSTM"
+"""What a message calls the pickles that are read, those of other modules too."""
+
 _WHOLE_FILE = ("train", "valid", "test", "other")
-MOST_CLASSES = 1000
 
 MELD_DEV, MELD_TEST, MELD_END = 1039, 1153, 1433
 """MELD's dialogues are numbered through in these files: dev from 1039 on, test from 1153 to 1432; 60 does not exist."""
-
-
-@dataclass(frozen=True)
-class Conversations:
-    """The content of a feature file, utterance by utterance.
-
-    ``columns`` has the manifest's utterance, split, dialogue, turn, speaker and text. ``labels`` has each utterance's
-    code or name as in the file, ``""`` for none. ``features[m]`` is (N, F_m) float32, not finite where something is
-    missing.
-    """
-
-    layout: str
-    columns: dict[str, list[Any]]
-    labels: list[str]
-    features: dict[FeatureName, NDArray[np.float32]]
 
 
 def recognise(content: Any) -> str:
@@ -88,30 +85,22 @@ def recognise(content: Any) -> str:
         ):
             return layout
     found = f"{len(fields)} fields ({', '.join(fields)})" if fields else f"a {type(content).__name__}"
-    raise CorpusError(f"expected features in the layout of MMGCN, DialogueRNN, SDT or COSMIC, found {found}")
+    raise CorpusError(f"expected features in the layout of {KNOWN}, found {found}")
 
 
 def _kind(field: Any) -> str:
     """The structure of a field. A mapping is judged by its first entry that is not None."""
     if isinstance(field, Mapping):
-        entries = (entry for entries in field.values() if _is_sequence(entries) for entry in entries)
+        entries = (entry for entries in field.values() if is_sequence(entries) for entry in entries)
         entry = next((entry for entry in entries if entry is not None), None)
         if isinstance(entry, str):
             return "texts"
-        if _is_number(entry):
+        if is_number(entry):
             return "numbers"
-        return "vectors" if _is_sequence(entry) else "an empty mapping" if entry is None else "another mapping"
-    if isinstance(field, set | frozenset) or _is_sequence(field):
-        return "dialogues" if all(isinstance(name, str) or _is_number(name) for name in field) else "a list"
+        return "vectors" if is_sequence(entry) else "an empty mapping" if entry is None else "another mapping"
+    if isinstance(field, set | frozenset) or is_sequence(field):
+        return "dialogues" if all(isinstance(name, str) or is_number(name) for name in field) else "a list"
     return type(field).__name__
-
-
-def _is_sequence(value: Any) -> bool:
-    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating)
 
 
 def conversations(content: Any) -> Conversations:
@@ -134,12 +123,12 @@ def conversations(content: Any) -> Conversations:
         entries = _entries(fields, key)
         for name, values in _columns(entries, *names.get(key, (str(key), split)), mend).items():
             columns.setdefault(name, []).extend(values)
-        labels += [_label(entry, key) for entry in entries["labels"][0]]
+        labels += [label_of(entry, key) for entry in entries["labels"][0]]
         for name in vectors:
             vectors[name] += _vectors(entries[name], key, name)
     if not labels:
         raise CorpusError("expected utterances in train, valid or test, found none")
-    return Conversations(layout, columns, labels, {name: _matrix(name, rows) for name, rows in vectors.items()})
+    return Conversations(layout, columns, labels, {name: matrix_of(name, rows) for name, rows in vectors.items()})
 
 
 def _splits(fields: Mapping[str, list[Any]]) -> dict[Any, Split]:
@@ -174,7 +163,7 @@ def _entries(fields: Mapping[str, list[Any]], key: Any) -> dict[str, list[Any]]:
     """A dialogue's entries: role -> one list, four for the layers of a text."""
     entries = {role: [values.get(key) for values in fields[role]] for role in fields if role not in _WHOLE_FILE}
     for role, several in entries.items():
-        if not all(map(_is_sequence, several)):
+        if not all(map(is_sequence, several)):
             raise CorpusError(f"dialogue {key}: expected a list of its {role}, found none")
     lengths = {role: [len(values) for values in several] for role, several in entries.items()}
     if len({length for several in lengths.values() for length in several}) != 1:
@@ -193,7 +182,7 @@ def _columns(
         "split": [split.value] * number,
         "dialogue": [dialogue] * number,
         "turn": list(range(number)),
-        "speaker": [_speaker(entry, dialogue) for entry in entries["speakers"][0]],
+        "speaker": [speaker_of(entry, dialogue) for entry in entries["speakers"][0]],
         "text": [composed(plain(mend(entry))) if isinstance(entry, str) else "" for entry in entries["sentences"][0]],
     }
 
@@ -211,40 +200,10 @@ def _utterance_id(dialogue: str, turn: int, id_: Any) -> str:
     return f"{dialogue}/{turn}"
 
 
-def _speaker(entry: Any, dialogue: str) -> str:
-    """The speaker: a name, a number, or the position of the 1 in a one-hot vector."""
-    if isinstance(entry, str) or _is_number(entry):
-        return composed(plain(str(entry)))
-    vector = _vector(entry, dialogue, "speaker")
-    return str(int(np.argmax(vector))) if vector is not None and len(vector) else ""
-
-
-def _label(entry: Any, key: Any) -> str:
-    """The code of a label; ``""`` for None and NaN."""
-    if entry is None or (_is_number(entry) and np.isnan(entry)):
-        return ""
-    if not _is_number(entry) or entry not in range(1 - MOST_CLASSES, MOST_CLASSES):
-        found = entry if _is_number(entry) else type(entry).__name__
-        raise CorpusError(f"dialogue {key}: expected labels as whole numbers from 0 on, found {found}")
-    return str(int(entry))
-
-
 def _vectors(layers: Sequence[Any], key: Any, what: str) -> list[NDArray[np.float32] | None]:
     """A dialogue's features. If there are several layers, their mean."""
-    found = [[_vector(entry, key, what) for entry in layer] for layer in layers]
+    found = [[vector_of(entry, key, what) for entry in layer] for layer in layers]
     return found[0] if len(found) == 1 else [_mean(several, key) for several in zip(*found, strict=True)]
-
-
-def _vector(entry: Any, key: Any, what: str) -> NDArray[np.float32] | None:
-    if entry is None:
-        return None
-    try:
-        if isinstance(entry, np.ndarray) and entry.ndim == 1 and entry.dtype.kind in "biuf":
-            return np.asarray(entry).astype(np.float32)
-        # Not np.asarray: it would turn a list of lists into a matrix, however deep and wide.
-        return np.fromiter(entry, dtype=np.float32, count=len(entry))
-    except (TypeError, ValueError, OverflowError):
-        raise CorpusError(f"dialogue {key}: expected {what} entries that are lists of numbers") from None
 
 
 def _mean(layers: Sequence[NDArray[np.float32] | None], key: Any) -> NDArray[np.float32] | None:
@@ -252,12 +211,3 @@ def _mean(layers: Sequence[NDArray[np.float32] | None], key: Any) -> NDArray[np.
     if len({len(layer) for layer in there}) > 1:
         raise CorpusError(f"dialogue {key}: expected layers of one width, found {[len(layer) for layer in there]}")
     return np.mean(there, axis=0, dtype=np.float32) if len(there) == len(layers) else None
-
-
-def _matrix(name: FeatureName, rows: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32]:
-    """Rows of one width as (N, F). Absent rows are NaN."""
-    widths = {len(row) for row in rows if row is not None}
-    if len(widths) != 1 or widths == {0}:
-        raise CorpusError(f"expected {name} features of one width, found widths {sorted(widths)[:5]}")
-    nothing = np.full(widths.pop(), np.nan, dtype=np.float32)
-    return np.stack([nothing if row is None else row for row in rows])

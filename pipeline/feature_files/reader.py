@@ -27,7 +27,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bigfusion.pipeline.errors import CorpusError
-from bigfusion.pipeline.feature_files.pickles import MOST_CLASSES, Conversations, conversations
+from bigfusion.pipeline.feature_files.conversations import MOST_CLASSES, Conversations
+from bigfusion.pipeline.feature_files.layouts import from_pickle
 from bigfusion.pipeline.feature_files.unpickle import load
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.schema import FeatureName, Modality, Split
@@ -89,13 +90,14 @@ def read_features(
         raise CorpusError(f"{path}: expected features in a file whose name ends in {', '.join((*PARQUET, *PICKLES))}")
     content = load(path) if suffix in PICKLES else _open(path)
     try:
-        found = conversations(content) if suffix in PICKLES else _from_parquet(content)
+        found = from_pickle(content) if suffix in PICKLES else _from_parquet(content)
         classed = labelled and not regression
-        label, classes, notes = _classes(found, tuple(labels), label_map or {}) if classed else ([], (), ())
+        names = tuple(labels) or _known(found, label_map or {})
+        label, classes, notes = _classes(found, names, label_map or {}) if classed else ([], (), ())
         columns = {**found.columns, "label": label or [""] * len(found.labels)}
         if regression:
-            columns["value"] = numbers(found.labels)
-        manifest = Manifest.of(name or path.stem, path.parent, classes, columns, notes=notes)
+            columns["value"] = numbers(found.targets or found.labels)
+        manifest = Manifest.of(name or path.stem, path.parent, classes, columns, notes=(*found.notes, *notes))
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}") from None
     training = np.array(columns["split"]) == Split.TRAIN.value
@@ -127,6 +129,11 @@ def _features(columns: Sequence[str]) -> tuple[FeatureName, ...]:
     """The columns that are features, modality by modality in the schema's order."""
     names = [FeatureName(name) for name in columns if _FEATURE.fullmatch(name)]
     return tuple(name for modality in Modality for name in names if name.modality is modality)
+
+
+def _known(found: Conversations, label_map: Mapping[str, str]) -> tuple[str, ...]:
+    """The classes that the file names in the order of its codes, under ``label_map``."""
+    return tuple(dict.fromkeys(name for name in (label_map.get(one, one) for one in found.classes) if name))
 
 
 def _classes(
@@ -172,7 +179,7 @@ def _benchmark(found: Conversations, number: int) -> tuple[str, ...]:
     if found.layout.endswith("MELD") and number <= len(MELD):
         return MELD
     if number <= len(IEMOCAP) and all(map(_IEMOCAP_DIALOGUE.fullmatch, {*found.columns["dialogue"]})):
-        return IEMOCAP
+        return IEMOCAP[:4] if number == 4 else IEMOCAP  # codes 0-3: the four-way task's file
     return ()
 
 

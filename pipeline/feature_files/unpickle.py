@@ -1,5 +1,7 @@
 """Reads pickles of plain containers, strings, numbers and NumPy arrays, without running code from the pickle.
 
+Instances of a few classes of the field's repositories are read too, as their attributes alone (:class:`Record`).
+
 A pickle is a program: it names functions and calls them. This module refuses every name outside a short list before the
 name is looked up. The NumPy names on the list stand for functions of this module, which check their arguments. Even
 NumPy's own unpickling, which trusts its input, never sees a hostile state.
@@ -23,6 +25,8 @@ from numpy.typing import NDArray
 from bigfusion.pipeline.errors import CorpusError, UnsafePickleError
 
 ADMITTED = "plain containers, strings, numbers and NumPy arrays"
+RECORDS = (("cogmen.Sample", "Sample"), ("dgcn.Sample", "Sample"))
+"""Classes whose instances are read as a :class:`Record`. Nothing is imported for them."""
 SPARE = 1 << 30
 """Any pickle may take this many bytes of memory, in addition to an amount that grows with its size."""
 
@@ -32,6 +36,20 @@ _BROKEN = (
     ImportError, MemoryError, RecursionError,
 )  # fmt: skip
 """The exceptions that a damaged pickle raises."""
+
+
+class Record:
+    """An instance of one of :data:`RECORDS`: its attributes, and nothing of its class."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self) -> None:
+        self.fields: dict[str, Any] = {}
+
+    def __setstate__(self, state: Any) -> None:
+        if type(state) is not dict or not all(type(name) is str for name in state):
+            raise UnsafePickleError("refused an object that is more than its attributes")
+        self.fields = state
 
 
 def load(path: Path) -> Any:
@@ -184,5 +202,6 @@ _NAMES: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _StandIn(_reconstruct),
     ("numpy.core.multiarray", "scalar"): _StandIn(_scalar),
     ("numpy.core.numeric", "_frombuffer"): _StandIn(_from_buffer),
+    **dict.fromkeys(RECORDS, Record),
 }
 """Every name that a pickle may use, with its replacement."""

@@ -14,6 +14,7 @@ from bigfusion.pipeline.errors import CorpusError, UnsafePickleError
 from bigfusion.pipeline.feature_files.pickles import LAYOUTS, MELD_END
 from bigfusion.pipeline.feature_files.reader import read_features
 from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
+from tests.helpers.field_pickles import graphsmile_meld, graphsmile_mosei
 
 WIDTHS = {"text": 5, "audio": 4, "visual": 3}
 
@@ -196,6 +197,42 @@ def test_unknown_dialogues_and_many_classes_keep_their_codes(tmp_path):
     assert read_features(save(tmp_path / "f.pkl", content)).manifest.table["label"].tolist() == ["", ""]
 
 
+def test_graphsmile_s_meld_has_fourteen_fields(tmp_path):
+    found = read_features(graphsmile_meld(tmp_path / "meld_multi_features.pkl"))
+    table = found.manifest.table
+    assert (found.layout, found.manifest.labels) == ("GraphSmile, MELD", MELD)
+    assert table["utterance"].tolist() == ["4/0", "4/1", "1039/0", "1153/0"]
+    assert table["label"].tolist() == ["anger", "neutral", "anger", "anger"], "emotions, not sentiments"
+    assert table["speaker"].tolist() == ["0", "8", "0", "0"]
+    assert found.features["text"].tolist() == [[6.0] * 4, [6.0] * 4, [1041.0] * 4, [1155.0] * 4]
+    assert found.features["audio"].tolist() == [[4.5] * 3, [4.5] * 3, [1039.5] * 3, [1153.5] * 3]
+    assert found.features["visual"][2].tolist() == [1039.25] * 2
+
+
+def test_graphsmile_s_meld_as_a_whole_gets_the_corpus_s_own_ids(tmp_path):
+    values = whole_meld()
+    content = tuple(values[role] for role in LAYOUTS["GraphSmile, MELD"].split())
+    manifest = read_features(save(tmp_path / "f.pkl", content)).manifest
+    assert manifest.counts()["dialogues"] == {"train": 1038, "valid": 114, "test": 280}
+    assert manifest.table["utterance"].tolist()[0] == "train/dia0_utt3"
+
+
+def test_graphsmile_s_mosei_has_numbers_as_labels(tmp_path):
+    path = graphsmile_mosei(tmp_path / "mosei.pkl")
+    manifest = read_features(path, regression=True).manifest
+    assert manifest.table["value"].tolist() == [-2.3333333, 0.0, 3.0, 0.6666667]
+    with pytest.raises(CorpusError, match=r'found real numbers .*; write corpus.task = "regression"'):
+        read_features(path)
+
+
+def test_four_codes_of_iemocap_are_the_four_way_task(tmp_path):
+    turns = {"Ses01F_impro01": 4}
+    content = layout("MMGCN", turns, train=[*turns], test=[], labels={"Ses01F_impro01": [3, 2, 1, 0]})
+    manifest = read_features(save(tmp_path / "IEMOCAP_features_4.pkl", content)).manifest
+    assert manifest.labels == ("hap", "sad", "neu", "ang")
+    assert manifest.table["label"].tolist() == ["ang", "neu", "sad", "hap"]
+
+
 def without(mapping: dict, key) -> dict:
     return {name: value for name, value in mapping.items() if name != key}
 
@@ -216,7 +253,7 @@ BAD = {
     "widths": (with_entries("audio", [[1.0], [2.0]]), "audio features of one width, found"),
     "words": (with_entries("audio", ["ab", "cd"]), "expected audio entries that are lists of numbers"),
     "deep": (with_entries("audio", [[[1.0]], [[2.0]]]), "expected audio entries that are lists of numbers"),
-    "label": (with_entries("labels", [0.5, 1]), "expected labels as whole numbers from 0 on, found 0.5"),
+    "label": (with_entries("labels", [0.5, 1]), "expected classes, found real numbers (0.5; rows: 1)"),
     "huge label": (with_entries("labels", [10**9, 1]), "expected labels as whole numbers from 0 on, found 1000000000"),
     "word as label": (with_entries("labels", ["sad", 1]), "expected labels as whole numbers from 0 on, found str"),
     "no dialogues": ({"train": [], "test": []}, "expected utterances in train, valid or test, found none"),
@@ -248,7 +285,7 @@ UNKNOWN = {
 def test_other_layouts_are_refused_with_what_was_found(tmp_path, content, message):
     with pytest.raises(CorpusError) as error:
         read_features(save(tmp_path / "f.pkl", content))
-    assert "expected features in the layout of MMGCN, DialogueRNN, SDT or COSMIC" in str(error.value)
+    assert "expected features in the layout of MMGCN, DialogueRNN, SDT, GraphSmile, COSMIC, MMSA" in str(error.value)
     assert message in str(error.value)
 
 
