@@ -113,6 +113,11 @@ def read(folder: Path, name: str, pooling: str) -> SentenceModules:
             f"{', '.join(order)}; set pooling to 'mean' or 'last'"
         )
     config = _json(kinds[1][1] / "config.json")
+    if not config:
+        raise ExtractionError(
+            f"text model {name!r}: expected {modules[1]['path']}/config.json, which says how to pool, found none; "
+            "fetch the model anew, or set pooling to 'mean' or 'last'"
+        )
     modes = config.get("pooling_mode") or [mode for key, mode in MODES.items() if config.get(key)] or "mean"
     modes = (modes,) if isinstance(modes, str) else tuple(modes)
     if unknown := set(modes) - {*MODES.values()}:

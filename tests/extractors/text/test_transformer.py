@@ -196,6 +196,11 @@ def test_what_is_not_known_is_refused_in_a_line(tmp_path: Path) -> None:
     assert "found no such folder" in refusal(tmp_path / "nowhere")
     assert "expected modules.json" in refusal(save_roberta(tmp_path / "plain"))
     save_sentences(tmp_path, "mean")
+    pooling = tmp_path / "whole" / "1_Pooling" / "config.json"
+    said = pooling.read_text()
+    pooling.unlink()
+    assert "expected 1_Pooling/config.json" in refusal(tmp_path / "whole")
+    pooling.write_text(said)
     modules = tmp_path / "whole" / "modules.json"
     stored = json.loads(modules.read_text())
     modules.write_text(json.dumps([*stored, {"idx": 2, "name": "2", "path": "2_LSTM", "type": "models.LSTM"}]))
