@@ -56,7 +56,7 @@ LEFT_OVER = """
 for tool in cc gcc g++ make ld pip pip3 uv pytest mypy ruff git; do command -v $tool; done
 ls -d /root/.cache /home/bigfusion/.cache /opt/uv /build 2>/dev/null
 find / -xdev \\( -name libcudart* -o -name libcublas* -o -name tests -path '*/pandas/*' -o -name '*.whl' \\) 2>/dev/null
-find /var/lib/apt/lists /var/cache/apt /tmp -type f 2>/dev/null
+find /var/lib/apt/lists /var/cache/apt /tmp -type f -size +0 2>/dev/null
 true
 """
 
