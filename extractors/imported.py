@@ -12,7 +12,8 @@ from pathlib import Path
 from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome
 from bigfusion.extractors.files import Sha256, sha256_of
 from bigfusion.pipeline.errors import ExtractionError
-from bigfusion.pipeline.feature_files.reader import ImportedFeatures, read_features
+from bigfusion.pipeline.feature_files.layouts import companions
+from bigfusion.pipeline.feature_files.reader import PICKLES, ImportedFeatures, read_features
 from bigfusion.pipeline.schema import FeatureName, Modality, Status, Utterance
 
 _ABSENT = {
@@ -34,17 +35,21 @@ class ImportedExtractor:
 
     @cached_property
     def spec(self) -> ExtractorSpec:
-        """The numbers depend on the file's bytes, the column and the utterance's id: two "Yeah." have different
-        features.
+        """The numbers depend on the bytes of the file and of those read with it, the column and the utterance's id: two
+        "Yeah." have different features.
         """
-        weights = {"file": self._sha256(self._path)}
+        weights = self._weights()
         settings = {"modality": str(self._feature)}
         return ExtractorSpec(self._feature.modality, "imported", __name__, settings, weights, by_utterance=True)
+
+    def _weights(self) -> dict[str, str]:
+        beside = companions(self._path) if self._path.suffix.lower() in PICKLES else []
+        return {"file": self._sha256(self._path)} | {file.name: self._sha256(file) for file in beside}
 
     @cached_property
     def _features(self) -> ImportedFeatures:
         found = read_features(self._path, labelled=False)
-        if self._sha256(self._path) != self.spec.weights["file"]:
+        if self._weights() != self.spec.weights:
             raise ExtractionError(f"{self._path}: expected the file that was planned, found it changed; run again")
         return found
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bigfusion.flows.project.settings import Project
     from bigfusion.pipeline.manifest.manifest import Manifest
 
-HELP = "take over a feature file of yours (MMGCN/COSMIC pickle, Parquet)"
+HELP = "take over a feature file of yours (a pickle of the field: MMSA, COGMEN, MMGCN, ...; Parquet)"
 
 _HELD_SECONDS = 1.0
 

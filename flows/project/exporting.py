@@ -46,13 +46,10 @@ def write_export(project: Project, folder: Path) -> dict[Path, int]:
         SettingsError: the folder is not empty.
         StoreError: cells are pending, or a shard is damaged.
     """
-    manifest = kept(project)
-    planned = cells.plan(project, manifest)
-    if planned.pending_count:
-        raise StoreError(f"{numbered(planned.pending_count, 'cell')} pending; run `bigfusion extract`, then export")
-    if folder.exists() and any(folder.iterdir()):
-        raise SettingsError(f"{folder}: expected a folder that is empty or not there yet; name another")
+    manifest, planned = exportable(project, folder)
     columns = {name: pa.array(manifest.table[name].tolist()) for name in _COLUMNS}
+    if manifest.has_values:
+        columns["label"] = pa.array(manifest.table["value"].to_numpy(), from_pandas=True)
     widths: dict[FeatureName, int] = {}
     with project.files.store() as store:
         for feature in planned.features:
@@ -75,6 +72,22 @@ def write_export(project: Project, folder: Path) -> dict[Path, int]:
     facts = croissant(manifest.corpus, manifest.digest, files, whole.schema, _about(widths), manifest.labels)
     write_whole(folder / CROISSANT, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
     return written
+
+
+def exportable(project: Project, folder: Path) -> tuple[Manifest, CellPlan]:
+    """The kept manifest and its cells, all of them computed, to be exported into ``folder``.
+
+    Raises:
+        SettingsError: the folder is not empty.
+        StoreError: cells are pending.
+    """
+    manifest = kept(project)
+    planned = cells.plan(project, manifest)
+    if planned.pending_count:
+        raise StoreError(f"{numbered(planned.pending_count, 'cell')} pending; run `bigfusion extract`, then export")
+    if folder.exists() and any(folder.iterdir()):
+        raise SettingsError(f"{folder}: expected a folder that is empty or not there yet; name another")
+    return manifest, planned
 
 
 def _about(widths: dict[FeatureName, int]) -> dict[str, str]:
@@ -116,6 +129,7 @@ def _card(
     makers = "\n\n".join(_maker(feature, planned.extractors[feature]) for feature in planned.features)
     notes = "".join(f"- {note}\n" for note in cells.notes(project))
     versions = ", ".join(f"{name} {version}" for name, version in cells.versions().items())
+    labels = ", ".join(manifest.labels) or "are numbers"
     sizes = ", ".join(f"{number} {path.stem}" for path, number in written.items())
     return f"""---
 license: other
@@ -128,7 +142,7 @@ configs:
 
 # Features of {manifest.corpus}
 
-{len(manifest)} utterances ({sizes}) of `{manifest.corpus}`, labels {", ".join(manifest.labels)}; computed by bigfusion.
+{len(manifest)} utterances ({sizes}) of `{manifest.corpus}`, labels {labels}; computed by bigfusion.
 One row an utterance, in the order of the dialogues; `turn` counts from 0 within a `dialogue`. A feature is null where
 it could not be computed, and `<feature>_status` says why. No transcripts and no media are in these files.
 

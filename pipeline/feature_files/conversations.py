@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,19 @@ class Conversations:
     classes: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def named(found: Conversations, classes: Sequence[str]) -> Conversations:
+    """``found`` with the names of its codes.
+
+    Raises:
+        CorpusError: a code has no name.
+    """
+    codes = {int(code) for code in found.labels if code}
+    if codes and not 0 <= min(codes) <= max(codes) < len(classes):
+        raise CorpusError(f"expected label codes below {len(classes)} ({', '.join(classes)}), found {max(codes)}")
+    labels = [classes[int(code)] if code else "" for code in found.labels]
+    return replace(found, labels=labels, classes=tuple(classes))
 
 
 def is_sequence(value: Any) -> bool:

@@ -146,9 +146,9 @@ def _named(part: Mapping[str, Any]) -> list[tuple[str, str]]:
     codes = _numbers(part, "classification_labels")
     if "annotations" in part:
         names = [str(name).strip() if isinstance(name, str) else "" for name in part["annotations"]]
-        return [
-            (name.lower() if name.lower() in _SIGNS else name, code) for name, code in zip(names, codes, strict=True)
-        ]
+        if {name.lower() for name in names} <= {"", *_SIGNS} and not {*OWN} <= {*part}:
+            names = [name.lower() for name in names]
+        return list(zip(names, codes, strict=True))
     if any(codes):
         return [(code, "") for code in codes]
     numbers = [float(value) if value else np.nan for value in _numbers(part, "regression_labels")]

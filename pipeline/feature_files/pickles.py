@@ -113,6 +113,15 @@ def conversations(content: Any) -> Conversations:
     fields: dict[str, list[Any]] = {}
     for role, values in zip(LAYOUTS[layout].split(), content, strict=True):
         fields.setdefault(role, []).append(values)
+    return of_fields(layout, fields)
+
+
+def of_fields(layout: str, fields: Mapping[str, list[Any]]) -> Conversations:
+    """The utterances of fields by their roles, as :data:`LAYOUTS` names them; several of a text are its layers.
+
+    Raises:
+        CorpusError: a dialogue lies in two splits, or its fields do not fit together.
+    """
     splits = _splits(fields)
     names = _meld_names(splits) if layout.endswith("MELD") else {}
     mend = repair if layout.endswith("MELD") else without_controls

@@ -90,7 +90,7 @@ def read_features(
         raise CorpusError(f"{path}: expected features in a file whose name ends in {', '.join((*PARQUET, *PICKLES))}")
     content = load(path) if suffix in PICKLES else _open(path)
     try:
-        found = from_pickle(content) if suffix in PICKLES else _from_parquet(content)
+        found = from_pickle(content, path) if suffix in PICKLES else _from_parquet(content)
         classed = labelled and not regression
         names = tuple(labels) or _known(found, label_map or {})
         label, classes, notes = _classes(found, names, label_map or {}) if classed else ([], (), ())

@@ -43,8 +43,13 @@ class Record:
 
     __slots__ = ("fields",)
 
-    def __init__(self) -> None:
-        self.fields: dict[str, Any] = {}
+    fields: dict[str, Any]
+
+    def __new__(cls) -> Record:
+        """A pickle makes it without :meth:`__init__`."""
+        record = object.__new__(cls)
+        record.fields = {}
+        return record
 
     def __setstate__(self, state: Any) -> None:
         if type(state) is not dict or not all(type(name) is str for name in state):

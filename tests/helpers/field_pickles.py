@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import sys
+import types
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +101,93 @@ def graphsmile_mosei(path: Path) -> Path:
     speakers = {key: ["M"] * number for key, number in turns.items()}
     sentences = {key: ["So."] * number for key, number in turns.items()}
     return save(path, (ids, speakers, labels, *vectors, sentences, ["aa", "bb"], ["cc"]))
+
+
+class _Samples:
+    """Makes ``Sample`` objects of a module that exists only while the file is written."""
+
+    def __init__(self, module: str) -> None:
+        package = module.partition(".")[0]
+        self.modules = {package: types.ModuleType(package), module: types.ModuleType(module)}
+        self.kind = type("Sample", (), {"__module__": module})
+        self.modules[module].Sample = self.kind  # type: ignore[attr-defined]
+
+    def __enter__(self) -> type:
+        sys.modules.update(self.modules)
+        return self.kind
+
+    def __exit__(self, *error: object) -> None:
+        for name in self.modules:
+            del sys.modules[name]
+
+
+def cogmen(path: Path, module: str = "cogmen.Sample", protocol: int = 4, **over: Any) -> Path:
+    """Samples of COGMEN: two dialogues in train, one in dev, one in test. ``over`` replaces attributes of the first."""
+
+    def fill(sample: Any, vid: str, labels: list[int], value: float) -> Any:
+        turns = len(labels)
+        sample.vid, sample.label, sample.speaker = vid, labels, ["MF"[n % 2] for n in range(turns)]
+        sample.text = [np.full(3, -value) for _ in range(turns)]
+        sample.audio = [np.full(2, value + n) for n in range(turns)]
+        sample.visual = [np.full(4, value - n) for n in range(turns)]
+        sample.sentence = [f"It's {n}." for n in range(turns)]
+        if module.startswith("cogmen"):
+            sample.sbert_sentence_embeddings = np.full((turns, 5), 10 * value, np.float32)
+        return sample
+
+    with _Samples(module) as kind:
+        first = fill(kind(), "Ses02F_impro01", [0, 3, 1], 1.0)
+        for name, value in over.items():
+            setattr(first, name, value)
+        train = [first, fill(kind(), "Ses01M_script02_1", [2], 2.0)]
+        content = {
+            "train": train,
+            "dev": [fill(kind(), "Ses02M_impro04", [1, 0], 3.0)],
+            "test": [fill(kind(), "Ses05F_impro07", [3], 4.0)],
+        }
+        return save(path, content, protocol)
+
+
+def daily_dialogue(path: Path, names: bool = True, **over: Any) -> Path:
+    """``daily_dialogue.pkl`` and the files beside it: four words, the vector of word w is (w, 10 w)."""
+    words = {
+        "tr_c1": [np.array([1, 3] + [0] * 248, np.int32), np.array([0] * 250, np.int32)],
+        "tr_c0": [np.array([4] + [0] * 249, np.int32)],
+        "te_c0": [np.array([2, 2, 3, 1] + [0] * 246, np.int32)],
+        "va_c0": [np.array([2] + [0] * 249, np.int32), np.array([1] + [0] * 249, np.int32)],
+    }
+    speakers = {key: [str(n % 2) for n in range(len(entries))] for key, entries in words.items()}
+    labels = {"tr_c1": [0, 2], "tr_c0": [1], "te_c0": [2], "va_c0": [1, 0]}
+    acts = {key: [0] * len(entries) for key, entries in words.items()}
+    content = {
+        "speakers": speakers, "words": words, "longest": dict.fromkeys(words, 4), "acts": acts, "labels": labels,
+        "train": {"tr_c0", "tr_c1"}, "test": {"te_c0"}, "valid": {"va_c0"},
+    } | over  # fmt: skip
+    vectors = np.array([[word, 10 * word] for word in range(5)], dtype=np.float64)
+    vectors.dump(path.with_name("glv_embedding_matrix"))
+    if names:
+        save(path.with_name("emotion_label_decoder.pkl"), {0: "happiness", 1: "no_emotion", 2: "anger"})
+    return save(path, [*content.values()])
+
+
+def bc_lstm(folder: Path, task: str = "emotion") -> Path:
+    """MELD's baseline files. Returns the one with the labels. Dialogue 0 exists in each split."""
+    utterances = [
+        ("train", "0", "0", "joy", "Oh  hi ."), ("train", "0", "2", "anger", "It\x92s me ."),
+        ("train", "3", "0", "neutral", "No ."), ("val", "0", "0", "joy", "Yes ."),
+        ("test", "0", "1", "neutral", "So ."),
+    ]  # fmt: skip
+    names = ("split", "dialog", "utterance", "y", "text")
+    rows = [dict(zip(names, values, strict=True)) | {"num_words": 2} for values in utterances]
+    index = {"neutral": 0, "surprise": 1, "fear": 2, "sadness": 3, "joy": 4, "disgust": 5, "anger": 6}
+    data = [rows, np.zeros((3, 300), np.float32), {"hi": 1, "me": 2}, defaultdict(float, hi=1.0), 50, index]
+    keys = [{"0_0": 1.0, "0_2": 2.0, "3_0": 3.0}, {"0_0": 4.0}, {"0_1": 5.0}]
+    save(folder / f"text_glove_average_{task}.pkl", [{k: np.full(4, v) for k, v in part.items()} for part in keys])
+    audio = [{k: [v, -v] for k, v in part.items()} for part in keys]
+    del audio[0]["3_0"]  # the baseline pads it
+    save(folder / f"audio_embeddings_feature_selection_{task}.pkl", audio, 2)
+    padded = [{"0": np.zeros((3, 2)), "3": np.zeros((3, 2))}, {"0": np.zeros((3, 2))}, {"0": np.zeros((3, 2))}]
+    padded[0]["0"][:2], padded[0]["3"][0], padded[1]["0"][0], padded[2]["0"][0] = [[7, 1], [8, 1]], 9, 10, 11
+    save(folder / f"audio_{task}.pkl", padded)
+    save(folder / f"bimodal_{task}.pkl", padded)
+    return save(folder / f"data_{task}.p", data, 2)
