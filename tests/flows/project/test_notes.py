@@ -22,6 +22,7 @@ QUICK = (
 )
 
 
+@pytest.mark.slow
 def test_the_report_repeats_what_ingest_said(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
