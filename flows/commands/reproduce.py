@@ -100,6 +100,7 @@ def _study(
     data, model, settings, folder = material(common, features, out, seeds)
     if not isinstance(model, BigFusionSettings):
         raise SettingsError(f"reproduce: expected model.kind bigfusion, which {name} is about, found {model.kind}")
+    model = model.itself() if data.single_utterances else model
     corpus = {IEMOCAP: "iemocap", MELD: "meld"}.get(data.labels)
     with exclusive(folder, "name another folder with --out"):
         study = Study.of(folder, data, settings)

@@ -74,6 +74,8 @@ def make(asked: Asked, common: Common, data: Data, model: ModelSettings, train: 
         systems = chosen(features(base, data.widths), wanted)
     else:
         systems = chosen((networks if asked.table == 2 else contrasts)(base), wanted)
+        if data.single_utterances:
+            systems = [replace(system, model=system.model.itself()) for system in systems]
     if asked.classes == 4:
         data = four_classes(data)
         systems = [replace(system, printed=None) for system in systems]  # the paper's numbers are for six classes

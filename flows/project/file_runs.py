@@ -32,6 +32,7 @@ from bigfusion.model.scoring.modalities import modality_scores, read_modality_sc
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.settings import ModelSettings, network_settings
 from bigfusion.model.training.code import NO_NUMBER, training_entries
+from bigfusion.model.training.train import fitting
 from bigfusion.model.training.train import train as train_one_seed
 from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.digests.values import digest
@@ -72,12 +73,15 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
         TrainingError: it cannot be trained on, or the folder holds another run or other files.
     """
     data, model = training_data(features, learning)
+    trained_as = fitting(data, model)
     inputs = {
         "data": data.digest(),
         "model": model.numbers(),
         "train": learning.train.numbers(),
-        "code": code_digests(*training_entries(model, learning.train), stop=NO_NUMBER),
+        "code": code_digests(*training_entries(trained_as, learning.train), stop=NO_NUMBER),
     }
+    for note in trained_as.notes():
+        log.info("train: %s", note)
     with exclusive(out, "name another folder with --out"):
         seeds = _begin(out, features, data, inputs, learning.train.seeds)
         with training(learning.train.epochs_in_all) as progress:

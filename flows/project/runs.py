@@ -154,9 +154,16 @@ def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
         "labels": content_digest(manifest.arrow, manifest.labels, _LABEL_COLUMNS),
         "model": project.model.numbers(),
         "train": project.train.numbers(),
-        "code": training_code(project.model, project.train) | (code_digests(_FOLDS, stop=_DIGESTED) if folds else {}),
+        "code": training_code(trained_model(project, manifest), project.train)
+        | (code_digests(_FOLDS, stop=_DIGESTED) if folds else {}),
     }
     return Run(project.files.runs / digest(inputs)[:16], inputs, project.train.seeds, folds)
+
+
+def trained_model(project: Project, manifest: Manifest) -> ModelSettings:
+    """The settings of the network that a training of this corpus really trains."""
+    single = not manifest.has_values and manifest.table["dialogue"].is_unique
+    return project.model.for_single_utterances() if single else project.model
 
 
 def training_code(model: ModelSettings, train: TrainSettings) -> dict[str, str]:
