@@ -9,6 +9,7 @@ windows of noise together, padded, and each alone. If the frames differ, only wi
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,7 @@ class SpeechEncoder:
         self._dtype = torch.float32
         self._paddable = False
         self._check_settings()
+        warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")  # WavLM's two kinds of masks
         self._take_apart()
         self._try()
         self._dtype = getattr(torch, settings.precision)
