@@ -158,6 +158,8 @@ class SpeechEncoder:
         output = self._model(**{self._model.main_input_name: values}, **more, output_hidden_states=deep)
         if not deep:
             return [output.last_hidden_state]
+        if len(output.hidden_states) != self._model.config.num_hidden_layers + 1:
+            raise ValueError(f"{len(output.hidden_states)} states of {self._model.config.num_hidden_layers} layers")
         return [*output.hidden_states[:-1], output.last_hidden_state]
 
     def _whisper_layers(self, batch: Sequence[Prepared]) -> tuple[list[Tensor], list[int | None]]:
