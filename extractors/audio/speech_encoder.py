@@ -9,6 +9,7 @@ windows of noise together, padded, and each alone. If the frames differ, only wi
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,7 @@ class SpeechEncoder:
         self._dtype = torch.float32
         self._paddable = False
         self._check_settings()
+        warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")  # WavLM's two kinds of masks
         self._take_apart()
         self._try()
         self._dtype = getattr(torch, settings.precision)
@@ -156,6 +158,8 @@ class SpeechEncoder:
         output = self._model(**{self._model.main_input_name: values}, **more, output_hidden_states=deep)
         if not deep:
             return [output.last_hidden_state]
+        if len(output.hidden_states) != self._model.config.num_hidden_layers + 1:
+            raise ValueError(f"{len(output.hidden_states)} states of {self._model.config.num_hidden_layers} layers")
         return [*output.hidden_states[:-1], output.last_hidden_state]
 
     def _whisper_layers(self, batch: Sequence[Prepared]) -> tuple[list[Tensor], list[int | None]]:

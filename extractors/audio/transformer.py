@@ -11,11 +11,11 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bigfusion.extractors.audio.turns import MACHINE, RATE, TurnSettings, pooled, sound_of, windows
 from bigfusion.extractors.base import ExtractorSpec, Failure, Fault, Feature, Outcome
@@ -36,8 +36,6 @@ PREPARES = ("preprocessor_config.json", "processor_config.json")
 BLOCK = 32
 """Turns whose sound is in memory at once. While one block is encoded, the next is decoded."""
 
-LayerNumber = Annotated[int, Field(ge=0)]
-
 
 class SpeechEncoderSettings(TurnSettings):
     """Which speech encoder, which of its layers, and how its frames become one vector."""
@@ -47,7 +45,7 @@ class SpeechEncoderSettings(TurnSettings):
     kind: Literal["transformer"] = "transformer"
     model: str = Field(description="a folder, package:NAME/FOLDER or a hub's owner/name")
     revision: str | None = Field(default=None, description="the hub's commit; name one, or the numbers may move")
-    layers: Literal["last", "last4"] | LayerNumber | Annotated[tuple[LayerNumber, ...], Field(min_length=1)] = Field(
+    layers: Literal["last", "last4"] | int | tuple[int, ...] = Field(
         default="last",
         description="last, last4 (the mean of the last four), a layer's number (0 is the first layer's input), or "
         "several numbers: their vectors side by side",
@@ -65,6 +63,15 @@ class SpeechEncoderSettings(TurnSettings):
         default=None, gt=0, description="sound in a batch, padding included; none: a window on a processor, GPU: 240"
     )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1")
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _known(cls, layers: Any) -> Any:
+        several = isinstance(layers, list | tuple)
+        numbers = layers if several else [layers]
+        if layers in ("last", "last4") or (numbers and all(type(one) is int and one >= 0 for one in numbers)):
+            return tuple(layers) if several else layers
+        raise ValueError("expected 'last', 'last4', a layer's number from 0, or a list of such numbers")
 
 
 class SpeechEncoderExtractor:

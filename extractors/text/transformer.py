@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bigfusion.extractors.base import ExtractorSpec, Failure, Fault, Feature, Outcome
-from bigfusion.extractors.checkpoints import MODEL, WEIGHTS, Checkpoint, locate
+from bigfusion.extractors.checkpoints import MODEL, WEIGHTS, Checkpoint, _first_line, locate
 from bigfusion.extractors.compute import check, cores, device_named, side_by_side, to_device, torch_threads
 from bigfusion.extractors.faults import one_by_one
 from bigfusion.extractors.files import Sha256
@@ -29,6 +29,8 @@ from bigfusion.pipeline.schema import Modality, Status, Utterance
 from bigfusion.pipeline.settings import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from bigfusion.extractors.text.sentence_modules import SentenceModules
@@ -176,6 +178,7 @@ class _Model:
         self._device = device_named(settings.device)
         folder = checkpoint.fetched()
         self._modules: SentenceModules = read(folder, settings.model, settings.pooling)
+        _refuse_own_code(folder, settings.model)
         model, self._tokenizer = load(Reference(settings.model, None, folder), getattr(torch, settings.precision))
         if settings.layers == "last4" and model.config.num_hidden_layers < DEEP:
             raise ExtractionError(
@@ -254,6 +257,23 @@ class _Model:
         if not deep:
             return last
         return torch.stack([*(layer.float() for layer in output.hidden_states[-DEEP:-1]), last]).mean(0)
+
+
+def _refuse_own_code(folder: Path, name: str) -> None:
+    """Code that comes with a model is not run, nor is anybody asked whether it may.
+
+    Raises:
+        ExtractionError: the model or its tokenizer needs such code.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    try:
+        for part in (AutoConfig, AutoTokenizer):
+            part.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ExtractionError(
+            f"text model {name!r}: expected a transformers model, found: {_first_line(error)}; choose another model"
+        ) from None
 
 
 SETTINGS = SentenceSettings

@@ -65,7 +65,12 @@ def base(family: str) -> tuple[Any, Any]:
         return WavLMModel(WavLMConfig()), prepares
     if family == "whisper":
         config = WhisperConfig(
-            d_model=512, encoder_layers=6, encoder_attention_heads=8, encoder_ffn_dim=2048, decoder_layers=1
+            d_model=512,
+            encoder_layers=6,
+            encoder_attention_heads=8,
+            encoder_ffn_dim=2048,
+            decoder_layers=1,
+            decoder_attention_heads=8,
         )
         return WhisperModel(config), WhisperFeatureExtractor()
     raise SystemExit(f"{family}: expected wav2vec2, hubert, wavlm or whisper")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from transformers import ASTConfig, ASTFeatureExtractor, ASTModel, AutoFeatureExtractor, BertConfig, BertModel
 
@@ -256,6 +257,14 @@ def test_what_is_no_speech_encoder_is_refused_in_a_line(folders: Any, turns: Any
     assert "layers up to 6, found 5" in refusal(folders("hubert"), turns, layers=6)
     assert "alone knows pad" in refusal(folders("hubert"), turns, pad="own")
     assert "at most 30 for Whisper" in refusal(folders("whisper"), turns, window_seconds=40)
+
+
+@pytest.mark.parametrize("layers", ["top", -1, [], [3, -1], 1.5, True])
+def test_layers_that_are_none_are_one_message(layers: Any) -> None:
+    with pytest.raises(ValidationError) as found:
+        SpeechEncoderSettings(model="a", layers=layers)
+    assert found.value.error_count() == 1
+    assert "expected 'last', 'last4', a layer's number" in str(found.value)
 
 
 def test_a_checkpoints_own_code_is_never_run(turns: Any, tmp_path: Path) -> None:

@@ -208,6 +208,16 @@ def test_what_is_not_known_is_refused_in_a_line(tmp_path: Path) -> None:
     assert "found Transformer, Pooling, LSTM" in refusal(tmp_path / "whole")
 
 
+def test_a_models_own_code_is_never_run(tmp_path: Path) -> None:
+    folder = save_decoder(tmp_path, "qwen3")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModel": "own.Own"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    assert "expected a transformers model" in refusal(folder, pooling="last")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_settings_alone_load_no_heavy_library() -> None:
     script = (
         "import sys; from bigfusion.extractors.text.transformer import SETTINGS, make;"
