@@ -24,6 +24,7 @@ from bigfusion.flows.project.settings import Learning
 from bigfusion.flows.project.workspace import exclusive, relative
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, hold_out, true_labels
+from bigfusion.model.reproduce.schemes import sessions_of
 from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
 from bigfusion.model.runs.files import read_json, read_record, write_json
 from bigfusion.model.runs.folder import finished_seeds, seed_folder
@@ -93,6 +94,13 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
                     "train: seed %d: validation WF1 %.1f (epoch %d of %d)",
                     seed, 100 * best.valid_weighted_f1, best.epoch, trained.epochs,
                 )  # fmt: skip
+    shared = sorted(sessions_of(data.train) & sessions_of(data.valid))
+    if shared and len(sessions_of(data)) > 1:
+        log.info(
+            "train: validation and training share sessions, and so speakers (%s): the validation WF1 is too high for"
+            " other speakers; `bigfusion reproduce --table 2 --rows %s --scheme sessions --features %s` tells what to"
+            " expect", ", ".join(shared), model.kind, quoted(features),
+        )  # fmt: skip
     return seeds
 
 
