@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from bigfusion.flows.project.learning_preset import for_corpus
@@ -12,6 +13,7 @@ from bigfusion.flows.project.preset_names import PRESETS
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.errors import SettingsError
 from bigfusion.pipeline.feature_files.corpus import FeatureSettings
+from bigfusion.pipeline.schema import Modality
 
 SKELETON = "utterances.csv"
 """The header of a table, in UTF-8 with the byte-order mark that Excel needs."""
@@ -45,8 +47,12 @@ def write_config(path: Path, preset: str, root: str | None, learning: str | None
         _write_new(path.parent / SKELETON, preset_file(SKELETON))
 
 
-def write_import_config(path: Path, corpus: FeatureSettings, preset: str | None) -> None:
+def write_import_config(
+    path: Path, corpus: FeatureSettings, preset: str | None, modalities: Collection[Modality] = tuple(Modality)
+) -> None:
     """Write the settings file of a project whose features come from a file, with the settings of its labels.
+
+    ``modalities`` are those that a training can read. They are written if some are missing.
 
     Raises:
         SettingsError: there is no such preset, or the file exists already.
@@ -57,11 +63,16 @@ def write_import_config(path: Path, corpus: FeatureSettings, preset: str | None)
         above = f'preset = "{preset}"                # the model and training settings\n'
     said = corpus.model_dump(mode="json", exclude_defaults=True, exclude={"kind", "path"})
     lines = [f"{key} = {_value(value)}" for key, value in said.items()]
+    model = [] if {*modalities} == {*Modality} else ["", "[model]", f"modalities = {_value(_names(modalities))}"]
     _write_new(
         path,
         "# Settings of a bigfusion project on features of your own.\n"
-        + "\n".join([above, "[corpus]", 'kind = "features"', f"path = {_toml(str(corpus.path))}", *lines, ""]),
+        + "\n".join([above, "[corpus]", 'kind = "features"', f"path = {_toml(str(corpus.path))}", *lines, *model, ""]),
     )
+
+
+def _names(modalities: Collection[Modality]) -> list[str]:
+    return [modality.value for modality in Modality if modality in modalities]
 
 
 def _value(value: str | list[str] | dict[str, str]) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bigfusion.pipeline.errors import CorpusError
-from bigfusion.pipeline.feature_files.conversations import Conversations, is_number, is_sequence, named, vector_of
+from bigfusion.pipeline.feature_files.conversations import Conversations, is_sequence, named, vector_of, word_of
 from bigfusion.pipeline.feature_files.pickles import of_fields
 from bigfusion.pipeline.feature_files.unpickle import load
 from bigfusion.pipeline.schema import Modality, Split
@@ -101,7 +101,7 @@ def _joined(data: Sequence[Any], files: Mapping[Modality, Any]) -> Conversations
         fields["ids"][0][name] = [f"{name}_utt{row['utterance']}" for row in rows]
         fields["speakers"][0][name] = [""] * len(rows)
         fields["labels"][0][name] = [_code(row["y"], classes, name) for row in rows]
-        fields["sentences"][0][name] = [str(row["text"]) for row in rows]
+        fields["sentences"][0][name] = [word_of(row["text"], "text") for row in rows]
         for modality, content in files.items():
             if not _is_features(content):
                 raise CorpusError(f"expected {modality} features for train, val and test, found others")
@@ -115,26 +115,29 @@ def _dialogues(rows: Sequence[Any]) -> dict[tuple[str, str], list[Any]]:
     """The utterances of each dialogue in the order of their numbers, split by split. Key: split and number."""
     dialogues: dict[tuple[str, str], list[Any]] = {}
     for row in rows:
-        if not isinstance(row, Mapping) or not {*_UTTERANCE} <= {*row} or row["split"] not in _SPLITS:
-            raise CorpusError(f"expected utterances with {', '.join(_UTTERANCE)}, found {str(row)[:60]!r}")
-        if not str(row["utterance"]).isdecimal() or not str(row["dialog"]).isdecimal():
-            raise CorpusError(
-                f"expected numbers as dialog and utterance, found {row['dialog']!r}, {row['utterance']!r}"
-            )
-        dialogues.setdefault((row["split"], str(row["dialog"])), []).append(row)
+        if not isinstance(row, Mapping) or not {*_UTTERANCE} <= {*row}:
+            raise CorpusError(f"expected utterances with {', '.join(_UTTERANCE)}, found a {type(row).__name__}")
+        split, dialog, number = (word_of(row[name], name) for name in ("split", "dialog", "utterance"))
+        if split not in _SPLITS:
+            raise CorpusError(f"expected utterances of {', '.join(_SPLITS)}, found split {split[:40]!r}")
+        if not dialog.isdecimal() or not number.isdecimal():
+            raise CorpusError(f"expected numbers as dialog and utterance, found {dialog[:40]!r}, {number[:40]!r}")
+        dialogues.setdefault((split, dialog), []).append(row)
     order = sorted(dialogues, key=lambda key: [*_SPLITS].index(key[0]))
     return {key: sorted(dialogues[key], key=lambda row: int(row["utterance"])) for key in order}
 
 
 def _classes(index: Any) -> list[str]:
-    if not isinstance(index, Mapping) or {*index.values()} != {*range(len(index))}:
+    known = isinstance(index, Mapping) and all(isinstance(code, int) for code in index.values())
+    if not known or sorted(index.values()) != [*range(len(index))]:
         raise CorpusError("expected the code of each label from 0 on, found others")
-    return [str(name) for name, _ in sorted(index.items(), key=lambda pair: pair[1])]
+    return [word_of(name, "labels") for name, _ in sorted(index.items(), key=lambda pair: pair[1])]
 
 
 def _code(name: Any, classes: list[str], dialogue: str) -> int:
+    name = word_of(name, "y")
     if name not in classes:
-        raise CorpusError(f"dialogue {dialogue}: expected one of {', '.join(classes)}, found {str(name)[:40]!r}")
+        raise CorpusError(f"dialogue {dialogue}: expected one of {', '.join(classes)}, found {name[:40]!r}")
     return classes.index(name)
 
 
@@ -144,6 +147,6 @@ def _of_dialogue(features: Mapping[str, Any], dialog: str, rows: list[Any], what
     if padded is None:
         return [features.get(f"{dialog}_{row['utterance']}") for row in rows]
     behind = [vector_of(row, what, "feature") for row in padded[len(rows) :]]
-    if len(padded) < len(rows) or any(row is None or is_number(row) or row.any() for row in behind):
+    if len(padded) < len(rows) or any(row is None or row.any() for row in behind):
         raise CorpusError(f"{what}: expected {len(rows)} rows and then zeros, found others")
     return list(padded[: len(rows)])

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bigfusion.pipeline.errors import CorpusError
-from bigfusion.pipeline.feature_files.conversations import Conversations, is_sequence
+from bigfusion.pipeline.feature_files.conversations import Conversations, is_sequence, word_of
 from bigfusion.pipeline.feature_files.pickles import of_fields
 from bigfusion.pipeline.feature_files.unpickle import Record
 from bigfusion.pipeline.schema import Split
@@ -50,7 +50,7 @@ def conversations(content: Mapping[str, Any]) -> Conversations:
 
 def _add(fields: dict[str, list[Any]], sample: Mapping[str, Any]) -> str:
     """Add a sample's entries. Returns its dialogue's name."""
-    name = str(sample.get("vid", ""))
+    name = word_of(sample.get("vid"), "vid")
     known = fields["labels"][0]
     if name in known:  # the next part of a dialogue
         name = next(part for k in range(2, len(known) + 3) if (part := f"{name}/part{k}") not in known)

@@ -95,6 +95,31 @@ def vector_of(entry: Any, key: Any, what: str) -> NDArray[np.float32] | None:
         raise CorpusError(f"dialogue {key}: expected {what} entries that are lists of numbers") from None
 
 
+def word_of(value: Any, what: str) -> str:
+    """A name or a number as text. Nothing else is turned into text: a small hostile file may unfold without end.
+
+    Raises:
+        CorpusError: it is neither.
+    """
+    if not isinstance(value, str) and not is_number(value):
+        raise CorpusError(f"expected {what} as text or a number, found a {type(value).__name__}")
+    return str(value)
+
+
+def numbers_of(values: Any, what: str) -> NDArray[np.float64]:
+    """A list or an array of numbers, flat. Shape: (N,).
+
+    Raises:
+        CorpusError: it holds anything else.
+    """
+    try:
+        if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+            return np.asarray(values).astype(np.float64).reshape(-1)
+        return np.fromiter(values, dtype=np.float64, count=len(values))  # not np.asarray, as in vector_of
+    except (TypeError, ValueError, OverflowError):
+        raise CorpusError(f"expected {what} as a list of numbers, found others") from None
+
+
 def matrix_of(name: FeatureName, rows: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32]:
     """Rows of one width as (N, F). Absent rows are NaN."""
     widths = {len(row) for row in rows if row is not None}

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bigfusion.pipeline.feature_files.reader import read_features
+from bigfusion.pipeline.feature_files.reader import ImportedFeatures, read_features
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.settings import Settings
 from bigfusion.pipeline.tables.numbers import TASK, Task, without_classes
@@ -29,7 +29,12 @@ class FeatureSettings(Settings):
 
 
 def scan(settings: FeatureSettings) -> Manifest:
-    """The manifest of a feature file.
+    """The manifest of a feature file. It raises what :func:`read` does."""
+    return read(settings).manifest
+
+
+def read(settings: FeatureSettings) -> ImportedFeatures:
+    """The manifest and the features of a feature file.
 
     Raises:
         UnsafePickleError: a pickle asks for anything but plain containers, strings, numbers and NumPy arrays.
@@ -37,5 +42,5 @@ def scan(settings: FeatureSettings) -> Manifest:
     """
     if settings.task == "regression":
         without_classes(settings.labels, settings.label_map)
-        return read_features(settings.path, (), settings.name, regression=True).manifest
-    return read_features(settings.path, settings.labels, settings.name, label_map=settings.label_map).manifest
+        return read_features(settings.path, (), settings.name, regression=True)
+    return read_features(settings.path, settings.labels, settings.name, label_map=settings.label_map)

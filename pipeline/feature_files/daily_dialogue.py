@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigfusion.pipeline.errors import CorpusError
-from bigfusion.pipeline.feature_files.conversations import Conversations, is_number, is_sequence, named
+from bigfusion.pipeline.feature_files.conversations import Conversations, is_number, is_sequence, named, numbers_of
 from bigfusion.pipeline.feature_files.pickles import of_fields
 from bigfusion.pipeline.feature_files.unpickle import load
 
@@ -96,9 +96,8 @@ def _list(entries: Any, key: Any) -> Any:
 
 def _mean(entry: Any, vectors: NDArray[np.float64], key: Any) -> NDArray[np.float32] | None:
     """The mean of an utterance's word vectors. 0 is padding. Shape: (F,)."""
-    words = np.asarray(entry if is_sequence(entry) else None)
-    numbers = words.ndim == 1 and (words.dtype.kind in "iu" or not words.size)
-    if not numbers or not ((words >= 0) & (words < len(vectors))).all():
+    words = numbers_of(entry if is_sequence(entry) else None, f"the words of dialogue {key}")
+    if not ((words >= 0) & (words < len(vectors)) & (words == np.floor(words))).all():
         raise CorpusError(f"dialogue {key}: expected words as numbers from 0 to {len(vectors) - 1}, found others")
     real = words[words > 0].astype(np.int64)
     return vectors[real].mean(axis=0).astype(np.float32) if len(real) else None

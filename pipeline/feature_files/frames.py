@@ -33,15 +33,15 @@ def not_padding(frames: NDArray[Any]) -> NDArray[np.bool_]:
     return found
 
 
-def by_lengths(frames: NDArray[Any], lengths: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def by_lengths(filled: NDArray[np.bool_], lengths: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """The first ``lengths`` frames, or the last ones if the padding stands in front; and which rows fit neither.
 
-    Padding is all zero. A row fits neither if frames on both sides of its length differ from zero.
+    ``filled`` (N, T) are the frames that are no padding. A row fits neither if some lie on both sides of its length.
     Shapes: (N, T), (N,).
     """
-    filled, steps = not_padding(frames), np.arange(frames.shape[1])
-    kept: NDArray[np.int64] = np.minimum(lengths, frames.shape[1]).reshape(-1, 1)  # a longer utterance was cut
-    first, last = steps < kept, steps >= frames.shape[1] - kept  # (N, T)
+    steps, number = np.arange(filled.shape[1]), filled.shape[1]
+    kept: NDArray[np.int64] = np.minimum(lengths, number).reshape(-1, 1)  # a longer utterance was cut
+    first, last = steps < kept, steps >= number - kept  # (N, T)
     behind = np.any(filled & ~first, axis=1, keepdims=True)  # (N, 1)
     before = np.any(filled & ~last, axis=1, keepdims=True)
     return np.where(behind, last, first), np.logical_and(behind, before)[:, 0]

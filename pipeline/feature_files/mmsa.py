@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigfusion.pipeline.errors import CorpusError
-from bigfusion.pipeline.feature_files.conversations import Conversations, is_sequence, label_of
+from bigfusion.pipeline.feature_files.conversations import Conversations, is_sequence, label_of, numbers_of, word_of
 from bigfusion.pipeline.feature_files.frames import by_lengths, mean_of_real_frames, not_padding
 from bigfusion.pipeline.schema import FeatureName, Modality, Split
 from bigfusion.pipeline.tables.classes import composed
@@ -51,7 +51,7 @@ def conversations(content: Mapping[str, Any]) -> Conversations:
     parts = {
         split: part
         for split in Split
-        if isinstance(part := content.get(split.value), Mapping) and len(part.get("id", ()))
+        if isinstance(part := content.get(split.value), Mapping) and is_sequence(part.get("id")) and len(part["id"])
     }
     if not parts:
         raise CorpusError("expected clips in train, valid or test, found none")
@@ -97,17 +97,19 @@ def _rows(split: Split, part: Mapping[str, Any]) -> list[dict[str, Any]]:
             found = len(values) if is_sequence(values) else type(values).__name__
             raise CorpusError(f"{split}: expected {number} {key}, as many as ids, found {found}")
     own = all(key in part for key in OWN)
+    turns = numbers_of(part["turn"], "turn").tolist() if own else []
     texts = part.get("raw_text", [""] * number)
     rows = []
     for place, name in enumerate(part["id"]):
         text = composed(plain(texts[place])) if isinstance(texts[place], str) else ""
         row: dict[str, Any] = {"split": split.value, "text": text}
         if own:
-            row |= {key: str(part[key][place]) for key in OWN if key != "turn"} | {"turn": int(part["turn"][place])}
+            row |= {key: word_of(part[key][place], key) for key in OWN if key != "turn"} | {"turn": turns[place]}
         else:
-            video, between, clip = str(name).rpartition(BETWEEN)
+            whole = word_of(name, "ids")
+            video, between, clip = whole.rpartition(BETWEEN)
             if not (video and between and clip):
-                raise CorpusError(f"{split}: expected ids like VIDEO{BETWEEN}CLIP, found {str(name)[:60]!r}")
+                raise CorpusError(f"{split}: expected ids like VIDEO{BETWEEN}CLIP, found {whole[:60]!r}")
             row |= {"utterance": f"{video}/{clip}", "dialogue": video, "speaker": video, "clip": clip}
         rows.append(row)
     return rows
@@ -171,10 +173,10 @@ def _numbers(part: Mapping[str, Any], key: str) -> list[str]:
     values = part.get(key)
     if values is None:
         return [""] * len(part["id"])
-    values = np.asarray(values)
-    if values.dtype.kind not in "biuf" or values.size != len(part["id"]):
-        raise CorpusError(f"expected {len(part['id'])} numbers in {key}, found {values.size} of {values.dtype}")
-    return [label_of(value, key) for value in values.reshape(-1).tolist()]
+    numbers = numbers_of(values, key)
+    if len(numbers) != len(part["id"]):
+        raise CorpusError(f"expected {len(part['id'])} numbers in {key}, found {len(numbers)}")
+    return [label_of(value, key) for value in numbers.tolist()]
 
 
 def _pooled(
@@ -184,23 +186,24 @@ def _pooled(
     values = part.get(key)
     if values is None:
         return None
-    frames = np.asarray(values)
-    if frames.dtype.kind not in "biuf" or frames.ndim not in (2, 3):
-        raise CorpusError(
-            f"{split}: expected {key} as numbers of shape (clips, frames, width), found {frames.dtype} {frames.shape}"
-        )
-    frames = frames[:, None] if frames.ndim == 2 else frames  # one row a clip already
-    real = not_padding(frames)
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf" or values.ndim not in (2, 3):
+        found = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else f"a {type(values).__name__}"
+        raise CorpusError(f"{split}: expected {key} as numbers of shape (clips, frames, width), found {found}")
+    frames = np.asarray(values[:, None] if values.ndim == 2 else values)  # two: one row a clip already
     mask, lengths = part.get("text_bert"), part.get(f"{key}_lengths")
-    if modality is Modality.TEXT and mask is not None and np.shape(mask) == (len(frames), 3, frames.shape[1]):
-        real = np.asarray(mask)[:, 1] != 0
-    elif lengths is not None:
-        known = np.asarray(lengths)
-        if known.dtype.kind not in "iuf" or known.shape != (len(frames),) or not (known >= 0).all():
-            raise CorpusError(
-                f"{split}: expected {len(frames)} lengths in {key}_lengths, found {known.dtype} {known.shape}"
-            )
-        chosen, wrong = by_lengths(frames, known.astype(np.int64))
+    if (
+        modality is Modality.TEXT
+        and isinstance(mask, np.ndarray)
+        and mask.dtype.kind in "biuf"
+        and mask.shape == (len(frames), 3, frames.shape[1])
+    ):
+        return mean_of_real_frames(frames, np.asarray(mask[:, 1] != 0))
+    real = not_padding(frames)
+    if lengths is not None:
+        known = numbers_of(lengths, f"{key}_lengths")
+        if known.shape != (len(frames),) or not (known >= 0).all():
+            raise CorpusError(f"{split}: expected {len(frames)} lengths in {key}_lengths, found {len(known)}")
+        chosen, wrong = by_lengths(real, known.astype(np.int64))
         real = np.where(wrong[:, None], real, chosen)
         if wrong.any():
             notes.append(

@@ -14,6 +14,7 @@ from bigfusion.flows.project.load import load
 from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.feature_files.reader import read_features
 from bigfusion.pipeline.schema import Modality
+from tests.helpers.field_pickles import bc_lstm, cogmen, daily_dialogue, mmsa
 
 
 def save(path, seed: int = 0, sentence: str = "Yeah.") -> None:
@@ -107,3 +108,24 @@ def test_what_is_said_of_a_file_s_labels_at_import_stands_in_the_project(tmp_pat
     assert cli.main(["ingest", "--config", "mine/bigfusion.toml", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["digest"] == data["digest"]
     assert load("mine/bigfusion.toml").corpus.label_map == {"-1": "", "2": "😀"}
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "modalities"),
+    [
+        (mmsa, "mosi.pkl", ["text", "audio", "visual"]),
+        (cogmen, "data_iemocap_4.pkl", ["text", "audio", "visual"]),
+        (daily_dialogue, "daily_dialogue.pkl", ["text"]),
+        (lambda path: bc_lstm(path.parent), "data_emotion.p", ["text", "audio"]),
+    ],
+    ids=["MMSA", "COGMEN", "DailyDialogue", "bc-LSTM"],
+)
+def test_the_field_s_files_become_projects_of_their_modalities(tmp_path, monkeypatch, make, name, modalities):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / name)
+    expected = read_features(tmp_path / name)
+    assert cli.main(["import", name, "project"]) == 0
+    found = stored(tmp_path / "project/bigfusion.toml")
+    assert list(found) == modalities
+    for modality, values in found.items():
+        np.testing.assert_array_equal(values, expected.features[modality])

@@ -92,7 +92,7 @@ def test_what_cannot_be_joined_is_refused_in_one_line(tmp_path):
 
 
 ROWS = {
-    "split": ({"split": "dev"}, "expected utterances with text, split, y, dialog, utterance"),
+    "split": ({"split": "dev"}, "expected utterances of train, val, test, found split 'dev'"),
     "number": ({"utterance": "first"}, "expected numbers as dialog and utterance, found '0', 'first'"),
     "label": ({"y": "bored"}, "dialogue train/dia0: expected one of neutral, surprise, .*, found 'bored'"),
 }

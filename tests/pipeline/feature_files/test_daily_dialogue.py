@@ -44,8 +44,8 @@ BAD = {
         {"words": {k: [[5]] for k in ("tr_c0", "tr_c1", "te_c0", "va_c0")}},
         "expected words as numbers from 0 to 4",
     ),
-    "text": ({"words": {"tr_c0": ["so"]}}, "dialogue tr_c0: expected words as numbers"),
-    "texts": ({"words": {"tr_c0": [["so"]]}}, "dialogue tr_c0: expected words as numbers"),
+    "text": ({"words": {"tr_c0": ["so"]}}, "expected the words of dialogue tr_c0 as a list of numbers"),
+    "texts": ({"words": {"tr_c0": [["so"]]}}, "expected the words of dialogue tr_c0 as a list of numbers"),
     "no list": ({"words": {"tr_c0": 1}}, "dialogue tr_c0: expected a list of its utterances' words, found none"),
     "label": ({"labels": {"tr_c1": [0, 3], "tr_c0": [1], "te_c0": [2], "va_c0": [1, 0]}}, "label codes below 3"),
 }

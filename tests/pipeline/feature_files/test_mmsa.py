@@ -7,7 +7,7 @@ from bigfusion.pipeline.corpora.scan import FeatureSettings, scan
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError, UnsafePickleError
 from bigfusion.pipeline.feature_files.reader import read_features
-from tests.helpers.field_pickles import mmsa, mmsa_split, save
+from tests.helpers.field_pickles import bc_lstm, cogmen, daily_dialogue, mmsa, mmsa_split, save
 
 
 @pytest.mark.parametrize("front", [False, True], ids=["padded behind", "padded in front"])
@@ -112,7 +112,10 @@ BAD = {
     "words": ({"text": np.array(["a", "b", "c"])}, "train: expected text as numbers of shape"),
     "lengths": ({"audio_lengths": np.array([1, 2])}, "train: expected 3 lengths in audio_lengths"),
     "width": ({"audio": np.ones((3, 6, 5))}, "expected audio features of one width in every split, found [2, 5]"),
-    "numbers": ({"regression_labels": np.array(["a", "b", "c"])}, "expected 3 numbers in regression_labels"),
+    "numbers": (
+        {"regression_labels": np.array(["a", "b", "c"])},
+        "expected regression_labels as a list of numbers, found others",
+    ),
 }
 
 
@@ -148,3 +151,26 @@ def test_a_payload_is_refused_before_it_runs(tmp_path):
     with pytest.raises(UnsafePickleError, match="refused "):
         read_features(path)
     assert not (tmp_path / "mark").exists()
+
+
+def test_small_files_that_unfold_without_end_are_refused_quickly(tmp_path):
+    """Twelve levels of ten in every place: a million million entries, were the nesting followed or printed."""
+    level: list = [1.0] * 10
+    for _ in range(12):
+        level = [level] * 10
+    for key in ("id", "audio", "text_bert", "audio_lengths", "regression_labels", "classification_labels"):
+        with pytest.raises(CorpusError):
+            read_features(mmsa(tmp_path / "f.pkl", **{key: [level] * 3, **({"text": level} if "bert" in key else {})}))
+    with pytest.raises(CorpusError, match="expected vid as text or a number, found a list"):
+        read_features(cogmen(tmp_path / "f.pkl", vid=level))
+    with pytest.raises(CorpusError, match="expected audio entries that are lists of numbers"):
+        read_features(cogmen(tmp_path / "f.pkl", audio=[level] * 3))
+    words = {"tr_c0": [level], "tr_c1": [[1], [1]], "te_c0": [[1]], "va_c0": [[1], [1]]}
+    with pytest.raises(CorpusError, match="expected the words of dialogue tr_c0 as a list of numbers"):
+        read_features(daily_dialogue(tmp_path / "daily_dialogue.pkl", words=words))
+    row = {"text": "Hi", "split": "train", "y": "joy", "dialog": "0", "utterance": "0"}
+    for key in row:
+        path = bc_lstm(tmp_path)
+        save(path, [[row | {key: level}], 0, 0, 0, 0, {"joy": 0}])
+        with pytest.raises(CorpusError, match=f"expected {key} as text or a number, found a list"):
+            read_features(path)
