@@ -169,7 +169,32 @@ def _told(kind: type[BaseModel], table: Mapping[str, Any], error: ErrorDetails) 
     found = f", found {found if len(found) <= 80 else found[:77] + '...'}"
     if ", found " in error["msg"]:  # the error says so itself, without the credentials
         found = ""
-    return f"{key}{which}: {reason(error['msg'])}{found}"
+    return f"{key}{which}: {_expected(error)}{found}"
+
+
+_EXPECTED = {
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "a text in quotes",
+    "tuple_type": "a list in brackets",
+    "list_type": "a list in brackets",
+}
+"""What pydantic's kinds of error expect, as a person says it."""
+
+
+def _expected(error: ErrorDetails) -> str:
+    if error["type"] in _EXPECTED:
+        return f"expected {_EXPECTED[error['type']]}"
+    said = reason(error["msg"])
+    rest = said.removeprefix("Input should be ")
+    if rest == said:
+        return said
+    return f"expected {'a number ' if rest.startswith(('greater', 'less')) else ''}{rest}"
 
 
 def _key(place: Sequence[Any], table: Any, missing: bool) -> tuple[str, str]:

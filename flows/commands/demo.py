@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
+from shutil import which
 
 from bigfusion.flows.commands.common import Answer, Common, without
 from bigfusion.flows.commands.run import run_project
@@ -50,7 +52,17 @@ def next_line(video: Path, config: Path) -> str:
     """The command that predicts the demo's conversation, as a person in this folder would type it."""
     from bigfusion.flows.project.workspace import relative
 
-    words = ["bigfusion", "predict", relative(video.resolve())]
+    words = [program(), "predict", relative(video.resolve())]
     words += ["--subtitles", relative(video.with_suffix(".srt").resolve())]
     words += [] if config.parent == Path("demo") else ["--config", relative(config.resolve())]
     return shlex.join(words)
+
+
+def program() -> str:
+    """What starts this program from here: its name, or its path if the environment is not activated."""
+    from bigfusion.flows.project.workspace import relative
+
+    this = Path(sys.argv[0])
+    if this.name != "bigfusion" or which("bigfusion") is not None:
+        return "bigfusion"
+    return relative(this.absolute())

@@ -103,11 +103,11 @@ def _text(model: Model, prediction: Prediction, written: Sequence[Mapping[str, P
             f"files     {folder}/predictions.{{{','.join(SUFFIXES)}}}",
         ]
     origin = model.origin
-    sure = f"not sure below {100 * origin.threshold:.0f} %"
+    sure = f"; not sure below {100 * origin.threshold:.0f} %" if origin.threshold >= 0.005 else ""
     if origin.calibration_error is not None:
         sure += f"; probabilities are off by {100 * origin.calibration_error:.1f} points on average (ECE)"
     score = "" if origin.weighted_f1 is None else f", WF1 {100 * origin.weighted_f1:.1f}"
-    lines.append(f"model     {origin.model}: {origin.network} on {origin.corpus}{score}, {origin.seeds} seeds; {sure}")
+    lines.append(f"model     {origin.model}: {origin.network} on {origin.corpus}{score}, {origin.seeds} seeds{sure}")
     return "\n".join(lines)
 
 

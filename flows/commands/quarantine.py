@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bigfusion.flows.commands.common import Answer, Common
+from bigfusion.pipeline.words import numbered
 
 if TYPE_CHECKING:
     from bigfusion.flows.project.failed_cells import FailedCell, NotedCell
@@ -50,15 +50,22 @@ def run(common: Common, out: Path | None) -> Answer:
     lines = [
         f"{status.value:<19}{feature:<15}{count:>7,}  {REMEDIES[status]}" for (status, feature), count in tally(found)
     ]
-    lines.append(f"{len(found):,} failed cells: {relative(html)}, {relative(sheet)}")
-    counts = Counter((kind, cell.feature) for cell in noted for kind in kinds([cell.note]))
-    lines += [f"{'ok':<19}{feature:<15}{count:>7,}  noted: {kind}" for (kind, feature), count in counts.most_common()]
+    if 0 < len(found) <= _LISTED:
+        lines += ["", *(f"{cell.utterance}: {cell.feature}: {cell.reason}" for cell in found), ""]
+    lines.append(f"{numbered(len(found), 'failed cell')}: {relative(html)}, {relative(sheet)}")
+    for feature in dict.fromkeys(cell.feature for cell in noted):
+        counts = kinds(cell.note for cell in noted if cell.feature == feature)
+        lines += [f"{'ok':<19}{feature:<15}{count:>7,}  noted: {kind}" for kind, count in counts.items()]
     notes = [cell._asdict() for cell in noted]
     if noted:
         listed = folder / "notes.csv"
         write_whole(listed, pd.DataFrame(notes, columns=NotedCell._fields).to_csv(index=False).encode())
         lines.append(f"{len(noted):,} cells with a note: {relative(listed)}")
     return Answer("\n".join(lines), {"page": str(html), "csv": str(sheet), "cells": rows, "notes": notes})
+
+
+_LISTED = 20
+"""So many failed cells are listed on the screen too, with what was found."""
 
 
 def _rows(found: list[FailedCell]) -> list[dict[str, Any]]:
@@ -69,7 +76,7 @@ def _shown(found: list[FailedCell], noted: list[NotedCell]) -> Answer:
     """The cells as text, for a workspace that cannot be written."""
     from bigfusion.flows.commands.show import columns
 
-    lines = [f"{len(found):,} failed cells; --out DIR writes a page and a CSV file"]
+    lines = [f"{numbered(len(found), 'failed cell')}; --out DIR writes a page and a CSV file"]
     if found:
         shown = [[cell.status.value, cell.feature, cell.utterance, cell.remedy] for cell in found]
         lines = [columns(shown, ["status", "feature", "utterance", "what to do"]), "", *lines]

@@ -16,7 +16,7 @@ from bigfusion.model.settings import DEFAULT_NETWORK, NETWORKS, beneath, tuned
 from bigfusion.pipeline.errors import SettingsError
 from bigfusion.pipeline.nearest import did_you_mean
 from bigfusion.pipeline.schema import Modality
-from bigfusion.pipeline.settings import assign, merge, parse_assignment, read_toml, validate
+from bigfusion.pipeline.settings import Settings, assign, merge, parse_assignment, read_toml, validate
 
 log = logging.getLogger("bigfusion")
 
@@ -44,7 +44,7 @@ def load_project(
     if config is None and path != DEFAULT_CONFIG:
         log.info("no %s here: the demo's settings (%s) are used", DEFAULT_CONFIG, path)
     preset, below, own = layers(config, preset, assignments)
-    table = laid(below, own)
+    plain = table = laid(below, own)
     if any(parse_assignment(one)[0] == ["preset"] for one in assignments):
         raise SettingsError("--set preset: a preset lies below the settings file, not above it; name it with --preset")
     table = laid(table, assign({}, assignments))
@@ -54,7 +54,21 @@ def load_project(
         raise SettingsError(
             f"{path}: expected a [corpus] table or a preset, found neither; see `bigfusion init --help`"
         )
-    return validate(Project, _resolved(table, path.resolve().parent), str(path))
+    folder = path.resolve().parent
+    try:
+        return validate(Project, _resolved(table, folder), str(path))
+    except SettingsError:
+        if assignments and _is_valid(Project, _resolved(plain, folder)):  # the file is not to blame
+            validate(Project, _resolved(table, folder), "--set")
+        raise
+
+
+def _is_valid(kind: type[Settings], table: Mapping[str, Any]) -> bool:
+    try:
+        validate(kind, table, "")
+    except SettingsError:
+        return False
+    return True
 
 
 load = load_project  # the name inside the house; outside, ``bigfusion.load`` loads a trained model

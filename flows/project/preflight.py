@@ -29,6 +29,9 @@ from bigfusion.pipeline.schema import FeatureName, Modality
 
 log = logging.getLogger("bigfusion")
 
+_SOUND = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".wma", ".amr", ".sph", ".aif", ".aiff")
+"""Endings of files that hold sound alone."""
+
 _INPUT = {Modality.TEXT: "text", Modality.AUDIO: "audio_sha256", Modality.VISUAL: "visual_sha256"}
 """The manifest's columns that are empty if an utterance has no input for the modality."""
 
@@ -145,7 +148,10 @@ def require(found: Preflight) -> None:
 
 def _hopeless(planned: CellPlan, feature: FeatureName) -> bool:
     """Whether no cell of a feature can come to anything: none is stored, and no utterance has an input for one."""
-    there = planned.manifest.table[_INPUT[feature.modality]] != ""
+    table = planned.manifest.table
+    there = table[_INPUT[feature.modality]] != ""
+    if feature.modality is Modality.VISUAL:
+        there &= ~table["visual_path"].str.lower().str.endswith(_SOUND)
     return not planned.counts()[feature]["done"] and not there.any()
 
 
@@ -156,7 +162,7 @@ def _lacks_media(manifest: Manifest) -> bool:
 def _nothing_to_compute(planned: CellPlan, empty: list[FeatureName], packed: list[Path]) -> str:
     remedy = "put the files where they should be"
     if len(empty) < len(planned.features):
-        remedy = f"train without: --set '{without(planned.features, empty)}'"
+        remedy = f"train without: --set '{without(planned.features, empty)}', for good in the settings file"
     return (
         f"{planned.manifest.corpus}: expected files for {' and '.join(empty)}, found none for any of "
         f"{len(planned.manifest)} utterances; {unpack(packed) if packed else remedy}"

@@ -219,7 +219,9 @@ def stacked(places: Sequence[float], size: float) -> list[int]:
 
 def nice_ticks(low: float, high: float, whole: bool = False) -> list[float]:
     """Four to eight round values that span ``low`` to ``high``; ``whole`` allows only whole numbers."""
-    span = max(high - low, 1e-9 if not whole else 1.0)
+    if not whole and high - low < (flat := 0.01 * max(abs(low), abs(high), 1e-9)):  # its ticks would look equal
+        low, high = low - flat, high + flat
+    span = max(high - low, 1.0) if whole else high - low
     step = 10.0 ** math.floor(math.log10(span / 4))
     step *= next(factor for factor in (1, 2, 2.5, 5, 10) if span / (step * factor) <= 6)
     if whole:

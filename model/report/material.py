@@ -34,7 +34,7 @@ TITLES = {"meld": "MELD", "iemocap": "IEMOCAP"}
 
 def corpus_title(corpus: str) -> str:
     """A corpus's name in its usual spelling."""
-    return TITLES.get(corpus.lower(), corpus)
+    return TITLES.get(corpus.lower(), f"“{corpus}”")
 
 
 @dataclass(frozen=True)

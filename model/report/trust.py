@@ -56,7 +56,9 @@ def _errors(timeline: Timeline) -> list[Child]:
         )
         chip = tag("span", label, class_=f"chip {label_class(label, timeline)}")
         rows.append(tag("tr", tag("th", chip, scope="row"), tag("td", percent(errors[label])), tag("td", bar)))
-    caption = tag("caption", f"How often test utterances of {timeline.origin.corpus} with this label get another one")
+    caption = tag(
+        "caption", f"How often test utterances of {timeline.origin.corpus} with this label are given another one"
+    )
     return [tag("table", caption, tag("tbody", *rows), class_="errors")]
 
 

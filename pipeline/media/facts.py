@@ -9,6 +9,7 @@ from av.stream import Disposition
 
 from bigfusion.pipeline.errors import CorpusError, MediaError
 from bigfusion.pipeline.media.container import opened
+from bigfusion.pipeline.nearest import beside
 from bigfusion.pipeline.schema import MediaSpan
 
 
@@ -27,6 +28,8 @@ def media_facts(path: Path) -> MediaFacts:
     Raises:
         CorpusError: it is missing, is no media file, or holds neither sound nor pictures.
     """
+    if not path.exists():
+        raise CorpusError(f"{path}: expected a video or a sound file, found no file of that name{beside(path)}")
     try:
         with opened(MediaSpan(path, "")) as container:
             kinds = {stream.type for stream in container.streams if not stream.disposition & Disposition.attached_pic}

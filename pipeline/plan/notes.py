@@ -16,8 +16,15 @@ def note_of(parts: Sequence[str]) -> str:
 
 
 def kinds(notes: Iterable[str]) -> dict[str, int]:
-    """The number of cells with each kind of note, largest first; ``gap filled N s`` covers any number of seconds."""
+    """The number of cells with each kind of note, largest first.
+
+    ``gap filled N s`` covers any number of seconds; if all cells say the same number, it is said.
+    """
     found: Counter[str] = Counter()
+    words: dict[str, set[str]] = {}
     for note in notes:
-        found.update({_NUMBER.sub("N", part) for part in note.split(BETWEEN)})
-    return dict(found.most_common())
+        parts = {_NUMBER.sub("N", part): part for part in note.split(BETWEEN)}
+        found.update(parts)
+        for kind, part in parts.items():
+            words.setdefault(kind, set()).add(part)
+    return {min(words[kind]) if len(words[kind]) == 1 else kind: number for kind, number in found.most_common()}

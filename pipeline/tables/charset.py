@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.nearest import beside
 from bigfusion.pipeline.tables.encoding import cp1252
 from bigfusion.pipeline.tables.guess import guesses
 
@@ -53,6 +54,8 @@ def read_text(path: Path, encoding: str = "") -> str:
     """
     try:
         data = path.read_bytes()
+    except FileNotFoundError:
+        raise CorpusError(f"{path}: expected a text file, found no file of that name{beside(path)}") from None
     except OSError as error:
         raise CorpusError(
             f"{path}: expected a text file, found {error.strerror}; check the path and its rights"

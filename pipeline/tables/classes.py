@@ -11,14 +11,19 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.words import numbered
 
 NONE = frozenset(("", "nan", "-nan", "none", "null", "<na>", "n/a", "#n/a", "na", "#na", "nat"))
 """What programs export for an empty cell, in lower case. It means that there is no label."""
 
 FEW = 7
 """A file may always have this many classes. A file with more needs ten rows a class."""
+
+LIKE, OFTEN = 0.8, 3
+"""A label is taken for misspelt if it is so similar (difflib's ratio) to one that is so many times as frequent."""
 
 _WHOLE = re.compile(r"([+-]?[0-9]+)(\.0*)?")
 _FRACTION = re.compile(r"[+-]?([0-9]+[.,][0-9]*|[.,][0-9]+|[0-9]+)([eE][+-]?[0-9]+)?")
@@ -62,6 +67,7 @@ def settle(cells: Sequence[str], known: Iterable[str] = (), label_map: Mapping[s
         notes += _negatives(counts, said, meaning, len(cells))
         _refuse_doubles(counts, said)
         _refuse_too_many(counts, len(cells))
+        notes += _misspelt(counts)
     labels = [meaning[tidy[cell]] for cell in cells]
     return Classed(labels, (*notes, *_unlabelled(written, meaning, len(cells))))
 
@@ -128,11 +134,28 @@ def _refuse_doubles(counts: Counter[str], said: frozenset[str] | set[str]) -> No
     for name, _ in counts.most_common():
         other = alike.setdefault(_looks(name), name)
         if other != name and not {name, other} <= said:
+            found = f"{_rows(other, counts)} and {_rows(name, counts)}"
             raise CorpusError(
-                f"column label: expected classes that differ, found {_toml(other)} ({counts[other]} rows) and "
-                f"{_toml(name)} ({counts[name]} rows); write corpus.label_map = {{{_toml(name)} = {_toml(other)}}}, "
-                "or list both in corpus.labels"
+                f"column label: expected classes that differ, found {found}; write corpus.label_map = "
+                f"{{{_toml(name)} = {_toml(other)}}}, or list both in corpus.labels"
             )
+
+
+def _misspelt(counts: Counter[str]) -> list[str]:
+    """Notes on rare labels that are nearly another one: ``hapy`` beside ``happy``."""
+    notes = []
+    for name, number in counts.items():
+        usual = [other for other in counts if counts[other] >= OFTEN * number and min(len(name), len(other)) > 3]
+        for other in get_close_matches(name, usual, 1, LIKE):
+            notes.append(
+                f"label {_rows(name, counts)} is a class of its own beside {_rows(other, counts)}; if it is misspelt: "
+                f"corpus.label_map = {{{_toml(name)} = {_toml(other)}}}"
+            )
+    return notes
+
+
+def _rows(name: str, counts: Counter[str]) -> str:
+    return f"{_toml(name)} ({numbered(counts[name], 'row')})"
 
 
 def _looks(name: str) -> str:

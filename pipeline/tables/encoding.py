@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 
 from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.nearest import beside
 
 _UNDEFINED = (0x81, 0x8D, 0x8F, 0x90, 0x9D)
 _CHAR_OF = {byte: chr(byte) if byte in _UNDEFINED else bytes([byte]).decode("cp1252") for byte in range(0x80, 0x100)}
@@ -34,6 +35,8 @@ def read(path: Path, *, mojibake: bool = True) -> str:
     """
     try:
         return decode(path.read_bytes(), mojibake=mojibake)
+    except FileNotFoundError:
+        raise CorpusError(f"{path}: expected a text file, found no file of that name{beside(path)}") from None
     except OSError as error:
         raise CorpusError(
             f"{path}: expected a text file, found {error.strerror}; check the path and its rights"

@@ -96,7 +96,10 @@ def _parse(path: Path, text: str, wanted: list[str], delimiter: str) -> Table:
             if not any(map(str.strip, row)):
                 continue
             if len(row) != len(header):
-                found = f"{len(row)}: quote a cell that holds the separator {_shown(delimiter)}"
+                remedy = f"quote a cell that holds the separator {_shown(delimiter)}"
+                if len(row) < len(header):
+                    remedy = f"add cells, empty ones too, for {', '.join(header[len(row) :])}"
+                found = f"{len(row)}: {remedy}"
                 raise CorpusError(
                     f"{path}: row {len(rows) + 1} (line {start}): expected {len(header)} cells, found {found}"
                 )

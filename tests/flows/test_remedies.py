@@ -159,7 +159,7 @@ def test_all_wrong_settings_are_named_at_once(tmp_path, monkeypatch, capsys):
     line = fails(capsys, "plan", "--preset", "meld", *(word for one in wrong for word in ("--set", one)))
     assert "unknown key train.epohs" in line
     assert "did you mean 'train.epochs'?" in line
-    assert "train.batch_size: Input should be greater than or equal to 1, found 0" in line
+    assert "train.batch_size: expected a number greater than or equal to 1, found 0" in line
     assert "unknown key text.bogus" in line
 
 
