@@ -89,7 +89,7 @@ def make(
         if data.single_utterances:
             systems = [replace(system, model=system.model.itself()) for system in systems]
     if asked.classes == 4:
-        data = four_classes(data)
+        data, divided = four_classes(data), [replace(fold, data=four_classes(fold.data)) for fold in divided]
         systems = [replace(system, printed=None) for system in systems]  # the paper's numbers are for six classes
     folds = sessions(data, train.holdout) if asked.scheme == "sessions" else list(divided) or as_given(data)
     references = {2: ["bigfusion"], 3: ["dual_importance", NONE], FEATURES: [ALL]}[asked.table]

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from bigfusion.flows import cli
 
 EMODB = Path(__file__).parents[4] / "shared/data/emodb"
-EMOTIONS = dict(zip("WLEAFTN", "anger boredom disgust fear happiness sadness neutral".split(), strict=True))
+EMOTIONS = dict(zip("WLEAFTN", ["anger", "boredom", "disgust", "fear", "happiness", "sadness", "neutral"], strict=True))
 
 SETTINGS = """
 [corpus]
