@@ -14,6 +14,7 @@ from bigfusion.pipeline.words import numbered
 
 if TYPE_CHECKING:
     from bigfusion.model.data.dialogues import Data
+    from bigfusion.model.reproduce.schemes import Fold
     from bigfusion.model.settings import ModelSettings, TrainSettings
 
 FEATURES = "features"
@@ -73,7 +74,9 @@ def run(
         assert table is not None
         common, released = without_released(common, features)
         asked = Asked(table, rows, scheme, classes, released, on_file=features is not None)
-        return make(asked, common, *material(common, features, out, seeds, every=scheme == "sessions"))
+        divided = corpus_folds(common, seeds) if features is None and scheme == "given" else []
+        every = scheme == "sessions" or bool(divided)
+        return make(asked, common, *material(common, features, out, seeds, every=every), divided)
     if rows or classes or scheme != "given":
         raise SettingsError("reproduce: --rows, --scheme and --classes are of --table 2 and --table 3")
     return _study(common, table, figure, out, features, seeds)
@@ -151,6 +154,21 @@ def material(
         raise SettingsError("; ".join(leaking))
     folder = out or project.files.folder / name
     return assemble(project, standing.manifest, standing.plan), project.model, project.train, folder
+
+
+def corpus_folds(common: Common, seeds: int | None) -> list[Fold]:
+    """The folds of the project's corpus (``corpus.folds``), each with its data; empty if it has none."""
+    from bigfusion.flows.project.folds import fold_data, fold_names
+    from bigfusion.flows.project.standing import load
+    from bigfusion.model.reproduce.schemes import Fold
+
+    project = common.project(seeds=seeds)
+    if not getattr(project.corpus, "folds", ""):
+        return []
+    standing = load(project)
+    if standing.plan.pending_count or not fold_names(standing.manifest):
+        return []
+    return [Fold(*part) for part in fold_data(project, standing.manifest, standing.plan).items()]
 
 
 def _short(table: list[list[Any]]) -> list[list[str]]:

@@ -15,6 +15,7 @@ from bigfusion.pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from bigfusion.model.data.dialogues import Data
+    from bigfusion.model.reproduce.schemes import Fold
     from bigfusion.model.reproduce.systems import Base, System
     from bigfusion.model.settings import ModelSettings, TrainSettings
 
@@ -57,8 +58,19 @@ def without_released(common: Common, features: Path | None) -> tuple[Common, boo
     return replace(common, preset="paper" if features else None), True
 
 
-def make(asked: Asked, common: Common, data: Data, model: ModelSettings, train: TrainSettings, folder: Path) -> Answer:
-    """Train every system that is not trained yet, and write the table as JSON, Parquet, Markdown and a page."""
+def make(
+    asked: Asked,
+    common: Common,
+    data: Data,
+    model: ModelSettings,
+    train: TrainSettings,
+    folder: Path,
+    divided: Sequence[Fold] = (),
+) -> Answer:
+    """Train every system that is not trained yet, and write the table as JSON, Parquet, Markdown and a page.
+
+    ``divided`` are the corpus's own folds, if it has some.
+    """
     from bigfusion.flows.progress import training
     from bigfusion.flows.project.workspace import exclusive, relative
     from bigfusion.model.reproduce.features import ALL, features
@@ -77,9 +89,9 @@ def make(asked: Asked, common: Common, data: Data, model: ModelSettings, train: 
         if data.single_utterances:
             systems = [replace(system, model=system.model.itself()) for system in systems]
     if asked.classes == 4:
-        data = four_classes(data)
+        data, divided = four_classes(data), [replace(fold, data=four_classes(fold.data)) for fold in divided]
         systems = [replace(system, printed=None) for system in systems]  # the paper's numbers are for six classes
-    folds = sessions(data, train.holdout) if asked.scheme == "sessions" else as_given(data)
+    folds = sessions(data, train.holdout) if asked.scheme == "sessions" else list(divided) or as_given(data)
     references = {2: ["bigfusion"], 3: ["dual_importance", NONE], FEATURES: [ALL]}[asked.table]
     total = sum(len(folds) * system.train.epochs_in_all for system in systems)
     with exclusive(folder, "name another folder with --out"):
@@ -131,6 +143,8 @@ def _facts(
             "There are no test labels: the validation split is scored, on which each epoch was chosen, so every score"
             " is too high. --scheme sessions scores sessions that chose nothing."
         )
+    if asked.scheme == "given" and len(folds) > 1:
+        caveats.append(f"The corpus's folds: {', '.join(folds)}, each scored once; predictions are pooled by seed.")
     if asked.scheme == "sessions":
         caveats.append(f"Leave one session out: {', '.join(folds)}, each scored once; predictions are pooled by seed.")
     if corpus and asked.table != FEATURES and not asked.classes and (asked.scheme == "sessions" or scored == {"valid"}):

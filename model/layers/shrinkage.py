@@ -3,8 +3,8 @@
 Every class is a Gaussian; all share one covariance, that of the utterances around their class's mean. Directions in
 which utterances of one emotion differ (voices, words, rooms) then count little, which a penalty on weights does not do.
 From n utterances at most n directions of the covariance are known. It is therefore mixed with the same variance in
-every direction: the mean one of the known directions (compare Friedman, 1989, who takes the mean of all columns, near
-zero if there are many more columns than utterances).
+every direction (Friedman, 1989): here the geometric mean over the known directions. The usual mean over all columns is
+near zero if there are many more columns than utterances, and a few loud directions alone decide it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def discriminant(columns: Tensor, labels: Tensor, classes: int, shrinkage: float
     """The weights and biases of the log posteriors (up to a constant), solved in float64.
 
     The covariance is (1 - ``shrinkage``) S + ``shrinkage`` v I, where S is the mean of the outer products around the
-    class means and v the mean of S's positive eigenvalues. Priors are the classes' shares.
+    class means and v the geometric mean of S's positive eigenvalues. Priors are the classes' shares.
 
     Shapes: columns (U, K), labels (U,) -> (C, K), (C,) of the columns' type.
     """
@@ -32,7 +32,7 @@ def discriminant(columns: Tensor, labels: Tensor, classes: int, shrinkage: float
     mean = rows.new_zeros(classes, rows.shape[1]).index_add_(0, labels, rows)
     mean = mean / count.clamp(min=1).unsqueeze(1)  # (C, K)
     variance, directions = _known(rows - mean[labels])
-    sphere = variance.mean() if len(variance) else rows.new_ones(())
+    sphere = variance.log().mean().exp() if len(variance) else rows.new_ones(())
     inside = 1 / ((1 - shrinkage) * variance + shrinkage * sphere)  # (r,)
     outside = 1 / (shrinkage * sphere)
     weight = outside * mean + ((mean @ directions) * (inside - outside)) @ directions.T  # (C, K)

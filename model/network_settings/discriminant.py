@@ -17,7 +17,7 @@ class DiscriminantSettings(NetworkSettings):
 
     kind: Literal["discriminant"] = "discriminant"
     shrinkage: float = Field(
-        default=0.25, gt=0, le=1, description="share of the covariance that is the same in all directions"
+        default=0.5, gt=0, le=1, description="share of the covariance that is the same in all directions"
     )
     instead_of: str = Field(
         default="", description="the network that it stands in for, on a corpus of single utterances"

@@ -116,7 +116,8 @@ def _train(rank: Rank, job: _Job, progress: Callable[[Epoch], None] = lambda epo
                 trainer.publish(folder, done)  # a kill may have come before this
         logs = epoch_logs(folder, run, job.model, job.settings, done.history) if rank.first else nullcontext()
         with logs as write:
-            while not done.over(job.settings.epochs, job.settings.patience):
+            epochs = job.settings.epochs if optimizers else 1  # without a gradient step every epoch is the same
+            while not done.over(epochs, job.settings.patience):
                 done = trainer.epoch(done)
                 if write is not None:
                     save_state(folder, run, done, networks, optimizers)

@@ -1,0 +1,31 @@
+"""Which network a project's run trains, and whose code names it."""
+
+import pandas as pd
+
+from bigfusion.flows.project.runs import trained_model, training_code
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings
+from bigfusion.model.settings import TrainSettings
+
+
+def test_the_code_of_a_run_on_single_utterances_is_that_of_the_analysis_and_of_conversations_is_not():
+    named = BigFusionSettings()
+    conversation = training_code(named, TrainSettings())
+    single = training_code(named.for_single_utterances(), TrainSettings())
+    assert not any("shrinkage:discriminant" in name or "Discriminant" in name for name in conversation)
+    assert any("shrinkage" in name for name in single)
+
+
+def test_numbers_and_conversations_keep_the_network():
+    class Some:
+        model = BigFusionSettings()
+
+    class Manifest:
+        has_values = False
+        table = {"dialogue": pd.Series(["a", "b"])}
+
+    assert trained_model(Some, Manifest).kind == "discriminant"
+    Manifest.table = {"dialogue": pd.Series(["a", "a"])}
+    assert trained_model(Some, Manifest) is Some.model
+    Manifest.table = {"dialogue": pd.Series(["a", "b"])}
+    Manifest.has_values = True
+    assert trained_model(Some, Manifest) is Some.model
