@@ -195,7 +195,7 @@ def read_preset(name: str) -> dict[str, Any]:
     """
     if name not in (*PRESETS, *LEARNING):
         known = (*PRESETS, *LEARNING)
-        raise SettingsError(f"preset {name!r}: expected one of {', '.join(known)}{did_you_mean(name, known)}")
+        raise SettingsError(f"preset {name!r}: expected one of {', '.join(known)}{did_you_mean(str(name), known)}")
     with resources.as_file(resources.files("bigfusion.flows.project") / "presets" / f"{name}.toml") as path:
         return read_toml(path)
 

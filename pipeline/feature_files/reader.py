@@ -121,7 +121,7 @@ def feature_columns(path: Path) -> tuple[FeatureName, ...]:
         return tuple(map(FeatureName, Modality))
     try:
         return _features(pq.read_schema(path).names)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeError, pa.ArrowException) as error:
         raise CorpusError(f"{path}: expected a Parquet file, found {str(error).splitlines()[0]}") from None
 
 
@@ -216,7 +216,7 @@ def _open(path: Path) -> pa.Table:
             )
     except FileNotFoundError:
         raise CorpusError(f"{path}: no such file; set corpus.path to your feature file") from None
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeError, pa.ArrowException) as error:
         raise CorpusError(f"{path}: expected a Parquet file, found {str(error).splitlines()[0]}") from None
 
 

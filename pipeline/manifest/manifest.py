@@ -261,7 +261,10 @@ class Manifest:
             raise CorpusError(f"{path}: expected a manifest, found {found}; {remedy}") from None
         metadata = arrow.schema.metadata or {}
         header = metadata.get(_HEADER)
-        arrow = with_later(arrow.replace_schema_metadata(None))
+        try:
+            arrow = with_later(arrow.replace_schema_metadata(None))
+        except UnicodeError:
+            raise CorpusError(f"{path}: expected a manifest, found a column whose name is no text; {remedy}") from None
         if header is None:
             raise CorpusError(f"{path}: expected a manifest, found a Parquet file of another kind; {remedy}")
         if hashlib.sha256(header).hexdigest().encode() != metadata.get(_HEADER_SHA256):

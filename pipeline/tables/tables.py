@@ -150,7 +150,7 @@ def _read_parquet(path: Path, wanted: list[str]) -> Table:
             table = file.read(columns=list(places))
     except FileNotFoundError:
         raise CorpusError(f"{path}: no such file; set corpus.path to your table") from None
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeError, pa.ArrowException) as error:
         raise CorpusError(f"{path}: expected a Parquet file, found {str(error).splitlines()[0]}") from None
     try:
         return Table(path, header, {name: as_text(name, table[name]) for name in places})

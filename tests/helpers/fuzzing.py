@@ -152,7 +152,8 @@ READERS: dict[str, Callable[[Path], None]] = {
 
 def inputs(kind: str) -> list[Path]:
     """The committed inputs of one kind."""
-    return sorted(path for path in (INPUTS / kind).iterdir() if path.name != "model.safetensors" or kind != "published")
+    given = (path for path in (INPUTS / kind).iterdir() if path.is_file())
+    return sorted(path for path in given if kind != "published" or path.suffix == ".json")
 
 
 def outcome(kind: str, path: Path) -> str:
