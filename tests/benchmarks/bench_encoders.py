@@ -172,6 +172,8 @@ def memory(count: int, family: str, home: Path) -> None:
         extractor.extract(list(islice(endless, min(64, count - done))))
         gc.collect()
         resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20)
+        if done % (64 * 5) == 0:
+            print(f"{family} {done + 64:>6} clips {resident[-1]:8.1f} MiB resident", flush=True)
     tenth = len(resident) // 10
     slope = np.polyfit(np.arange(len(resident) - tenth) * 64, resident[tenth:], 1)[0] * 1024
     print(
