@@ -111,8 +111,8 @@ def base_of(asked: Asked, common: Common, corpus: str | None, model: ModelSettin
             f"reproduce: expected model.kind {DEFAULT_NETWORK}, which all networks are compared with, found"
             f" {model.kind}; choose networks with --rows"
         )
-    shared = merge(read_preset(TUNED)["train"], above.get("train", {}))
-    shared = TrainSettings.model_validate(merge(shared, {"seeds": list(train.seeds)}))
+    table = merge(read_preset(TUNED)["train"], above.get("train", {}))
+    shared = TrainSettings.model_validate(merge(table, {"seeds": list(train.seeds)}))
     return Base(model, shared, corpus, False, above, of)
 
 
