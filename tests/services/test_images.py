@@ -53,9 +53,9 @@ def test_the_image_runs_as_a_user_and_says_its_version(image):
 
 
 LEFT_OVER = """
-for tool in cc gcc g++ make ld pip pip3 uv pytest mypy ruff git; do command -v $tool; done
-ls -d /root/.cache /home/bigfusion/.cache /opt/uv /build 2>/dev/null
-find / -xdev \\( -name libcudart* -o -name libcublas* -o -name tests -path '*/pandas/*' -o -name '*.whl' \\) 2>/dev/null
+for tool in cc gcc g++ make ld uv pytest mypy ruff git; do command -v $tool; done
+ls -d /opt/venv/bin/pip* /root/.cache /home/bigfusion/.cache /opt/uv /build 2>/dev/null
+find / -xdev \\( -name libcudart* -o -name libcublas* -o -name tests -path '*/pandas/*' \\) 2>/dev/null
 find /var/lib/apt/lists /var/cache/apt /tmp -type f -size +0 2>/dev/null
 true
 """
