@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow test-random test-all check format defaults lock clean
+.PHONY: demo test test-slow test-random test-all check format defaults lock images clean
 
 demo: $(READY)
 	$(BIN)/bigfusion demo
@@ -57,8 +57,14 @@ lock: $(READY)
 	$(COMPILE) --extra demo --extra dev --extra faces --extra production --extra ray --extra speech --extra tune \
 		--extra mlflow --extra app pyproject.toml requirements.in \
 		--output-file requirements.lock
-	$(COMPILE) --extra production --extra ray --constraint requirements.lock pyproject.toml requirements.in \
+	$(COMPILE) --extra demo --extra production --constraint requirements.lock pyproject.toml requirements.in \
 		--output-file docker/requirements.lock
+	$(COMPILE) --extra demo --extra production --extra ray --constraint requirements.lock pyproject.toml requirements.in \
+		--output-file docker/requirements-ray.lock
+
+# The image `cpu`, by whatever builds images here; `make images TARGETS="cpu gpu"` for both (docker/build.sh).
+images:
+	sh docker/build.sh
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -44,7 +44,7 @@ def fault(error: Exception) -> Fault:
     found = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['without a word'])[0]}"
     torch = sys.modules.get("torch")  # if torch is not imported, the error cannot be torch's
     if torch is not None and isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError):
-        raise ExtractionError(f"GPU: {found}; lower text.token_budget or visual.batch_size, or set device to cpu")
+        raise ExtractionError(f"GPU: {found}; lower token_budget, seconds_budget or batch_size, or set device to cpu")
     log.debug("an error that nobody foresaw", exc_info=error)
     return Fault(f"an error that nobody foresaw: {found}; leave the utterance out, or report it")
 

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -19,7 +20,7 @@ from bigfusion.flows import logs
 from bigfusion.flows.commands.common import Answer, Common
 from bigfusion.flows.commands.parser import command, parse
 from bigfusion.flows.stopping import say, stoppable
-from bigfusion.pipeline.atomic import PARTIAL
+from bigfusion.pipeline.atomic import PARTIAL, write_whole
 from bigfusion.pipeline.errors import BigFusionError
 from bigfusion.pipeline.words import reason
 
@@ -89,12 +90,18 @@ def _remedy(error: ImportError) -> str | None:
 
 def _one_line(error: BaseException) -> str:
     """What an error says. An error of the system names its file; a temporary file stands for the one to be written."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else Path("?")
+    if isinstance(error, OSError) and error.strerror and (name := error.filename or _being_written(error)) is not None:
+        path = Path(os.fsdecode(name)) if isinstance(name, str | bytes) else Path("?")
         if path.name.startswith(".") and path.name.endswith(PARTIAL):
             path = path.with_name(path.name.removeprefix(".").removesuffix(PARTIAL).rpartition(".")[0])
         return f"{path}: {error.strerror}; {_ADVICE.get(error.errno or 0, 'name another place, or see why it fails')}"
     return reason(error)
+
+
+def _being_written(error: OSError) -> str | None:
+    """The file that :func:`write_whole` was writing. A full disk fails on an open file, and that error names none."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return next((str(frame.f_locals["path"]) for frame in frames if frame.f_code is write_whole.__code__), None)
 
 
 if __name__ == "__main__":

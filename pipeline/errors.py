@@ -25,6 +25,10 @@ class HeldError(BigFusionError):
     """A folder is held by another process, for longer than one would wait."""
 
 
+class FormatError(BigFusionError):
+    """A newer version of bigfusion wrote this. It is not damaged, so nothing may be repaired, deleted or made anew."""
+
+
 class CorpusError(BigFusionError):
     """A corpus folder or table is not laid out as expected."""
 

@@ -22,10 +22,10 @@ _TRIES = 3
 
 def writable(path: Path) -> bool:
     """Whether a file can be written, or made, and other files beside it."""
-    if path.exists() and not os.access(path, os.W_OK):
+    if os.access(path, os.F_OK) and not os.access(path, os.W_OK):  # unlike `exists`, it raises no error of the disk
         return False
     path = path.absolute()
-    return os.access(next(folder for folder in path.parents if folder.exists()), os.W_OK | os.X_OK)
+    return os.access(next(folder for folder in path.parents if os.access(folder, os.F_OK)), os.W_OK | os.X_OK)
 
 
 def in_memory(path: Path) -> sqlite3.Connection:

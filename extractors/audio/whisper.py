@@ -21,6 +21,7 @@ from pydantic import Field
 
 from bigfusion.extractors.audio.turns import MACHINE, RATE, TurnSettings, pooled, sound_of, windows
 from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome
+from bigfusion.extractors.checkpoints import PACKAGE, Checkpoint, locate
 from bigfusion.extractors.compute import check, cores, side_by_side
 from bigfusion.extractors.faults import shielded
 from bigfusion.extractors.files import Sha256, in_package
@@ -28,23 +29,25 @@ from bigfusion.pipeline.errors import ExtractionError, ItemError
 from bigfusion.pipeline.plan.notes import note_of
 from bigfusion.pipeline.schema import Modality, Utterance
 
-PACKAGE = "package:"
 WINDOW_SECONDS = 30
 FRAME = 320
 """Samples of a frame of the encoder: 20 ms."""
 HOP = 160
 """Samples of a column of the log-mel spectrogram."""
 PARTS = ("config.json", "model.bin", "preprocessor_config.json")
-"""The files that the numbers depend on. The vocabulary is the decoder's."""
+"""The files that the numbers depend on."""
+ALSO = ("vocabulary.*", "tokenizer.json")
+"""The decoder's vocabulary, without which no model is loaded."""
 
 
 class WhisperSettings(TurnSettings):
     """Which Whisper, and how much silence its encoder reads with a turn."""
 
-    run_only: ClassVar[frozenset[str]] = MACHINE
+    run_only: ClassVar[frozenset[str]] = MACHINE | {"revision"}
 
     kind: Literal["whisper"] = "whisper"
-    model: str = Field(description="a folder with a CTranslate2 model, or package:NAME/FOLDER")
+    model: str = Field(description="in CTranslate2's form: a folder, package:NAME/FOLDER or a hub's owner/name")
+    revision: str | None = Field(default=None, description="the hub's commit; name one, or the numbers may move")
     pad: Literal["full", "own"] = Field(
         default="full", description="with silence: to 30 s, as Whisper was trained, or to the next second: faster"
     )
@@ -64,37 +67,37 @@ class WhisperExtractor:
         self._sha256 = sha256
 
     @cached_property
-    def _folder(self) -> Path:
+    def checkpoint(self) -> Checkpoint:
+        """Where the model lies."""
         name = self._settings.model
         folder = Path(name).expanduser()
         if name.startswith(PACKAGE):
             package, _, inside = name.removeprefix(PACKAGE).partition("/")
             folder = in_package(package, inside)
-        if not (folder / "model.bin").is_file():
+        if folder.is_dir() and not (folder / "model.bin").is_file():
             parts = sorted(path.name for path in folder.glob("model.bin.*"))
-            remedy = f"join its parts: cat {' '.join(parts)} > model.bin" if parts else "correct the path"
+            remedy = f"join its parts: cat {' '.join(parts)} > model.bin" if parts else "correct model"
             raise ExtractionError(
-                f"audio.whisper.model {name!r}: expected a folder with model.bin (a CTranslate2 Whisper), found none;"
-                f" {remedy}"
+                f"audio model {name!r}: expected a folder with model.bin (a CTranslate2 Whisper), found none; {remedy}"
             )
-        return folder
+        return locate("audio model", name, self._settings.revision, PARTS, (("model.bin",),), ALSO)
 
     @cached_property
     def spec(self) -> ExtractorSpec:
         """The numbers depend on the model's files, padding, pooling, and CTranslate2's version."""
-        files = [self._folder / name for name in PARTS if (self._folder / name).is_file()]
         return ExtractorSpec(
             Modality.AUDIO,
             "whisper",
             __name__,
             self._settings.numbers(),
-            {path.name: self._sha256(path) for path in files},
+            self.checkpoint.digests(self._sha256),
             {"ctranslate2": _version("ctranslate2")},
+            notes=self.checkpoint.notes(),
         )
 
     @cached_property
     def _encoder(self) -> _Encoder:
-        return _Encoder(self._folder, self._settings)
+        return _Encoder(self.checkpoint.fetched(), self._settings)
 
     def extract(
         self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None

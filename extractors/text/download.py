@@ -8,7 +8,8 @@ from __future__ import annotations
 from fnmatch import fnmatch
 from pathlib import Path
 
-from bigfusion.extractors.text.pretrained import PARTS, PROBE_SECONDS, Reference, _first_line, _whole
+from bigfusion.extractors.checkpoints import PROBE_SECONDS, _first_line
+from bigfusion.extractors.text.pretrained import PARTS, Reference, _whole
 from bigfusion.pipeline.errors import ExtractionError
 
 

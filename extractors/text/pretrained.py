@@ -7,21 +7,17 @@ hub's ``owner/name`` with a revision. Weights must be safetensors: loading any o
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bigfusion.extractors.checkpoints import PACKAGE, PROBE_SECONDS, _commit, _first_line, quiet
 from bigfusion.extractors.files import Sha256, in_package
 from bigfusion.pipeline.errors import ExtractionError
 
 if TYPE_CHECKING:
     import torch
-
-PACKAGE = "package:"
 
 PARTS = (
     "config.json",
@@ -40,11 +36,6 @@ PARTS = (
     "*.model",
 )
 """The files on which an encoder's numbers depend. Other files, such as a model card or a pickle, change nothing."""
-
-COMMIT = re.compile("[0-9a-f]{40}")
-
-PROBE_SECONDS = 5.0
-"""Seconds that the hub may take to answer a first question. Its client alone would retry for minutes."""
 
 
 @dataclass(frozen=True)
@@ -91,26 +82,6 @@ def locate(name: str, revision: str | None) -> Reference:
             f"{', '.join(sorted(found)) or 'neither'}; save the model with save_pretrained()"
         )
     return Reference(name, revision, folder)
-
-
-def _commit(name: str, revision: str | None) -> str | None:
-    """The commit of a branch (default: main), from the hub's cache, else from the hub; unchanged if unknown.
-
-    Two machines whose caches hold two states of a branch must not share features.
-    """
-    if revision is not None and COMMIT.fullmatch(revision):
-        return revision
-    from huggingface_hub import HfApi, try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
-
-    try:
-        cached = try_to_load_from_cache(name, "config.json", revision=revision)
-        if isinstance(cached, str):
-            return Path(cached).parent.name
-        return HfApi().model_info(name, revision=revision, timeout=PROBE_SECONDS).sha or revision
-    except (AnyHTTPError, HFValidationError, OSError):  # loading the encoder will report what is wrong
-        return revision
 
 
 def _parts(folder: Path) -> list[Path]:
@@ -206,10 +177,6 @@ def _fetch(name: str, revision: str | None) -> Path:
         ) from None
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def _whole(folder: Path) -> bool:
     """Whether a snapshot holds configuration, tokenizer and every file of the weights."""
     index = folder / "model.safetensors.index.json"
@@ -218,19 +185,3 @@ def _whole(folder: Path) -> bool:
         weights = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json", "vocab.txt"))
     return tokenizer and (folder / "config.json").is_file() and all((folder / name).is_file() for name in weights)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers from printing bars and advice; our own check of the weights is stricter."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome, media_failure
+from bigfusion.extractors.checkpoints import WEIGHTS, Checkpoint, locate
 from bigfusion.extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
 from bigfusion.extractors.faults import shielded
 from bigfusion.extractors.files import Sha256, in_package
@@ -30,9 +31,9 @@ from bigfusion.pipeline.settings import Settings
 if TYPE_CHECKING:
     from bigfusion.extractors.visual.detectors import CenterFace, Faces
 
-PACKAGE = "package:"
 PARTS = ("config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json")
 """The files that the numbers depend on. Weights of another format would run a pickle."""
+NEEDED = (("config.json",), ("preprocessor_config.json",), WEIGHTS)
 
 PICTURE = 960
 """Longer side of the pictures that faces are cut from, in pixels."""
@@ -79,23 +80,9 @@ class ImageEncoderExtractor:
         self._settings, self._sha256 = settings, sha256
 
     @cached_property
-    def _folder(self) -> Path:
-        name = self._settings.model
-        if name.startswith(PACKAGE):
-            package, _, inside = name.removeprefix(PACKAGE).partition("/")
-            folder = in_package(package, inside)
-        else:
-            folder = Path(name).expanduser()
-            if not folder.is_dir() and name.count("/") == 1 and not name.startswith((".", "/", "~")):
-                folder = _fetched(name, self._settings.revision)
-        there = {part for part in PARTS if next(folder.glob(part), None)} if folder.is_dir() else set()
-        absent = [part for part in PARTS[:3] if part not in there]
-        if absent:
-            raise ExtractionError(
-                f"visual model {name!r}: expected a folder with {', '.join(PARTS[:3])}, found no {', '.join(absent)}; "
-                "save model and image processor with save_pretrained()"
-            )
-        return folder
+    def checkpoint(self) -> Checkpoint:
+        """Where the model lies."""
+        return locate("visual model", self._settings.model, self._settings.revision, PARTS, NEEDED)
 
     @cached_property
     def _detector_path(self) -> Path:
@@ -104,16 +91,17 @@ class ImageEncoderExtractor:
     @cached_property
     def spec(self) -> ExtractorSpec:
         """The numbers depend on the model's files, the pictures, pooling, and the detector if faces are read."""
-        files = sorted({path for part in PARTS for path in self._folder.glob(part)})
-        weights = {path.name: self._sha256(path) for path in files}
+        weights = self.checkpoint.digests(self._sha256)
         if self._settings.on == "face":
             weights["detector"] = self._sha256(self._detector_path)
         settings = {key: value for key, value in self._settings.numbers().items() if key not in ("model", "revision")}
-        return ExtractorSpec(Modality.VISUAL, "image_encoder", __name__, settings, weights)
+        return ExtractorSpec(
+            Modality.VISUAL, "image_encoder", __name__, settings, weights, notes=self.checkpoint.notes()
+        )
 
     @cached_property
     def _encoder(self) -> _Encoder:
-        return _Encoder(self._folder, self._settings)
+        return _Encoder(self.checkpoint.fetched(), self._settings)
 
     @cached_property
     def _detector(self) -> CenterFace:
@@ -214,9 +202,16 @@ class _Encoder:
         level = logging.get_verbosity()
         logging.set_verbosity_error()
         try:
-            self._processor: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+            self._processor: Any = AutoImageProcessor.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
             model, report = AutoModel.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             found = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -284,32 +279,6 @@ def _square(picture: NDArray[np.uint8], box: NDArray[np.floating]) -> NDArray[np
     across = np.clip(np.arange(left, left + width), 0, picture.shape[1] - 1)
     down = np.clip(np.arange(top, top + width), 0, picture.shape[0] - 1)
     return _at_most(np.ascontiguousarray(picture[down[:, None], across]), CROP)
-
-
-def _fetched(name: str, revision: str | None) -> Path:
-    """The hub's model as a local folder: from the hub's cache if it is there, else downloaded.
-
-    Raises:
-        ExtractionError: it cannot be downloaded.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        try:
-            cached = Path(snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=list(PARTS)))
-            if all(next(cached.glob(part), None) for part in PARTS[:3]):
-                return cached
-        except LocalEntryNotFoundError:
-            pass
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(PARTS), etag_timeout=5))
-    except (AnyHTTPError, OSError, ValueError) as error:  # no network, offline mode, a full disk, a wrong name
-        found = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ExtractionError(
-            f"visual model {name!r}: expected to download it, found: {found}; download it on a connected machine and "
-            "name its folder"
-        ) from None
 
 
 SETTINGS = ImageEncoderSettings

@@ -42,7 +42,7 @@ def run(common: Common, seeds: int | None) -> Answer:
         "manifest": {"digest": standing.manifest.digest, "changed": standing.changed},
         "run": standing.run.id,
         "estimate": estimate(project, standing.plan, any(s.pending for s in standing.stages if s.name == "train")),
-        "preflight": {"stops": found.stops, "warnings": found.warnings},
+        "preflight": {"stops": found.stops, "warnings": found.warnings, "models": found.models},
     }
     return Answer(_text(data), data, code=PENDING if data["pending"] else 0)
 
@@ -66,6 +66,7 @@ def _text(data: Mapping[str, Any]) -> str:
         lines += _estimate(data["estimate"])
         lines += [f"a run would stop: {line}" for line in data["preflight"]["stops"]]
         lines += [f"before a run: {line}" for line in data["preflight"]["warnings"]]
+        lines += data["preflight"]["models"]
     else:
         lines.append("\nnothing to do: 0 cells to extract, model up to date")
     return "\n".join(lines)

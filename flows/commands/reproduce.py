@@ -72,8 +72,8 @@ def run(
     if table in (2, 3, FEATURES):
         assert table is not None
         common, released = without_released(common, features)
-        asked = Asked(table, rows, scheme, classes, released)
-        return make(asked, common, *material(common, features, out, seeds, every=asked.scheme == "sessions"))
+        asked = Asked(table, rows, scheme, classes, released, on_file=features is not None)
+        return make(asked, common, *material(common, features, out, seeds, every=scheme == "sessions"))
     if rows or classes or scheme != "given":
         raise SettingsError("reproduce: --rows, --scheme and --classes are of --table 2 and --table 3")
     return _study(common, table, figure, out, features, seeds)
@@ -100,6 +100,7 @@ def _study(
     data, model, settings, folder = material(common, features, out, seeds)
     if not isinstance(model, BigFusionSettings):
         raise SettingsError(f"reproduce: expected model.kind bigfusion, which {name} is about, found {model.kind}")
+    model = model.itself() if data.single_utterances else model
     corpus = {IEMOCAP: "iemocap", MELD: "meld"}.get(data.labels)
     with exclusive(folder, "name another folder with --out"):
         study = Study.of(folder, data, settings)

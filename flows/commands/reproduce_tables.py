@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from bigfusion.flows.commands.common import Answer, Common
 from bigfusion.flows.commands.show import columns
+from bigfusion.pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from bigfusion.model.data.dialogues import Data
-    from bigfusion.model.reproduce.systems import System
+    from bigfusion.model.reproduce.systems import Base, System
     from bigfusion.model.settings import ModelSettings, TrainSettings
 
 log = logging.getLogger("bigfusion")
@@ -39,6 +40,7 @@ class Asked:
     scheme: str
     classes: int | None
     released: bool
+    on_file: bool
 
     @property
     def name(self) -> str:
@@ -62,17 +64,18 @@ def make(asked: Asked, common: Common, data: Data, model: ModelSettings, train: 
     from bigfusion.model.reproduce.features import ALL, features
     from bigfusion.model.reproduce.ranking import Ranking, rank
     from bigfusion.model.reproduce.schemes import as_given, four_classes, sessions
-    from bigfusion.model.reproduce.systems import NONE, Base, chosen, contrasts, networks
-    from bigfusion.pipeline.settings import assign
+    from bigfusion.model.reproduce.systems import NONE, chosen, contrasts, networks
     from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
 
     corpus = {IEMOCAP: "iemocap", MELD: "meld"}.get(data.labels)
-    base = Base(model, train, corpus, asked.released, assign({}, common.settings()))
+    base = base_of(asked, common, corpus, model, train)
     wanted = None if asked.rows is None else asked.rows.split(",")
     if asked.table == FEATURES:
         systems = chosen(features(base, data.widths), wanted)
     else:
         systems = chosen((networks if asked.table == 2 else contrasts)(base), wanted)
+        if data.single_utterances:
+            systems = [replace(system, model=system.model.itself()) for system in systems]
     if asked.classes == 4:
         data = four_classes(data)
         systems = [replace(system, printed=None) for system in systems]  # the paper's numbers are for six classes
@@ -88,6 +91,31 @@ def make(asked: Asked, common: Common, data: Data, model: ModelSettings, train: 
     failed = any("failed" in row for row in found["rows"])
     shown = _shown(found) + "\n\n" + "\n".join(relative(path.absolute()) for path in paths)
     return Answer(shown, found | {"paths": [str(path) for path in paths]}, code=1 if failed else 0)
+
+
+def base_of(asked: Asked, common: Common, corpus: str | None, model: ModelSettings, train: TrainSettings) -> Base:
+    """What the rows start from. Under preset `tuned` each network has its own numbers, as in ``train --network``."""
+    from bigfusion.flows.project.load import each_tuned, read_preset
+    from bigfusion.flows.project.preset_names import TUNED
+    from bigfusion.model.reproduce.systems import Base
+    from bigfusion.model.settings import DEFAULT_NETWORK, TrainSettings
+    from bigfusion.pipeline.settings import assign, merge
+
+    own = assign({}, common.settings())
+    tuned = None
+    if not asked.released:
+        tuned = each_tuned(common.config, common.preset, common.settings(), project=not asked.on_file)
+    if tuned is None:
+        return Base(model, train, corpus, asked.released, own)
+    above, of = tuned
+    if asked.table == 2 and model.kind != DEFAULT_NETWORK:
+        raise SettingsError(
+            f"reproduce: expected model.kind {DEFAULT_NETWORK}, which all networks are compared with, found"
+            f" {model.kind}; choose networks with --rows"
+        )
+    numbers = merge(read_preset(TUNED)["train"], above.get("train", {}))
+    shared = TrainSettings.model_validate(merge(numbers, {"seeds": list(train.seeds)}))
+    return Base(model, shared, corpus, False, above, of)
 
 
 def _facts(

@@ -14,7 +14,7 @@ from bigfusion.flows.commands.common import Answer, Common, add_features, add_se
 from bigfusion.flows.commands.reproduce import material
 from bigfusion.flows.commands.show import columns
 from bigfusion.flows.commands.train import kind_of
-from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.errors import SettingsError, TrainingError
 
 if TYPE_CHECKING:
     from bigfusion.model.settings import ModelSettings, TrainSettings
@@ -60,6 +60,11 @@ def run(
     kind = kind_of(network)
     common = replace(common, assignments=(f"model.kind={kind}", *common.assignments))
     data, model, train, folder = material(common, features, out, seeds or 1, "tuning", scheme == "sessions")
+    if data.single_utterances and model.for_single_utterances() != model:
+        raise SettingsError(
+            f"tune: a corpus of single utterances trains {model.for_single_utterances().kind} in place of {kind}; add"
+            f" --set model.single_utterances=network to search {kind} all the same"
+        )
     train = train.model_copy(update={"log": ()})
     objective = Objective.of(folder, data, scheme, train.holdout)
     space = import_module(f"{NETWORKS}.{kind}").SEARCHABLE

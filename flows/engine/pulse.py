@@ -89,11 +89,14 @@ async def _read() -> list[FlowRun]:
     )
     from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY
 
+    # What `get_client` sends of itself; but without a server that one starts a process.
+    credentials = {"auth_string": PREFECT_API_AUTH_STRING.value(), "api_key": PREFECT_API_KEY.value()}
     scheduled = FlowRunFilterStateType(any_=[StateType.SCHEDULED])
     others = FlowRunFilterStateType(not_any_=[StateType.SCHEDULED])
     wanted = FlowFilter(name=FlowFilterName(any_=list(FLOWS)))
-    async with PrefectClient(_api()) as client:
+    async with PrefectClient(_api(), **credentials) as client:
 
         async def read(kind: FlowRunFilterStateType, sort: FlowRunSort) -> list[Any]:
             state = FlowRunFilter(state=FlowRunFilterState(type=kind))

@@ -18,7 +18,7 @@ from bigfusion.extractors.base import Extractor, ExtractorSpec, Failure, Fault, 
 from bigfusion.flows.project.features import features, make, settings_of
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.digests.code import code_digests
-from bigfusion.pipeline.errors import StoreError
+from bigfusion.pipeline.errors import ExtractionError, StoreError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.explain import explain_cell
 from bigfusion.pipeline.plan.fingerprints import BY_UTTERANCE, WITH_SOUND
@@ -70,8 +70,13 @@ def extractor(project: Project, feature: FeatureName | Modality) -> Extractor:
 
 def _renewed(project: Project, feature: FeatureName) -> Extractor:
     made = make(project, feature)
-    if extractor(project, feature).spec != made.spec:
-        _kept[_settings(project), feature] = made
+    try:
+        if extractor(project, feature).spec != made.spec:
+            _kept[_settings(project), feature] = made
+    except ExtractionError as error:
+        if feature.is_first:
+            raise
+        raise ExtractionError(f"[{feature}] {error}") from None
     return extractor(project, feature)
 
 

@@ -19,11 +19,12 @@ import numpy as np
 from bigfusion.flows.progress import training, warn_of_neurons
 from bigfusion.flows.project.assemble import dialogues
 from bigfusion.flows.project.features import check_names
-from bigfusion.flows.project.runs import differences
+from bigfusion.flows.project.runs import FORMAT, differences
 from bigfusion.flows.project.settings import Learning
 from bigfusion.flows.project.workspace import exclusive, relative
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, hold_out, true_labels
+from bigfusion.model.reproduce.schemes import sessions_of
 from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
 from bigfusion.model.runs.files import read_json, read_record, write_json
 from bigfusion.model.runs.folder import finished_seeds, seed_folder
@@ -32,11 +33,13 @@ from bigfusion.model.scoring.modalities import modality_scores, read_modality_sc
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.settings import ModelSettings, network_settings
 from bigfusion.model.training.code import NO_NUMBER, training_entries
+from bigfusion.model.training.train import fitting
 from bigfusion.model.training.train import train as train_one_seed
 from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import CorpusError, TrainingError
 from bigfusion.pipeline.feature_files.reader import ImportedFeatures, read_features
+from bigfusion.pipeline.formats import check_format
 from bigfusion.pipeline.schema import Modality, Split
 from bigfusion.pipeline.words import quoted
 
@@ -71,12 +74,15 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
         TrainingError: it cannot be trained on, or the folder holds another run or other files.
     """
     data, model = training_data(features, learning)
+    trained_as = fitting(data, model)
     inputs = {
         "data": data.digest(),
         "model": model.numbers(),
         "train": learning.train.numbers(),
-        "code": code_digests(*training_entries(model, learning.train), stop=NO_NUMBER),
+        "code": code_digests(*training_entries(trained_as, learning.train), stop=NO_NUMBER),
     }
+    for note in trained_as.notes():
+        log.info("train: %s", note)
     with exclusive(out, "name another folder with --out"):
         seeds = _begin(out, features, data, inputs, learning.train.seeds)
         with training(learning.train.epochs_in_all) as progress:
@@ -88,6 +94,13 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
                     "train: seed %d: validation WF1 %.1f (epoch %d of %d)",
                     seed, 100 * best.valid_weighted_f1, best.epoch, trained.epochs,
                 )  # fmt: skip
+    shared = sorted(sessions_of(data.train) & sessions_of(data.valid))
+    if shared and len(sessions_of(data)) > 1:
+        log.info(
+            "train: validation and training share sessions, and so speakers (%s): the validation WF1 is too high for"
+            " other speakers; `bigfusion reproduce --table 2 --rows %s --scheme sessions --features %s` tells what to"
+            " expect", ", ".join(shared), model.kind, quoted(features),
+        )  # fmt: skip
     return seeds
 
 
@@ -127,7 +140,7 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
             f"{run}: expected the folder of a trained run, found none; "
             f"train one with `bigfusion train --features {quoted(features)} --out {quoted(run)}`"
         )
-    record = read_json(run / RUN) if (run / RUN).exists() else {}
+    record = _record(run) if (run / RUN).exists() else {}
     folders = finished_seeds(run, record.get("seeds"))
     facts = read_record(folders[0] / FACTS, CheckpointFacts)
     found = read_features(features, facts.labels, fill=False)
@@ -227,7 +240,7 @@ def _begin(out: Path, features: Path, data: Data, inputs: dict[str, Any], wanted
     """Check that ``out`` is empty or holds this same run, and record the run there. Returns all seeds of the run."""
     others = [path.name for path in out.iterdir() if path.name != "lock" and not path.name.startswith(".run.json")]
     if (out / RUN).exists():
-        record = read_json(out / RUN)
+        record = _record(out)
         if record.get("inputs") != inputs:
             what = "; ".join(differences(record.get("inputs", {}), inputs)) or "files of a project"
             raise TrainingError(
@@ -240,6 +253,7 @@ def _begin(out: Path, features: Path, data: Data, inputs: dict[str, Any], wanted
         )
     else:
         record = {
+            "format": FORMAT,
             "run": digest(inputs)[:16],
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "file": str(features.absolute()),
@@ -251,6 +265,20 @@ def _begin(out: Path, features: Path, data: Data, inputs: dict[str, Any], wanted
     if seeds != record["seeds"]:
         write_json(out / RUN, record | {"seeds": seeds})
     return seeds
+
+
+def _record(run: Path) -> dict[str, Any]:
+    """The content of ``run.json``.
+
+    Raises:
+        TrainingError: it is no record of a run.
+        FormatError: a newer version of bigfusion wrote it.
+    """
+    found = read_json(run / RUN)
+    if not isinstance(found, dict):
+        raise TrainingError(f"{run / RUN}: expected the record of a run, found another JSON value; train it again")
+    check_format(run / RUN, found.get("format"), FORMAT)
+    return found
 
 
 def _digests(several: list[Dialogue]) -> dict[str, str]:

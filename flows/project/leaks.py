@@ -64,8 +64,8 @@ def _leak(model: str, manifest: Manifest, every: bool) -> str | None:
         return None
     return (
         f"text.model {model!r}: expected an encoder that never saw the tested dialogues, found one that was fine-tuned"
-        f" on {seen} of the {len(tested)} utterances that are tested here; fine-tune another with `bigfusion"
-        " finetune-text --out DIR`, or take the encoder that it began with"
+        f" on {seen} of the {len(tested)} utterances that are tested here; fine-tune another (`bigfusion"
+        " finetune-text`), or take the encoder that it began with"
     )
 
 

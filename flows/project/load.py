@@ -107,6 +107,29 @@ def load_learning(config: Path | None, preset: str | None, assignments: Sequence
     return validate(Learning, table, str(config or "settings"))
 
 
+def each_tuned(
+    config: Path | None, preset: str | None, assignments: Sequence[str], project: bool
+) -> tuple[dict[str, Any], str] | None:
+    """What all networks have in common where preset `tuned` gives each its own numbers; none if another one is used.
+
+    It is the table of what a settings file and ``--set`` say, above the presets, and the name of the corpus. With
+    ``project`` the settings are those of :func:`load_project`, else of :func:`load_learning`.
+
+    Raises:
+        SettingsError: as in :func:`load_project`.
+    """
+    if project:
+        found, _, own = layers(config, preset, assignments)
+    else:
+        own = {} if config is None else read_toml(config)
+        found = _preset(preset, own, config) or LEARNING[0]
+    if found != TUNED:
+        return None
+    above = laid(own, assign({}, assignments))
+    corpus = above.get("corpus") if project else None
+    return above, str(corpus.get("kind", "")) if isinstance(corpus, Mapping) else ""
+
+
 def laid(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """``over`` merged on top of ``table``. If ``over`` names another network or contrast, its defaults apply."""
     below, above = table.get("model"), over.get("model")

@@ -63,6 +63,8 @@ def _lines(config: Config, name: str) -> Iterator[str]:
     yield f"labels it has: {', '.join(labels)}. Network `{config.model_type}`, {numbered(len(config.seeds), 'seed')},"
     yield f"trained on {_corpus(config)} with bigfusion (`pip install bigfusion`); its answer is the mean of the seeds."
     yield ""
+    for note in config.seeds[0].model.notes():
+        yield f"{note}\n"
     if config.makers is not None:
         yield "```python\nimport bigfusion"
         yield f'model = bigfusion.load("{name}")  # this folder, or its id on the hub'

@@ -159,7 +159,8 @@ def _warnings(
         reason = next((vectors[feature].absent[row] for row in rows if row in vectors[feature].absent), "no input")
         others = [str(other) for other in vectors if other not in gone]
         rest = f"predicted from {' and '.join(others)} alone" if others else "so nothing is predicted"
-        lines.append(f"{recording.path.name}: {feature} is absent from all {len(rows)} utterances ({reason}); {rest}")
+        every = "its only utterance" if len(rows) == 1 else f"all {len(rows)} utterances"
+        lines.append(f"{recording.path.name}: {feature} is absent from {every} ({reason}); {rest}")
     if any(feature.modality is Modality.TEXT for feature in vectors):
         why = foreign(manifest.table["text"].iloc[rows].tolist(), model.makers.words)
         if why:

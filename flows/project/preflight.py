@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from bigfusion.extractors.checkpoints import Checkpoint
+from bigfusion.extractors.download import model_bytes
 from bigfusion.extractors.text.encoder import TextSettings
-from bigfusion.flows.project.features import settings_of, without
+from bigfusion.flows.project.features import make, settings_of, without
 from bigfusion.flows.project.leaks import leaks
 from bigfusion.flows.project.rates import INDEX_BYTES, RATES
 from bigfusion.flows.project.settings import Project
@@ -41,10 +43,14 @@ class PreflightError(BigFusionError):
 
 @dataclass(frozen=True)
 class Preflight:
-    """What stops a run, and what a user should know before one: a line each."""
+    """What stops a run, and what a user should know before one: a line each.
+
+    ``models`` says of each pending feature's pretrained model whether it is on this machine.
+    """
 
     stops: tuple[str, ...]
     warnings: tuple[str, ...]
+    models: tuple[str, ...] = ()
 
 
 def free_bytes(folder: Path) -> int:
@@ -67,6 +73,7 @@ def preflight(
         return Preflight((*leaking, *(preflight_training(project.train).stops if trained_here else ())), ())
     stops = [*leaking]
     warnings: list[str] = []
+    models: list[str] = []
     packed = list(packed_in(planned.manifest.root))
     empty = [feature for feature in pending if _hopeless(planned, feature)]
     if empty:
@@ -80,15 +87,18 @@ def preflight(
         downloads: dict[str, int] = {}
         for feature in pending:
             try:
-                downloads |= _to_download(project, feature)
+                sizes = _to_download(project, feature)
             except ExtractionError as error:
                 stops.append(str(error))
+                continue
+            downloads |= {model: size for model, size in sizes.items() if size}
+            models += [f"{model}: on this machine" for model, size in sizes.items() if not size]
         stops += _devices(project, [*pending])
         stops += preflight_training(project.train).stops if trained_here else ()
         cells = {feature: len(rows) for feature, rows in pending.items()}
         warnings += _disks(project, cells, sum(downloads.values()), free)
         warnings += _downloads(downloads)
-    return Preflight(tuple(stops), tuple(warnings))
+    return Preflight(tuple(stops), tuple(warnings), tuple(models))
 
 
 def preflight_training(train: TrainSettings) -> Preflight:
@@ -110,7 +120,8 @@ def preflight_finetuning(project: Project, folder: Path, free: Callable[[Path], 
     warnings: list[str] = []
     downloads: dict[str, int] = {}
     try:
-        downloads = _to_download(project, FeatureName(Modality.TEXT))
+        sizes = _to_download(project, FeatureName(Modality.TEXT))
+        downloads = {model: size for model, size in sizes.items() if size}
     except ExtractionError as error:
         stops.append(str(error))
     stops += _device("finetune", project.finetune.device)
@@ -153,15 +164,25 @@ def _nothing_to_compute(planned: CellPlan, empty: list[FeatureName], packed: lis
 
 
 def _to_download(project: Project, feature: FeatureName) -> dict[str, int]:
-    """The bytes that loading a feature's model would download, by the setting that names it. Empty: nothing."""
+    """The bytes that loading a feature's model would download, by the setting that names it; 0: it is here.
+
+    Empty if no setting names a model.
+
+    Raises:
+        ExtractionError: it is neither here nor can it be downloaded; the error names the setting and the remedy.
+    """
     from bigfusion.extractors.text.download import download_bytes
     from bigfusion.extractors.text.pretrained import locate
 
     settings = settings_of(project, feature)
-    if not isinstance(settings, TextSettings):
+    if isinstance(settings, TextSettings):
+        size = download_bytes(locate(settings.model, settings.revision))
+        return {f"{feature}.model {settings.model!r}": size}
+    checkpoint = getattr(make(project, feature), "checkpoint", None)
+    if not isinstance(checkpoint, Checkpoint):
         return {}
-    size = download_bytes(locate(settings.model, settings.revision))
-    return {f"{feature}.model {settings.model!r}": size} if size else {}
+    setting = f"{feature}.model"
+    return {f"{setting} {checkpoint.name!r}": model_bytes(checkpoint, setting)}
 
 
 def _downloads(sizes: dict[str, int]) -> list[str]:

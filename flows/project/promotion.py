@@ -7,6 +7,7 @@ another and later match the inputs again. Then it is judged again, against the r
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.formats import check_format
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan
 from bigfusion.pipeline.settings import Settings
@@ -29,6 +31,7 @@ from bigfusion.pipeline.words import reason
 
 log = logging.getLogger("bigfusion")
 
+FORMAT = 1
 _SAME = ("model", "train", "code")  # parts of a run's inputs; if all of them agree, only the corpus has changed
 
 
@@ -46,7 +49,7 @@ class Decision(Settings):
 class Register(Settings):
     """The pointer and the decisions behind it."""
 
-    format: Literal[1] = 1
+    format: int = Field(default=FORMAT, ge=1)
     current: str | None = None
     decisions: tuple[Decision, ...] = ()
 
@@ -67,10 +70,13 @@ def read(project: Project) -> Register:
 
     Raises:
         TrainingError: the file is not a register.
+        FormatError: a newer version of bigfusion wrote it.
     """
     path = project.files.current
     try:
-        return Register.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        check_format(path, _format(content), FORMAT)
+        return Register.model_validate_json(content)
     except FileNotFoundError:
         return Register()
     except ValidationError as error:
@@ -78,6 +84,14 @@ def read(project: Project) -> Register:
             f"{path}: expected the register of promoted models, found {reason(error.errors()[0]['msg'])};"
             " restore it from a back-up, or delete it and the next run begins a new one"
         ) from None
+
+
+def _format(content: bytes) -> object:
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return None
+    return found.get("format") if isinstance(found, dict) else None
 
 
 def stage(project: Project, run: Run, trial: str = "") -> Stage:

@@ -28,6 +28,8 @@ FILES = (CONFIG, TENSORS, CARD, f"{EXTRACTORS}/**")
 _HUB = re.compile(r"[\w.-]+/[\w.-]+")
 _OWN = ("model", "weights")
 """Settings of an extractor that may name files of this machine: they are given away with the model."""
+_MODULES = "[0-9]_*/*"
+"""Where sentence-transformers keeps what stands behind an encoder: pooling, dense layers."""
 _HARMLESS = (".safetensors", ".json", ".txt", ".model", ".spm", ".codes")
 
 
@@ -152,10 +154,11 @@ def _tables(content: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 def _copy(source: Path, target: Path) -> None:
     """Copy a file of tensors, or a folder's tensors, settings and vocabularies. Nothing of it can run."""
     if source.is_dir():
-        for path in source.iterdir():
+        for path in (*source.iterdir(), *source.glob(_MODULES)):
             if path.suffix in _HARMLESS and path.is_file():
-                target.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target / path.name)
+                there = target / path.relative_to(source)
+                there.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, there)
     elif source.suffix == ".safetensors":
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)

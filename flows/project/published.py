@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from bigfusion.flows.project.makers import Makers
 from bigfusion.model.runs import checkpoint
@@ -31,7 +31,9 @@ from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.scoring.trust import Trust
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.formats import check_format
 
+FORMAT = 1
 CONFIG, TENSORS, CARD, EXTRACTORS = "config.json", "model.safetensors", "README.md", "extractors"
 REMEDY = "download it again, or ask whoever published it"
 
@@ -42,7 +44,7 @@ class Config(Record):
     ``makers`` is None if the model was trained on a feature file: nothing says how its features are made.
     """
 
-    format: Literal[1] = 1
+    format: int = Field(default=FORMAT, ge=1)
     library_name: Literal["bigfusion"] = "bigfusion"
     model_type: str
     run: str
@@ -85,7 +87,7 @@ def write_published(folder: Path, seeds: Sequence[Checkpoint], run: str, created
         id2label=dict(enumerate(labels)),
         label2id={label: number for number, label in enumerate(labels)},
         seeds=tuple(seed.facts for seed in seeds),
-        tensors=write_tensors(folder / TENSORS, tensors, {"format": 1}),
+        tensors=write_tensors(folder / TENSORS, tensors, {"format": FORMAT}),
         **known,
     )
     content = config.model_dump(mode="json")
@@ -97,7 +99,8 @@ def read_published(folder: Path, device: torch.device) -> Published:
     """A published model, verified to the last byte of its two files.
 
     Raises:
-        TrainingError: a file is missing, damaged or changed, or another version of bigfusion wrote it.
+        TrainingError: a file is missing, damaged or changed.
+        FormatError: a newer version of bigfusion wrote it.
     """
     config = _config(folder / CONFIG)
     try:
@@ -119,6 +122,7 @@ def _config(path: Path) -> Config:
         content = json.loads(path.read_bytes())
         if not isinstance(content, dict):
             raise ValueError("no table at the top")
+        check_format(path, content.get("format"), FORMAT)
         said = content.pop("digest", None)
         config = Config.model_validate(content)
     except ValidationError as error:

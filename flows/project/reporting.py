@@ -11,7 +11,7 @@ from typing import Any
 from bigfusion.flows.progress import bar
 from bigfusion.flows.project import cells, dialogue_pages, promotion
 from bigfusion.flows.project.assemble import assemble
-from bigfusion.flows.project.runs import ABLATIONS, Run, record
+from bigfusion.flows.project.runs import ABLATIONS, Run, record, trained_model
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.report.material import CurrentModel, Line, ReportContext
 from bigfusion.model.report.numbers import write_numbers_report
@@ -91,7 +91,7 @@ def _context(project: Project, manifest: Manifest, planned: CellPlan, run: Run) 
         corpus="the demo corpus" if demo else manifest.corpus,
         created=datetime.now(UTC),
         demo=demo,
-        notes=(*cells.notes(project), *manifest.notes, *said(planned)),
+        notes=(*trained_model(project, manifest).notes(), *cells.notes(project), *manifest.notes, *said(planned)),
         cells=counts,
         fingerprints={
             "manifest": manifest.digest,

@@ -18,6 +18,7 @@ from bigfusion.model.training.code import NO_NUMBER, training_entries
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.digests.code import code_digests, entry
 from bigfusion.pipeline.digests.values import digest
+from bigfusion.pipeline.formats import check_format
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.manifest.rows import content_digest
 from bigfusion.pipeline.plan.differences import some
@@ -26,6 +27,8 @@ from bigfusion.pipeline.store.needs import write_reach
 from bigfusion.pipeline.store.store import Store
 from bigfusion.pipeline.words import numbered
 
+FORMAT = 1
+"""The number in ``run.json``. It stands for all files of the run's folder."""
 _RUN, _EVALUATED = "run.json", "evaluated.json"
 ABLATIONS = "table-4.json"
 """What ``bigfusion reproduce --table 4`` writes."""
@@ -124,7 +127,13 @@ class Run:
 
     def _record(self) -> None:
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        known = record(self.folder) or {"run": self.id, "created": created, "inputs": self.inputs, **self._folds()}
+        known = record(self.folder) or {
+            "format": FORMAT,
+            "run": self.id,
+            "created": created,
+            "inputs": self.inputs,
+            **self._folds(),
+        }
         if known.get("seeds") != list(self.seeds):
             _write(self.folder / _RUN, known | {"seeds": list(self.seeds)})
 
@@ -145,9 +154,16 @@ def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
         "labels": content_digest(manifest.arrow, manifest.labels, _LABEL_COLUMNS),
         "model": project.model.numbers(),
         "train": project.train.numbers(),
-        "code": training_code(project.model, project.train) | (code_digests(_FOLDS, stop=_DIGESTED) if folds else {}),
+        "code": training_code(trained_model(project, manifest), project.train)
+        | (code_digests(_FOLDS, stop=_DIGESTED) if folds else {}),
     }
     return Run(project.files.runs / digest(inputs)[:16], inputs, project.train.seeds, folds)
+
+
+def trained_model(project: Project, manifest: Manifest) -> ModelSettings:
+    """The settings of the network that a training of this corpus really trains."""
+    single = not manifest.has_values and manifest.table["dialogue"].is_unique
+    return project.model.for_single_utterances() if single else project.model
 
 
 def training_code(model: ModelSettings, train: TrainSettings) -> dict[str, str]:
@@ -175,7 +191,12 @@ def reached(planned: CellPlan) -> Iterator[str]:
 
 
 def stages(project: Project, run: Run, planned: CellPlan) -> list[Stage]:
-    """The stages after the cells: which have to run, and why."""
+    """The stages after the cells: which have to run, and why.
+
+    Raises:
+        FormatError: a newer version of bigfusion wrote the run's folder.
+    """
+    record(run.folder)
     if planned.pending_count:
         why = f"{numbered(planned.pending_count, 'cell')} pending"
         return [Stage("train", True, why), Stage("evaluate", True, why)]
@@ -199,8 +220,14 @@ def named(project: Project, name: str) -> Run:
 
 
 def record(folder: Path) -> dict[str, Any]:
-    """What a run depends on, from ``run.json`` in its folder. Empty if there is no run."""
-    return _read(folder / _RUN)
+    """What a run depends on, from ``run.json`` in its folder. Empty if there is no run.
+
+    Raises:
+        FormatError: a newer version of bigfusion wrote it.
+    """
+    found = _read(folder / _RUN)
+    check_format(folder / _RUN, found.get("format"), FORMAT)
+    return found
 
 
 def metrics(folder: Path) -> dict[str, Any]:
@@ -210,7 +237,7 @@ def metrics(folder: Path) -> dict[str, Any]:
 
 def runs(project: Project) -> list[dict[str, Any]]:
     """Every run of the workspace, oldest first: its ``run.json`` with ``folder`` added."""
-    found = [_read(path) | {"folder": str(path.parent)} for path in project.files.runs.glob(f"*/{_RUN}")]
+    found = [record(path.parent) | {"folder": str(path.parent)} for path in project.files.runs.glob(f"*/{_RUN}")]
     return sorted(found, key=lambda run: str(run.get("created", "")))
 
 

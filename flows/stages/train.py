@@ -18,7 +18,7 @@ from bigfusion.flows.engine.session import alone
 from bigfusion.flows.progress import bar, training, warn_of_neurons
 from bigfusion.flows.project import makers
 from bigfusion.flows.project.leaks import leaks
-from bigfusion.flows.project.runs import Run
+from bigfusion.flows.project.runs import Run, trained_model
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.flows.project.workspace import REMEDY, exclusive
@@ -74,6 +74,8 @@ def train_run(project: Project, standing: Standing) -> str:
         makers.record(project, standing.plan, run.folder)
         with exclusive(run.folder, REMEDY):  # a training that counts as dead may still be at work on it
             data = _data(project, standing)
+            for note in trained_model(project, standing.manifest).notes():
+                log.info("train: %s", note)
             # A lease that cannot be renewed must not end hours of training. At worst two share a GPU for a while.
             with concurrency(SLOT, strict=False, raise_on_lease_renewal_failure=False):
                 _train_seeds(project, data, run)

@@ -46,6 +46,11 @@ class Data:
         first = next(iter(self), None)
         return first is not None and first.values is not None
 
+    @property
+    def single_utterances(self) -> bool:
+        """Whether no dialogue has two utterances: nothing here is a conversation."""
+        return all(len(dialogue) == 1 for dialogue in self)
+
     def digest(self) -> str:
         """SHA-256 over everything that training reads: labels, ids, order and numbers of all splits."""
         sha256 = hashlib.sha256(repr(self.labels).encode())

@@ -50,6 +50,18 @@ class NetworkSettings(Settings):
         """The modalities of these features, in the order of ``modalities``."""
         return list(dict.fromkeys(name.modality.value for name in self.chosen(stored)))
 
+    def for_single_utterances(self) -> NetworkSettings:
+        """The settings that are trained on a corpus whose dialogues all have one utterance."""
+        return self
+
+    def itself(self) -> NetworkSettings:
+        """These settings, such that ``for_single_utterances`` changes nothing: for comparisons between networks."""
+        return self
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of a score should know about these settings."""
+        return ()
+
     def code_entries(self) -> Iterator[str]:
         """The code that the numbers depend on. Of the networks it is this one's file alone."""
         yield from super().code_entries()

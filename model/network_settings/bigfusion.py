@@ -10,6 +10,7 @@ from bigfusion.model.contrast_settings.base import ContrastSettings
 from bigfusion.model.contrast_settings.dual_importance import DualImportanceSettings
 from bigfusion.model.kinds import any_kind
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.network_settings.discriminant import DiscriminantSettings
 from bigfusion.model.quantities import Distance
 from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Range, Space
 from bigfusion.pipeline.schema import Modality
@@ -110,6 +111,11 @@ class BigFusionSettings(NetworkSettings):
     graph: GraphSettings = GraphSettings()
     importance: ImportanceSettings = ImportanceSettings()
     contrast: AnyContrast = DualImportanceSettings()
+    single_utterances: Literal["discriminant", "network"] = Field(
+        default="discriminant",
+        description="what is trained if no dialogue of the corpus has two utterances: a discriminant analysis, or this"
+        " network all the same",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> BigFusionSettings:
@@ -118,6 +124,20 @@ class BigFusionSettings(NetworkSettings):
         if len(set(self.relative)) != len(self.relative):
             raise ValueError("relative must name each modality once")
         return self
+
+    def for_single_utterances(self) -> NetworkSettings:
+        """The discriminant analysis on the same features, unless ``single_utterances`` is ``network``.
+
+        A dialogue of one utterance has no context to attend to and no neighbours, and two views of it nothing to
+        contrast.
+        """
+        if self.single_utterances == "network":
+            return self
+        return DiscriminantSettings(modalities=self.modalities, features=self.features, instead_of=self.kind)
+
+    def itself(self) -> BigFusionSettings:
+        """The network on single utterances too."""
+        return self.model_copy(update={"single_utterances": "network"})
 
 
 SETTINGS = BigFusionSettings

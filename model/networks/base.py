@@ -114,6 +114,14 @@ class Network(nn.Module):
         """Take from the training dialogues, before the first step, what gradient steps do not learn."""
         self.normalise.fit(dialogues)
 
+    def prepare(self, train: Sequence[Dialogue], valid: Sequence[Dialogue]) -> None:
+        """Called once, before the first step: :meth:`fit` on the training dialogues.
+
+        A network that also learns from ``valid`` must judge those utterances by what it learned without them.
+        """
+        del valid
+        self.fit(train)
+
     def read(self, batch: Batch) -> Utterances:
         """The real utterances of a batch, standardised."""
         mask = batch.mask

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,6 +64,12 @@ def sessions(data: Data, holdout: float) -> list[Fold]:
         train, valid = hold_out([dialogue for dialogue in data if dialogue.id in others], holdout)
         folds.append(Fold(name, Data(data.labels, train, valid, by_session[name])))
     return folds
+
+
+def sessions_of(dialogues: Iterable[Dialogue]) -> set[str]:
+    """The sessions that the dialogues' ids name."""
+    found = (_SESSION.search(dialogue.id) for dialogue in dialogues)
+    return {match[1] for match in found if match}
 
 
 def four_classes(data: Data) -> Data:

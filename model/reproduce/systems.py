@@ -19,7 +19,7 @@ from bigfusion.model.kinds import changed_kind, settings_classes
 from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.network_settings.bigfusion import CONTRASTS, DEFAULT_CONTRAST, BigFusionSettings
 from bigfusion.model.report.paper import TABLE_2, TABLE_3, PaperFigures, PrintedRow, network_title
-from bigfusion.model.settings import NETWORKS, TrainSettings, network_settings
+from bigfusion.model.settings import DEFAULT_NETWORK, NETWORKS, TrainSettings, network_settings, tuned
 from bigfusion.pipeline.errors import SettingsError
 from bigfusion.pipeline.nearest import did_you_mean
 from bigfusion.pipeline.settings import merge
@@ -51,9 +51,11 @@ class System:
 
 @dataclass(frozen=True)
 class Base:
-    """What the rows start from: the caller's own settings. ``own`` is what was assigned by hand: it lies above all.
+    """What the rows start from: the caller's own settings. ``own`` is what was set by hand: it lies above all.
 
-    ``corpus`` is ``iemocap``, ``meld`` or ``None``; ``released``: each network under its own paper's settings.
+    ``corpus`` is ``iemocap``, ``meld`` or ``None``; ``released``: each network under its own paper's settings;
+    ``tuned``, not none: each under its own numbers of preset `tuned` for the corpus of this name, and ``train`` is what
+    all of them share.
     """
 
     model: NetworkSettings
@@ -61,6 +63,7 @@ class Base:
     corpus: str | None
     released: bool
     own: Mapping[str, Any]
+    tuned: str | None = None
 
 
 def networks(base: Base) -> list[System]:
@@ -140,10 +143,24 @@ def _network(kind: str, base: Base) -> System:
         train = TrainSettings.model_validate(
             merge(merge(base.train.model_dump(), overrides.get("train", {})), base.own.get("train", {}))
         )
+    elif base.tuned is not None:
+        model, train, source = _tuned(kind, base, shared)
+        note = "; ".join([*([note] if note else []), *([source] if source else [])])
     else:
         model = base.model if base.model.kind == kind else network_settings({"kind": kind, **shared})
         train = base.train
     return System(kind, network_title(kind), note, model, train, _printed(TABLE_2.get(kind), base))
+
+
+def _tuned(kind: str, base: Base, shared: dict[str, Any]) -> tuple[NetworkSettings, TrainSettings, str]:
+    """What ``train --network KIND --preset tuned`` trains, and a mark if nobody has searched for the network."""
+    numbers = tuned(kind, base.tuned or "")
+    searched = kind == DEFAULT_NETWORK or numbers.source == "searched"
+    mark = "" if searched else f"not searched: its {'released sizes' if numbers.source == 'released' else 'defaults'}"
+    own = {} if kind == DEFAULT_NETWORK else numbers.table
+    model = base.model if base.model.kind == kind else network_settings({**own.get("model", {"kind": kind}), **shared})
+    train = merge(merge(base.train.model_dump(), own.get("train", {})), base.own.get("train", {}))
+    return model, TrainSettings.model_validate(train), mark
 
 
 def _on(shared: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

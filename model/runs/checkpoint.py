@@ -88,7 +88,8 @@ def load(folder: Path, device: torch.device, task: Literal["classes", "regressio
     facts = read_record(folder / FACTS, CheckpointFacts)
     if facts.format != FORMAT:
         raise TrainingError(
-            f"{folder / FACTS}: expected format {FORMAT}, found {facts.format}; train again with this version"
+            f"{folder / FACTS}: expected format {FORMAT}, found {facts.format}: another version of bigfusion wrote it;"
+            " use that version, or train again with this one"
         )
     if task is not None and facts.task != task:
         raise TrainingError(

@@ -62,6 +62,7 @@ def train(
     Raises:
         TrainingError: the data cannot be trained on, the folder holds another run, or the loss is no longer finite.
     """
+    model_settings = fitting(data, model_settings)
     check(data, model_settings)
     if "mlflow" in train_settings.log:
         require_mlflow()
@@ -79,6 +80,12 @@ def train(
     job = _Job(data, facts, model_settings, train_settings, seed, device, folder, run)
     with processes(train_settings.processes, device, _train, job) as rank:
         return _train(rank, job, progress)
+
+
+def fitting(data: Data, settings: NetworkSettings) -> NetworkSettings:
+    """The settings of the network that is really trained on these data."""
+    single = data.single_utterances and not data.regression
+    return settings.for_single_utterances() if single else settings
 
 
 @dataclass(frozen=True)
@@ -187,7 +194,7 @@ class _Trainer:
         self.data, self.batch_size, self.device, self.rank = data, train_settings.batch_size, device, rank
         network = build(model_settings, data.widths, len(data.labels))
         check_regression(data, network.regresses, model_settings, train_settings)
-        network.fit(data.train)
+        network.prepare(data.train, data.valid)
         network = network.to(device)
         self.optimisation = Optimisation(network, data.train, train_settings, seed, rank, data.labels)
         self.facts = CheckpointFacts(

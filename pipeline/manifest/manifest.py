@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.digests.values import canonical, digest
-from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.errors import CorpusError, FormatError
+from bigfusion.pipeline.formats import check_format
 from bigfusion.pipeline.manifest.context import contexts
 from bigfusion.pipeline.manifest.rows import (
     COLUMNS,
@@ -46,6 +47,7 @@ __all__ = ["COLUMNS", "Manifest"]
 INCOMPLETE = frozenset((Status.MISSING_MEDIA.value, Status.MISSING_TRANSCRIPT.value))
 """Statuses of :attr:`Manifest.skipped` whose utterances are nevertheless in the manifest."""
 
+FORMAT = 1
 _HEADER, _HEADER_SHA256 = b"bigfusion.manifest", b"bigfusion.manifest.sha256"
 
 
@@ -217,6 +219,7 @@ class Manifest:
         """
         header = canonical(
             {
+                "format": FORMAT,
                 "corpus": self.corpus,
                 "root": str(self.root),
                 "labels": self.labels,
@@ -243,6 +246,7 @@ class Manifest:
 
         Raises:
             CorpusError: there is no such file, it is something else, or its content is not what its digest says.
+            FormatError: a newer version of bigfusion wrote it.
         """
         remedy = "run `bigfusion ingest`"
         try:
@@ -259,11 +263,13 @@ class Manifest:
         metadata = arrow.schema.metadata or {}
         header = metadata.get(_HEADER)
         arrow = with_later(arrow.replace_schema_metadata(None))
-        if header is None or arrow.schema != SCHEMA:
+        if header is None:
             raise CorpusError(f"{path}: expected a manifest, found a Parquet file of another kind; {remedy}")
         if hashlib.sha256(header).hexdigest().encode() != metadata.get(_HEADER_SHA256):
             raise CorpusError(f"{path}: the manifest's header is damaged; {remedy}")
         meta = json.loads(header.decode("utf-8", "surrogatepass"))
+        check_format(path, meta.get("format", 1), FORMAT)
+        _check_columns(path, arrow.schema, remedy)
         skipped = tuple(Skipped(**item) for item in meta["skipped"])
         verified = arrow if meta.get("rules") == _rules() else None
         frame = arrow.to_pandas()
@@ -272,6 +278,18 @@ class Manifest:
         if manifest.digest != meta["digest"]:
             raise CorpusError(f"{path}: the manifest's rows differ from its digest; {remedy}")
         return manifest
+
+
+def _check_columns(path: Path, found: pa.Schema, remedy: str) -> None:
+    if found == SCHEMA:
+        return
+    more = [name for name in found.names if name not in COLUMNS]
+    if more and len(found) > len(SCHEMA):  # a later column changes no format number
+        raise FormatError(
+            f"{path}: expected the columns of a manifest, found {', '.join(more)} beside them: a newer version of"
+            " bigfusion wrote it; use that version here, or write it again with `bigfusion ingest`"
+        )
+    raise CorpusError(f"{path}: expected the columns of a manifest, found others; {remedy}")
 
 
 def _by_status(items: Iterable[Skipped]) -> dict[str, int]:

@@ -62,14 +62,16 @@ def arrow_table(corpus: str, table: pd.DataFrame | Mapping[str, Any]) -> pa.Tabl
 
 
 def with_later(table: pa.Table) -> pa.Table:
-    """An older manifest's ``table`` with the later columns, unset. Any other table is returned unchanged."""
-    older = len(table.schema)
-    if not len(SCHEMA) - len(LATER) <= older < len(SCHEMA) or table.schema != pa.schema([*SCHEMA][:older]):
+    """An older manifest's ``table`` with the later columns that it lacks, unset. Any other is returned unchanged."""
+    lacking = [field for field in SCHEMA if field.name not in table.schema.names]
+    if any(field.name not in LATER for field in lacking):
         return table
-    for field in [*SCHEMA][older:]:
+    if table.schema != pa.schema([field for field in SCHEMA if field not in lacking]):
+        return table
+    for field in lacking:
         unset = pa.repeat(pa.scalar("" if field.type == TEXT else np.nan, field.type), table.num_rows)
         table = table.append_column(field, unset)
-    return table
+    return table.select(SCHEMA.names)
 
 
 def _arrow_column(corpus: str, column: pa.Field, values: Any) -> pa.Array:

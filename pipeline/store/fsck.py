@@ -13,7 +13,7 @@ from bigfusion.pipeline.store.folder import Place, ShardFolder, age
 from bigfusion.pipeline.store.index import DamagedIndexError, Index
 from bigfusion.pipeline.store.needs import decode_reach
 from bigfusion.pipeline.store.seal import broken
-from bigfusion.pipeline.store.shards import decode
+from bigfusion.pipeline.store.shards import check_newer, decode
 from bigfusion.pipeline.store.store import Store
 
 _LEFT = 3600.0
@@ -62,6 +62,7 @@ def fsck(
 
     Raises:
         StoreError: the folder cannot be read, or the repair cannot be written.
+        FormatError: a newer version of bigfusion wrote a shard or the index; nothing was repaired.
     """
     shelf, report = ShardFolder(folder), Report()
     try:
@@ -100,6 +101,7 @@ def _look(
         try:
             _check(name, payload, indexed, report)
         except DamagedShardError as error:
+            check_newer(name, payload)
             report.damaged.append(name)
             report.findings.append(Finding("shard", name, str(error)))
     if indexed is not None:

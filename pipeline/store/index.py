@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigfusion.pipeline.errors import StoreError
+from bigfusion.pipeline.formats import check_format
 from bigfusion.pipeline.readonly import in_memory, writable
 from bigfusion.pipeline.store import seal
 from bigfusion.pipeline.store.shards import Origin, Shard, modality_of
@@ -64,6 +65,7 @@ class Index:
 
     Raises:
         DamagedIndexError: it is there and is not an index of this version.
+        FormatError: a newer version wrote it, and may be using it now.
         StoreError: it cannot be opened or written (permissions, full disk, locked for a minute).
     """
 
@@ -80,7 +82,8 @@ class Index:
             version = self._database.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, VERSION):
                 self._database.close()
-                raise DamagedIndexError(f"written by another version of bigfusion ({version})")
+                check_format(path, version, VERSION)
+                raise DamagedIndexError(f"written by an earlier version of bigfusion ({version})")
             if version == 0:
                 self._unseal()  # it belongs to an index that is gone
                 self._database.execute("PRAGMA journal_mode=WAL")

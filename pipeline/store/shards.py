@@ -22,9 +22,13 @@ from numpy.typing import NDArray
 
 from bigfusion.pipeline.digests.values import canonical, digest
 from bigfusion.pipeline.errors import DamagedShardError, StoreError
+from bigfusion.pipeline.formats import check_format
 from bigfusion.pipeline.schema import Modality, Status
 
 FORMAT = 2
+"""The number stands in every shard, since shards of several versions may lie in one store. A newer format keeps the
+form of the name: else an older program would not see these shards, and compute their cells again.
+"""
 _NAME = re.compile(r"(text|audio|visual)-[0-9a-f]{16}-[0-9a-f]{64}\.parquet")
 _METADATA = b"bigfusion"
 _REMEDY = "`bigfusion fsck --repair` takes it out, and `bigfusion plan` then shows its cells as new"
@@ -141,8 +145,7 @@ def decode(name: str, payload: bytes) -> Shard:
         metadata = json.loads(table.schema.metadata[_METADATA])
         if metadata["format"] != FORMAT:
             raise DamagedShardError(
-                f"{name}: expected shard format {FORMAT}, found {metadata['format']}: another version of bigfusion"
-                " wrote it; remove it, or use that version"
+                f"{name}: expected shard format {FORMAT}, found {metadata['format']}, which no release wrote; remove it"
             )
         origins = tuple(_origin(Modality(metadata["modality"]), plain) for plain in metadata["origins"])
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
@@ -154,6 +157,21 @@ def decode(name: str, payload: bytes) -> Shard:
     values = feature.values.slice(feature.offset * width, len(feature) * width)
     present = np.asarray(feature.is_valid())
     return Shard(name, origins, table, np.asarray(values, np.float32).reshape(len(feature), width), present)
+
+
+def check_newer(name: str, payload: bytes) -> None:
+    """Look whether a shard that :func:`decode` refused is not damaged but of a newer format.
+
+    Raises:
+        FormatError: its bytes are sound, and a newer version of bigfusion wrote it.
+    """
+    if not is_sound(name, payload):
+        return
+    try:
+        found = json.loads(pq.read_schema(pa.BufferReader(payload)).metadata[_METADATA])["format"]
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
+        return
+    check_format(name, found, FORMAT)
 
 
 def _payload(origins: Sequence[Origin], cells: Sequence[Cell], origin_of: Sequence[int]) -> bytes:

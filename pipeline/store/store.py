@@ -161,6 +161,10 @@ class Store:
         """Bring the index up to date: read what other writers have added, drop what is gone from the folder.
 
         A damaged shard is named in a warning and left out, so its cells count as new.
+
+        Raises:
+            FormatError: a newer version of bigfusion wrote a shard. To leave it out would compute its cells again.
+            StoreError: the store cannot be read.
         """
         try:
             present, indexed = self.folder.names(), self.index.names()
@@ -184,10 +188,12 @@ class Store:
         """A shard and its bytes; ``None`` if another process has removed it meanwhile."""
         try:
             payload = self._payload(name)
-            return shards.decode(name, payload), len(payload)
         except FileNotFoundError:
             return None
+        try:
+            return shards.decode(name, payload), len(payload)
         except DamagedShardError as error:
+            shards.check_newer(name, payload)
             return error
 
     # Reading

@@ -62,6 +62,29 @@ def test_text_in_bfloat16(roberta: Path) -> None:
     assert cosine.min() > 1 - BFLOAT16
 
 
+@pytest.mark.parametrize("family", ["wav2vec2", "wavlm-large", "w2v-bert", "whisper"])
+def test_speech(tmp_path: Path, family: str) -> None:
+    pytest.importorskip("av")
+    from bigfusion.extractors.audio.transformer import SpeechEncoderExtractor, SpeechEncoderSettings
+    from bigfusion.extractors.files import sha256_of
+    from tests.helpers.clip_maker import span, write_clip
+    from tests.helpers.tiny_speech import save_speech, voice
+
+    turns = []
+    for number in range(40):
+        sound = voice(0.3 + 0.1 * number, number)[None]
+        path = write_clip(tmp_path / f"{number}.wav", sound=sound, rate=16_000, audio="pcm_s16le")
+        turns.append(Utterance(str(number), "", audio=span(path)))
+    model = str(save_speech(tmp_path / "model", family))
+    here, there = (SpeechEncoderSettings(model=model, layers="last4", device=name) for name in ("cpu", "cuda"))
+    for one, other in zip(
+        *(SpeechEncoderExtractor(settings, sha256_of).extract(turns) for settings in (here, there)), strict=True
+    ):
+        assert isinstance(one, Feature)
+        assert isinstance(other, Feature)
+        np.testing.assert_allclose(other.vector, one.vector, rtol=FLOAT32, atol=FLOAT32)
+
+
 def test_faces() -> None:
     faces = np.random.default_rng(0).integers(0, 256, (700, 64, 64), dtype=np.uint8)
     here, there = (FaceEmbedder(FACE_WEIGHTS, torch.device(name), 16) for name in ("cpu", "cuda"))

@@ -15,6 +15,7 @@ from tests.helpers.own_features import separable
 from tests.helpers.small_ferplus import write_ferplus
 from tests.helpers.small_project import CONFIG
 from tests.helpers.terminal import Terminal
+from tests.helpers.tiny_encoder import save_roberta
 
 LONG = ("--set", "train.epochs=100000", "--set", "train.patience=100000")
 ENDS = {"interrupted": 130, "terminated": 143}
@@ -128,6 +129,17 @@ def test_train_faces_ends_at_once(tmp_path):
     terminal = Terminal(tmp_path, "train-faces", *long)
     terminal.wait_until(lambda: "train-faces: epoch 2 of" in terminal.shown)
     stop(terminal, "terminated")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ENDS)
+def test_finetune_text_ends_at_once(media, how):
+    encoder = save_roberta(media / "roberta")
+    long = ("--set", "finetune.epochs=100000", "--set", "finetune.patience=100000", "--set", "finetune.threads=1")
+    here = ("--set", "finetune.device=cpu", "--set", f"text.model='{encoder}'", "--set", "text.max_tokens=64")
+    terminal = Terminal(media, "finetune-text", *long, *here)
+    terminal.wait_until(lambda: list(media.glob("work/encoder/seed-0/checkpoint-*")))
+    stop(terminal, how)
 
 
 @pytest.mark.slow

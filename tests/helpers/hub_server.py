@@ -109,7 +109,7 @@ def hub_server() -> Iterator[Hub]:
                         "id": name,
                         "modelId": name,
                         "sha": COMMIT,
-                        "siblings": [{"rfilename": f} for f in hub.files[name]],
+                        "siblings": [{"rfilename": f, "size": len(content)} for f, content in hub.files[name].items()],
                     }
                 )
             elif found := re.fullmatch(r"/(.+?)/resolve/[^/]+/(.+)", path):

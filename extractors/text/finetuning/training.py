@@ -26,6 +26,7 @@ from transformers import (
 )
 from transformers.trainer_utils import set_seed
 
+from bigfusion.extractors.checkpoints import quiet
 from bigfusion.extractors.compute import device_named
 from bigfusion.extractors.files import Sha256, sha256_of
 from bigfusion.extractors.text.encoder import TextSettings, longest_sentence
@@ -33,7 +34,7 @@ from bigfusion.extractors.text.finetuning.data import Collator, LabelledCorpus, 
 from bigfusion.extractors.text.finetuning.learned import RECORD, write_learned
 from bigfusion.extractors.text.finetuning.network import Classifier, freeze, rates
 from bigfusion.extractors.text.finetuning.settings import FinetuneSettings
-from bigfusion.extractors.text.pretrained import load, locate, quiet
+from bigfusion.extractors.text.pretrained import load, locate
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.errors import ExtractionError
 

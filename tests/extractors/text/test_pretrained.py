@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from bigfusion.extractors import checkpoints
 from bigfusion.extractors.files import sha256_of
 from bigfusion.extractors.text import pretrained
 from bigfusion.extractors.text.pretrained import load, locate
@@ -200,7 +201,8 @@ class TestHub:
     def test_somebody_takes_the_call_and_says_nothing(self, hub: pytest.MonkeyPatch) -> None:
         from huggingface_hub import constants
 
-        hub.setattr(pretrained, "PROBE_SECONDS", 0.5)
+        for module in (checkpoints, pretrained):
+            hub.setattr(module, "PROBE_SECONDS", 0.5)
         with socket.create_server(("127.0.0.1", 0)) as server:
             hub.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
             message, seconds = self.fails()

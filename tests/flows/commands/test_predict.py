@@ -31,6 +31,16 @@ def test_the_demos_conversation_is_predicted_from_all_it_has(place, monkeypatch)
 
 
 @pytest.mark.slow
+def test_a_video_without_a_face_is_predicted_from_words_and_sound_and_says_so(place):
+    (place.folder / "wall.mp4").write_bytes((place.corpus / "train_splits/dia1_utt1.mp4").read_bytes())
+    (place.folder / "wall.srt").write_text("1\n00:00:00,000 --> 00:00:01,500\nOkay, everything is fine.\n")
+    assert place.run("predict", str(place.folder / "wall.mp4"), "--json") == 0
+    (line,) = [line for line in json.loads(place.capsys.readouterr().out)["warnings"] if "visual" in line]
+    assert line.startswith("wall.mp4: visual is absent from its only utterance (no_face: wall.mp4: expected a face of ")
+    assert line.endswith("; predicted from text and audio alone")
+
+
+@pytest.mark.slow
 def test_several_videos_go_into_folders_of_one_out(place):
     video = write_conversation(place.folder, place.corpus)
     other = video.with_name("other.mp4")

@@ -86,6 +86,20 @@ def place(tmp_path_factory):
     return folder
 
 
+def test_training_says_if_validation_hears_the_sessions_that_it_learns_from(tmp_path, capsys):
+    table = frame(8, 0)
+    split = {name: "valid" if name.startswith("Ses04") else "train" for name in table["dialogue"].unique()}
+    apart = write(tmp_path / "apart.parquet", table.assign(split=table["dialogue"].map(split)))
+    mixed = write(tmp_path / "mixed.parquet", table)
+    for path, said in ((apart, False), (mixed, True)):
+        capsys.readouterr()
+        asked = ["--network", "logistic", "--features", path, "--seeds", 1, "--set", "train.epochs=1"]
+        assert cli.main(["train", *map(str, asked), "--out", str(tmp_path / path.stem)]) == 0
+        told = capsys.readouterr().err
+        assert ("share sessions" in told) is said
+        assert ("reproduce --table 2 --rows logistic --scheme sessions" in told) is said
+
+
 def test_scores_are_means_deviations_and_values(place, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     data = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", place / "run")

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from bigfusion.flows import cli
 
@@ -22,6 +23,7 @@ QUICK = (
 )
 
 
+@pytest.mark.slow
 def test_the_report_repeats_what_ingest_said(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)

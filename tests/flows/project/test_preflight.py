@@ -20,6 +20,7 @@ from bigfusion.pipeline.schema import Modality
 from tests.helpers.command_line import fails
 from tests.helpers.meld_tree import write_meld
 from tests.helpers.tiny_encoder import save_roberta
+from tests.helpers.tiny_speech import save_speech
 
 
 @pytest.fixture
@@ -110,6 +111,40 @@ def test_plan_says_what_would_stop_a_run(tmp_path, capsys):
     config = write_project(tmp_path, "nobody/no-roberta", True, '["text", "audio"]')
     assert cli.main(["plan", "--config", str(config)]) == 2
     assert "a run would stop: text.model 'nobody/no-roberta'" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_every_named_extractors_model_is_looked_for_before_a_run(tmp_path, capsys):
+    """Those that are here are said to be; each that cannot be had is a line with its setting and the remedy."""
+    encoder = save_roberta(tmp_path / "encoder", layers=1)
+    speech = save_speech(tmp_path / "speech", "wavlm")
+    config = write_project(tmp_path, str(encoder), True, '["text", "audio", "visual"]')
+    config.write_text(
+        config.read_text()
+        + 'features = ["text", "here", "away", "clip"]\n'
+        + f'[audio.here]\nkind = "transformer"\nmodel = "{speech}"\n'
+        + '[audio.away]\nkind = "transformer"\nmodel = "nobody/wavlm"\n'
+        + '[visual.clip]\nkind = "image_encoder"\nmodel = "nobody/clip"\n'
+    )
+    assert cli.main(["plan", "--config", str(config)]) == 2
+    shown = capsys.readouterr().out.splitlines()
+    assert f"text.model '{encoder}': on this machine" in shown
+    assert f"audio.here.model '{speech}': on this machine" in shown
+    for setting in ("audio.away.model 'nobody/wavlm'", "visual.clip.model 'nobody/clip'"):
+        (line,) = [line for line in shown if line.startswith(f"a run would stop: {setting}: expected it in the hub's")]
+        assert line.endswith(f"set {setting.partition(' ')[0]} to its folder")
+    assert cli.main(["run", "--config", str(config)]) == 1
+    assert len([line for line in capsys.readouterr().err.splitlines() if line.startswith("bigfusion: ")]) == 2
+
+
+def test_a_named_extractors_folder_that_is_not_there_is_a_line_with_its_table(tmp_path, capsys):
+    encoder = save_roberta(tmp_path / "encoder", layers=1)
+    config = write_project(tmp_path, str(encoder), True, '["text", "audio"]')
+    config.write_text(
+        config.read_text() + 'features = ["text", "w"]\n[audio.w]\nkind = "transformer"\nmodel = "./nowhere"\n'
+    )
+    line = fails(capsys, "plan", "--config", str(config))
+    assert "[audio.w] audio model './nowhere': expected a folder" in line
 
 
 @pytest.mark.parametrize("key", ["train.device", "text.device"])

@@ -86,6 +86,7 @@ def test_a_worse_model_is_held_back_and_stays_so(place):
     assert "against 101.00" in shown
 
 
+@pytest.mark.slow
 def test_the_margin_is_the_settings(place):
     first = register(place)["current"]
     epochs(place, 1)
@@ -101,6 +102,7 @@ def test_the_margin_is_the_settings(place):
         assert promotion.settle(project, *present(project)).decision == decision
 
 
+@pytest.mark.slow
 def test_rollback_goes_back_and_the_nightly_run_does_not_undo_it(place):
     first = register(place)["current"]
     epochs(place, 1)
@@ -118,6 +120,7 @@ def test_rollback_goes_back_and_the_nightly_run_does_not_undo_it(place):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_that_the_inputs_call_for_again_is_judged_again(place):
     """Settings that were changed and changed back: the other settings' model does not stay the current one unasked."""
     first = register(place)["current"]
@@ -176,6 +179,7 @@ def test_rollback_refuses_what_is_not_another_run(place, target):
     assert register(place) == before
 
 
+@pytest.mark.slow
 def test_a_grown_corpus_compares_on_the_same_dialogues(place):
     """One more validation line: the current model is scored anew on it, not by the score it was chosen with."""
     first = register(place)["current"]
@@ -208,7 +212,7 @@ def test_a_kill_leaves_the_old_pointer_or_the_new(place, monkeypatch):
 
 
 def test_a_damaged_register_says_so(place):
-    (place.folder / "work/current.json").write_text('{"format": 2}')
+    (place.folder / "work/current.json").write_text('{"decisions": 2}')
     place.capsys.readouterr()
     assert place.run("models") == 1
     assert "expected the register of promoted models" in place.capsys.readouterr().err

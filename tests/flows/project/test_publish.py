@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bigfusion.flows.project import find_model
-from bigfusion.flows.project.publish import load, publish
+from bigfusion.flows.project.publish import _copy, load, publish
 from bigfusion.flows.project.published import CONFIG, TENSORS, read_published
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.folder import finished_seeds
@@ -19,10 +19,11 @@ from bigfusion.model.runs.tensors import read_tensors, write_tensors
 from bigfusion.model.scoring.evaluate import evaluate
 from bigfusion.model.scoring.predict import predict
 from bigfusion.pipeline.digests.values import digest
-from bigfusion.pipeline.errors import BigFusionError, SettingsError, TrainingError
+from bigfusion.pipeline.errors import BigFusionError, FormatError, SettingsError, TrainingError
 from tests.helpers import trained_recordings
 from tests.helpers.hub_server import hub_server
 from tests.helpers.small_runs import small_data, small_run
+from tests.helpers.tiny_encoder import save_roberta
 
 CPU = torch.device("cpu")
 
@@ -141,7 +142,7 @@ def test_no_name_in_the_facts_reaches_other_code(changed):
     with pytest.raises(TrainingError, match="does not fit the network"):
         read_published(changed, CPU)
     rewritten(changed, format=2)
-    with pytest.raises(TrainingError, match="format"):
+    with pytest.raises(FormatError, match="expected format 1"):
         read_published(changed, CPU)
 
 
@@ -209,3 +210,23 @@ def python(environment: dict[str, str], *arguments: str) -> str:
     done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_a_sentence_models_pooling_is_given_away_with_it(tmp_path):
+    """It lies in a folder within the model's folder; without it the vectors would be others."""
+    from bigfusion.extractors.files import sha256_of
+    from bigfusion.extractors.text.transformer import SentenceExtractor, SentenceSettings
+
+    source = save_roberta(tmp_path / "model")
+    (source / "1_Pooling").mkdir()
+    (source / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
+    types = ("Transformer", "Pooling")
+    modules = [{"path": path, "type": kind} for path, kind in zip(("", "1_Pooling"), types, strict=True)]
+    (source / "modules.json").write_text(json.dumps(modules))
+    (source / "1_Pooling" / "own.py").write_text("raise SystemExit")
+    _copy(source, tmp_path / "given")
+    here, there = (
+        SentenceExtractor(SentenceSettings(model=str(tmp_path / name)), sha256_of) for name in ("model", "given")
+    )
+    assert here.spec == there.spec
+    assert not list((tmp_path / "given").rglob("*.py"))

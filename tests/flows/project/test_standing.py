@@ -39,6 +39,7 @@ def test_a_run_with_work_to_do_scans_once_and_plans_before_and_after_extraction(
     assert counts == {"scans": 1, "reads": 1, "plans": 2}
 
 
+@pytest.mark.slow
 def test_every_command_finds_out_what_it_needs_once(place, counts):
     for command in ("plan", "train", "evaluate", "report"):
         counts.clear()

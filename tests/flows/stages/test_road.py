@@ -261,6 +261,7 @@ def test_a_chunk_without_one_cell_ends_its_modality(place, monkeypatch):
     assert "not one cell of a chunk" in place.capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_error_that_passes_is_retried(place, monkeypatch):
     from bigfusion.extractors.text.encoder import TextExtractor
 
@@ -286,6 +287,7 @@ def test_failures_are_tried_again_on_request_only(place):
     assert len(place.shards()) > len(before)
 
 
+@pytest.mark.slow
 def test_what_was_lost_of_a_run_is_made_again(place):
     (run,) = (place.folder / "work/runs").iterdir()
     for lost in ("metrics.json", "predictions.parquet", "report.html"):

@@ -84,6 +84,22 @@ def test_every_network_and_every_contrast_is_a_row() -> None:
         contrasts(base(model=bigru.BiGRUSettings()))
 
 
+def test_a_tuned_row_has_its_networks_own_numbers_above_the_shared_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = {"model": {"width": 64}, "train": {"epochs": 17, "learning_rate": 0.25}}
+    monkeypatch.setattr(bigru, "TUNED", searched, raising=False)
+    given = base(tuned="", own={"train": {"epochs": 3}})
+    rows = {system.key: system for system in networks(given)}
+    row = rows["bigru"]
+    assert (row.model.width, row.model.modalities) == (64, ("text", "audio"))
+    assert (row.train.learning_rate, row.train.epochs, row.train.seeds) == (0.25, 3, (0, 1)), "by hand lies above"
+    assert (row.note, rows["cogmen"].note) == ("", "not searched: its released sizes")
+    assert rows["logistic"].train == rows["bigfusion"].train, "what one network's search has found is no other's"
+    assert (rows["bigfusion"].model, rows["bigfusion"].note) == (small_model(), "")
+    meld = {system.key: system for system in networks(replace(given, tuned="meld"))}
+    assert (rows["dialogue_rnn"].model.party_width, meld["dialogue_rnn"].model.party_width) != (150, 150)
+    assert meld["dialogue_rnn"].model.party_width == 150
+
+
 def test_rows_are_chosen_by_name() -> None:
     assert [system.key for system in chosen(networks(base()), ["bigfusion", " BiGRU"])] == ["bigru", "bigfusion"]
     with pytest.raises(SettingsError, match="did you mean 'bigru'"):

@@ -227,6 +227,7 @@ def test_orphans_are_counted(done):
     assert plan_cells(two, ALL, done).counts()["visual"][State.ORPHANED] == 1
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(min_size=1).filter(lambda t: "\x00" not in t), min_size=1, max_size=5))
 def test_equal_fingerprints_mean_equal_transcripts(texts):
     columns = {

@@ -64,6 +64,7 @@ def test_an_id_that_could_be_a_path_or_worse_is_refused_and_named(name):
 ODD = ["-rf", "--help", "-", "~", "$HOME", "con", "a b", "%s", "'; DROP TABLE cells"]
 
 
+@pytest.mark.slow
 @given(st.text(max_size=12) | st.sampled_from(ODD))
 def test_no_id_ever_becomes_a_path(tmp_path_factory, name):
     """An id is refused, or it is stored and read as it is; no file is named after it."""

@@ -83,6 +83,7 @@ def killer(step: int):
     return progress
 
 
+@pytest.mark.slow
 def test_it_learns_and_the_extractor_takes_it(tmp_path: Path, text: TextSettings, corpus: LabelledCorpus) -> None:
     longer = SETTINGS.model_copy(update={"epochs": 12, "patience": 12})
     found = finetune(text, longer, corpus, tmp_path)

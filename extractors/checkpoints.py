@@ -1,0 +1,213 @@
+"""Pretrained models by name: where their files lie, those files' digests, and their download.
+
+A model is named in one of three ways: a folder; ``package:NAME/FOLDER``, a folder inside an installed package; or a
+hub's ``owner/name`` with a revision. Weights must be safetensors: loading any other format would run a pickle. Code
+that comes with a model is never run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bigfusion.extractors.files import Sha256, in_package
+from bigfusion.pipeline.errors import ExtractionError
+
+PACKAGE = "package:"
+
+COMMIT = re.compile("[0-9a-f]{40}")
+
+PROBE_SECONDS = 5.0
+"""Seconds that the hub may take to answer a first question. Its client alone would retry for minutes."""
+
+MODEL = ("config.json", "model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
+"""The files of a model's network. A folder may hold more weights, of adapters or in another precision."""
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+INDEX = "model.safetensors.index.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model by name. ``folder`` is where it lies; ``None`` means that it is on the hub.
+
+    ``parts`` are patterns of the files that numbers depend on. Of each tuple in ``needed`` one file must be there.
+    ``commit`` is the hub's commit if it is known; ``branch`` is what the user named (``None``: main). Loading reads
+    files of the patterns in ``also`` too, and no number depends on them.
+    """
+
+    what: str
+    name: str
+    parts: tuple[str, ...]
+    needed: tuple[tuple[str, ...], ...]
+    folder: Path | None
+    commit: str | None = None
+    branch: str | None = None
+    also: tuple[str, ...] = ()
+
+    def digests(self, sha256: Sha256) -> dict[str, str]:
+        """What identifies the weights: each file's digest, or the hub's name and commit."""
+        if self.folder is None:
+            return {"model": f"{self.name}@{self.commit or self.branch or 'main'}"}
+        return {path.relative_to(self.folder).as_posix(): sha256(path) for path in files(self.folder, self.parts)}
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of a score should know: that a hub's model may change."""
+        if self.folder is not None or self.branch is not None:
+            return ()
+        return (f"{self.what}: the revision of {self.name} is not pinned; set revision to a commit",)
+
+    def fetched(self) -> Path:
+        """The folder. A hub's model comes from the hub's cache if it is whole there, else it is downloaded.
+
+        Raises:
+            ExtractionError: it cannot be downloaded, or the branch has moved since the commit was looked up.
+        """
+        if self.folder is not None:
+            return self.folder
+        folder = self.cached() or self._downloaded()
+        if self.commit not in (None, self.branch, folder.name):
+            raise ExtractionError(
+                f"{self.what} {self.name!r}: expected commit {self.commit}, found {folder.name}: the branch has moved;"
+                " run the same command again, or name a commit in revision"
+            )
+        if lacking := lacks(folder, self.needed):
+            raise ExtractionError(
+                f"{self.what} {self.name!r}: expected {lacking} on the hub, found none; convert the model and "
+                "name its folder"
+            )
+        return folder
+
+    def cached(self) -> Path | None:
+        """The hub's model in the hub's cache, if it is whole there."""
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+        try:
+            folder = Path(
+                snapshot_download(
+                    self.name, revision=self.branch, local_files_only=True, allow_patterns=[*self.parts, *self.also]
+                )
+            )
+        except LocalEntryNotFoundError:
+            return None
+        except HFValidationError:
+            raise ExtractionError(
+                f"{self.what} {self.name!r}: expected a hub's owner/name, found another form; correct it"
+            ) from None
+        return folder if whole(folder, self.needed) else None
+
+    def _downloaded(self) -> Path:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # its HTTP library's
+
+        try:
+            return Path(
+                snapshot_download(
+                    self.name,
+                    revision=self.branch,
+                    allow_patterns=[*self.parts, *self.also],
+                    etag_timeout=PROBE_SECONDS,
+                )
+            )
+        except (AnyHTTPError, OSError, ValueError) as error:  # no network, offline mode, a full disk, a wrong name
+            raise ExtractionError(
+                f"{self.what} {self.name!r}: expected to download it, found: {_first_line(error)}; download it on a "
+                "connected machine and name its folder"
+            ) from None
+
+
+def locate(
+    what: str,
+    name: str,
+    revision: str | None,
+    parts: tuple[str, ...],
+    needed: tuple[tuple[str, ...], ...],
+    also: tuple[str, ...] = (),
+) -> Checkpoint:
+    """The model that ``name`` means. Reads no weights, and asks the hub only for the commit of a branch.
+
+    Raises:
+        ExtractionError: the folder or package is not there, or lacks a file.
+    """
+    if name.startswith(PACKAGE):
+        package, _, inside = name.removeprefix(PACKAGE).partition("/")
+        folder = in_package(package, inside)
+    else:
+        folder = Path(name).expanduser()
+        if not folder.is_dir():
+            if name.startswith(("/", ".", "~")) or name.count("/") != 1:
+                raise ExtractionError(
+                    f"{what} {name!r}: expected a folder, package:NAME/FOLDER or a hub's owner/name, found no such "
+                    "folder; correct model"
+                )
+            return Checkpoint(what, name, parts, needed, None, _commit(name, revision), revision, also)
+    if lacking := lacks(folder, needed):
+        raise ExtractionError(
+            f"{what} {name!r}: expected {lacking} in the folder, found none; save the model and what prepares its "
+            "input with save_pretrained()"
+        )
+    return Checkpoint(what, name, parts, needed, folder)
+
+
+def files(folder: Path, parts: tuple[str, ...]) -> list[Path]:
+    """The files of a folder that match a pattern of ``parts``; a pattern may name a folder in it."""
+    return sorted({path for part in parts for path in folder.glob(part) if path.is_file()})
+
+
+def lacks(folder: Path, needed: tuple[tuple[str, ...], ...]) -> str:
+    """The first of the needed files that is not in a folder; empty if all are."""
+    absent = (one for one in needed if not any((folder / name).is_file() for name in one))
+    return " or ".join(next(absent, ()))
+
+
+def whole(folder: Path, needed: tuple[tuple[str, ...], ...]) -> bool:
+    """Whether a folder holds all needed files, and every file that the index of the weights names."""
+    index = folder / INDEX
+    listed = set[str]()
+    if index.is_file():
+        listed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return not lacks(folder, needed) and all((folder / name).is_file() for name in listed)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _commit(name: str, revision: str | None) -> str | None:
+    """The commit of a branch (default: main), from the hub's cache, else from the hub; unchanged if unknown.
+
+    Two machines whose caches hold two states of a branch must not share features.
+    """
+    if revision is not None and COMMIT.fullmatch(revision):
+        return revision
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
+
+    try:
+        cached = try_to_load_from_cache(name, "config.json", revision=revision)
+        if isinstance(cached, str):
+            return Path(cached).parent.name
+        return HfApi().model_info(name, revision=revision, timeout=PROBE_SECONDS).sha or revision
+    except (AnyHTTPError, HFValidationError, OSError):  # loading the encoder will report what is wrong
+        return revision
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from printing bars and advice; our own check of the weights is stricter."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

