@@ -38,7 +38,7 @@ def conversations(content: Mapping[str, Any]) -> Conversations:
     """
     fields: dict[str, list[Any]] = {role: [{}] for role in _ROLES}
     for split, name in _SPLITS.items():
-        samples = content.get(name) or []
+        samples = content.get(name, [])
         if not isinstance(samples, list) or not all(isinstance(sample, Record) for sample in samples):
             raise CorpusError(f"expected a list of samples in {name}, found others")
         fields[split.value] = [[_add(fields, sample.fields) for sample in samples]]

@@ -43,9 +43,10 @@ def named(found: Conversations, classes: Sequence[str]) -> Conversations:
     Raises:
         CorpusError: a code has no name.
     """
-    codes = {int(code) for code in found.labels if code}
-    if codes and not 0 <= min(codes) <= max(codes) < len(classes):
-        raise CorpusError(f"expected label codes below {len(classes)} ({', '.join(classes)}), found {max(codes)}")
+    known = {"", *map(str, range(len(classes)))}
+    strange = next((code for code in found.labels if code not in known), None)
+    if strange is not None:
+        raise CorpusError(f"expected label codes below {len(classes)} ({', '.join(classes)}), found {strange}")
     labels = [classes[int(code)] if code else "" for code in found.labels]
     return replace(found, labels=labels, classes=tuple(classes))
 
@@ -70,7 +71,7 @@ def speaker_of(entry: Any, dialogue: str) -> str:
 
 def label_of(entry: Any, key: Any) -> str:
     """The code of a label, or its number if that is not whole; ``""`` for None and NaN."""
-    if entry is None or (is_number(entry) and np.isnan(entry)):
+    if entry is None or (is_number(entry) and entry != entry):  # noqa: PLR0124  NaN alone; a whole number may be huge
         return ""
     if not is_number(entry) or not -MOST_CLASSES < entry < MOST_CLASSES:
         found = entry if is_number(entry) else type(entry).__name__
@@ -87,6 +88,8 @@ def vector_of(entry: Any, key: Any, what: str) -> NDArray[np.float32] | None:
     if entry is None:
         return None
     try:
+        if isinstance(entry, np.ndarray) and entry.dtype.kind not in "biufO":
+            raise TypeError  # complex numbers and numbers as text
         if isinstance(entry, np.ndarray) and entry.ndim == 1 and entry.dtype.kind in "biuf":
             return np.asarray(entry).astype(np.float32)
         # Not np.asarray: it would turn a list of lists into a matrix, however deep and wide.
@@ -113,6 +116,8 @@ def numbers_of(values: Any, what: str) -> NDArray[np.float64]:
         CorpusError: it holds anything else.
     """
     try:
+        if isinstance(values, np.ndarray) and values.dtype.kind not in "biufO":
+            raise TypeError  # as in vector_of
         if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
             return np.asarray(values).astype(np.float64).reshape(-1)
         return np.fromiter(values, dtype=np.float64, count=len(values))  # not np.asarray, as in vector_of

@@ -145,6 +145,8 @@ def _splits(fields: Mapping[str, list[Any]]) -> dict[Any, Split]:
     splits: dict[Any, Split] = {}
     for split in Split:
         listed = fields.get(split.value, [[]])[0]
+        if _kind(listed) != "dialogues":
+            raise CorpusError(f"expected a list of the {split} dialogues, found {_kind(listed)}")
         known = fields["labels"][0]
         strangers = [key for key in listed if key not in known]
         if strangers:

@@ -166,8 +166,9 @@ class Manifest:
         return {item.item for item in self.skipped if item.status in INCOMPLETE}
 
     def _unlabelled(self) -> dict[str, int]:
-        """The number of utterances without a label, by split, for the splits that have any."""
-        splits = self.table.loc[self.table["label"] == "", "split"].value_counts()
+        """The number of utterances without a label (of a regression: a number), by split, for splits that have any."""
+        none = self.table["value"].isna() if self.has_values else self.table["label"] == ""
+        splits = self.table.loc[none, "split"].value_counts()
         return {split.value: int(splits[split.value]) for split in Split if split.value in splits}
 
     def utterances(self, ids: Sequence[str] | None = None, window: Window = ALONE) -> list[Utterance]:

@@ -36,6 +36,9 @@ def test_a_regression_reads_the_numbers(tmp_path):
     manifest = scan(FeatureSettings(kind="features", path=path, task="regression"), FileDigests())
     assert manifest.labels == ()
     assert manifest.table["value"].tolist() == [-2.2, 1.5, 0.0, 0.6, -3.0]
+    assert manifest.summary()["unlabelled"] == {}, "a number is a label"
+    gap = read_features(mmsa(path, regression_labels=np.array([1.0, np.nan, 2.0])), regression=True).manifest
+    assert gap.summary()["unlabelled"] == {"train": 1}
     assert read_features(path, label_map={"neutral": "", "negative": "bad"}).manifest.labels == ("bad", "positive")
 
 
