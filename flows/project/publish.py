@@ -154,16 +154,30 @@ def _tables(content: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 def _copy(source: Path, target: Path) -> None:
     """Copy a file of tensors, or a folder's tensors, settings and vocabularies. Nothing of it can run."""
     if source.is_dir():
-        for path in (*source.iterdir(), *source.glob(_MODULES)):
-            if path.suffix in _HARMLESS and path.is_file():
-                there = target / path.relative_to(source)
-                there.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, there)
+        paths = [path for path in (*source.iterdir(), *source.glob(_MODULES)) if path.is_file()]
+        given = [path for path in paths if path.suffix in _HARMLESS or _is_whisper(path)]
+        if not any(path.suffix == ".safetensors" or _is_whisper(path) for path in given):
+            raise SettingsError(
+                f"{source}: expected weights as safetensors (or CTranslate2's of Whisper) to publish, found none; "
+                "convert them"
+            )
+        for path in given:
+            there = target / path.relative_to(source)
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, there)
     elif source.suffix == ".safetensors":
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     else:
         raise SettingsError(f"{source}: expected weights as safetensors to publish, found another format; convert them")
+
+
+def _is_whisper(path: Path) -> bool:
+    """Whether a file holds CTranslate2's tensors of a Whisper: a version, a length, then the name of what they are."""
+    if path.name != "model.bin":
+        return False
+    with path.open("rb") as file:
+        return file.read(17)[6:] == b"WhisperSpec"
 
 
 def _unpacked(known: Makers, folder: Path) -> Makers:
