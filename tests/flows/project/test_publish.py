@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bigfusion.flows.project import find_model
+from bigfusion.flows.project import publish as publishing
 from bigfusion.flows.project.publish import _copy, load, publish
 from bigfusion.flows.project.published import CONFIG, TENSORS, read_published
 from bigfusion.model.runs import checkpoint
@@ -230,3 +231,15 @@ def test_a_sentence_models_pooling_is_given_away_with_it(tmp_path):
     )
     assert here.spec == there.spec
     assert not list((tmp_path / "given").rglob("*.py"))
+
+
+def test_whispers_weights_are_given_away_and_a_folder_without_weights_is_refused(tmp_path):
+    source = tmp_path / "whisper"
+    source.mkdir()
+    (source / "config.json").write_text("{}")
+    (source / "model.bin").write_bytes(b"a pickle, for all we know")
+    with pytest.raises(SettingsError, match="expected weights as safetensors"):
+        publishing._copy(source, tmp_path / "refused")
+    (source / "model.bin").write_bytes(b"\x06\x00\x00\x00\x0c\x00WhisperSpec\x00tensors")
+    publishing._copy(source, tmp_path / "given")
+    assert {path.name for path in (tmp_path / "given").iterdir()} == {"config.json", "model.bin"}
