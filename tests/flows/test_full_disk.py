@@ -39,7 +39,6 @@ def test_a_full_disk_at_every_file_of_a_run_is_one_line_and_the_next_run_goes_on
         write_all(file, content)
 
     monkeypatch.setattr(atomic, "_write_all", write)
-    monkeypatch.setattr("bigfusion.flows.stages.chunks.DELAYS", (0.1,), raising=False)
     before: dict[str, bytes] = {}
     for full[0] in FILES:
         code = place.run("run")
