@@ -208,7 +208,7 @@ def test_a_kill_leaves_the_old_pointer_or_the_new(place, monkeypatch):
 
 
 def test_a_damaged_register_says_so(place):
-    (place.folder / "work/current.json").write_text('{"format": 2}')
+    (place.folder / "work/current.json").write_text('{"decisions": 2}')
     place.capsys.readouterr()
     assert place.run("models") == 1
     assert "expected the register of promoted models" in place.capsys.readouterr().err

@@ -19,7 +19,7 @@ from bigfusion.model.runs.tensors import read_tensors, write_tensors
 from bigfusion.model.scoring.evaluate import evaluate
 from bigfusion.model.scoring.predict import predict
 from bigfusion.pipeline.digests.values import digest
-from bigfusion.pipeline.errors import BigFusionError, SettingsError, TrainingError
+from bigfusion.pipeline.errors import BigFusionError, FormatError, SettingsError, TrainingError
 from tests.helpers import trained_recordings
 from tests.helpers.hub_server import hub_server
 from tests.helpers.small_runs import small_data, small_run
@@ -141,7 +141,7 @@ def test_no_name_in_the_facts_reaches_other_code(changed):
     with pytest.raises(TrainingError, match="does not fit the network"):
         read_published(changed, CPU)
     rewritten(changed, format=2)
-    with pytest.raises(TrainingError, match="format"):
+    with pytest.raises(FormatError, match="expected format 1, .* found 2: a newer version wrote it"):
         read_published(changed, CPU)
 
 
