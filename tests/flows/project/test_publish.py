@@ -141,7 +141,7 @@ def test_no_name_in_the_facts_reaches_other_code(changed):
     with pytest.raises(TrainingError, match="does not fit the network"):
         read_published(changed, CPU)
     rewritten(changed, format=2)
-    with pytest.raises(FormatError, match="expected format 1, .* found 2: a newer version wrote it"):
+    with pytest.raises(FormatError, match=r"expected format 1, .* found 2: a newer version wrote it"):
         read_published(changed, CPU)
 
 
