@@ -76,7 +76,7 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
     trained_as = fitting(data, model)
     inputs = {
         "data": data.digest(),
-        "model": model.numbers(),
+        "model": trained_as.numbers(),
         "train": learning.train.numbers(),
         "code": code_digests(*training_entries(trained_as, learning.train), stop=NO_NUMBER),
     }
