@@ -24,6 +24,7 @@ from bigfusion.flows.project.settings import Learning
 from bigfusion.flows.project.workspace import exclusive, relative
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, hold_out, true_labels
+from bigfusion.model.network_settings.notes import notes as network_notes
 from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
 from bigfusion.model.runs.files import read_json, read_record, write_json
 from bigfusion.model.runs.folder import finished_seeds, seed_folder
@@ -80,7 +81,7 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
         "train": learning.train.numbers(),
         "code": code_digests(*training_entries(trained_as, learning.train), stop=NO_NUMBER),
     }
-    for note in trained_as.notes():
+    for note in network_notes(trained_as):
         log.info("train: %s", note)
     with exclusive(out, "name another folder with --out"):
         seeds = _begin(out, features, data, inputs, learning.train.seeds)
