@@ -24,7 +24,7 @@ from bigfusion.flows.project.settings import Learning
 from bigfusion.flows.project.workspace import exclusive, relative
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, hold_out, true_labels
-from bigfusion.model.network_settings.notes import notes as network_notes
+from bigfusion.model.network_notes import notes as network_notes
 from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
 from bigfusion.model.runs.files import read_json, read_record, write_json
 from bigfusion.model.runs.folder import finished_seeds, seed_folder

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from bigfusion.flows.project.published import Config
-from bigfusion.model.network_settings.notes import notes as network_notes
+from bigfusion.model.network_notes import notes as network_notes
 from bigfusion.model.report.wording import points, split_name
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.pipeline.schema import Split

@@ -13,7 +13,7 @@ from bigfusion.flows.project import cells, dialogue_pages, promotion
 from bigfusion.flows.project.assemble import assemble
 from bigfusion.flows.project.runs import ABLATIONS, Run, record, trained_model
 from bigfusion.flows.project.settings import Project
-from bigfusion.model.network_settings.notes import notes as network_notes
+from bigfusion.model.network_notes import notes as network_notes
 from bigfusion.model.report.material import CurrentModel, Line, ReportContext
 from bigfusion.model.report.numbers import write_numbers_report
 from bigfusion.model.report.page import write_report, write_report_of_folds

@@ -23,7 +23,7 @@ from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.flows.project.workspace import REMEDY, exclusive
 from bigfusion.flows.stages.chunks import BACKOFF, may_pass
-from bigfusion.model.network_settings.notes import notes as network_notes
+from bigfusion.model.network_notes import notes as network_notes
 from bigfusion.model.runs.folder import Epoch, seed_folder
 from bigfusion.pipeline.errors import SettingsError, TrainingError
 from bigfusion.pipeline.words import numbered

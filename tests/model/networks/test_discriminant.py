@@ -7,9 +7,9 @@ from sklearn.metrics import f1_score
 
 from bigfusion.model.data.batch import Dialogue, collate
 from bigfusion.model.data.dialogues import Data
+from bigfusion.model.network_notes import notes
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.network_settings.discriminant import DiscriminantSettings
-from bigfusion.model.network_settings.notes import notes
 from bigfusion.model.networks.base import build
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.folder import read_history
