@@ -43,7 +43,7 @@ class Discriminant(Network):
         """Fit on the training utterances, and once more with those of the validation split."""
         self.fit(train)
         self._solve(ALL, [*train, *valid])
-        self.held = torch.cat([self._digests(collate([dialogue])) for dialogue in valid]).unique()
+        self.held = torch.cat([self._digests(collate([dialogue])) for dialogue in valid])
 
     @torch.no_grad()
     def fit(self, dialogues: Sequence[Dialogue]) -> None:
@@ -85,7 +85,7 @@ class Discriminant(Network):
         """As every module; first it makes room for as many digests as the checkpoint holds."""
         if (held := state_dict.get(f"{prefix}held")) is not None:
             self.held = torch.zeros_like(held)
-        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[arg-type]
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def _multipliers(seed: int, width: int) -> Tensor:
