@@ -24,6 +24,7 @@ from bigfusion.flows.project.settings import Learning
 from bigfusion.flows.project.workspace import exclusive, relative
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, hold_out, true_labels
+from bigfusion.model.network_notes import notes as network_notes
 from bigfusion.model.reproduce.schemes import sessions_of
 from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
 from bigfusion.model.runs.files import read_json, read_record, write_json
@@ -77,11 +78,11 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
     trained_as = fitting(data, model)
     inputs = {
         "data": data.digest(),
-        "model": model.numbers(),
+        "model": trained_as.numbers(),
         "train": learning.train.numbers(),
         "code": code_digests(*training_entries(trained_as, learning.train), stop=NO_NUMBER),
     }
-    for note in trained_as.notes():
+    for note in network_notes(trained_as):
         log.info("train: %s", note)
     with exclusive(out, "name another folder with --out"):
         seeds = _begin(out, features, data, inputs, learning.train.seeds)

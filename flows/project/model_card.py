@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 from bigfusion.flows.project.published import Config
+from bigfusion.model.network_notes import notes as network_notes
 from bigfusion.model.report.wording import points, split_name
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.pipeline.schema import Split
@@ -63,7 +64,7 @@ def _lines(config: Config, name: str) -> Iterator[str]:
     yield f"labels it has: {', '.join(labels)}. Network `{config.model_type}`, {numbered(len(config.seeds), 'seed')},"
     yield f"trained on {_corpus(config)} with bigfusion (`pip install bigfusion`); its answer is the mean of the seeds."
     yield ""
-    for note in config.seeds[0].model.notes():
+    for note in network_notes(config.seeds[0].model):
         yield f"{note}\n"
     if config.makers is not None:
         yield "```python\nimport bigfusion"

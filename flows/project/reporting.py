@@ -13,6 +13,7 @@ from bigfusion.flows.project import cells, dialogue_pages, promotion
 from bigfusion.flows.project.assemble import assemble
 from bigfusion.flows.project.runs import ABLATIONS, Run, record, trained_model
 from bigfusion.flows.project.settings import Project
+from bigfusion.model.network_notes import notes as network_notes
 from bigfusion.model.report.material import CurrentModel, Line, ReportContext
 from bigfusion.model.report.numbers import write_numbers_report
 from bigfusion.model.report.page import write_report, write_report_of_folds
@@ -91,7 +92,12 @@ def _context(project: Project, manifest: Manifest, planned: CellPlan, run: Run) 
         corpus="the demo corpus" if demo else manifest.corpus,
         created=datetime.now(UTC),
         demo=demo,
-        notes=(*trained_model(project, manifest).notes(), *cells.notes(project), *manifest.notes, *said(planned)),
+        notes=(
+            *network_notes(trained_model(project, manifest)),
+            *cells.notes(project),
+            *manifest.notes,
+            *said(planned),
+        ),
         cells=counts,
         fingerprints={
             "manifest": manifest.digest,

@@ -152,7 +152,7 @@ def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
     inputs = {
         "cells": {str(feature): part.digest for feature, part in planned.parts.items()},
         "labels": content_digest(manifest.arrow, manifest.labels, _LABEL_COLUMNS),
-        "model": project.model.numbers(),
+        "model": trained_model(project, manifest).numbers(),
         "train": project.train.numbers(),
         "code": training_code(trained_model(project, manifest), project.train)
         | (code_digests(_FOLDS, stop=_DIGESTED) if folds else {}),

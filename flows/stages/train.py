@@ -23,6 +23,7 @@ from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.flows.project.workspace import REMEDY, exclusive
 from bigfusion.flows.stages.chunks import BACKOFF, may_pass
+from bigfusion.model.network_notes import notes as network_notes
 from bigfusion.model.runs.folder import Epoch, seed_folder
 from bigfusion.pipeline.errors import SettingsError, TrainingError
 from bigfusion.pipeline.words import numbered
@@ -74,7 +75,7 @@ def train_run(project: Project, standing: Standing) -> str:
         makers.record(project, standing.plan, run.folder)
         with exclusive(run.folder, REMEDY):  # a training that counts as dead may still be at work on it
             data = _data(project, standing)
-            for note in trained_model(project, standing.manifest).notes():
+            for note in network_notes(trained_model(project, standing.manifest)):
                 log.info("train: %s", note)
             # A lease that cannot be renewed must not end hours of training. At worst two share a GPU for a while.
             with concurrency(SLOT, strict=False, raise_on_lease_renewal_failure=False):

@@ -58,10 +58,6 @@ class NetworkSettings(Settings):
         """These settings, such that ``for_single_utterances`` changes nothing: for comparisons between networks."""
         return self
 
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of a score should know about these settings."""
-        return ()
-
     def code_entries(self) -> Iterator[str]:
         """The code that the numbers depend on. Of the networks it is this one's file alone."""
         yield from super().code_entries()

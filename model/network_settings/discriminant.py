@@ -23,16 +23,6 @@ class DiscriminantSettings(NetworkSettings):
         default="", description="the network that it stands in for, on a corpus of single utterances"
     )
 
-    def notes(self) -> tuple[str, ...]:
-        """That it stands in for another network, if it does."""
-        if not self.instead_of:
-            return ()
-        return (
-            "single utterances: no dialogue has two, so there is no context and no graph; trained is a discriminant"
-            f' analysis in place of {self.instead_of} (model.single_utterances = "network": that one). It learns from'
-            " the validation utterances too; these are judged by a fit without them.",
-        )
-
 
 SETTINGS = DiscriminantSettings
 

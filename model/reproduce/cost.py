@@ -50,7 +50,7 @@ def _measured(data: Data, model: NetworkSettings, settings: TrainSettings) -> Co
     two = TrainSettings.model_validate(settings.model_dump() | {"epochs": 2, "patience": 2, "processes": 1})
     on_card = choose_device(two.device).type == "cuda"
     idle = 0.0 if on_card else _peak()
-    ends: list[tuple[float, float]] = []
+    ends = [(time.process_time(), time.perf_counter())]  # a network without gradient steps has one epoch: its fit
 
     def ended(_: Epoch) -> None:
         ends.append((time.process_time(), time.perf_counter()))
@@ -60,8 +60,8 @@ def _measured(data: Data, model: NetworkSettings, settings: TrainSettings) -> Co
         parameters = count_numbers(Path(folder) / TENSORS)
     return Cost(
         parameters=parameters,
-        cpu_seconds=ends[1][0] - ends[0][0],
-        seconds=ends[1][1] - ends[0][1],
+        cpu_seconds=ends[-1][0] - ends[-2][0],
+        seconds=ends[-1][1] - ends[-2][1],
         idle_mib=idle,
         peak_mib=torch.cuda.max_memory_allocated() / _MIB if on_card else _peak(),
     )

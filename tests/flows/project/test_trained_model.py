@@ -11,8 +11,8 @@ def test_the_code_of_a_run_on_single_utterances_is_that_of_the_analysis_and_of_c
     named = BigFusionSettings()
     conversation = training_code(named, TrainSettings())
     single = training_code(named.for_single_utterances(), TrainSettings())
-    assert not any("shrinkage:discriminant" in name or "Discriminant" in name for name in conversation)
-    assert any("shrinkage" in name for name in single)
+    assert not any("iscriminant" in name for name in conversation)
+    assert any("Discriminant.forward" in name for name in single)
 
 
 def test_numbers_and_conversations_keep_the_network():

@@ -7,6 +7,7 @@ from sklearn.metrics import f1_score
 
 from bigfusion.model.data.batch import Dialogue, collate
 from bigfusion.model.data.dialogues import Data
+from bigfusion.model.network_notes import notes
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.network_settings.discriminant import DiscriminantSettings
 from bigfusion.model.networks.base import build
@@ -113,13 +114,13 @@ def test_conversations_numbers_and_the_network_itself_are_left_alone():
     assert fitting(small_data(), PLAIN) is PLAIN
     assert fitting(DATA, PLAIN.itself()) == PLAIN.itself()
     chosen = DiscriminantSettings(modalities=("audio",))
-    assert fitting(DATA, chosen) is chosen and chosen.notes() == ()
+    assert fitting(DATA, chosen) is chosen and notes(chosen) == ()
     numbers = [replace(one, values=np.ones(1, np.float32), labels=np.zeros(1, np.int64)) for one in DATA.train]
     assert fitting(Data(("value",), numbers, numbers, []), PLAIN) is PLAIN
 
 
 def test_what_stands_in_says_so():
-    (note,) = fitting(DATA, PLAIN).notes()
+    (note,) = notes(fitting(DATA, PLAIN))
     assert note.startswith("single utterances: ") and 'model.single_utterances = "network"' in note
 
 
