@@ -20,3 +20,6 @@ class LogisticSettings(NetworkSettings):
 SETTINGS = LogisticSettings
 
 SEARCHABLE: Space = {"model.penalty": Range(1e-3, 1.0, log=True)}  # it is fitted at once: no step depends on training
+
+TUNED: dict[str, dict[str, object]] = {"model": {"penalty": 0.015}, "train": {}}
+"""The best of 8 trials of ``bigfusion tune``, scheme ``sessions``, IEMOCAP's 120 training dialogues: 50.0 -> 50.6."""
