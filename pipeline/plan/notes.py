@@ -24,7 +24,7 @@ def kinds(notes: Iterable[str]) -> dict[str, int]:
     words: dict[str, set[str]] = {}
     for note in notes:
         parts = {_NUMBER.sub("N", part): part for part in note.split(BETWEEN)}
-        found.update(parts)
+        found.update([*parts])
         for kind, part in parts.items():
             words.setdefault(kind, set()).add(part)
     return {min(words[kind]) if len(words[kind]) == 1 else kind: number for kind, number in found.most_common()}

@@ -73,7 +73,7 @@ def test_in_the_demos_usual_folder_the_line_needs_no_settings_file():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["none.mp4"], r"none\.mp4: expected a video or a sound file, found another: .*found none"),
+        (["none.mp4"], r"none\.mp4: expected a video or a sound file, found no file of that name"),
         (["none.mp4", "--run", "zzz"], "run zzz: expected one evaluated run, found "),
         (
             ["none.mp4", "--model", "no/where/at-all"],

@@ -119,7 +119,7 @@ def test_a_demo_says_so_and_is_not_set_beside_the_paper(run: Path) -> None:
 
 def test_a_users_corpus_has_no_paper(run: Path) -> None:
     _, text = page_of(run, context(corpus="our calls"))
-    assert "BIG-FUSION on our calls" in text
+    assert "BIG-FUSION on “our calls”" in text
     assert "paper" not in text.lower()
 
 

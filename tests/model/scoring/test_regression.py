@@ -95,7 +95,7 @@ def test_the_table_and_the_report_show_the_field_s_scores(run):
     assert f"{metrics.mae:.4f}" in text
     context = ReportContext(corpus="toy", created=datetime(2026, 1, 1, tzinfo=UTC), notes=("a note",))
     page = write_numbers_report(folder, context).read_text()
-    assert "Predicted numbers on toy" in page
+    assert "Predicted numbers on “toy”" in page
     assert "a note" in page
 
 

@@ -197,7 +197,7 @@ def test_a_label_outside_the_list_is_named(table):
 
 def test_other_files_and_none(table, tmp_path):
     assert "expected a table whose name ends in one of .csv, .tsv" in refusal(tmp_path / "t.xlsx", "x")
-    assert "expected a text file, found No such file" in refusal(table, None)
+    assert "expected a text file, found no file of that name" in refusal(table, None)
     assert "no such file; set corpus.path" in refusal(tmp_path / "t.parquet", None)
 
 

@@ -44,7 +44,7 @@ def test_notes_are_counted_by_kind() -> None:
     assert kinds(["gap filled 1.2 s", "scaled; gap filled 30.0 s", "2 tracks, first taken"]) == {
         "gap filled N s": 2,
         "scaled": 1,
-        "N tracks, first taken": 1,
+        "2 tracks, first taken": 1,
     }
 
 

@@ -72,5 +72,5 @@ def test_plain_is_one_line():
 
 
 def test_a_missing_file_is_one_line(tmp_path):
-    with pytest.raises(CorpusError, match=r"none\.csv: expected a text file, found No such file"):
+    with pytest.raises(CorpusError, match=r"none\.csv: expected a text file, found no file of that name"):
         read(tmp_path / "none.csv")
