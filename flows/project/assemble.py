@@ -37,8 +37,8 @@ def assemble(project: Project, manifest: Manifest, cells: CellPlan) -> Data:
             if not present.any():
                 raise TrainingError(
                     f"{manifest.corpus}: expected {feature} features, found none in {len(manifest)} utterances"
-                    f" (`bigfusion status` counts why); train without it: --set '{without(cells.features, [feature])}'"
-                    " (or, for good, in the settings file)"
+                    f" (`bigfusion status` counts why); train without it (for good: in the settings file):"
+                    f" --set '{without(cells.features, [feature])}'"
                 )
             features[feature] = (values, present)
     splits = dialogues(manifest, features)

@@ -162,7 +162,7 @@ def _lacks_media(manifest: Manifest) -> bool:
 def _nothing_to_compute(planned: CellPlan, empty: list[FeatureName], packed: list[Path]) -> str:
     remedy = "put the files where they should be"
     if len(empty) < len(planned.features):
-        remedy = f"train without: --set '{without(planned.features, empty)}' (or, for good, in the settings file)"
+        remedy = f"train without (for good: in the settings file): --set '{without(planned.features, empty)}'"
     return (
         f"{planned.manifest.corpus}: expected files for {' and '.join(empty)}, found none for any of "
         f"{len(planned.manifest)} utterances; {unpack(packed) if packed else remedy}"

@@ -73,7 +73,7 @@ class Rows:
         notes = []
         if "label" not in self.roles:
             header = ", ".join(self.table.header)[:200]
-            notes.append(f"no label column among {header}: nothing to train on; corpus.columns.label names one")
+            notes.append(f'no label column among {header}: nothing to train on; write corpus.columns.label = "NAME"')
         words = [cell for cell in self.cells("text") if cell in _EXPORTED_NONE]
         if words:
             kinds = ", ".join(sorted({*words}))

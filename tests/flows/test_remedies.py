@@ -149,7 +149,7 @@ def test_the_setting_that_trains_without_a_modality_can_be_pasted(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     assert cli.main(["run"]) == 1
     line = next(line for line in capsys.readouterr().err.splitlines() if "expected files for audio" in line)
-    pasted = shlex.split(line.partition("train without: ")[2])
+    pasted = shlex.split(line.partition("settings file): ")[2])
     assert load(None, None, pasted[1:]).model.modalities == ("text",)
 
 

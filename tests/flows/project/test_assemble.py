@@ -21,7 +21,7 @@ def test_the_remedy_for_a_modality_without_features_survives_a_shell():
     )
     with pytest.raises(TrainingError) as stopped:
         assemble(project, Manifest("calls"), planned)  # type: ignore[arg-type]
-    option = shlex.split(str(stopped.value).partition("train without it: ")[2])
+    option = shlex.split(str(stopped.value).partition("settings file): ")[2])
     assert option[0] == "--set"
     assert parse_assignment(option[1]) == (["model", "modalities"], ["text", "visual"])
 

@@ -26,7 +26,10 @@ from tests.helpers.small_project import CONFIG
     ],
 )
 def test_a_killed_command_leaves_nothing_behind_and_the_next_one_goes_on(tmp_path, moment, said):
-    """SIGKILL once a file is there, with Prefect's own server: the next command ends the server and goes on."""
+    """SIGKILL once a file and Prefect's own server are there: the next command ends the server and goes on.
+
+    A copied database is there before its server.
+    """
     build(tmp_path / "MELD.Raw", dialogues=1)
     (tmp_path / "bigfusion.toml").write_text(
         CONFIG.replace('"audio", "visual"', '"audio"').replace("epochs = 2", "epochs = 40\npatience = 40")
@@ -34,12 +37,12 @@ def test_a_killed_command_leaves_nothing_behind_and_the_next_one_goes_on(tmp_pat
     bigfusion, config = [sys.executable, "-m", "bigfusion.flows.cli"], ["--config", str(tmp_path / "bigfusion.toml")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     first = subprocess.Popen([*bigfusion, "run", *config], env=environment, stderr=subprocess.DEVNULL)
+    home = f"PREFECT_HOME={(tmp_path / 'work/prefect').resolve()}"
     deadline = time.monotonic() + 240
-    while not list(tmp_path.glob(moment)) and time.monotonic() < deadline:
+    while not (list(tmp_path.glob(moment)) and _processes(home)) and time.monotonic() < deadline:
         time.sleep(0.1)
     first.send_signal(signal.SIGKILL)
     first.wait()
-    home = f"PREFECT_HOME={(tmp_path / 'work/prefect').resolve()}"
     assert _processes(home), "the killed command's server is expected to live on"
     second = subprocess.run(
         [*bigfusion, "run", *config], check=False, env=environment, capture_output=True, text=True, timeout=400
