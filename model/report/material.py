@@ -29,7 +29,7 @@ from bigfusion.model.scoring.modalities import ModalityScores, read_modality_sco
 from bigfusion.model.scoring.results import Metrics, read_metrics
 from bigfusion.pipeline.errors import TrainingError
 
-TITLES = {"meld": "MELD", "iemocap": "IEMOCAP"}
+TITLES = {"meld": "MELD", "iemocap": "IEMOCAP", "the demo corpus": "the demo corpus"}
 
 
 def corpus_title(corpus: str) -> str:

@@ -38,7 +38,7 @@ p { margin: 8px 0; max-width: 84ch; }
 .two > section { min-width: 0; }
 .two tbody th, .side tbody th { white-space: normal; }
 .two table.confusion td { min-width: 46px; padding: 7px 3px; }
-.two table.confusion thead th { font-size: 11.5px; padding-left: 2px; padding-right: 2px; }
+.two table.confusion thead th { font-size: 11.5px; padding-left: 4px; padding-right: 4px; }
 .two table.confusion thead th:first-child { padding-right: 12px; white-space: normal; }
 .scroll { overflow-x: auto; margin: 10px 0 4px; max-width: 100%; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
