@@ -308,6 +308,7 @@ def side_of(extractor: VisualExtractor, utterance: Utterance) -> str:
 TALKING = VisualSettings(threads=1, speaker="talking")
 
 
+@pytest.mark.slow
 def test_of_two_faces_the_one_that_talks(tmp_path: Path, extractor: VisualExtractor, talk: Talk) -> None:
     """Hopper's face is larger; Collins opens her mouth whenever there is sound."""
     path = write_clip(tmp_path / "talk.mp4", talk.frames, talk.sound, fps=10)

@@ -125,6 +125,7 @@ def test_a_server_that_is_not_there_is_one_line(url):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_status_says_that_the_server_does_not_answer(tmp_path):
     (tmp_path / "bigfusion.toml").write_text('preset = "demo"\n')
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
@@ -159,6 +160,7 @@ def test_anothers_server_on_the_port_is_not_taken_for_our_own(tmp_path):
     assert f"port {other.server_port}: expected a free one" in shown.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_temporary_server_that_does_not_come_up_in_time_is_one_line(tmp_path):
     code = (
         "from bigfusion.flows.engine import session\n"

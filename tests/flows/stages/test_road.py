@@ -216,6 +216,7 @@ def test_a_clip_that_changes_under_the_run_is_not_stored_under_the_old_fingerpri
     assert place.shards() == before
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_leaves_its_chunk_and_its_modality(place, monkeypatch):
     """One clip goes while the run is under way, another breaks a library: all other cells are there, and it is said."""
 
@@ -308,6 +309,7 @@ def test_the_manifest_of_the_workspace_is_a_manifest(place):
     assert set(manifest.counts()["dialogues"]) == {"train", "valid", "test"}
 
 
+@pytest.mark.slow
 def test_the_report_shows_the_ablations_wherever_they_were_made(place):
     """As README says: the next `evaluate` shows them, those of the run itself before those of its workspace."""
     (run,) = (place.folder / "work/runs").iterdir()

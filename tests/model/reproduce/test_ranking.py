@@ -170,6 +170,7 @@ def test_four_classes_merge_happy_and_excited_and_keep_frustrated_as_context() -
         four_classes(small_data())
 
 
+@pytest.mark.slow
 def test_the_figures_of_a_row_are_those_of_its_predictions(place: Path) -> None:
     ranking, systems = Ranking.of(place, as_given(small_data()), ["bigfusion"]), two(base())
     found = made(ranking, systems)
@@ -194,6 +195,7 @@ def test_the_figures_of_a_row_are_those_of_its_predictions(place: Path) -> None:
     assert 0 < cost["cpu_seconds"] < 60
 
 
+@pytest.mark.slow
 def test_a_table_resumes_by_row_and_by_seed(place: Path) -> None:
     ranking = Ranking.of(place, as_given(small_data()), ["bigfusion"])
     costs = {path: path.stat().st_mtime_ns for path in place.glob(f"runs/*/{COST}")}
@@ -251,6 +253,7 @@ class _Page(HTMLParser):
             self.titles.append(data)
 
 
+@pytest.mark.slow
 def test_the_page_is_whole_asks_for_nothing_and_draws_what_compare_says(place: Path) -> None:
     ranking, systems = Ranking.of(place, as_given(small_data()), ["bigfusion"]), two(base())
     found = made(ranking, systems)

@@ -137,6 +137,7 @@ def test_a_complete_corpus_is_left_alone(small: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in small.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_an_interrupted_build_goes_on(tmp_path: Path, one_each: Path) -> None:
     def interrupt(done: int, total: int) -> None:
         if done == 5:
@@ -170,6 +171,7 @@ def test_a_lost_file_comes_back_and_the_rest_stays(small: Path) -> None:
     assert after == before
 
 
+@pytest.mark.slow
 def test_another_recipe_replaces_its_own_files_only(corpus: Built, tmp_path: Path) -> None:
     folder = shutil.copytree(corpus.folder, tmp_path / "demo")
     (folder / "notes.txt").write_text("mine")

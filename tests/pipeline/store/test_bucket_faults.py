@@ -24,6 +24,7 @@ from tests.helpers.s3_server import BUSY, DENIED, DROP, STALL, Proxy
 from tests.helpers.toy_store import NAMES, cell, content, fill, key, origin
 
 
+@pytest.mark.slow
 def test_an_object_that_changes_or_goes_while_it_is_read_is_whole_or_not_there(url):
     """The client asks for its size first, then for so many bytes."""
     objects, over = ShardFolder(url).objects, threading.Event()
