@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def results(project: Project, run: Run) -> Answer:
     """The results table of a run, and the paths of the files that it made."""
     from bigfusion.flows.project.workspace import relative
-    from bigfusion.model.report.numbers import numbers_table
+    from bigfusion.model.report.number_table import numbers_table
     from bigfusion.model.report.table import table
-    from bigfusion.model.scoring.regression import is_regression
+    from bigfusion.model.scoring.number_results import is_regression
 
     paths = {
         "run": str(run.folder),

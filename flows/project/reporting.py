@@ -19,7 +19,7 @@ from bigfusion.model.report.numbers import write_numbers_report
 from bigfusion.model.report.page import write_report, write_report_of_folds
 from bigfusion.model.runs.files import read_json
 from bigfusion.model.scoring.modalities import modality_scores, read_modality_scores, subsets
-from bigfusion.model.scoring.regression import is_regression
+from bigfusion.model.scoring.number_results import is_regression
 from bigfusion.model.scoring.results import Metrics, read_metrics
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.manifest.manifest import Manifest

@@ -86,7 +86,7 @@ class Project(Settings):
     @property
     def is_demo(self) -> bool:
         """Whether the corpus is the one that `bigfusion demo` makes."""
-        from bigfusion.pipeline.demo.build import STAMP
+        from bigfusion.pipeline.demo.stamp import STAMP
 
         return isinstance(self.corpus, MeldSettings) and (self.corpus.root / STAMP).exists()
 

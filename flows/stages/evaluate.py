@@ -15,7 +15,7 @@ from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.pipeline.errors import TrainingError
 
 if TYPE_CHECKING:
-    from bigfusion.model.scoring.regression import NumberMetrics
+    from bigfusion.model.scoring.number_results import NumberMetrics
     from bigfusion.model.scoring.results import Metrics
 
 log = logging.getLogger("bigfusion")

@@ -1,4 +1,4 @@
-"""The results of a run that predicts numbers: a table for a terminal, and a page of its own."""
+"""The results of a run that predicts numbers: a page of its own."""
 
 from __future__ import annotations
 
@@ -7,46 +7,12 @@ from pathlib import Path
 from bigfusion.model.report.figures import SEED_COLOURS, Curve, curves
 from bigfusion.model.report.markup import Child, Html, section, table, tag
 from bigfusion.model.report.material import ReportContext
+from bigfusion.model.report.number_table import score_rows
 from bigfusion.model.report.style import STYLE
-from bigfusion.model.report.wording import points, split_name
+from bigfusion.model.report.wording import split_name
 from bigfusion.model.runs.files import write_file
 from bigfusion.model.runs.folder import REPORT, read_history, seed_folder
-from bigfusion.model.scoring.regression import NumberMetrics, read_number_metrics
-from bigfusion.model.scoring.regression_scores import NAMES, POINTS, TITLES
-from bigfusion.pipeline.words import numbered
-
-
-def numbers_table(run: Path) -> str:
-    """The scores as plain text in aligned columns, beside those of always answering the training split's mean.
-
-    Raises:
-        TrainingError: the run was not evaluated.
-    """
-    metrics = read_number_metrics(run)
-    head = (
-        f"{split_name(metrics.scored)} split: {numbered(metrics.utterances, 'utterance')} with a number; "
-        f"{numbered(len(metrics.seeds), 'seed')}; Acc and F1 in points"
-    )
-    rows = [["", "mean", "std", "training mean"], *_rows(metrics)]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = ["  ".join([row[0].ljust(widths[0]), *(row[k].rjust(widths[k]) for k in (1, 2, 3))]) for row in rows]
-    return "\n".join([head, "", *(line.rstrip() for line in lines)])
-
-
-def _rows(metrics: NumberMetrics) -> list[list[str]]:
-    return [
-        [
-            TITLES[name],
-            _shown(name, getattr(metrics, name)),
-            "-" if metrics.std is None else _shown(name, metrics.std[name]),
-            _shown(name, getattr(metrics.mean_of_training, name)),
-        ]
-        for name in NAMES
-    ]
-
-
-def _shown(name: str, value: float) -> str:
-    return points(value) if name in POINTS else f"{value:.4f}"
+from bigfusion.model.scoring.number_results import read_number_metrics
 
 
 def write_numbers_report(run: Path, context: ReportContext) -> Path:
@@ -77,7 +43,7 @@ def write_numbers_report(run: Path, context: ReportContext) -> Path:
         *(tag("p", note, class_="warn") for note in context.notes),
         section(
             f"Scores on the {split_name(metrics.scored)} split",
-            table(["", "Mean", "Deviation over seeds", "Training mean"], _rows(metrics), name="scores"),
+            table(["", "Mean", "Deviation over seeds", "Training mean"], score_rows(metrics), name="scores"),
             lead=lead,
         ),
         section(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,56 +12,16 @@ from numpy.typing import NDArray
 
 from bigfusion.model.data.dialogues import Data, true_values
 from bigfusion.model.runs import checkpoint
-from bigfusion.model.runs.files import Record, read_record, write_file, write_record
+from bigfusion.model.runs.files import read_record, write_file, write_record
 from bigfusion.model.runs.folder import METRICS, PREDICTIONS, TRAINED, Trained, finished_seeds
 from bigfusion.model.runs.sizes import SplitSize
 from bigfusion.model.scoring.evaluate import check_fit, parquet
+from bigfusion.model.scoring.number_results import NumberMetrics, NumberSeed, ValidScores
 from bigfusion.model.scoring.predict import choose_device, predict
 from bigfusion.model.scoring.regression_scores import NAMES, NumberScores, number_scores
 from bigfusion.model.seed import deterministic
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.schema import Split
-
-
-class NumberSeed(NumberScores):
-    """One seed's scores on the scored split; ``valid`` are those on validation."""
-
-    seed: int
-    epoch: int
-    epochs: int
-    valid: NumberScores
-
-
-class ValidScores(Record):
-    """Means over seeds on validation; ``weighted_f1`` is the F1 of the sign (has 0), by which runs are promoted."""
-
-    mae: float
-    weighted_f1: float
-    accuracy: float
-
-
-class NumberMetrics(NumberScores):
-    """``metrics.json`` of a regression: means over seeds, their sample deviation, and what the training mean scores.
-
-    ``weighted_f1`` and ``accuracy`` repeat the F1 and the accuracy of the sign (has 0), for lists of runs.
-    """
-
-    format: int = 2
-    task: Literal["regression"] = "regression"
-    scored: Split
-    weighted_f1: float
-    accuracy: float
-    std: dict[str, float] | None
-    mean_of_training: NumberScores
-    valid: ValidScores
-    seeds: tuple[NumberSeed, ...]
-    splits: dict[Split, SplitSize]
-
-
-def is_regression(folder: Path) -> bool:
-    """Whether a folder's scores are those of predicted numbers."""
-    path = folder / METRICS
-    return path.exists() and b'"task": "regression"' in path.read_bytes()
 
 
 def evaluate_numbers(run: Path, data: Data, seeds: Sequence[int], device: str = "auto") -> NumberMetrics:
@@ -102,15 +62,6 @@ def evaluate_numbers(run: Path, data: Data, seeds: Sequence[int], device: str = 
     write_file(run / PREDICTIONS, parquet(pa.concat_tables(tables)))
     write_record(run / METRICS, metrics)
     return metrics
-
-
-def read_number_metrics(run: Path) -> NumberMetrics:
-    """The scores of a run that predicts numbers.
-
-    Raises:
-        TrainingError: the file is missing or is something else.
-    """
-    return read_record(run / METRICS, NumberMetrics)
 
 
 def _summary(

@@ -25,6 +25,7 @@ from bigfusion.pipeline.demo.clip import encoded
 from bigfusion.pipeline.demo.portrait import CUP, FPS, Look, film
 from bigfusion.pipeline.demo.script import CAST, EXPECTED, PLAY, Line, lines
 from bigfusion.pipeline.demo.speech import Samples, speak
+from bigfusion.pipeline.demo.stamp import STAMP
 from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.digests.files import file_sha256
 from bigfusion.pipeline.digests.values import digest
@@ -32,7 +33,6 @@ from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.schema import Split, Status
 from bigfusion.pipeline.words import reason
 
-STAMP = "demo.json"
 TABLES = {Split.TRAIN: "train_sent_emo.csv", Split.VALID: "dev_sent_emo.csv", Split.TEST: "test_sent_emo.csv"}
 FOLDERS = {
     Split.TRAIN: "train_splits",

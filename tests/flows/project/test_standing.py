@@ -1,5 +1,7 @@
 """Where a project stands is found out once and handed on: what a command scans, reads and plans is counted."""
 
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -58,3 +60,16 @@ def test_a_standing_is_handed_to_flows_of_the_same_project_alone(place):
         assert handed(load(place.config)) is standing
         assert handed(other) is None
     assert handed(project) is None
+
+
+def test_a_run_with_nothing_to_do_loads_no_network_and_no_encoder(finished):
+    """It prints a stored table: a second, and not a gigabyte."""
+    heavy = ("torch", "torch_geometric", "transformers", "sklearn", "cv2", "opensmile", "onnxruntime", "prefect")
+    code = (
+        "import sys; from bigfusion.flows import cli\n"
+        f"code = cli.main(['run', '--config', {str(finished.config)!r}])\n"
+        f"print(code, [name for name in {heavy} if name in sys.modules], file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "nothing to do" in ran.stderr
+    assert ran.stderr.splitlines()[-1] == "0 []"

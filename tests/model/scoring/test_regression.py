@@ -10,11 +10,13 @@ from bigfusion.model.data.batch import UNLABELLED, collate
 from bigfusion.model.data.dialogues import Data
 from bigfusion.model.layers.objectives import classification_loss
 from bigfusion.model.report.material import ReportContext
-from bigfusion.model.report.numbers import numbers_table, write_numbers_report
+from bigfusion.model.report.number_table import numbers_table
+from bigfusion.model.report.numbers import write_numbers_report
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.folder import read_history, seed_folder
 from bigfusion.model.scoring.compare import compare
-from bigfusion.model.scoring.regression import evaluate_numbers, is_regression, read_number_metrics
+from bigfusion.model.scoring.number_results import is_regression, read_number_metrics
+from bigfusion.model.scoring.regression import evaluate_numbers
 from bigfusion.model.scoring.rescore import validation_score
 from bigfusion.model.settings import network_settings
 from bigfusion.model.training.train import train

@@ -10,8 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from bigfusion.pipeline.demo.build import COLUMNS, STAMP, TABLES, Built, _clock, build, clip_name
+from bigfusion.pipeline.demo.build import COLUMNS, TABLES, Built, _clock, build, clip_name
 from bigfusion.pipeline.demo.script import EXPECTED, lines
+from bigfusion.pipeline.demo.stamp import STAMP
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.schema import Split, Status
 
