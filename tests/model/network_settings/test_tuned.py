@@ -20,7 +20,10 @@ def test_every_network_has_it(kind, caplog):
         for name, value in numbers.table["model"].items():
             assert found.model.model_dump(mode="json")[name] == value
         if numbers.source != "searched":
-            assert found.train == TrainSettings.model_validate(read_preset("tuned")["train"])
+            shared = read_preset("tuned")["train"] | numbers.table.get("train", {})
+            assert found.train == TrainSettings.model_validate(shared)
+            rates = {"joyful": 1e-4, "ga2mif": 3e-4}
+            assert numbers.table.get("train", {}) == ({"learning_rate": rates[kind]} if kind in rates else {})
             assert f"nobody has searched for {kind} yet" in caplog.text
 
 
