@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bigfusion.extractors.checkpoints import PACKAGE, _commit
 from bigfusion.extractors.files import Sha256, in_package
 from bigfusion.pipeline.errors import ExtractionError
 
-PACKAGE = "package:"
 WHISPER = ("model.bin", "config.json", "tokenizer.json", "vocabulary.*", "preprocessor_config.json")
 """The files of a Whisper for CTranslate2."""
-PROBE_SECONDS = 5.0
-"""How long the hub may take to answer a first question. Its client alone would retry for minutes."""
 
 
 @dataclass(frozen=True)
@@ -121,18 +119,3 @@ def fetched(weights: Weights) -> Path:
             "hub; name another, for instance Systran/faster-whisper-small"
         )
     return folder
-
-
-def _commit(name: str, revision: str | None) -> str | None:
-    """The commit of a branch (default: main), from the hub's cache, else from the hub; unchanged if unknown."""
-    from huggingface_hub import HfApi, try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
-
-    try:
-        cached = try_to_load_from_cache(name, "config.json", revision=revision)
-        if isinstance(cached, str):
-            return Path(cached).parent.name
-        return HfApi().model_info(name, revision=revision, timeout=PROBE_SECONDS).sha or revision
-    except (AnyHTTPError, HFValidationError, OSError):  # loading the model will report what is wrong
-        return revision

