@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.network_settings.discriminant import DiscriminantSettings
 
 
 def notes(settings: NetworkSettings) -> tuple[str, ...]:
-    """That these settings stand in for another network's, if they do."""
-    named = getattr(settings, "instead_of", "")
-    if not named:
+    """That these settings stand in for another network's, and that they learn from validation, if they do."""
+    if not isinstance(settings, DiscriminantSettings):
         return ()
+    learns = "It learns from the validation utterances too; these are judged by a fit without them."
+    if not settings.instead_of:
+        return (f"a discriminant analysis of each utterance alone. {learns}",)
     return (
         "single utterances: no dialogue has two, so there is no context and no graph; trained is a discriminant"
-        f' analysis in place of {named} (model.single_utterances = "network": that one). It learns from the validation'
-        " utterances too; these are judged by a fit without them.",
+        f' analysis in place of {settings.instead_of} (model.single_utterances = "network": that one). {learns}',
     )

@@ -77,6 +77,7 @@ def make(
     from bigfusion.model.reproduce.ranking import Ranking, rank
     from bigfusion.model.reproduce.schemes import as_given, four_classes, sessions
     from bigfusion.model.reproduce.systems import NONE, chosen, contrasts, networks
+    from bigfusion.model.training.train import fitting
     from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
 
     corpus = {IEMOCAP: "iemocap", MELD: "meld"}.get(data.labels)
@@ -84,6 +85,7 @@ def make(
     wanted = None if asked.rows is None else asked.rows.split(",")
     if asked.table == FEATURES:
         systems = chosen(features(base, data.widths), wanted)
+        systems = [replace(system, model=fitting(data, system.model)) for system in systems]
     else:
         systems = chosen((networks if asked.table == 2 else contrasts)(base), wanted)
         if data.single_utterances:
@@ -106,7 +108,9 @@ def make(
 
 
 def base_of(asked: Asked, common: Common, corpus: str | None, model: ModelSettings, train: TrainSettings) -> Base:
-    """What the rows start from. Under preset `tuned` each network has its own numbers, as in ``train --network``."""
+    """What the rows start from. In table 2 under preset `tuned` each network has its own numbers, as in
+    ``train --network``.
+    """
     from bigfusion.flows.project.load import each_tuned, read_preset
     from bigfusion.flows.project.preset_names import TUNED
     from bigfusion.model.reproduce.systems import Base
@@ -115,12 +119,12 @@ def base_of(asked: Asked, common: Common, corpus: str | None, model: ModelSettin
 
     own = assign({}, common.settings())
     tuned = None
-    if not asked.released:
+    if asked.table == 2 and not asked.released:  # the other tables train one network, with the numbers it has
         tuned = each_tuned(common.config, common.preset, common.settings(), project=not asked.on_file)
     if tuned is None:
         return Base(model, train, corpus, asked.released, own)
     above, of = tuned
-    if asked.table == 2 and model.kind != DEFAULT_NETWORK:
+    if model.kind != DEFAULT_NETWORK:
         raise SettingsError(
             f"reproduce: expected model.kind {DEFAULT_NETWORK}, which all networks are compared with, found"
             f" {model.kind}; choose networks with --rows"

@@ -54,15 +54,16 @@ def run(
     """Search, and write the best settings as a file for ``--config``. Without ``--seeds`` a trial trains one seed."""
     from bigfusion.flows.progress import bar
     from bigfusion.model.settings import NETWORKS
+    from bigfusion.model.training.train import fitting
     from bigfusion.model.tuning.objective import Objective
     from bigfusion.model.tuning.search import Search
 
     kind = kind_of(network)
     common = replace(common, assignments=(f"model.kind={kind}", *common.assignments))
     data, model, train, folder = material(common, features, out, seeds or 1, "tuning", scheme == "sessions")
-    if data.single_utterances and model.for_single_utterances() != model:
+    if (trained := fitting(data, model)) != model:
         raise SettingsError(
-            f"tune: a corpus of single utterances trains {model.for_single_utterances().kind} in place of {kind}; add"
+            f"tune: a corpus of single utterances trains {trained.kind} in place of {kind}; add"
             f" --set model.single_utterances=network to search {kind} all the same"
         )
     train = train.model_copy(update={"log": ()})

@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,7 @@ def write_merbench(project: Project, folder: Path) -> Exported:
     corpora = {name: _merbench_labels(chosen, names, chosen.rows[split]) for split, name in _MERBENCH.items()}
     corpora["whole_corpus"] = {name: label for part in corpora.values() for name, label in part.items()}
     path = folder / "label.npz"  # last: with it the export is whole
-    sink = io.BytesIO()
-    np.savez_compressed(sink, allow_pickle=True, **{name: np.array(part, object) for name, part in corpora.items()})
-    _write(path, sink.getvalue())
+    _write(path, _dictionaries(corpora))
     classes = ", ".join(f"{code} {name}" for code, name in enumerate(chosen.manifest.labels))
     chosen.notes.append(f"emo: {classes}" if classes else "val: the number of each utterance")
     return Exported({split: len(rows) for split, rows in chosen.rows.items()}, (*written, path), tuple(chosen.notes))
@@ -186,6 +185,18 @@ def _merbench_labels(chosen: _Chosen, names: Sequence[str], rows: NDArray[np.int
     if chosen.manifest.has_values:
         return {names[row]: {"emo": _NO_CLASS, "val": value} for row, _, value in cells}
     return {names[row]: {"emo": labels.index(label), "val": _NO_VALUE} for row, label, _ in cells}
+
+
+def _dictionaries(content: Mapping[str, Any]) -> bytes:
+    """An npz of dictionaries as pickled arrays without dimensions, which MERBench's loaders expect."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, part in content.items():
+            array = np.array(part, object)
+            member = io.BytesIO()
+            np.lib.format.write_array_header_1_0(member, np.lib.format.header_data_from_array_1_0(array))
+            archive.writestr(f"{name}.npy", member.getvalue() + _portable(array))
+    return sink.getvalue()
 
 
 def _portable(content: Any) -> bytes:

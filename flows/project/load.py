@@ -101,9 +101,11 @@ def _for_network(preset: str, own: Mapping[str, Any], assignments: Sequence[str]
     numbers = tuned(kind, str(corpus.get("kind", "")) if isinstance(corpus, Mapping) else "")
     if numbers.source != "searched":
         whose = "released numbers" if numbers.source == "released" else "defaults"
+        rate = numbers.table.get("train", {}).get("learning_rate")
+        but = "" if rate is None else f" but for a learning rate of {rate:g}"
         log.info(
             "preset %s: nobody has searched for %s yet: its %s are used, with the training settings that all networks "
-            "share; `bigfusion tune --network %s` searches", TUNED, kind, whose, kind,
+            "share%s; `bigfusion tune --network %s` searches", TUNED, kind, whose, but, kind,
         )  # fmt: skip
     return laid(table, numbers.table)
 

@@ -48,7 +48,8 @@ class Batch:
     Shapes: ``features[f]`` (B, N, F_f); ``present[f]`` (B, N) bool; ``mask`` (B, N) bool, True = a real utterance;
     ``speakers`` (B, N) int; ``labels`` (B, N) int, ``UNLABELLED`` where there is none; ``targets`` (C, C): row c is
     the distribution that is taught where the label is c, None for the label alone; ``values`` (B, N) the numbers of a
-    regression, None for classes; ``squared``: its loss is the mean squared error, not the mean absolute one.
+    regression, None for classes; ``squared``: its loss is the mean squared error, not the mean absolute one. ``ids``
+    are the B dialogues'.
     """
 
     features: dict[str, Tensor]
@@ -59,6 +60,7 @@ class Batch:
     targets: Tensor | None = None
     values: Tensor | None = None
     squared: bool = False
+    ids: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``."""
@@ -98,4 +100,5 @@ def collate(dialogues: Sequence[Dialogue], pad_to: int | None = None) -> Batch:
             present[name][row, real] = torch.tensor(dialogue.present[name])
             values = np.where(dialogue.present[name][:, None], dialogue.features[name], 0)
             features[name][row, real] = torch.from_numpy(values.astype(np.float32, copy=False))
-    return Batch(features, present, mask, speakers, labels, values=numbers)
+    ids = tuple(dialogue.id for dialogue in dialogues)
+    return Batch(features, present, mask, speakers, labels, values=numbers, ids=ids)

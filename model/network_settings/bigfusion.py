@@ -117,6 +117,8 @@ class BigFusionSettings(NetworkSettings):
         " network all the same",
     )
 
+    run_only: ClassVar[frozenset[str]] = frozenset({"single_utterances"})  # the network that it chooses counts
+
     @model_validator(mode="after")
     def _consistent(self) -> BigFusionSettings:
         if self.width % self.heads:

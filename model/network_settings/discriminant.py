@@ -28,4 +28,6 @@ SETTINGS = DiscriminantSettings
 
 PRINTED_NAME = "Discriminant analysis"
 
+NOTE = "learns from the validation utterances too, since it chooses nothing on them"
+
 SEARCHABLE: Space = {"model.shrinkage": Range(0.02, 0.9)}  # it is fitted at once: no step depends on training

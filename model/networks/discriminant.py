@@ -2,13 +2,13 @@
 
 Nothing is chosen on the validation split: there are no epochs, and the shrinkage is a setting. So the validation
 utterances need not be lost to the fit. There are two fits. One learned from the training utterances alone, and judges
-the validation utterances. The other learned from both, and judges everything else. Which one answers is told by the
-features themselves, of which the network keeps a digest for each validation utterance: no caller can make it judge an
-utterance of the validation split by a fit that has seen it.
+the validation utterances, whatever features they come with. The other learned from both, and judges everything else.
+The network keeps the ids of the validation dialogues to tell them apart.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -43,7 +43,7 @@ class Discriminant(Network):
         """Fit on the training utterances, and once more with those of the validation split."""
         self.fit(train)
         self._solve(ALL, [*train, *valid])
-        self.held = torch.cat([self._digests(collate([dialogue])) for dialogue in valid])
+        self.held = torch.tensor([_number(dialogue.id) for dialogue in valid], dtype=torch.long)
 
     @torch.no_grad()
     def fit(self, dialogues: Sequence[Dialogue]) -> None:
@@ -67,33 +67,25 @@ class Discriminant(Network):
         """Read a batch."""
         utterances = self.read(batch)
         both = torch.einsum("vk,fck->fvc", utterances.joined, self.weight) + self.bias.unsqueeze(1)  # (2, V, C)
-        held = torch.isin(self._digests(batch), self.held)  # (V,)
+        held = self._is_held(batch)[utterances.dialogue]  # (V,)
         return Output(utterances.rows(both[WITHOUT_VALIDATION].where(held.unsqueeze(1), both[ALL])))
 
-    def _digests(self, batch: Batch) -> Tensor:
-        """A number for each real utterance's stored features, bit by bit. Shape: (V,) int64."""
-        mask = batch.mask
-        found = torch.zeros(int(mask.sum()), dtype=torch.long, device=mask.device)
-        for place, name in enumerate(self.stored):
-            present = batch.present[name][mask]
-            rows = batch.features[name][mask].float().where(present.unsqueeze(1), 0)  # (V, F)
-            bits = rows.contiguous().view(torch.int32).long()
-            found = found + (bits * _multipliers(place, rows.shape[1]).to(mask.device)).sum(1) + present * (place + 1)
-        return found
+    @torch.compiler.disable  # it reads strings
+    def _is_held(self, batch: Batch) -> Tensor:
+        """Whether each dialogue is one of the validation split. Shape: (B,) bool."""
+        ids = torch.tensor([_number(name) for name in batch.ids], dtype=torch.long, device=self.held.device)
+        return torch.isin(ids, self.held)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: object) -> None:
-        """As every module; first it makes room for as many digests as the checkpoint holds."""
+        """As every module; first it makes room for as many ids as the checkpoint holds."""
         if (held := state_dict.get(f"{prefix}held")) is not None:
             self.held = torch.zeros_like(held)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
-def _multipliers(seed: int, width: int) -> Tensor:
-    """Odd 64-bit numbers without a pattern (Steele et al., 2014: SplitMix64). Shape: (F,) int64."""
-    mixed = (np.arange(1, width + 1, dtype=np.uint64) + np.uint64(seed << 32)) * np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return torch.from_numpy(((mixed ^ (mixed >> np.uint64(31))) | np.uint64(1)).view(np.int64))
+def _number(name: str) -> int:
+    """64 bits for an id, signed: what a checkpoint keeps of it."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
 NETWORK = Discriminant

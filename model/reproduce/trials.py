@@ -14,7 +14,7 @@ from bigfusion.model.scoring.evaluate import evaluate
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.settings import TrainSettings
 from bigfusion.model.training.code import NO_NUMBER, training_entries
-from bigfusion.model.training.train import train
+from bigfusion.model.training.train import fitting, train
 from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.digests.values import digest
 
@@ -36,7 +36,8 @@ class Study:
         return cls(folder, data, data.digest(), training)
 
     def run(self, model: NetworkSettings) -> Path:
-        """The folder of a network's trial."""
+        """The folder of a network's trial. What names it is the network that is really trained on these data."""
+        model = fitting(self.data, model)
         inputs = {
             "data": self.digest,
             "model": model.numbers(),

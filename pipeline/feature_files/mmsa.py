@@ -57,6 +57,10 @@ def conversations(content: Mapping[str, Any]) -> Conversations:
         raise CorpusError("expected clips in train, valid or test, found none")
     notes: list[str] = []
     rows = [row for split, part in parts.items() for row in _rows(split, part)]
+    kinds = {split: _kind(part) for split, part in parts.items()}
+    if len(set(kinds.values())) > 1:
+        found = ", ".join(f"{kind} in {split.value}" for split, kind in kinds.items())
+        raise CorpusError(f"expected one kind of labels in every split, found {found}; give all splits the same fields")
     labels, classes = _labels([row for part in parts.values() for row in _named(part)])
     values = tuple(value for part in parts.values() for value in _numbers(part, "regression_labels"))
     features: dict[FeatureName, NDArray[np.float32]] = {}
@@ -142,16 +146,23 @@ def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     return columns | {"speaker": [row["speaker"] for row in rows], "text": [row["text"] for row in rows]}
 
 
+def _kind(part: Mapping[str, Any]) -> str:
+    """The field that classes come from; without names and codes, the sign of the number names the class."""
+    if "annotations" in part:
+        return "annotations"
+    return "classification_labels" if any(_numbers(part, "classification_labels")) else "regression_labels"
+
+
 def _named(part: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The name and the code of each clip's class. Without names and codes, the sign of the number names the class."""
+    """The name and the code of each clip's class, from the field that :func:`_kind` says."""
     number = len(part["id"])
     codes = _numbers(part, "classification_labels")
-    if "annotations" in part:
+    if _kind(part) == "annotations":
         names = [str(name).strip() if isinstance(name, str) else "" for name in part["annotations"]]
         if {name.lower() for name in names} <= {"", *_SIGNS} and not {*OWN} <= {*part}:
             names = [name.lower() for name in names]
         return list(zip(names, codes, strict=True))
-    if any(codes):
+    if _kind(part) == "classification_labels":
         return [(code, "") for code in codes]
     numbers = [float(value) if value else np.nan for value in _numbers(part, "regression_labels")]
     signs = ["" if np.isnan(value) else _SIGNS[int(value >= 0) + int(value > 0)] for value in numbers]

@@ -34,6 +34,14 @@ def test_on_a_file_each_row_is_what_train_would_train(preset, monkeypatch):
     assert (made["bigru"].train.epochs, made["bigru"].train.batch_size, made["bigru"].model.width) == (17, 3, 64)
 
 
+def test_the_other_tables_train_one_network_with_its_own_numbers():
+    common = Common(preset="tuned", assignments=("model.kind=joyful",))
+    given = load_learning(None, "tuned", common.settings())
+    asked = Asked("features", None, "given", None, released=False, on_file=True)
+    base = base_of(asked, common, "iemocap", given.model, given.train)
+    assert (base.model, base.train, base.train.learning_rate) == (given.model, given.train, 1e-4)
+
+
 def test_a_settings_file_lies_above_what_a_search_has_found(monkeypatch, tmp_path):
     monkeypatch.setattr(bigru, "TUNED", FOUND, raising=False)
     path = tmp_path / "own.toml"

@@ -3,6 +3,7 @@
 import json
 import pickle
 import pickletools
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,15 @@ def read_as_merbench_does(folder: Path, feature: str, corpus: str) -> tuple[list
     found = np.load(folder / "label.npz", allow_pickle=True)[corpus].tolist()
     features = [np.load(folder / "features" / feature / f"{name}.npy").squeeze() for name in found]
     return [*found], np.stack(features), [found[name] for name in found]
+
+
+def test_older_versions_of_numpy_find_the_names_in_merbench_s_labels(tmp_path, command):
+    imported(tmp_path, EMOTIONS)
+    command("import", "mine.parquet")
+    command("export", "out", "--layout", "merbench", "--config", "mine/bigfusion.toml")
+    with zipfile.ZipFile(tmp_path / "out/label.npz") as archive:
+        members = [archive.read(name) for name in archive.namelist()]
+    assert members and not any(b"numpy._core" in member for member in members)
 
 
 def test_merbench_s_loaders_read_the_folders(tmp_path, command):

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
@@ -13,6 +14,8 @@ from bigfusion.model.network_settings.discriminant import DiscriminantSettings
 from bigfusion.model.networks.base import build
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.folder import read_history
+from bigfusion.model.scoring.evaluate import evaluate
+from bigfusion.model.scoring.modalities import modality_scores
 from bigfusion.model.training.train import fitting, train
 from tests.helpers.network_suite import NetworkSuite
 from tests.helpers.small_runs import small_data, small_training
@@ -110,11 +113,49 @@ def test_a_network_that_also_learned_from_validation_would_flatter_itself():
     assert flattering > honest + 0.2
 
 
+def test_validation_is_not_flattered_by_features_that_are_masked_or_computed_again(tmp_path):
+    """Noise with labels drawn at random: whoever scores better than by chance has seen them."""
+    random = np.random.default_rng(1)
+
+    def noise(count, name):
+        return [
+            Dialogue(
+                f"{name}-{number}",
+                (f"{name}-{number}/0",),
+                {key: random.normal(size=(1, 60)).astype(np.float32) for key in ("text", "audio")},
+                {key: np.ones(1, bool) for key in ("text", "audio")},
+                np.zeros(1, np.int64),
+                random.integers(0, 4, 1),
+            )
+            for number in range(count)
+        ]
+
+    data = Data(("a", "b", "c", "d"), noise(100, "train"), noise(100, "valid"), [])
+    train(data, BigFusionSettings(modalities=("text", "audio")), small_training(epochs=1), 0, tmp_path / "seed-0")
+    metrics = evaluate(tmp_path, data, (0,), "cpu")
+    assert metrics.scored.value == "valid"
+    assert all(row.mean.weighted_f1 < 0.45 for row in modality_scores(tmp_path, data, metrics, "cpu").rows)
+    network = checkpoint.load(tmp_path / "seed-0", CPU).network
+    again = [
+        replace(one, features={key: rows * np.float32(1 + 2e-7) for key, rows in one.features.items()})
+        for one in data.valid
+    ]
+    assert (network(collate(again)).logits[:, 0].argmax(1).numpy() == truth(again)).mean() < 0.45
+
+
+@pytest.mark.slow
+def test_it_can_be_compiled(tmp_path):
+    train(DATA, PLAIN, small_training(epochs=1), 0, tmp_path / "plain")
+    train(DATA, PLAIN, small_training(epochs=1, compile=True), 0, tmp_path / "compiled")
+    plain, compiled = (checkpoint.load(tmp_path / name, CPU).network for name in ("plain", "compiled"))
+    torch.testing.assert_close(plain(collate(DATA.test)).logits, compiled(collate(DATA.test)).logits)
+
+
 def test_conversations_numbers_and_the_network_itself_are_left_alone():
     assert fitting(small_data(), PLAIN) is PLAIN
     assert fitting(DATA, PLAIN.itself()) == PLAIN.itself()
     chosen = DiscriminantSettings(modalities=("audio",))
-    assert fitting(DATA, chosen) is chosen and notes(chosen) == ()
+    assert fitting(DATA, chosen) is chosen and "learns from the validation utterances too" in notes(chosen)[0]
     numbers = [replace(one, values=np.ones(1, np.float32), labels=np.zeros(1, np.int64)) for one in DATA.train]
     assert fitting(Data(("value",), numbers, numbers, []), PLAIN) is PLAIN
 

@@ -98,6 +98,14 @@ def test_numbers_that_are_not_finite_do_not_count(tmp_path):
     assert np.isnan(rows["v2$_$x/1"][1])
 
 
+def test_labels_of_two_kinds_are_refused(tmp_path):
+    clips = mmsa_split(["v4$_$1"], [-3.0])
+    del clips["annotations"]
+    path = save(tmp_path / "mixed.pkl", {"train": mmsa_split(["v1$_$1"], [1.5]), "test": clips})
+    with pytest.raises(CorpusError, match="one kind of labels in every split, found annotations in train, "):
+        read_features(path)
+
+
 def test_a_video_in_two_splits_is_two_dialogues(tmp_path):
     content = {"train": mmsa_split(["v$_$1"], [1.0]), "valid": mmsa_split(["v$_$2"], [1.0]), "test": {}}
     table = read_features(save(tmp_path / "f.pkl", content)).manifest.table
