@@ -70,7 +70,7 @@ class Discriminant(Network):
         held = self._is_held(batch)[utterances.dialogue]  # (V,)
         return Output(utterances.rows(both[WITHOUT_VALIDATION].where(held.unsqueeze(1), both[ALL])))
 
-    @torch.compiler.disable  # it reads strings
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # it reads strings
     def _is_held(self, batch: Batch) -> Tensor:
         """Whether each dialogue is one of the validation split. Shape: (B,) bool."""
         ids = torch.tensor([_number(name) for name in batch.ids], dtype=torch.long, device=self.held.device)
