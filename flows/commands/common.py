@@ -112,6 +112,12 @@ def add_features(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def networks() -> str:
+    """The kinds of networks, by the names of their files."""
+    files = (Path(__file__).parents[2] / "model/network_settings").glob("[!_]*.py")
+    return ", ".join(sorted({file.stem for file in files} - {"base"}))
+
+
 def add_extraction(parser: argparse.ArgumentParser) -> None:
     """Add the options of commands that extract."""
     parser.add_argument("--retry-failed", action="store_true", help="try the cells again that failed before")

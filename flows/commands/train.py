@@ -7,7 +7,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from bigfusion.flows.commands.common import Answer, Common, add_description, add_features, add_seeds, see
+from bigfusion.flows.commands.common import Answer, Common, add_description, add_features, add_seeds, networks, see
 from bigfusion.flows.commands.flow import run_flow
 from bigfusion.pipeline.errors import SettingsError, TrainingError
 from bigfusion.pipeline.words import quoted
@@ -20,7 +20,9 @@ log = logging.getLogger("bigfusion")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `train` takes."""
     parser.add_argument(
-        "--network", metavar="KIND", help="another network than the settings': bigru, logistic, ...; its own defaults"
+        "--network",
+        metavar="KIND",
+        help=f"another network than the settings', with its own defaults: {networks()}",
     )
     parser.add_argument("--out", type=Path, metavar="RUN", help="with --features: the run's folder")
     add_features(parser)

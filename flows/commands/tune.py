@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bigfusion.flows.commands.common import Answer, Common, add_features, add_seeds
+from bigfusion.flows.commands.common import Answer, Common, add_features, add_seeds, networks
 from bigfusion.flows.commands.reproduce import material
 from bigfusion.flows.commands.show import columns
 from bigfusion.flows.commands.train import kind_of
@@ -27,7 +27,7 @@ log = logging.getLogger("bigfusion")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `tune` takes."""
-    parser.add_argument("--network", metavar="KIND", required=True, help="bigfusion, bigru, cogmen, ...")
+    parser.add_argument("--network", metavar="KIND", required=True, help=f"one of {networks()}")
     parser.add_argument(
         "--trials", type=_trials, metavar="N", default=30, help="by all processes together (default: 30)"
     )

@@ -24,6 +24,7 @@ from bigfusion.flows.project.settings import Learning
 from bigfusion.flows.project.workspace import exclusive, relative
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, hold_out, true_labels
+from bigfusion.model.data.split_notes import notes as split_notes
 from bigfusion.model.network_notes import notes as network_notes
 from bigfusion.model.reproduce.schemes import sessions_of
 from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
@@ -82,7 +83,7 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
         "train": learning.train.numbers(),
         "code": code_digests(*training_entries(trained_as, learning.train), stop=NO_NUMBER),
     }
-    for note in network_notes(trained_as):
+    for note in (*network_notes(trained_as), *split_notes(data)):
         log.info("train: %s", note)
     with exclusive(out, "name another folder with --out"):
         seeds = _begin(out, features, data, inputs, learning.train.seeds)

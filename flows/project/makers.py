@@ -11,15 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from bigfusion.flows.project import runs
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.runs.files import Record, read_record
 from bigfusion.pipeline.atomic import write_whole
-from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.errors import SettingsError, TrainingError
 from bigfusion.pipeline.plan.differences import some
 from bigfusion.pipeline.plan.plan import CellPlan
+from bigfusion.pipeline.settings import validate
 from bigfusion.pipeline.tables.language import Habits, habits
 
 MAKERS = "extractors.json"
@@ -90,14 +89,9 @@ def project_of(table: Mapping[str, Any], origin: Path) -> Project:
         TrainingError: this version of bigfusion does not know one of the settings.
     """
     try:
-        return Project.model_validate(table)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))
-        raise TrainingError(
-            f"{origin}: expected settings that this version of bigfusion knows, found {key}: {first['msg']}; correct"
-            " --set, train the run again, or use the version that trained it"
-        ) from None
+        return validate(Project, table, str(origin))
+    except SettingsError as error:
+        raise TrainingError(f"{error}; train the run again, or use the version of bigfusion that trained it") from None
 
 
 def differences(known: Makers, planned: CellPlan) -> tuple[list[str], list[str]]:

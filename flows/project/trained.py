@@ -29,7 +29,7 @@ from bigfusion.model.scoring.timeline import Origin
 from bigfusion.model.scoring.trust import Trust, trust
 from bigfusion.model.seed import deterministic
 from bigfusion.pipeline.errors import TrainingError
-from bigfusion.pipeline.settings import assign
+from bigfusion.pipeline.settings import assign, validate
 
 if TYPE_CHECKING:
     import torch
@@ -102,8 +102,9 @@ class Model:
 
     def project(self, corpus: Mapping[str, Any], settings: Sequence[str] = ()) -> Project:
         """The project that makes this model's features for another corpus."""
-        table = assign({**self.makers.settings, **self.place, "corpus": dict(corpus)}, settings)
-        return makers.project_of(table, self.source)
+        own = {**self.makers.settings, **self.place, "corpus": dict(corpus)}
+        project = makers.project_of(own, self.source)
+        return validate(Project, assign(own, settings), "--set") if settings else project
 
     def probabilities(self, dialogues: Sequence[Dialogue]) -> dict[str, NDArray[np.float64]]:
         """The mean over the seeds of each dialogue's probabilities, by its id. Shape: (N, C) each.

@@ -23,6 +23,7 @@ from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.flows.project.workspace import REMEDY, exclusive
 from bigfusion.flows.stages.chunks import BACKOFF, may_pass
+from bigfusion.model.data.split_notes import notes as split_notes
 from bigfusion.model.network_notes import notes as network_notes
 from bigfusion.model.runs.folder import Epoch, seed_folder
 from bigfusion.pipeline.errors import SettingsError, TrainingError
@@ -77,6 +78,9 @@ def train_run(project: Project, standing: Standing) -> str:
             data = _data(project, standing)
             for note in network_notes(trained_model(project, standing.manifest)):
                 log.info("train: %s", note)
+            for fold, part in data.items():
+                for note in split_notes(part):
+                    log.info("train: %s%s", f"fold {fold}: " * bool(fold), note)
             # A lease that cannot be renewed must not end hours of training. At worst two share a GPU for a while.
             with concurrency(SLOT, strict=False, raise_on_lease_renewal_failure=False):
                 _train_seeds(project, data, run)

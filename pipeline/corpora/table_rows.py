@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os.path
 import re
@@ -25,6 +26,7 @@ from bigfusion.pipeline.tables.tables import Table
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ODD_SEGMENT = re.compile(r"(^|/)\.{0,2}(/|$)|\\")
 _EXPORTED_NONE = frozenset(("nan", "NaN", "NULL", "null", "None", "<NA>", "N/A", "#N/A"))
+_LABEL = re.compile("label|emotion|class|category|sentiment|affect", re.IGNORECASE)
 _WHOLE = re.compile(r"([+-]?\d{1,15})(\.0*)?")
 
 
@@ -73,7 +75,10 @@ class Rows:
         notes = []
         if "label" not in self.roles:
             header = ", ".join(self.table.header)[:200]
-            notes.append(f'no label column among {header}: nothing to train on; write corpus.columns.label = "NAME"')
+            name = next((name for name in self.table.header if _LABEL.search(name)), "NAME")
+            notes.append(
+                f"no label column among {header}: nothing to train on; write corpus.columns.label = {json.dumps(name)}"
+            )
         words = [cell for cell in self.cells("text") if cell in _EXPORTED_NONE]
         if words:
             kinds = ", ".join(sorted({*words}))

@@ -346,7 +346,7 @@ def test_a_table_without_labels_is_ingested_and_says_so(table):
     manifest = ingest(table, "dialogue,turn,speaker,text,emotion,media\nd,0,Ann,hi,sad,\nd,1,Ann,hi,sad,\n")
     assert (manifest.labels, manifest.table["label"].tolist()) == ((), ["", ""])
     assert "no label column among dialogue, turn, speaker, text, emotion, media" in manifest.notes[0]
-    assert "corpus.columns.label" in manifest.notes[0]
+    assert manifest.notes[0].endswith('write corpus.columns.label = "emotion"')
     for settings in ({"labels": ("x",)}, {"label_map": {"x": "y"}}, {"columns": {"label": "label"}}):
         assert "expected a column 'label'" in refusal(
             table, "dialogue,turn,speaker,text,media\nd,0,A,hi,\n", **settings

@@ -1,0 +1,50 @@
+"""What a reader of a score should know about the splits it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bigfusion.model.data.batch import UNLABELLED, Dialogue
+from bigfusion.model.data.dialogues import Data, true_labels
+from bigfusion.pipeline.schema import Split
+from bigfusion.pipeline.words import numbered
+
+FEW = 20
+"""With fewer validation utterances one of them moves a score by five points and more."""
+
+
+def notes(data: Data) -> tuple[str, ...]:
+    """Classes that training never sees, or validation never judges, and a validation that is too small to choose by."""
+    if data.regression:
+        return ()
+    taught, judged = (_classes(data, split) for split in (data.train, data.valid))
+    found = [
+        f"split {split.value} has {_listed(unseen)}, which no training utterance has: none of them can be predicted"
+        for split in (Split.VALID, Split.TEST)
+        if (unseen := [label for label in _classes(data, data[split]) if label not in taught])
+    ]
+    if missing := [label for label in taught if label not in judged]:
+        found.append(f"validation ({_size(data.valid)}) has no {_listed(missing)}: the epoch is chosen without")
+    elif _labelled(data.valid) < FEW:
+        found.append(f"validation is {_size(data.valid)}: little to choose an epoch by")
+    return tuple(found)
+
+
+def _classes(data: Data, split: Sequence[Dialogue]) -> list[str]:
+    """The classes that occur."""
+    codes = np.unique(true_labels(split))
+    return [data.labels[code] for code in codes if code != UNLABELLED]
+
+
+def _labelled(split: Sequence[Dialogue]) -> int:
+    return int((true_labels(split) != UNLABELLED).sum())
+
+
+def _size(split: Sequence[Dialogue]) -> str:
+    return f"{numbered(_labelled(split), 'labelled utterance')} in {numbered(len(split), 'dialogue')}"
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return ", ".join(labels)

@@ -1,0 +1,57 @@
+"""A lopsided split is said before anybody believes its score."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from bigfusion.model.data.batch import Dialogue
+from bigfusion.model.data.dialogues import Data
+from bigfusion.model.data.split_notes import notes
+
+
+def dialogue(name: str, *labels: int) -> Dialogue:
+    rows = len(labels)
+    return Dialogue(
+        id=name,
+        utterances=tuple(f"{name}_{turn}" for turn in range(rows)),
+        features={"text": np.zeros((rows, 2), np.float32)},
+        present={"text": np.ones(rows, np.bool_)},
+        speakers=np.zeros(rows, np.int64),
+        labels=np.array(labels, np.int64),
+    )
+
+
+LABELS = ("angry", "happy", "sad")
+TRAIN = [dialogue("a", 0, 1, 2), dialogue("b", 0, 1, -1)]
+BALANCED = dialogue("v", *([0, 1, 2] * 7))
+
+
+def test_splits_that_have_every_class_need_no_note():
+    assert notes(Data(LABELS, TRAIN, [BALANCED], [BALANCED])) == ()
+
+
+def test_a_class_that_validation_lacks_is_named():
+    assert notes(Data(LABELS, TRAIN, [dialogue("v", 0, 0, -1)], [])) == (
+        "validation (2 labelled utterances in 1 dialogue) has no happy, sad: the epoch is chosen without",
+    )
+
+
+def test_a_class_that_training_lacks_is_named_with_the_split_that_has_it():
+    train = [dialogue("a", 0, 1)]
+    assert notes(Data(LABELS, train, [BALANCED], [BALANCED])) == (
+        "split valid has sad, which no training utterance has: none of them can be predicted",
+        "split test has sad, which no training utterance has: none of them can be predicted",
+    )
+
+
+def test_a_small_validation_is_named():
+    assert notes(Data(LABELS, TRAIN, [dialogue("v", 0, 1, 2)], [])) == (
+        "validation is 3 labelled utterances in 1 dialogue: little to choose an epoch by",
+    )
+
+
+def test_numbers_have_no_classes():
+    numbers = dataclasses.replace(TRAIN[0], labels=np.zeros(3, np.int64), values=np.zeros(3, np.float32))
+    assert notes(Data(("value",), [numbers], [numbers], [])) == ()
