@@ -54,7 +54,7 @@ $(READY): requirements.lock requirements-uv.lock pyproject.toml
 # New locks from pyproject.toml's ranges and the exact versions in requirements.in; the images have no tests to run.
 COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 lock: $(READY)
-	$(COMPILE) --extra demo --extra dev --extra faces --extra production --extra ray --extra speech --extra tune \
+	$(COMPILE) --extra demo --extra dev --extra faces --extra production --extra ray --extra speech --extra timm --extra tune \
 		--extra mlflow --extra app pyproject.toml requirements.in \
 		--output-file requirements.lock
 	$(COMPILE) --extra demo --extra production --constraint requirements.lock pyproject.toml requirements.in \

@@ -3,10 +3,14 @@
 Any checkpoint that transformers' ``AutoModel`` reads. Its own processor configuration says how a picture is prepared.
 Of a model of pictures and texts the vision tower is used. A picture's vector is the model's pooled output. If the
 checkpoint has no weights for the pooling layer, which a classifier's leaves out, it is the first token's last state.
+
+Models of the library timm (``timm/...`` on the hub) are read through transformers as well. Their one configuration file
+says how a picture is prepared, and their vector is what timm's classifier would read.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -18,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome, media_failure
-from bigfusion.extractors.checkpoints import WEIGHTS, Checkpoint, locate
+from bigfusion.extractors.checkpoints import PACKAGE, WEIGHTS, Checkpoint, locate
 from bigfusion.extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
 from bigfusion.extractors.faults import shielded
 from bigfusion.extractors.files import Sha256, in_package
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 PARTS = ("config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json")
 """The files that the numbers depend on. Weights of another format would run a pickle."""
 NEEDED = (("config.json",), ("preprocessor_config.json",), WEIGHTS)
+NEEDED_OF_TIMM = (("config.json",), WEIGHTS)
 
 PICTURE = 960
 """Longer side of the pictures that faces are cut from, in pixels."""
@@ -82,7 +87,8 @@ class ImageEncoderExtractor:
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """Where the model lies."""
-        return locate("visual model", self._settings.model, self._settings.revision, PARTS, NEEDED)
+        name = self._settings.model
+        return locate("visual model", name, self._settings.revision, PARTS, NEEDED_OF_TIMM if of_timm(name) else NEEDED)
 
     @cached_property
     def _detector_path(self) -> Path:
@@ -213,7 +219,11 @@ class _Encoder:
                 dtype=torch.float32,
                 output_loading_info=True,
             )
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        except ImportError:  # transformers cannot read timm's models without it
+            raise ExtractionError(
+                f"visual model {settings.model!r}: expected the extra timm, found none; pip install 'bigfusion[timm]'"
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             found = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ExtractionError(
                 f"visual model {settings.model!r}: expected an image encoder of transformers, found: {found}; "
@@ -230,7 +240,8 @@ class _Encoder:
                 f"visual model {settings.model!r}: expected all of the encoder's weights, found {absent[0]} absent or "
                 "of another shape; fetch the model anew"
             )
-        if not hasattr(tower.config, "num_channels"):
+        self._of_timm = model.config.model_type == "timm_wrapper"
+        if not (self._of_timm or hasattr(tower.config, "num_channels")):
             raise ExtractionError(
                 f"visual model {settings.model!r}: expected an image encoder, found {model.config.model_type}; choose "
                 "another model"
@@ -244,17 +255,30 @@ class _Encoder:
         import torch
 
         # One by one: a processor may stack only pictures of one size.
-        pixels = torch.cat(
-            [
-                self._processor(picture, return_tensors="pt", input_data_format="channels_last")["pixel_values"]
-                for picture in pictures
-            ]
-        )
+        pixels = torch.cat([self._pixels(picture) for picture in pictures])
         with torch.inference_mode():
             output = self._model(pixel_values=pixels.to(self._device, self._dtype))
             pooled = getattr(output, "pooler_output", None) if self._pooled else None
             vectors = output.last_hidden_state[:, 0] if pooled is None else pooled.flatten(1)
             return np.asarray(vectors.float().cpu().numpy(), np.float32)
+
+    def _pixels(self, picture: NDArray[np.uint8]) -> Any:
+        """What the model reads of a picture. Shape: (1, 3, H, W)."""
+        if self._of_timm:  # only PIL's pictures say themselves which axis is which
+            from PIL import Image
+
+            return self._processor(Image.fromarray(picture), return_tensors="pt")["pixel_values"]
+        return self._processor(picture, return_tensors="pt", input_data_format="channels_last")["pixel_values"]
+
+
+def of_timm(name: str) -> bool:
+    """Whether a model's name, or the configuration in its folder, says that it is one of timm's."""
+    if name.startswith(PACKAGE) or not (file := Path(name).expanduser() / "config.json").is_file():
+        return name.startswith("timm/")
+    try:
+        return "pretrained_cfg" in json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:  # a damaged file is told of when the model is loaded
+        return False
 
 
 def _at_most(picture: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:

@@ -29,7 +29,7 @@ from bigfusion.pipeline.store.shards import Cell, Origin
 
 log = logging.getLogger("bigfusion")
 
-_PROVENANCE = ("numpy", "torch", "torchvision", "transformers", "opensmile", "opencv-python", "av")
+_PROVENANCE = ("numpy", "torch", "torchvision", "transformers", "timm", "opensmile", "opencv-python", "av")
 
 
 @dataclass(frozen=True)

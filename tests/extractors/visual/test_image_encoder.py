@@ -1,11 +1,13 @@
 """Image encoders of random weights, saved as real checkpoints, on clips of real faces."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from transformers import (
     AutoImageProcessor,
     CLIPConfig,
@@ -164,3 +166,48 @@ def test_what_is_no_image_encoder(tmp_path: Path, clip: Utterance) -> None:
     (folder / "model.safetensors").write_bytes(b"noise")
     with pytest.raises(ExtractionError, match="expected an image encoder"):
         extractor(folder).extract([clip])
+
+
+def timms(folder: Path) -> tuple[Path, Any]:
+    """A small model of timm, saved as timm publishes one, and the model."""
+    timm = pytest.importorskip("timm")
+    from timm.models._hub import save_for_hf
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = timm.create_model("test_vit", pretrained=False, num_classes=3).eval()
+    save_for_hf(model, folder, safe_serialization=True)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps({key: value for key, value in config.items() if key != "model_args"})
+    )
+    return folder, model
+
+
+def test_a_model_of_timm_gives_what_timm_gives(tmp_path, clip):
+    folder, model = timms(tmp_path)
+    import timm
+
+    prepared = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+    with torch.inference_mode():
+        expected = np.stack(
+            [
+                model.forward_head(
+                    model.forward_features(prepared(Image.fromarray(frame.small))[None]), pre_logits=True
+                )[0].numpy()
+                for frame in read_frames(clip.visual, 5, 512, 60, 60)
+            ]
+        ).mean(0)
+    found = vector(extractor(folder, on="frame", frames_per_second=5), clip)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_a_model_of_timm_needs_the_extra_and_the_error_names_it(tmp_path, clip, monkeypatch):
+    folder, _ = timms(tmp_path)
+    monkeypatch.setattr("transformers.utils.import_utils.is_timm_available", lambda: False)
+    monkeypatch.setattr(
+        "transformers.models.timm_wrapper.modeling_timm_wrapper.requires_backends",
+        lambda *_: (_ for _ in ()).throw(ImportError("timm")),
+    )
+    with pytest.raises(ExtractionError, match=r"pip install 'bigfusion\[timm\]'"):
+        extractor(folder, on="frame").extract([clip])
