@@ -88,6 +88,8 @@ def make(
         systems = [replace(system, model=fitting(data, system.model)) for system in systems]
     else:
         systems = chosen((networks if asked.table == 2 else contrasts)(base), wanted)
+        if asked.table == 2:
+            _check_read(common, systems)
         if data.single_utterances:
             systems = [replace(system, model=system.model.itself()) for system in systems]
     if asked.classes == 4:
@@ -132,6 +134,24 @@ def base_of(asked: Asked, common: Common, corpus: str | None, model: ModelSettin
     numbers = merge(read_preset(TUNED)["train"], above.get("train", {}))
     shared = TrainSettings.model_validate(merge(numbers, {"seeds": list(train.seeds)}))
     return Base(model, shared, corpus, False, above, of)
+
+
+def _check_read(common: Common, systems: Sequence[System]) -> None:
+    """Refuse a setting of BIG-FUSION's where no row is BIG-FUSION: it would change nothing, in silence."""
+    from bigfusion.model.reproduce.systems import SHARED
+    from bigfusion.model.settings import DEFAULT_NETWORK
+    from bigfusion.pipeline.settings import parse_assignment
+
+    if any(system.model.kind == DEFAULT_NETWORK for system in systems):
+        return
+    keys = [parse_assignment(one)[0] for one in common.assignments]
+    own = [".".join(key) for key in keys if key[0] == "model" and key[1:2] != ["kind"] and not {*key[1:2]} & {*SHARED}]
+    if own:
+        raise SettingsError(
+            f"--set {own[0]}: expected a setting that a row reads, found one of {DEFAULT_NETWORK}'s, and no row is of"
+            f" that network; a row's own are searched by `bigfusion tune --network {systems[0].model.kind}`, and"
+            f" `bigfusion train --network {systems[0].model.kind} --set {own[0]}=...` trains with others"
+        )
 
 
 def _facts(

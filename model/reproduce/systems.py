@@ -27,6 +27,9 @@ from bigfusion.pipeline.settings import merge
 NONE = "none"
 """The row of Table 3 without contrastive learning."""
 
+SHARED = ("modalities", "features", "fusion", "fusion_width")
+"""Settings of the caller's network that every row takes over."""
+
 _NOTES = {
     "mvn": "MVN-like: on modality tokens",
     "scmm": "reconstructed from its abstract",
@@ -132,7 +135,7 @@ def _network(kind: str, base: Base) -> System:
     released = getattr(module, "RELEASED", None) if base.released else None
     shared: dict[str, Any] = {
         name: getattr(base.model, name)
-        for name in ("modalities", "features", "fusion", "fusion_width")
+        for name in SHARED
         if name == "modalities" or name in base.model.model_fields_set
     }
     note = _note(module, kind)

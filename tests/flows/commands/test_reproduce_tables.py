@@ -12,6 +12,8 @@ from bigfusion.model.network_settings import bigru
 from bigfusion.model.reproduce.systems import System, networks
 from bigfusion.model.settings import NETWORKS
 from bigfusion.pipeline.errors import SettingsError
+from tests.helpers import own_features
+from tests.helpers.command_line import fails
 
 KINDS = list(settings_classes(NETWORKS))
 FOUND = {"model": {"width": 64, "layers": 1}, "train": {"epochs": 17, "learning_rate": 2e-3}}
@@ -71,6 +73,16 @@ def test_in_a_project_only_preset_tuned_gives_them(monkeypatch, tmp_path):
         assert (made["bigru"].train, made["bigru"].train.epochs) == (alone.train, epochs)
         alone = load_project(path, None, ["model.kind=dialogue_rnn"])
         assert made["dialogue_rnn"].model.numbers() == alone.model.numbers()
+
+
+def test_a_setting_that_no_row_reads_is_refused(tmp_path, capsys):
+    """It trained MMGCN with its 64 layers, whatever was asked for."""
+    own_features.features(tmp_path / "f.parquet")
+    asked = ["reproduce", "--table", "2", "--features", str(tmp_path / "f.parquet"), "--out", str(tmp_path / "out")]
+    line = fails(capsys, *asked, "--rows", "mmgcn", "--set", "model.layers=4")
+    assert "--set model.layers: expected a setting that a row reads" in line
+    assert "`bigfusion train --network mmgcn --set model.layers=...`" in line
+    assert not list(tmp_path.glob("out/runs/*"))
 
 
 def test_another_network_as_the_reference_is_refused():
