@@ -18,9 +18,13 @@ log = logging.getLogger("bigfusion")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `init` takes."""
-    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the new project: bigfusion.toml is written there")
     parser.add_argument("--root", metavar="PATH", help="the corpus's folder; with --preset table that of the media")
-    parser.add_argument("--learning", choices=LEARNING, help="the network and its training of this preset instead")
+    parser.add_argument(
+        "--learning",
+        choices=LEARNING,
+        help="how the network is trained: by the numbers of a search, or by those that the paper states (default: the corpus preset's own)",
+    )
 
 
 def run(common: Common, folder: Path, root: str | None, learning: str | None) -> Answer:
