@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--learning",
         choices=LEARNING,
-        help="how the network is trained: by the numbers of a search, or by those that the paper states (default: the corpus preset's own)",
+        help="train by the numbers of a search, or by those that the paper states (default: the preset's own)",
     )
 
 
