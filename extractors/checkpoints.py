@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from bigfusion.extractors.files import Sha256, in_package
@@ -37,6 +38,9 @@ class Checkpoint:
     ``parts`` are patterns of the files that numbers depend on. Of each tuple in ``needed`` one file must be there.
     ``commit`` is the hub's commit if it is known; ``branch`` is what the user named (``None``: main). Loading reads
     files of the patterns in ``also`` too, and no number depends on them.
+
+    ``optional``: a whole model may lack some of ``parts``. Then only the hub's list of its files tells whether those
+    that a cache lacks are missing on the hub too, or were never downloaded.
     """
 
     what: str
@@ -47,6 +51,7 @@ class Checkpoint:
     commit: str | None = None
     branch: str | None = None
     also: tuple[str, ...] = ()
+    optional: bool = False
 
     def digests(self, sha256: Sha256) -> dict[str, str]:
         """What identifies the weights: each file's digest, or the hub's name and commit."""
@@ -98,14 +103,18 @@ class Checkpoint:
             raise ExtractionError(
                 f"{self.what} {self.name!r}: expected a hub's owner/name, found another form; correct it"
             ) from None
-        return folder if whole(folder, self.needed) else None
+        if not whole(folder, self.needed):
+            return None
+        return folder if not self.optional or self._holds(folder, _recorded(self.name, folder.name)) else None
 
     def _downloaded(self) -> Path:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import HfApi, snapshot_download
         from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # its HTTP library's
 
         try:
-            return Path(
+            # Asked first: without a hub the download returns what the cache has, be it a part.
+            info = HfApi().model_info(self.name, revision=self.branch, timeout=PROBE_SECONDS) if self.optional else None
+            folder = Path(
                 snapshot_download(
                     self.name,
                     revision=self.branch,
@@ -118,6 +127,19 @@ class Checkpoint:
                 f"{self.what} {self.name!r}: expected to download it, found: {_first_line(error)}; download it on a "
                 "connected machine and name its folder"
             ) from None
+        if info is not None and not self._holds(folder, [file.rfilename for file in info.siblings or ()]):
+            raise ExtractionError(
+                f"{self.what} {self.name!r}: expected all files that the hub lists, found fewer in {folder}; run the "
+                "same command again, or download it whole and name its folder"
+            )
+        return folder
+
+    def _holds(self, folder: Path, listed: Collection[str] | None) -> bool:
+        """Whether a folder has every listed file that is read; if there is no list, nobody knows."""
+        read = (*self.parts, *self.also)
+        return listed is not None and all(
+            (folder / file).is_file() for file in listed if any(fnmatch(file, part) for part in read)
+        )
 
 
 def locate(
@@ -127,6 +149,7 @@ def locate(
     parts: tuple[str, ...],
     needed: tuple[tuple[str, ...], ...],
     also: tuple[str, ...] = (),
+    optional: bool = False,
 ) -> Checkpoint:
     """The model that ``name`` means. Reads no weights, and asks the hub only for the commit of a branch.
 
@@ -144,7 +167,8 @@ def locate(
                     f"{what} {name!r}: expected a folder, package:NAME/FOLDER or a hub's owner/name, found no such "
                     "folder; correct model"
                 )
-            return Checkpoint(what, name, parts, needed, None, _commit(name, revision), revision, also)
+            commit = _commit(name, revision)
+            return Checkpoint(what, name, parts, needed, None, commit, revision, also, optional)
     if lacking := lacks(folder, needed):
         raise ExtractionError(
             f"{what} {name!r}: expected {lacking} in the folder, found none; save the model and what prepares its "
@@ -171,6 +195,19 @@ def whole(folder: Path, needed: tuple[tuple[str, ...], ...]) -> bool:
     if index.is_file():
         listed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     return not lacks(folder, needed) and all((folder / name).is_file() for name in listed)
+
+
+def _recorded(name: str, commit: str) -> list[str] | None:
+    """The files of a hub's commit, as its client noted them when it downloaded a snapshot; ``None``: it never did."""
+    try:
+        from huggingface_hub import get_cached_repo_tree
+        from huggingface_hub.errors import CachedRepoTreeNotFoundError
+    except ImportError:  # clients before 1.23 note nothing
+        return None
+    try:
+        return [file.path for file in get_cached_repo_tree(name, revision=commit)]
+    except CachedRepoTreeNotFoundError:
+        return None
 
 
 def _first_line(error: Exception) -> str:

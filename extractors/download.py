@@ -12,7 +12,7 @@ from bigfusion.pipeline.errors import ExtractionError
 
 
 def model_bytes(checkpoint: Checkpoint, setting: str) -> int:
-    """Bytes that fetching a model would download; 0 if it lies on this machine. Loads nothing.
+    """Bytes that fetching a model would download; 0 if all of it lies on this machine. Loads nothing.
 
     Raises:
         ExtractionError: it lies nowhere here, and the hub does not answer, or has no such model in the form that is
@@ -20,7 +20,7 @@ def model_bytes(checkpoint: Checkpoint, setting: str) -> int:
     """
     if checkpoint.folder is not None or checkpoint.cached() is not None:
         return 0
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
     from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -44,4 +44,5 @@ def model_bytes(checkpoint: Checkpoint, setting: str) -> int:
                 f"and set {setting} to its folder"
             )
     read = (*checkpoint.parts, *checkpoint.also)
-    return sum(size for file, size in there.items() if any(fnmatch(file, part) for part in read))
+    lacking = (file for file in there if not isinstance(try_to_load_from_cache(name, file, revision=info.sha), str))
+    return sum(there[file] for file in lacking if any(fnmatch(file, part) for part in read))

@@ -106,7 +106,7 @@ class SentenceExtractor:
         )
         needed = (("config.json",), WEIGHTS, tokenizer)
         parts = (*MODEL, *TOKENIZER, *SENTENCES)
-        return locate("text model", self._settings.model, self._settings.revision, parts, needed)
+        return locate("text model", self._settings.model, self._settings.revision, parts, needed, optional=True)
 
     @cached_property
     def spec(self) -> ExtractorSpec:
