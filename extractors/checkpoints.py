@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from bigfusion.extractors.files import Sha256, in_package
 from bigfusion.pipeline.errors import ExtractionError
@@ -232,6 +233,59 @@ def _commit(name: str, revision: str | None) -> str | None:
         return HfApi().model_info(name, revision=revision, timeout=PROBE_SECONDS).sha or revision
     except (AnyHTTPError, HFValidationError, OSError):  # loading the encoder will report what is wrong
         return revision
+
+
+OWN_CODE = (
+    ("config.json", ("AutoModel",)),
+    ("tokenizer_config.json", ("AutoTokenizer",)),
+    ("preprocessor_config.json", ("AutoFeatureExtractor", "AutoImageProcessor")),
+    ("processor_config.json", ("AutoFeatureExtractor", "AutoImageProcessor")),
+)
+"""Files that name code which comes with a model, and what they call it. The code of other heads is not asked for."""
+
+
+def refuse_own_code(folder: Path, what: str, name: str) -> None:
+    """Refuse a model whose authors compute with code that comes with it.
+
+    Such code is never run. If transformers has a class of the same ``model_type``, it would compute something else.
+
+    Raises:
+        ExtractionError: a file of the folder names such code, or is damaged.
+    """
+    for file, parts in OWN_CODE:
+        own = _auto_map(folder / file, what, name)
+        if named := [part for part in parts if part in own]:
+            raise ExtractionError(
+                f"{what} {name!r}: expected a model of transformers' own classes, found code that comes with it "
+                f"({named[0]} in {file}), which is never run; choose another model, or name a copy of its folder "
+                "without auto_map if transformers' class computes the same"
+            )
+
+
+def _auto_map(path: Path, what: str, name: str) -> set[str]:
+    """What a file says to be made by code beside it. An old list means a tokenizer."""
+    if not path.is_file():
+        return set()
+    content = read_json(path, what, name)
+    inner = [one for one in content.values() if isinstance(one, dict)]  # processor_config.json nests its parts
+    maps = [one.get("auto_map") or {} for one in (content, *inner)]
+    return {part for one in maps for part in (one if isinstance(one, dict) else ["AutoTokenizer"])}
+
+
+def read_json(path: Path, what: str, name: str) -> dict[str, Any]:
+    """The object that a model's file holds.
+
+    Raises:
+        ExtractionError: it is damaged, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict):
+            return content
+        found = f"a {type(content).__name__}"
+    except (OSError, ValueError) as error:
+        found = _first_line(error)
+    raise ExtractionError(f"{what} {name!r}: expected an object in {path}, found {found}; fetch the model anew")
 
 
 @contextmanager

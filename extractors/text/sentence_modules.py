@@ -23,6 +23,8 @@ MODES = {
     "pooling_mode_lasttoken": "lasttoken",
 }  # fmt: skip
 """The switches of older files, and the modes of newer ones, in the order in which several stand side by side."""
+OWNER = "sentence_transformers."
+"""What the name of a module's class begins with; any other is code that comes with a model."""
 ACTIVATIONS = ("Tanh", "Identity", "ReLU", "GELU", "Sigmoid")
 
 
@@ -104,6 +106,12 @@ def read(folder: Path, name: str, pooling: str) -> SentenceModules:
         raise ExtractionError(
             f"text model {name!r}: expected modules.json of sentence-transformers in the folder, found none; set "
             "pooling to 'mean', or to 'last' for a decoder"
+        )
+    foreign = [str(module["type"]) for module in modules if not str(module["type"]).startswith(OWNER)]
+    if foreign:
+        raise ExtractionError(
+            f"text model {name!r}: expected modules of sentence-transformers in modules.json, found {foreign[0]}, code "
+            "that comes with the model and is never run; choose another model, or set pooling to 'mean' or 'last'"
         )
     kinds = [(str(module["type"]).rpartition(".")[2], folder / module["path"]) for module in modules]
     order = [kind for kind, _ in kinds]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bigfusion.extractors.base import ExtractorSpec, Failure, Fault, Feature, Outcome
-from bigfusion.extractors.checkpoints import MODEL, WEIGHTS, Checkpoint, _first_line, locate
+from bigfusion.extractors.checkpoints import MODEL, WEIGHTS, Checkpoint, _first_line, locate, refuse_own_code
 from bigfusion.extractors.compute import check, cores, device_named, side_by_side, to_device, torch_threads
 from bigfusion.extractors.faults import one_by_one
 from bigfusion.extractors.files import Sha256
@@ -177,6 +177,7 @@ class _Model:
         self._settings = settings
         self._device = device_named(settings.device)
         folder = checkpoint.fetched()
+        refuse_own_code(folder, "text model", settings.model)
         self._modules: SentenceModules = read(folder, settings.model, settings.pooling)
         _refuse_own_code(folder, settings.model)
         model, self._tokenizer = load(Reference(settings.model, None, folder), getattr(torch, settings.precision))

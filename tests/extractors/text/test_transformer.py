@@ -203,7 +203,9 @@ def test_what_is_not_known_is_refused_in_a_line(tmp_path: Path) -> None:
     pooling.write_text(said)
     modules = tmp_path / "whole" / "modules.json"
     stored = json.loads(modules.read_text())
-    modules.write_text(json.dumps([*stored, {"idx": 2, "name": "2", "path": "2_LSTM", "type": "models.LSTM"}]))
+    modules.write_text(
+        json.dumps([*stored, {"idx": 2, "name": "2", "path": "2_LSTM", "type": "sentence_transformers.models.LSTM"}])
+    )
     assert "expected a prompt that leaves 8 of 24" in refusal(tmp_path / "whole", pooling="mean", prompt=PROMPT)
     assert "found Transformer, Pooling, LSTM" in refusal(tmp_path / "whole")
 
@@ -211,11 +213,36 @@ def test_what_is_not_known_is_refused_in_a_line(tmp_path: Path) -> None:
 def test_a_models_own_code_is_never_run(tmp_path: Path) -> None:
     folder = save_decoder(tmp_path, "qwen3")
     config = json.loads((folder / "config.json").read_text())
-    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModel": "own.Own"}}
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     assert "expected a transformers model" in refusal(folder, pooling="last")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(("file", "part"), [("config.json", "AutoModel"), ("tokenizer_config.json", "AutoTokenizer")])
+def test_transformers_own_class_never_stands_in_for_a_models_code(file: str, part: str, tmp_path: Path) -> None:
+    """gte-Qwen2 reads in both directions, by its own code; transformers' Qwen2 of the same name does not."""
+    folder = save_roberta(tmp_path, layers=1)
+    config = json.loads((folder / file).read_text())
+    head = {"AutoModelForCausalLM": "own.Own"}
+    (folder / file).write_text(json.dumps({**config, "auto_map": head}))
+    assert len(vectors(extractor(folder, pooling="cls"))) == len(SENTENCES)
+    (folder / file).write_text(json.dumps({**config, "auto_map": {part: "own.Own", **head}}))
+    said = refusal(folder, pooling="cls")
+    assert f"text model {str(folder)!r}: expected a model of transformers' own classes" in said
+    assert f"{part} in {file}" in said
+    (folder / file).write_text("{")
+    assert f"expected an object in {folder / file}" in refusal(folder, pooling="cls")
+
+
+def test_modules_that_come_with_a_model_are_not_taken_for_sentence_transformers(tmp_path: Path) -> None:
+    save_sentences(tmp_path, "mean")
+    path = tmp_path / "whole" / "modules.json"
+    modules = json.loads(path.read_text())
+    modules[0]["type"] = "custom_st.Transformer"
+    path.write_text(json.dumps(modules))
+    assert "found custom_st.Transformer, code that comes with the model" in refusal(tmp_path / "whole")
 
 
 def test_settings_alone_load_no_heavy_library() -> None:

@@ -1,5 +1,6 @@
 """Image encoders of random weights, saved as real checkpoints, on clips of real faces."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +165,21 @@ def test_what_is_no_image_encoder(tmp_path: Path, clip: Utterance) -> None:
     (folder / "model.safetensors").write_bytes(b"noise")
     with pytest.raises(ExtractionError, match="expected an image encoder"):
         extractor(folder).extract([clip])
+
+
+@pytest.mark.parametrize(
+    ("file", "part"), [("config.json", "AutoModel"), ("preprocessor_config.json", "AutoImageProcessor")]
+)
+def test_transformers_own_class_never_stands_in_for_a_checkpoints_code(
+    file: str, part: str, clip: Utterance, tmp_path: Path
+) -> None:
+    folder = saved(tmp_path, "vit")
+    config = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**config, "auto_map": {"AutoModelForImageClassification": "own.Own"}}))
+    assert vector(extractor(folder, on="frame"), clip).shape == (16,)
+    (folder / file).write_text(json.dumps({**config, "auto_map": {part: "own.Own"}}))
+    with pytest.raises(ExtractionError) as found:
+        extractor(folder, on="frame").extract([clip])
+    assert "expected a model of transformers' own classes" in str(found.value)
+    assert f"({part} in {file})" in str(found.value)
+    assert "\n" not in str(found.value)
