@@ -24,6 +24,7 @@ from bigfusion.extractors.faults import one_by_one
 from bigfusion.extractors.files import Sha256
 from bigfusion.extractors.text.passages import batches
 from bigfusion.extractors.text.pretrained import PARTS, Reference, load
+from bigfusion.extractors.text.sentence_modules import READING
 from bigfusion.pipeline.errors import ExtractionError, ItemError
 from bigfusion.pipeline.schema import Modality, Status, Utterance
 from bigfusion.pipeline.settings import Settings
@@ -43,8 +44,7 @@ SHORT = 8
 """Behind a prompt a transcript has at least this many tokens."""
 TOKENIZER = tuple(part for part in PARTS if not part.startswith(("config", "*.safetensors")))
 SENTENCES = (
-    "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "[0-9]_*/config.json",
-    "[0-9]_*/*.safetensors",
+    "modules.json", "config_sentence_transformers.json", "[0-9]_*/config.json", "[0-9]_*/*.safetensors", *READING,
 )  # fmt: skip
 """sentence-transformers' files."""
 

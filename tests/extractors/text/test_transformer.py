@@ -1,6 +1,7 @@
 """Sentence vectors as sentence-transformers computes them, one at a time, and decoders' last tokens by hand."""
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -243,6 +244,38 @@ def test_modules_that_come_with_a_model_are_not_taken_for_sentence_transformers(
     modules[0]["type"] = "custom_st.Transformer"
     path.write_text(json.dumps(modules))
     assert "found custom_st.Transformer, code that comes with the model" in refusal(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("number", "path"), [(1, "pooling"), (1, "1_Pooling/inner"), (1, "../1_Pooling"), (0, "0_Transformer"), (1, "")]
+)
+def test_modules_lie_where_they_are_digested_and_given_away(number: int, path: str, tmp_path: Path) -> None:
+    """The network in the folder itself, what stands behind it in folders like 1_Pooling."""
+    save_sentences(tmp_path, "mean")
+    whole = tmp_path / "whole"
+    modules = json.loads((whole / "modules.json").read_text())
+    modules[number]["path"] = path
+    (whole / "modules.json").write_text(json.dumps(modules))
+    if path:
+        shutil.copytree(whole / "1_Pooling", whole / path, dirs_exist_ok=True)
+    assert f"found {path!r}" in refusal(whole)
+    assert "modules.json" in refusal(whole)
+
+
+@pytest.mark.parametrize("family", ["roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"])
+def test_the_names_that_older_versions_gave_to_the_sentences_settings_are_read_too(family: str, tmp_path: Path) -> None:
+    model = save_sentences(tmp_path, "mean")
+    whole = tmp_path / "whole"
+    text = [" ".join([*SENTENCES] * 2)]
+    before = vectors(extractor(whole), text)
+    (whole / "sentence_bert_config.json").unlink()
+    (whole / f"sentence_{family}_config.json").write_text('{"max_seq_length": 9, "do_lower_case": false}')
+    made = extractor(whole)
+    assert f"sentence_{family}_config.json" in made.spec.weights
+    found = vectors(made, text)
+    assert not np.allclose(found, before)
+    again = type(model)(str(whole), device="cpu")
+    np.testing.assert_allclose(found, one_at_a_time(again, text), **CLOSE)
 
 
 def test_settings_alone_load_no_heavy_library() -> None:
