@@ -179,7 +179,7 @@ class _Model:
         folder = checkpoint.fetched()
         refuse_own_code(folder, "text model", settings.model)
         self._modules: SentenceModules = read(folder, settings.model, settings.pooling)
-        _refuse_own_code(folder, settings.model)
+        _check_kind(folder, settings.model)
         model, self._tokenizer = load(Reference(settings.model, None, folder), getattr(torch, settings.precision))
         if settings.layers == "last4" and model.config.num_hidden_layers < DEEP:
             raise ExtractionError(
@@ -260,21 +260,27 @@ class _Model:
         return torch.stack([*(layer.float() for layer in output.hidden_states[-DEEP:-1]), last]).mean(0)
 
 
-def _refuse_own_code(folder: Path, name: str) -> None:
-    """Code that comes with a model is not run, nor is anybody asked whether it may.
+def _check_kind(folder: Path, name: str) -> None:
+    """What model it is. Code that comes with a model is not run, nor is anybody asked whether it may.
 
     Raises:
-        ExtractionError: the model or its tokenizer needs such code.
+        ExtractionError: the model or its tokenizer needs such code, or it is encoder and decoder: nothing says which of
+            the two is meant, and the decoder reads the sentence moved by one.
     """
     from transformers import AutoConfig, AutoTokenizer
 
     try:
-        for part in (AutoConfig, AutoTokenizer):
-            part.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ExtractionError(
             f"text model {name!r}: expected a transformers model, found: {_first_line(error)}; choose another model"
         ) from None
+    if config.is_encoder_decoder:
+        raise ExtractionError(
+            f"text model {name!r}: expected an encoder or a decoder, found {config.model_type}, which is both; choose "
+            "another model"
+        )
 
 
 SETTINGS = SentenceSettings

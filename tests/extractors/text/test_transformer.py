@@ -11,7 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, AutoTokenizer, GPT2Config, GPT2LMHeadModel, Qwen3Config, Qwen3Model
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    BartConfig,
+    BartModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    Qwen3Config,
+    Qwen3Model,
+    T5Config,
+    T5Model,
+)
 
 from bigfusion.extractors.base import Failure, Feature
 from bigfusion.extractors.files import sha256_of
@@ -276,6 +287,27 @@ def test_the_names_that_older_versions_gave_to_the_sentences_settings_are_read_t
     assert not np.allclose(found, before)
     again = type(model)(str(whole), device="cpu")
     np.testing.assert_allclose(found, one_at_a_time(again, text), **CLOSE)
+
+
+@pytest.mark.parametrize("family", ["bart", "t5"])
+def test_a_model_that_is_encoder_and_decoder_is_refused(family: str, tmp_path: Path) -> None:
+    """BART would answer with its decoder's states of the sentence moved by one."""
+    folder = save_roberta(tmp_path, layers=1)
+    if family == "bart":
+        size = {
+            "encoder_ffn_dim": 16,
+            "decoder_ffn_dim": 16,
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2,
+        }
+        config: Any = BartConfig(vocab_size=400, d_model=16, encoder_layers=1, decoder_layers=1, **size)
+        BartModel(config).save_pretrained(folder)
+    else:
+        T5Model(T5Config(vocab_size=400, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)).save_pretrained(
+            folder
+        )
+    said = refusal(folder, pooling="mean")
+    assert f"text model {str(folder)!r}: expected an encoder or a decoder, found {family}, which is both" in said
 
 
 def test_settings_alone_load_no_heavy_library() -> None:
