@@ -98,12 +98,8 @@ class Checkpoint:
                     self.name, revision=self.branch, local_files_only=True, allow_patterns=[*self.parts, *self.also]
                 )
             )
-        except LocalEntryNotFoundError:
+        except (LocalEntryNotFoundError, HFValidationError):  # the hub is asked next, and says what is wrong
             return None
-        except HFValidationError:
-            raise ExtractionError(
-                f"{self.what} {self.name!r}: expected a hub's owner/name, found another form; correct it"
-            ) from None
         if not whole(folder, self.needed):
             return None
         return folder if not self.optional or self._holds(folder, _recorded(self.name, folder.name)) else None
@@ -113,8 +109,8 @@ class Checkpoint:
         from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # its HTTP library's
 
         try:
-            # Asked first: without a hub the download returns what the cache has, be it a part.
-            info = HfApi().model_info(self.name, revision=self.branch, timeout=PROBE_SECONDS) if self.optional else None
+            # Asked first: without a hub, or a right to the files, the download returns what the cache has, if a part.
+            info = HfApi().model_info(self.name, revision=self.branch, timeout=PROBE_SECONDS)
             folder = Path(
                 snapshot_download(
                     self.name,
@@ -124,11 +120,8 @@ class Checkpoint:
                 )
             )
         except (AnyHTTPError, OSError, ValueError) as error:  # no network, offline mode, a full disk, a wrong name
-            raise ExtractionError(
-                f"{self.what} {self.name!r}: expected to download it, found: {_first_line(error)}; download it on a "
-                "connected machine and name its folder"
-            ) from None
-        if info is not None and not self._holds(folder, [file.rfilename for file in info.siblings or ()]):
+            raise not_had(error, f"{self.what} {self.name!r}", self.branch) from None
+        if not self._holds(folder, [file.rfilename for file in info.siblings or ()]):
             raise ExtractionError(
                 f"{self.what} {self.name!r}: expected all files that the hub lists, found fewer in {folder}; run the "
                 "same command again, or download it whole and name its folder"
@@ -196,6 +189,32 @@ def whole(folder: Path, needed: tuple[tuple[str, ...], ...]) -> bool:
     if index.is_file():
         listed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     return not lacks(folder, needed) and all((folder / name).is_file() for name in listed)
+
+
+def not_had(
+    error: Exception, model: str, revision: str | None, setting: str = "", expected: str = "to download it"
+) -> ExtractionError:
+    """Why the hub's ``model`` cannot be had, with the remedy. ``setting`` names the model, if it is known here."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, GatedRepoError):  # is a RepositoryNotFoundError too
+        said = "expected a free model, found a gated one; log in to the hub"
+    elif isinstance(error, RepositoryNotFoundError):
+        said = "expected a model of the hub, found none; correct the name"
+    elif isinstance(error, RevisionNotFoundError):
+        named = f"{setting.removesuffix('model')}revision" if setting else "revision"
+        said = f"expected revision {revision}, found none; correct {named}"
+    elif isinstance(error, HFValidationError):
+        said = "expected a hub's owner/name, found another form; correct it"
+    else:
+        remedy = f"set {setting} to its folder" if setting else "name its folder"
+        said = f"expected {expected}, found: {_first_line(error)}; download it on a connected machine and {remedy}"
+    return ExtractionError(f"{model}: {said}")
 
 
 def _recorded(name: str, commit: str) -> list[str] | None:

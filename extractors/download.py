@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatch
 
-from bigfusion.extractors.checkpoints import PROBE_SECONDS, Checkpoint, _first_line
+from bigfusion.extractors.checkpoints import PROBE_SECONDS, Checkpoint, not_had
 from bigfusion.pipeline.errors import ExtractionError
 
 
@@ -22,20 +22,13 @@ def model_bytes(checkpoint: Checkpoint, setting: str) -> int:
         return 0
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
-    from huggingface_hub.errors import RepositoryNotFoundError
 
     name = checkpoint.name
     try:
         info = HfApi().model_info(name, revision=checkpoint.branch, timeout=PROBE_SECONDS, files_metadata=True)
-    except RepositoryNotFoundError:
-        raise ExtractionError(
-            f"{setting} {name!r}: expected a model of the hub, found none; correct the name"
-        ) from None
-    except (AnyHTTPError, OSError) as error:
-        raise ExtractionError(
-            f"{setting} {name!r}: expected it in the hub's cache or on the hub, found: {_first_line(error)}; download "
-            f"it on a connected machine and set {setting} to its folder"
-        ) from None
+    except (AnyHTTPError, OSError, ValueError) as error:
+        expected = "it in the hub's cache or on the hub"
+        raise not_had(error, f"{setting} {name!r}", checkpoint.branch, setting, expected) from None
     there = {file.rfilename: file.size or 0 for file in info.siblings or ()}
     for alternatives in checkpoint.needed:
         if not any(fnmatch(file, part) for file in there for part in alternatives):

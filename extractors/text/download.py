@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bigfusion.extractors import checkpoints
-from bigfusion.extractors.checkpoints import PROBE_SECONDS, _first_line
+from bigfusion.extractors.checkpoints import INDEX, PROBE_SECONDS, _first_line, not_had
 from bigfusion.extractors.text.pretrained import PARTS, Reference, _whole
 from bigfusion.pipeline.errors import ExtractionError
 
@@ -30,25 +30,28 @@ def download_bytes(reference: Reference) -> int:
         return 0
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
-    from huggingface_hub.errors import RepositoryNotFoundError
 
     name, revision = reference.name, reference.branch
     cached = _cached(reference, PARTS)
-    if cached is not None and _whole(cached):
+    if cached is not None and _is_whole(cached, name):
         return 0
     try:
         info = HfApi().model_info(name, revision=revision, timeout=PROBE_SECONDS, files_metadata=True)
-    except RepositoryNotFoundError:
-        raise ExtractionError(
-            f"text.model {name!r}: expected a model of the hub, found none; correct the name"
-        ) from None
-    except (AnyHTTPError, OSError) as error:
-        raise ExtractionError(
-            f"text.model {name!r}: expected it in the hub's cache or on the hub, found: {_first_line(error)}; download "
-            "it on a connected machine and set text.model to its folder"
-        ) from None
+    except (AnyHTTPError, OSError, ValueError) as error:
+        expected = "it in the hub's cache or on the hub"
+        raise not_had(error, f"text.model {name!r}", revision, "text.model", expected) from None
     files = [file for file in info.siblings or () if any(fnmatch(file.rfilename, part) for part in PARTS)]
     return sum(file.size or 0 for file in files)
+
+
+def _is_whole(folder: Path, name: str) -> bool:
+    try:
+        return _whole(folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ExtractionError(
+            f"text.model {name!r}: expected the weights' index in {folder / INDEX}, found: {_first_line(error)}; "
+            f"remove {folder.parents[1]} and run the same command again"
+        ) from None
 
 
 def refuse_own_code(reference: Reference) -> None:

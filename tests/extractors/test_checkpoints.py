@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from bigfusion.extractors.audio.transformer import SpeechEncoderExtractor, SpeechEncoderSettings
 from bigfusion.extractors.audio.whisper import WhisperExtractor, WhisperSettings
@@ -15,6 +16,9 @@ from bigfusion.extractors.base import Feature
 from bigfusion.extractors.checkpoints import Checkpoint
 from bigfusion.extractors.download import model_bytes
 from bigfusion.extractors.files import sha256_of
+from bigfusion.extractors.speech import weights
+from bigfusion.extractors.text.download import download_bytes
+from bigfusion.extractors.text.pretrained import load, locate
 from bigfusion.extractors.text.transformer import SentenceExtractor, SentenceSettings
 from bigfusion.extractors.visual.image_encoder import ImageEncoderExtractor, ImageEncoderSettings
 from bigfusion.pipeline.errors import ExtractionError
@@ -156,6 +160,49 @@ def test_what_the_hub_lacks_is_a_line_with_the_setting(hub: Hub) -> None:
             model_bytes(speech(name).checkpoint, "audio.w.model")
         assert str(found.value).startswith(f"audio.w.model {name!r}: {said}")
     with pytest.raises(ExtractionError, match=r"expected model\.safetensors or"):
+        speech().checkpoint.fetched()
+
+
+def test_what_the_hub_refuses_is_a_line_with_its_own_remedy(hub: Hub) -> None:
+    """A gated model, a revision that is none, a name that is none, a name that no hub could have."""
+    makers: list[tuple[str, Any]] = [
+        ("audio", lambda name, **more: speech(name, **more).checkpoint),
+        ("text", lambda name, **more: sentence(name, **more).checkpoint),
+        ("text", lambda name, revision=None: locate(name, revision)),
+    ]
+    hub.files["owner/gated"] = hub.files[NAME]
+    hub.gated.add("owner/gated")
+    cases = [
+        ("owner/gated", {}, "expected a free model, found a gated one; log in to the hub"),
+        (NAME, {"revision": "v9"}, "expected revision v9, found none; correct "),
+        ("owner/none", {}, "expected a model of the hub, found none; correct the name"),
+        ("owner/a b", {}, "expected a hub's owner/name, found another form; correct it"),
+    ]
+    for kind, make in makers:
+        for name, more, said in cases:
+            found = make(name, **more)
+            setting = f"{kind}.x.model" if isinstance(found, Checkpoint) else "text.model"
+            with pytest.raises(ExtractionError) as weighed:
+                model_bytes(found, setting) if isinstance(found, Checkpoint) else download_bytes(found)
+            assert str(weighed.value).startswith(f"{setting} {name!r}: {said}"), (kind, name)
+            if more:
+                assert str(weighed.value).endswith(setting.replace("model", "revision"))
+            with pytest.raises(ExtractionError) as fetched:
+                found.fetched() if isinstance(found, Checkpoint) else load(found, torch.float32)
+            assert f"{name!r}: {said}" in str(fetched.value)
+            assert "\n" not in f"{weighed.value}{fetched.value}"
+    for name, more, said in cases:
+        with pytest.raises(ExtractionError) as heard:
+            weights.fetched(weights.whisper(name, more.get("revision")))
+        assert str(heard.value).startswith(f"predict.speech_model {name!r}: {said}")
+
+
+def test_a_part_of_a_gated_model_in_the_cache_is_no_model_without_weights(hub: Hub) -> None:
+    from huggingface_hub import hf_hub_download
+
+    hf_hub_download(NAME, "config.json")
+    hub.gated.add(NAME)
+    with pytest.raises(ExtractionError, match="found a gated one"):
         speech().checkpoint.fetched()
 
 
