@@ -254,6 +254,17 @@ def _commit(name: str, revision: str | None) -> str | None:
         return revision
 
 
+FETCHING = tuple(
+    f"{__name__}:{name}"
+    for name in (
+        "COMMIT", "FETCHING", "INDEX", "OWN_CODE", "PACKAGE", "PROBE_SECONDS", "Checkpoint", "_auto_map", "_commit",
+        "_first_line", "_recorded", "files", "lacks", "locate", "not_had", "quiet", "read_json", "refuse_own_code",
+        "whole",
+    )
+)  # fmt: skip
+"""How a model is found, fetched or refused, for ``idle`` of an extractor: no number depends on it. The fingerprint
+holds the digests of the model's files, or the hub's commit."""
+
 OWN_CODE = (
     ("config.json", ("AutoModel",)),
     ("tokenizer_config.json", ("AutoTokenizer",)),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bigfusion.extractors.base import ExtractorSpec, Failure, Fault, Feature, Outcome
-from bigfusion.extractors.checkpoints import MODEL, WEIGHTS, Checkpoint, _first_line, locate, refuse_own_code
+from bigfusion.extractors.checkpoints import FETCHING, MODEL, WEIGHTS, Checkpoint, _first_line, locate, refuse_own_code
 from bigfusion.extractors.compute import check, cores, device_named, side_by_side, to_device, torch_threads
 from bigfusion.extractors.faults import one_by_one
 from bigfusion.extractors.files import Sha256
@@ -47,6 +47,14 @@ SENTENCES = (
     "modules.json", "config_sentence_transformers.json", "[0-9]_*/config.json", "[0-9]_*/*.safetensors", *READING,
 )  # fmt: skip
 """sentence-transformers' files."""
+NO_NUMBER = (
+    *FETCHING,
+    "NO_NUMBER",
+    "_check_kind",  # errors
+    "bigfusion.extractors.text.sentence_modules:_check_places",
+    "bigfusion.extractors.text.pretrained:_fetch",  # the folder is known
+)
+"""Definitions that change no number."""
 
 
 class SentenceSettings(Settings):
@@ -117,6 +125,7 @@ class SentenceExtractor:
             __name__,
             self._settings.numbers(),
             self.checkpoint.digests(self._sha256),
+            idle=NO_NUMBER,
             notes=self.checkpoint.notes(),
         )
 

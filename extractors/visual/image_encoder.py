@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome, media_failure
-from bigfusion.extractors.checkpoints import WEIGHTS, Checkpoint, locate, refuse_own_code
+from bigfusion.extractors.checkpoints import FETCHING, WEIGHTS, Checkpoint, locate, refuse_own_code
 from bigfusion.extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
 from bigfusion.extractors.faults import shielded
 from bigfusion.extractors.files import Sha256, in_package
@@ -47,6 +47,9 @@ FACE_MARGIN = 0.25
 """A face's square reaches so many of its box's longer sides beyond it: hair and chin are in it."""
 SCORE = 0.5
 PATIENCE_SECONDS = 1.0
+
+NO_NUMBER = (*FETCHING, "NO_NUMBER")
+"""Definitions that change no number."""
 
 
 class ImageEncoderSettings(Settings):
@@ -96,7 +99,7 @@ class ImageEncoderExtractor:
             weights["detector"] = self._sha256(self._detector_path)
         settings = {key: value for key, value in self._settings.numbers().items() if key not in ("model", "revision")}
         return ExtractorSpec(
-            Modality.VISUAL, "image_encoder", __name__, settings, weights, notes=self.checkpoint.notes()
+            Modality.VISUAL, "image_encoder", __name__, settings, weights, idle=NO_NUMBER, notes=self.checkpoint.notes()
         )
 
     @cached_property

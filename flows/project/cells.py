@@ -97,7 +97,8 @@ def description(maker: Extractor) -> dict[str, Any]:
         "weights": spec.weights,
         "engine": spec.engine,
         "code": code_digests(
-            spec.module, stop=[f"{spec.module}:{name}" for name in (*spec.idle, *_declared(spec.module))]
+            spec.module,
+            stop=[name if ":" in name else f"{spec.module}:{name}" for name in (*spec.idle, *_declared(spec.module))],
         ),
         **({"reads": BY_UTTERANCE} if spec.by_utterance else {}),
         **({"reads": spec.window._asdict()} if any(spec.window) else {}),
