@@ -64,8 +64,9 @@ class ExtractorSpec:
     ``name`` identifies the extractor, wherever its code lies; ``module`` (not in the fingerprint) says where the code
     is now. ``settings`` are those that change numbers (:meth:`Settings.numbers`), never batch sizes, threads or
     devices. ``weights`` maps a weight file's role to its SHA-256 (or a model's id and revision). ``engine`` holds the
-    few library versions that count. ``idle`` names the module's definitions that never run under these settings
-    (``VisualExtractor._loudness``); their code does not count.
+    few library versions that count. ``idle`` names the module's definitions that never run under these settings, or
+    can change no number (``VisualExtractor._loudness``), and those of other modules in full (``package.module:NAME``);
+    their code does not count.
 
     ``by_utterance``: the features are looked up by the utterance's id, not computed from its transcript or media.
     ``hears``: the extractor reads the sound together with the pictures, so the cells depend on both. ``window``: how

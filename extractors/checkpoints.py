@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from bigfusion.extractors.files import Sha256, in_package
 from bigfusion.pipeline.errors import ExtractionError
@@ -37,6 +39,9 @@ class Checkpoint:
     ``parts`` are patterns of the files that numbers depend on. Of each tuple in ``needed`` one file must be there.
     ``commit`` is the hub's commit if it is known; ``branch`` is what the user named (``None``: main). Loading reads
     files of the patterns in ``also`` too, and no number depends on them.
+
+    ``optional``: a whole model may lack some of ``parts``. Then only the hub's list of its files tells whether those
+    that a cache lacks are missing on the hub too, or were never downloaded.
     """
 
     what: str
@@ -47,6 +52,7 @@ class Checkpoint:
     commit: str | None = None
     branch: str | None = None
     also: tuple[str, ...] = ()
+    optional: bool = False
 
     def digests(self, sha256: Sha256) -> dict[str, str]:
         """What identifies the weights: each file's digest, or the hub's name and commit."""
@@ -92,20 +98,20 @@ class Checkpoint:
                     self.name, revision=self.branch, local_files_only=True, allow_patterns=[*self.parts, *self.also]
                 )
             )
-        except LocalEntryNotFoundError:
+        except (LocalEntryNotFoundError, HFValidationError):  # the hub is asked next, and says what is wrong
             return None
-        except HFValidationError:
-            raise ExtractionError(
-                f"{self.what} {self.name!r}: expected a hub's owner/name, found another form; correct it"
-            ) from None
-        return folder if whole(folder, self.needed) else None
+        if not whole(folder, self.needed):
+            return None
+        return folder if not self.optional or self._holds(folder, _recorded(self.name, folder.name)) else None
 
     def _downloaded(self) -> Path:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import HfApi, snapshot_download
         from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # its HTTP library's
 
         try:
-            return Path(
+            # Asked first: without a hub, or a right to the files, the download returns what the cache has, if a part.
+            info = HfApi().model_info(self.name, revision=self.branch, timeout=PROBE_SECONDS)
+            folder = Path(
                 snapshot_download(
                     self.name,
                     revision=self.branch,
@@ -114,10 +120,20 @@ class Checkpoint:
                 )
             )
         except (AnyHTTPError, OSError, ValueError) as error:  # no network, offline mode, a full disk, a wrong name
+            raise not_had(error, f"{self.what} {self.name!r}", self.branch) from None
+        if not self._holds(folder, [file.rfilename for file in info.siblings or ()]):
             raise ExtractionError(
-                f"{self.what} {self.name!r}: expected to download it, found: {_first_line(error)}; download it on a "
-                "connected machine and name its folder"
-            ) from None
+                f"{self.what} {self.name!r}: expected all files that the hub lists, found fewer in {folder}; run the "
+                "same command again, or download it whole and name its folder"
+            )
+        return folder
+
+    def _holds(self, folder: Path, listed: Collection[str] | None) -> bool:
+        """Whether a folder has every listed file that is read; if there is no list, nobody knows."""
+        read = (*self.parts, *self.also)
+        return listed is not None and all(
+            (folder / file).is_file() for file in listed if any(fnmatch(file, part) for part in read)
+        )
 
 
 def locate(
@@ -127,6 +143,7 @@ def locate(
     parts: tuple[str, ...],
     needed: tuple[tuple[str, ...], ...],
     also: tuple[str, ...] = (),
+    optional: bool = False,
 ) -> Checkpoint:
     """The model that ``name`` means. Reads no weights, and asks the hub only for the commit of a branch.
 
@@ -144,7 +161,8 @@ def locate(
                     f"{what} {name!r}: expected a folder, package:NAME/FOLDER or a hub's owner/name, found no such "
                     "folder; correct model"
                 )
-            return Checkpoint(what, name, parts, needed, None, _commit(name, revision), revision, also)
+            commit = _commit(name, revision)
+            return Checkpoint(what, name, parts, needed, None, commit, revision, also, optional)
     if lacking := lacks(folder, needed):
         raise ExtractionError(
             f"{what} {name!r}: expected {lacking} in the folder, found none; save the model and what prepares its "
@@ -173,6 +191,45 @@ def whole(folder: Path, needed: tuple[tuple[str, ...], ...]) -> bool:
     return not lacks(folder, needed) and all((folder / name).is_file() for name in listed)
 
 
+def not_had(
+    error: Exception, model: str, revision: str | None, setting: str = "", expected: str = "to download it"
+) -> ExtractionError:
+    """Why the hub's ``model`` cannot be had, with the remedy. ``setting`` names the model, if it is known here."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, GatedRepoError):  # is a RepositoryNotFoundError too
+        said = "expected a free model, found a gated one; log in to the hub"
+    elif isinstance(error, RepositoryNotFoundError):
+        said = "expected a model of the hub, found none; correct the name"
+    elif isinstance(error, RevisionNotFoundError):
+        named = f"{setting.removesuffix('model')}revision" if setting else "revision"
+        said = f"expected revision {revision}, found none; correct {named}"
+    elif isinstance(error, HFValidationError):
+        said = "expected a hub's owner/name, found another form; correct it"
+    else:
+        remedy = f"set {setting} to its folder" if setting else "name its folder"
+        said = f"expected {expected}, found: {_first_line(error)}; download it on a connected machine and {remedy}"
+    return ExtractionError(f"{model}: {said}")
+
+
+def _recorded(name: str, commit: str) -> list[str] | None:
+    """The files of a hub's commit, as its client noted them when it downloaded a snapshot; ``None``: it never did."""
+    try:
+        from huggingface_hub import get_cached_repo_tree
+        from huggingface_hub.errors import CachedRepoTreeNotFoundError
+    except ImportError:  # clients before 1.23 note nothing
+        return None
+    try:
+        return [file.path for file in get_cached_repo_tree(name, revision=commit)]
+    except CachedRepoTreeNotFoundError:
+        return None
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
@@ -195,6 +252,70 @@ def _commit(name: str, revision: str | None) -> str | None:
         return HfApi().model_info(name, revision=revision, timeout=PROBE_SECONDS).sha or revision
     except (AnyHTTPError, HFValidationError, OSError):  # loading the encoder will report what is wrong
         return revision
+
+
+FETCHING = tuple(
+    f"{__name__}:{name}"
+    for name in (
+        "COMMIT", "FETCHING", "INDEX", "OWN_CODE", "PACKAGE", "PROBE_SECONDS", "Checkpoint", "_auto_map", "_commit",
+        "_first_line", "_recorded", "files", "lacks", "locate", "not_had", "quiet", "read_json", "refuse_own_code",
+        "whole",
+    )
+)  # fmt: skip
+"""How a model is found, fetched or refused, for ``idle`` of an extractor: no number depends on it. The fingerprint
+holds the digests of the model's files, or the hub's commit."""
+
+OWN_CODE = (
+    ("config.json", ("AutoModel",)),
+    ("tokenizer_config.json", ("AutoTokenizer",)),
+    ("preprocessor_config.json", ("AutoFeatureExtractor", "AutoImageProcessor")),
+    ("processor_config.json", ("AutoFeatureExtractor", "AutoImageProcessor")),
+)
+"""Files that name code which comes with a model, and what they call it. The code of other heads is not asked for."""
+
+
+def refuse_own_code(folder: Path, what: str, name: str) -> None:
+    """Refuse a model whose authors compute with code that comes with it.
+
+    Such code is never run. If transformers has a class of the same ``model_type``, it would compute something else.
+
+    Raises:
+        ExtractionError: a file of the folder names such code, or is damaged.
+    """
+    for file, parts in OWN_CODE:
+        own = _auto_map(folder / file, what, name)
+        if named := [part for part in parts if part in own]:
+            raise ExtractionError(
+                f"{what} {name!r}: expected a model of transformers' own classes, found code that comes with it "
+                f"({named[0]} in {file}), which is never run; choose another model, or name a copy of its folder "
+                "without auto_map if transformers' class computes the same"
+            )
+
+
+def _auto_map(path: Path, what: str, name: str) -> set[str]:
+    """What a file says to be made by code beside it. An old list means a tokenizer."""
+    if not path.is_file():
+        return set()
+    content = read_json(path, what, name)
+    inner = [one for one in content.values() if isinstance(one, dict)]  # processor_config.json nests its parts
+    maps = [one.get("auto_map") or {} for one in (content, *inner)]
+    return {part for one in maps for part in (one if isinstance(one, dict) else ["AutoTokenizer"])}
+
+
+def read_json(path: Path, what: str, name: str) -> dict[str, Any]:
+    """The object that a model's file holds.
+
+    Raises:
+        ExtractionError: it is damaged, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict):
+            return content
+        found = f"a {type(content).__name__}"
+    except (OSError, ValueError) as error:
+        found = _first_line(error)
+    raise ExtractionError(f"{what} {name!r}: expected an object in {path}, found {found}; fetch the model anew")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigfusion.extractors.audio.turns import RATE
-from bigfusion.extractors.checkpoints import _first_line, quiet
+from bigfusion.extractors.checkpoints import _first_line, quiet, refuse_own_code
 from bigfusion.extractors.compute import cores, device_named
 from bigfusion.pipeline.errors import ExtractionError
 
@@ -284,7 +284,7 @@ def _loaded(folder: Path, settings: SpeechEncoderSettings) -> tuple[Any, Any]:
     """A checkpoint's feature extractor and its encoder, in float32, on the CPU.
 
     Raises:
-        ExtractionError: it cannot be loaded, lacks weights, or reads another rate.
+        ExtractionError: it cannot be loaded, lacks weights, brings its own code, or reads another rate.
     """
     import torch
     from safetensors import SafetensorError
@@ -292,6 +292,7 @@ def _loaded(folder: Path, settings: SpeechEncoderSettings) -> tuple[Any, Any]:
 
     where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     name = settings.model
+    refuse_own_code(folder, "audio model", name)
     try:
         with quiet():
             extractor = AutoFeatureExtractor.from_pretrained(folder, **where)

@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 
 from bigfusion.extractors.audio.turns import MACHINE, RATE, TurnSettings, pooled, sound_of, windows
 from bigfusion.extractors.base import ExtractorSpec, Failure, Fault, Feature, Outcome
-from bigfusion.extractors.checkpoints import MODEL, WEIGHTS, Checkpoint, locate
+from bigfusion.extractors.checkpoints import FETCHING, MODEL, WEIGHTS, Checkpoint, locate
 from bigfusion.extractors.compute import check, cores, side_by_side, torch_threads
 from bigfusion.extractors.faults import fault, one_by_one
 from bigfusion.extractors.files import Sha256
@@ -35,6 +35,16 @@ PREPARES = ("preprocessor_config.json", "processor_config.json")
 
 BLOCK = 32
 """Turns whose sound is in memory at once. While one block is encoded, the next is decoded."""
+NO_NUMBER = (
+    *FETCHING,
+    "NO_NUMBER",
+    "BLOCK",  # how many turns are in memory
+    "SpeechEncoderExtractor._decoded",
+    "bigfusion.extractors.audio.speech_encoder:KERNELS",
+    "bigfusion.extractors.audio.speech_encoder:SpeechEncoder._check_settings",  # errors
+    "bigfusion.extractors.audio.speech_encoder:SpeechEncoder._refused",
+)
+"""Definitions that change no number."""
 
 
 class SpeechEncoderSettings(TurnSettings):
@@ -97,6 +107,7 @@ class SpeechEncoderExtractor:
             __name__,
             self._settings.numbers(),
             self.checkpoint.digests(self._sha256),
+            idle=NO_NUMBER,
             notes=self.checkpoint.notes(),
         )
 

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from bigfusion.extractors.audio.turns import MACHINE, RATE, TurnSettings, pooled, sound_of, windows
 from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome
-from bigfusion.extractors.checkpoints import PACKAGE, Checkpoint, locate
+from bigfusion.extractors.checkpoints import FETCHING, PACKAGE, Checkpoint, locate
 from bigfusion.extractors.compute import check, cores, side_by_side
 from bigfusion.extractors.faults import shielded
 from bigfusion.extractors.files import Sha256, in_package
@@ -38,6 +38,8 @@ PARTS = ("config.json", "model.bin", "preprocessor_config.json")
 """The files that the numbers depend on."""
 ALSO = ("vocabulary.*", "tokenizer.json")
 """The decoder's vocabulary, without which no model is loaded."""
+NO_NUMBER = (*FETCHING, "NO_NUMBER")
+"""Definitions that change no number."""
 
 
 class WhisperSettings(TurnSettings):
@@ -92,6 +94,7 @@ class WhisperExtractor:
             self._settings.numbers(),
             self.checkpoint.digests(self._sha256),
             {"ctranslate2": _version("ctranslate2")},
+            idle=NO_NUMBER,
             notes=self.checkpoint.notes(),
         )
 

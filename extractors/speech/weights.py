@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bigfusion.extractors.checkpoints import PACKAGE, _commit
+from bigfusion.extractors.checkpoints import PACKAGE, _commit, not_had
 from bigfusion.extractors.files import Sha256, in_package
 from bigfusion.pipeline.errors import ExtractionError
 
@@ -107,12 +107,9 @@ def fetched(weights: Weights) -> Path:
         pass
     try:
         folder = Path(snapshot_download(weights.name, revision=weights.revision, allow_patterns=patterns))
-    except (AnyHTTPError, HFValidationError, OSError) as error:
-        found = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ExtractionError(
-            f"predict.speech_model {weights.name!r}: expected to download it, found: {found}; download it on a "
-            "connected machine and set predict.speech_model to its folder, or give subtitles"
-        ) from None
+    except (AnyHTTPError, OSError, ValueError) as error:
+        model = f"predict.speech_model {weights.name!r}"
+        raise not_had(error, model, weights.revision, "predict.speech_model") from None
     if not (folder / "model.bin").exists():
         raise ExtractionError(
             f"predict.speech_model {weights.name!r}: expected a Whisper for CTranslate2, found no model.bin on the "

@@ -1,4 +1,4 @@
-"""Whether an encoder can be had, and how large its download is: asked before anything is computed.
+"""Whether an encoder can be had and may be read, and how large its download is: asked before anything is computed.
 
 Not part of the extractor: no vector depends on this file.
 """
@@ -7,40 +7,88 @@ from __future__ import annotations
 
 from fnmatch import fnmatch
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from bigfusion.extractors.checkpoints import PROBE_SECONDS, _first_line
+from bigfusion.extractors import checkpoints
+from bigfusion.extractors.checkpoints import INDEX, PROBE_SECONDS, _first_line, not_had
 from bigfusion.extractors.text.pretrained import PARTS, Reference, _whole
 from bigfusion.pipeline.errors import ExtractionError
+
+_SAY_SO = tuple(file for file, _ in checkpoints.OWN_CODE)
+"""Files that name a model's own code."""
 
 
 def download_bytes(reference: Reference) -> int:
     """Bytes that loading the encoder would download; 0 where it lies on this machine, whole. Loads nothing.
 
     Raises:
-        ExtractionError: it lies nowhere here, and the hub does not answer or has no such model.
+        ExtractionError: it lies nowhere here, and the hub does not answer or has no such model; or it brings its own
+            code.
     """
+    refuse_own_code(reference)
     if reference.folder is not None:
         return 0
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
-    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 
     name, revision = reference.name, reference.branch
-    try:
-        if _whole(Path(snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=list(PARTS)))):
-            return 0
-    except LocalEntryNotFoundError:
-        pass
+    cached = _cached(reference, PARTS)
+    if cached is not None and _is_whole(cached, name):
+        return 0
     try:
         info = HfApi().model_info(name, revision=revision, timeout=PROBE_SECONDS, files_metadata=True)
-    except RepositoryNotFoundError:
-        raise ExtractionError(
-            f"text.model {name!r}: expected a model of the hub, found none; correct the name"
-        ) from None
-    except (AnyHTTPError, OSError) as error:
-        raise ExtractionError(
-            f"text.model {name!r}: expected it in the hub's cache or on the hub, found: {_first_line(error)}; download "
-            "it on a connected machine and set text.model to its folder"
-        ) from None
+    except (AnyHTTPError, OSError, ValueError) as error:
+        expected = "it in the hub's cache or on the hub"
+        raise not_had(error, f"text.model {name!r}", revision, "text.model", expected) from None
     files = [file for file in info.siblings or () if any(fnmatch(file.rfilename, part) for part in PARTS)]
     return sum(file.size or 0 for file in files)
+
+
+def _is_whole(folder: Path, name: str) -> bool:
+    try:
+        return _whole(folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ExtractionError(
+            f"text.model {name!r}: expected the weights' index in {folder / INDEX}, found: {_first_line(error)}; "
+            f"remove {folder.parents[1]} and run the same command again"
+        ) from None
+
+
+def refuse_own_code(reference: Reference) -> None:
+    """Refuse an encoder that comes with code of its own, for which transformers would take its own class.
+
+    The two files that say so are fetched if they are not here. If they cannot be, loading the encoder says why.
+
+    Raises:
+        ExtractionError: the encoder or its tokenizer comes with code.
+    """
+    folder = reference.folder or _cached(reference, _SAY_SO)
+    if folder is not None and (folder / "config.json").is_file():
+        checkpoints.refuse_own_code(folder, "text.model", reference.name)
+        return
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
+
+    name = reference.name
+    with TemporaryDirectory() as aside:  # a cache that holds a part of a model confuses others
+        try:
+            commit = HfApi().model_info(name, revision=reference.branch, timeout=PROBE_SECONDS).sha
+            snapshot_download(name, revision=commit, allow_patterns=list(_SAY_SO), local_dir=aside)
+        except (AnyHTTPError, OSError, ValueError):
+            return
+        checkpoints.refuse_own_code(Path(aside), "text.model", name)
+
+
+def _cached(reference: Reference, parts: tuple[str, ...]) -> Path | None:
+    """The snapshot in the hub's cache."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(
+            snapshot_download(
+                reference.name, revision=reference.branch, local_files_only=True, allow_patterns=list(parts)
+            )
+        )
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None

@@ -7,6 +7,7 @@ pooling, dense layers and normalisation. Anything else would be a number that th
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,16 @@ MODES = {
     "pooling_mode_lasttoken": "lasttoken",
 }  # fmt: skip
 """The switches of older files, and the modes of newer ones, in the order in which several stand side by side."""
+OWNER = "sentence_transformers."
+"""What the name of a module's class begins with; any other is code that comes with a model."""
+PLACE = re.compile(r"[0-9]_[^/\\]*")
+"""A module's folder."""
+READING = (
+    "sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json",
+    "sentence_camembert_config.json", "sentence_albert_config.json", "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+)  # fmt: skip
+"""How the network reads a sentence. The first that says anything counts; only older versions know the others."""
 ACTIVATIONS = ("Tanh", "Identity", "ReLU", "GELU", "Sigmoid")
 
 
@@ -105,6 +116,13 @@ def read(folder: Path, name: str, pooling: str) -> SentenceModules:
             f"text model {name!r}: expected modules.json of sentence-transformers in the folder, found none; set "
             "pooling to 'mean', or to 'last' for a decoder"
         )
+    foreign = [str(module["type"]) for module in modules if not str(module["type"]).startswith(OWNER)]
+    if foreign:
+        raise ExtractionError(
+            f"text model {name!r}: expected modules of sentence-transformers in modules.json, found {foreign[0]}, code "
+            "that comes with the model and is never run; choose another model, or set pooling to 'mean' or 'last'"
+        )
+    _check_places([str(module["path"]) for module in modules], name)
     kinds = [(str(module["type"]).rpartition(".")[2], folder / module["path"]) for module in modules]
     order = [kind for kind, _ in kinds]
     if order != ["Transformer", "Pooling", *["Dense"] * order.count("Dense"), *["Normalize"] * ("Normalize" in order)]:
@@ -130,6 +148,17 @@ def read(folder: Path, name: str, pooling: str) -> SentenceModules:
     return SentenceModules(modes, pools_prompt, dense, "Normalize" in order, **stored)
 
 
+def _check_places(paths: list[str], name: str) -> None:
+    """Files elsewhere would be read, but neither digested nor downloaded nor given away with a model."""
+    wrong = [path for path in paths[:1] if path] + [path for path in paths[1:] if not PLACE.fullmatch(path)]
+    if wrong:
+        raise ExtractionError(
+            f"text model {name!r}: expected in modules.json the network in the folder itself and modules in folders "
+            f"like 1_Pooling, found {wrong[0]!r}; save the model anew with sentence-transformers, or set pooling to "
+            "'mean' or 'last'"
+        )
+
+
 def _dense(folder: Path, name: str) -> Dense:
     activation = str(_json(folder / "config.json").get("activation_function", "torch.nn.Tanh")).rpartition(".")[2]
     if activation not in ACTIVATIONS or not (folder / "model.safetensors").is_file():
@@ -144,7 +173,8 @@ def _dense(folder: Path, name: str) -> Dense:
 
 def _sentence(folder: Path) -> dict[str, Any]:
     """What is put before a sentence, its largest number of tokens, and whether it is written in lower case."""
-    reads, whole = _json(folder / "sentence_bert_config.json"), _json(folder / "config_sentence_transformers.json")
+    reads: dict[str, Any] = next(filter(None, (_json(folder / file) for file in READING)), {})
+    whole = _json(folder / "config_sentence_transformers.json")
     prompt = (whole.get("prompts") or {}).get(whole.get("default_prompt_name")) or ""
     return {
         "prompt": prompt, "max_tokens": reads.get("max_seq_length"), "lower": bool(reads.get("do_lower_case", False)),

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bigfusion.extractors.base import ExtractorSpec, Failure, Fault, Feature, Outcome
-from bigfusion.extractors.checkpoints import MODEL, WEIGHTS, Checkpoint, _first_line, locate
+from bigfusion.extractors.checkpoints import FETCHING, MODEL, WEIGHTS, Checkpoint, _first_line, locate, refuse_own_code
 from bigfusion.extractors.compute import check, cores, device_named, side_by_side, to_device, torch_threads
 from bigfusion.extractors.faults import one_by_one
 from bigfusion.extractors.files import Sha256
 from bigfusion.extractors.text.passages import batches
 from bigfusion.extractors.text.pretrained import PARTS, Reference, load
+from bigfusion.extractors.text.sentence_modules import READING
 from bigfusion.pipeline.errors import ExtractionError, ItemError
 from bigfusion.pipeline.schema import Modality, Status, Utterance
 from bigfusion.pipeline.settings import Settings
@@ -43,10 +44,17 @@ SHORT = 8
 """Behind a prompt a transcript has at least this many tokens."""
 TOKENIZER = tuple(part for part in PARTS if not part.startswith(("config", "*.safetensors")))
 SENTENCES = (
-    "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "[0-9]_*/config.json",
-    "[0-9]_*/*.safetensors",
+    "modules.json", "config_sentence_transformers.json", "[0-9]_*/config.json", "[0-9]_*/*.safetensors", *READING,
 )  # fmt: skip
 """sentence-transformers' files."""
+NO_NUMBER = (
+    *FETCHING,
+    "NO_NUMBER",
+    "_check_kind",  # errors
+    "bigfusion.extractors.text.sentence_modules:_check_places",
+    "bigfusion.extractors.text.pretrained:_fetch",  # the folder is known
+)
+"""Definitions that change no number."""
 
 
 class SentenceSettings(Settings):
@@ -106,7 +114,7 @@ class SentenceExtractor:
         )
         needed = (("config.json",), WEIGHTS, tokenizer)
         parts = (*MODEL, *TOKENIZER, *SENTENCES)
-        return locate("text model", self._settings.model, self._settings.revision, parts, needed)
+        return locate("text model", self._settings.model, self._settings.revision, parts, needed, optional=True)
 
     @cached_property
     def spec(self) -> ExtractorSpec:
@@ -117,6 +125,7 @@ class SentenceExtractor:
             __name__,
             self._settings.numbers(),
             self.checkpoint.digests(self._sha256),
+            idle=NO_NUMBER,
             notes=self.checkpoint.notes(),
         )
 
@@ -177,8 +186,9 @@ class _Model:
         self._settings = settings
         self._device = device_named(settings.device)
         folder = checkpoint.fetched()
+        refuse_own_code(folder, "text model", settings.model)
         self._modules: SentenceModules = read(folder, settings.model, settings.pooling)
-        _refuse_own_code(folder, settings.model)
+        _check_kind(folder, settings.model)
         model, self._tokenizer = load(Reference(settings.model, None, folder), getattr(torch, settings.precision))
         if settings.layers == "last4" and model.config.num_hidden_layers < DEEP:
             raise ExtractionError(
@@ -259,21 +269,27 @@ class _Model:
         return torch.stack([*(layer.float() for layer in output.hidden_states[-DEEP:-1]), last]).mean(0)
 
 
-def _refuse_own_code(folder: Path, name: str) -> None:
-    """Code that comes with a model is not run, nor is anybody asked whether it may.
+def _check_kind(folder: Path, name: str) -> None:
+    """What model it is. Code that comes with a model is not run, nor is anybody asked whether it may.
 
     Raises:
-        ExtractionError: the model or its tokenizer needs such code.
+        ExtractionError: the model or its tokenizer needs such code, or it is encoder and decoder: nothing says which of
+            the two is meant, and the decoder reads the sentence moved by one.
     """
     from transformers import AutoConfig, AutoTokenizer
 
     try:
-        for part in (AutoConfig, AutoTokenizer):
-            part.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ExtractionError(
             f"text model {name!r}: expected a transformers model, found: {_first_line(error)}; choose another model"
         ) from None
+    if config.is_encoder_decoder:
+        raise ExtractionError(
+            f"text model {name!r}: expected an encoder or a decoder, found {config.model_type}, which is both; choose "
+            "another model"
+        )
 
 
 SETTINGS = SentenceSettings

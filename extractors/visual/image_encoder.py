@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome, media_failure
-from bigfusion.extractors.checkpoints import PACKAGE, WEIGHTS, Checkpoint, locate
+from bigfusion.extractors.checkpoints import FETCHING, PACKAGE, WEIGHTS, Checkpoint, locate, refuse_own_code
 from bigfusion.extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
 from bigfusion.extractors.faults import shielded
 from bigfusion.extractors.files import Sha256, in_package
@@ -52,6 +52,9 @@ FACE_MARGIN = 0.25
 """A face's square reaches so many of its box's longer sides beyond it: hair and chin are in it."""
 SCORE = 0.5
 PATIENCE_SECONDS = 1.0
+
+NO_NUMBER = (*FETCHING, "NO_NUMBER", "NEEDED_OF_TIMM", "of_timm")
+"""Definitions that change no number."""
 
 
 class ImageEncoderSettings(Settings):
@@ -102,7 +105,7 @@ class ImageEncoderExtractor:
             weights["detector"] = self._sha256(self._detector_path)
         settings = {key: value for key, value in self._settings.numbers().items() if key not in ("model", "revision")}
         return ExtractorSpec(
-            Modality.VISUAL, "image_encoder", __name__, settings, weights, notes=self.checkpoint.notes()
+            Modality.VISUAL, "image_encoder", __name__, settings, weights, idle=NO_NUMBER, notes=self.checkpoint.notes()
         )
 
     @cached_property
@@ -205,6 +208,7 @@ class _Encoder:
         from transformers import AutoImageProcessor, AutoModel
         from transformers.utils import logging
 
+        refuse_own_code(folder, "visual model", settings.model)
         level = logging.get_verbosity()
         logging.set_verbosity_error()
         try:

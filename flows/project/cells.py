@@ -15,6 +15,9 @@ from importlib import import_module, metadata
 from typing import Any
 
 from bigfusion.extractors.base import Extractor, ExtractorSpec, Failure, Fault, Outcome
+from bigfusion.extractors.text.download import refuse_own_code
+from bigfusion.extractors.text.encoder import TextSettings
+from bigfusion.extractors.text.pretrained import locate
 from bigfusion.flows.project.features import features, make, settings_of
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.digests.code import code_digests
@@ -94,7 +97,8 @@ def description(maker: Extractor) -> dict[str, Any]:
         "weights": spec.weights,
         "engine": spec.engine,
         "code": code_digests(
-            spec.module, stop=[f"{spec.module}:{name}" for name in (*spec.idle, *_declared(spec.module))]
+            spec.module,
+            stop=[name if ":" in name else f"{spec.module}:{name}" for name in (*spec.idle, *_declared(spec.module))],
         ),
         **({"reads": BY_UTTERANCE} if spec.by_utterance else {}),
         **({"reads": spec.window._asdict()} if any(spec.window) else {}),
@@ -203,6 +207,7 @@ def _compute(
 ) -> tuple[Origin, list[Cell], list[str]]:
     feature = cells[0].feature
     maker = extractor(project, feature)
+    _check_encoder(project, feature)
     first = {cell.fingerprint: cell.utterance for cell in reversed(cells)}
     started = time.perf_counter()
     utterances = manifest.utterances(list(first.values()), maker.spec.window)
@@ -232,6 +237,17 @@ def _compute(
         columns=tuple(maker.columns or ()),
     )
     return origin, stored, faults
+
+
+def _check_encoder(project: Project, feature: FeatureName) -> None:
+    """Refuse a text encoder with code of its own. Not in the extractor, whose code is part of the fingerprints.
+
+    Raises:
+        ExtractionError: it has such code.
+    """
+    settings = settings_of(project, feature) if project.corpus.kind != "features" else None
+    if isinstance(settings, TextSettings):
+        refuse_own_code(locate(settings.model, settings.revision))
 
 
 def _changed(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bigfusion.extractors.text.encoder import TextSettings
+from bigfusion.extractors.speech.weights import local
 from bigfusion.extractors.text.finetuning.learned import RECORD, mark, read_learned
 from bigfusion.flows.project.features import features, settings_of
 from bigfusion.flows.project.settings import Project
-from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.errors import ExtractionError, SettingsError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.schema import Modality, Split
 
@@ -22,9 +22,9 @@ def leaks(project: Project, manifest: Manifest, every: bool = False) -> list[str
         return []
     found = []
     for feature in features(project):
-        settings = settings_of(project, feature)
-        if feature.modality is Modality.TEXT and isinstance(settings, TextSettings):
-            line = _leak(settings.model, manifest, every)
+        model = getattr(settings_of(project, feature), "model", None)
+        if feature.modality is Modality.TEXT and isinstance(model, str):
+            line = _leak(f"{feature}.model", model, manifest, every)
             found += [line] if line else []
     return found
 
@@ -43,9 +43,9 @@ def require_no_folds(manifest: Manifest) -> None:
         )
 
 
-def _leak(model: str, manifest: Manifest, every: bool) -> str | None:
-    folder = Path(model).expanduser()
-    if not folder.is_dir():
+def _leak(setting: str, model: str, manifest: Manifest, every: bool) -> str | None:
+    folder = _folder(model)
+    if folder is None:
         return None
     table = manifest.table
     every = every or _in_folds(manifest)
@@ -53,7 +53,7 @@ def _leak(model: str, manifest: Manifest, every: bool) -> str | None:
     if learned is None:
         if every and (folder.parent / RECORD).exists():
             return (
-                f"text.model {model!r}: expected an encoder that never saw the tested dialogues, found one that was"
+                f"{setting} {model!r}: expected an encoder that never saw the tested dialogues, found one that was"
                 " fine-tuned on dialogues it does not name, while all of them are tested here; take the encoder that"
                 " it began with"
             )
@@ -63,10 +63,17 @@ def _leak(model: str, manifest: Manifest, every: bool) -> str | None:
     if not seen:
         return None
     return (
-        f"text.model {model!r}: expected an encoder that never saw the tested dialogues, found one that was fine-tuned"
+        f"{setting} {model!r}: expected an encoder that never saw the tested dialogues, found one that was fine-tuned"
         f" on {seen} of the {len(tested)} utterances that are tested here; fine-tune another (`bigfusion"
         " finetune-text`), or take the encoder that it began with"
     )
+
+
+def _folder(model: str) -> Path | None:
+    try:
+        return local(model)
+    except ExtractionError:  # a package that is not there: the plan says so
+        return None
 
 
 def _in_folds(manifest: Manifest) -> bool:

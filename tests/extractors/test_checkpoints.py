@@ -1,24 +1,37 @@
 """Models by name: from a folder, and from a hub on the loopback, whose pickles are never fetched."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from bigfusion.extractors.audio.transformer import SpeechEncoderExtractor, SpeechEncoderSettings
 from bigfusion.extractors.audio.whisper import WhisperExtractor, WhisperSettings
+from bigfusion.extractors.base import Feature
 from bigfusion.extractors.checkpoints import Checkpoint
 from bigfusion.extractors.download import model_bytes
 from bigfusion.extractors.files import sha256_of
+from bigfusion.extractors.speech import weights
+from bigfusion.extractors.text.download import download_bytes
+from bigfusion.extractors.text.pretrained import load, locate
 from bigfusion.extractors.text.transformer import SentenceExtractor, SentenceSettings
 from bigfusion.extractors.visual.image_encoder import ImageEncoderExtractor, ImageEncoderSettings
 from bigfusion.pipeline.errors import ExtractionError
+from bigfusion.pipeline.schema import Utterance
 from tests.helpers.hub_server import COMMIT, Hub, hub_server
+from tests.helpers.tiny_encoder import save_roberta
 from tests.helpers.tiny_speech import save_speech
 
 NAME = "owner/speech"
+MODULES = [
+    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+]
 
 
 @pytest.fixture
@@ -66,6 +79,80 @@ def test_a_hubs_model_is_weighed_then_fetched_once_without_its_pickle(hub: Hub, 
     assert not any(outcome for outcome in again.extract([]))
 
 
+@pytest.fixture
+def sentences(hub: Hub, tmp_path: Path) -> dict[str, bytes]:
+    """A sentence-transformers model on the hub: first tokens, a prompt, at most 16 tokens. Returns its files."""
+    folder = save_roberta(tmp_path / "sentences", layers=1)
+    (folder / "1_Pooling").mkdir()
+    for name, said in (
+        ("modules.json", MODULES),
+        ("1_Pooling/config.json", {"pooling_mode_cls_token": True}),
+        ("sentence_bert_config.json", {"max_seq_length": 16}),
+        ("config_sentence_transformers.json", {"prompts": {"query": "query: "}, "default_prompt_name": "query"}),
+    ):
+        (folder / name).write_text(json.dumps(said))
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    hub.files[NAME] = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    return hub.files[NAME]
+
+
+def sentence(name: str = NAME, **settings: Any) -> SentenceExtractor:
+    return SentenceExtractor(SentenceSettings(model=name, device="cpu", **settings), sha256_of)
+
+
+def vector(made: SentenceExtractor) -> np.ndarray:
+    (outcome,) = made.extract([Utterance("a", "What is it that you want?")])
+    assert isinstance(outcome, Feature)
+    return outcome.vector
+
+
+@pytest.mark.usefixtures("sentences")
+@pytest.mark.parametrize(
+    ("absent", "settings"),
+    [
+        (("modules.json", "1_Pooling/config.json"), {}),
+        (("1_Pooling/config.json",), {}),
+        (("sentence_bert_config.json",), {}),
+        (("config_sentence_transformers.json",), {"pooling": "mean"}),
+        (("tokenizer_config.json",), {"pooling": "mean"}),
+    ],
+)
+def test_a_cache_that_was_filled_file_by_file_gives_the_whole_models_numbers_or_none(
+    hub: Hub, sentences: dict[str, bytes], absent: tuple[str, ...], settings: dict[str, Any], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Files that a model may lack: only the hub knows whether this one does."""
+    from huggingface_hub import hf_hub_download
+
+    expected = vector(sentence(str(tmp_path / "sentences"), **settings))
+    for name in set(sentences) - set(absent):
+        hf_hub_download(NAME, name)
+    made = sentence(**settings)
+    assert made.spec.weights == {"model": f"{NAME}@{COMMIT}"}
+    at(monkeypatch, "http://127.0.0.1:9")
+    assert made.checkpoint.cached() is None
+    with pytest.raises(ExtractionError, match="name its folder") as found:
+        made.checkpoint.fetched()
+    assert "\n" not in str(found.value)
+    at(monkeypatch, hub.address)
+    assert model_bytes(made.checkpoint, "text.s.model") == sum(len(sentences[name]) for name in absent)
+    np.testing.assert_array_equal(vector(made), expected)
+    at(monkeypatch, "http://127.0.0.1:9")
+    assert model_bytes(sentence(**settings).checkpoint, "text.s.model") == 0
+    np.testing.assert_array_equal(vector(sentence(**settings)), expected)
+
+
+def test_a_model_without_optional_files_is_taken_from_a_cache_that_was_filled_file_by_file(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import hf_hub_download
+
+    for name in ("config.json", "preprocessor_config.json", "model.safetensors"):
+        hf_hub_download(NAME, name)
+    at(monkeypatch, "http://127.0.0.1:9")
+    assert speech().checkpoint.fetched().name == COMMIT
+
+
 def test_what_the_hub_lacks_is_a_line_with_the_setting(hub: Hub) -> None:
     del hub.files[NAME]["model.safetensors"]
     for name, said in ((NAME, "expected model.safetensors or"), ("owner/other", "expected a model of the hub")):
@@ -73,6 +160,49 @@ def test_what_the_hub_lacks_is_a_line_with_the_setting(hub: Hub) -> None:
             model_bytes(speech(name).checkpoint, "audio.w.model")
         assert str(found.value).startswith(f"audio.w.model {name!r}: {said}")
     with pytest.raises(ExtractionError, match=r"expected model\.safetensors or"):
+        speech().checkpoint.fetched()
+
+
+def test_what_the_hub_refuses_is_a_line_with_its_own_remedy(hub: Hub) -> None:
+    """A gated model, a revision that is none, a name that is none, a name that no hub could have."""
+    makers: list[tuple[str, Any]] = [
+        ("audio", lambda name, **more: speech(name, **more).checkpoint),
+        ("text", lambda name, **more: sentence(name, **more).checkpoint),
+        ("text", lambda name, revision=None: locate(name, revision)),
+    ]
+    hub.files["owner/gated"] = hub.files[NAME]
+    hub.gated.add("owner/gated")
+    cases = [
+        ("owner/gated", {}, "expected a free model, found a gated one; log in to the hub"),
+        (NAME, {"revision": "v9"}, "expected revision v9, found none; correct "),
+        ("owner/none", {}, "expected a model of the hub, found none; correct the name"),
+        ("owner/a b", {}, "expected a hub's owner/name, found another form; correct it"),
+    ]
+    for kind, make in makers:
+        for name, more, said in cases:
+            found = make(name, **more)
+            setting = f"{kind}.x.model" if isinstance(found, Checkpoint) else "text.model"
+            with pytest.raises(ExtractionError) as weighed:
+                model_bytes(found, setting) if isinstance(found, Checkpoint) else download_bytes(found)
+            assert str(weighed.value).startswith(f"{setting} {name!r}: {said}"), (kind, name)
+            if more:
+                assert str(weighed.value).endswith(setting.replace("model", "revision"))
+            with pytest.raises(ExtractionError) as fetched:
+                found.fetched() if isinstance(found, Checkpoint) else load(found, torch.float32)
+            assert f"{name!r}: {said}" in str(fetched.value)
+            assert "\n" not in f"{weighed.value}{fetched.value}"
+    for name, more, said in cases:
+        with pytest.raises(ExtractionError) as heard:
+            weights.fetched(weights.whisper(name, more.get("revision")))
+        assert str(heard.value).startswith(f"predict.speech_model {name!r}: {said}")
+
+
+def test_a_part_of_a_gated_model_in_the_cache_is_no_model_without_weights(hub: Hub) -> None:
+    from huggingface_hub import hf_hub_download
+
+    hf_hub_download(NAME, "config.json")
+    hub.gated.add(NAME)
+    with pytest.raises(ExtractionError, match="found a gated one"):
         speech().checkpoint.fetched()
 
 

@@ -18,12 +18,17 @@ COMMIT = "c0ffee" + 34 * "0"
 
 @dataclass
 class Hub:
-    """What the server holds: its address, the files of each repository, the large objects, and who is private."""
+    """What the server holds: its address, the files of each repository, the large objects, and who is private.
+
+    Names in ``gated`` are shown, and their files only to those who were let in, which nobody was. A repository has the
+    revisions main and :data:`COMMIT`.
+    """
 
     address: str = ""
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
     private: dict[str, bool] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
+    gated: set[str] = field(default_factory=set)
 
 
 @contextmanager
@@ -94,8 +99,23 @@ def hub_server() -> Iterator[Hub]:
             hub.objects[oid] = body
             self.answer({}, 200 if self.path.endswith(oid) else 400)
 
+        def is_refused(self, path: str) -> bool:
+            named = re.fullmatch(r"(?:/api/models)?/([^/]+/[^/]+?)(?:/(?:tree|revision|resolve)/([^/]+).*)?", path)
+            if named is None or named[1] not in hub.files:
+                return False
+            if (named[2] or "main") not in ("main", COMMIT):
+                self.answer({"error": "Invalid rev id"}, 404, X_Error_Code="RevisionNotFound")
+            elif named[1] in hub.gated:
+                said = {"error": f"Access to model {named[1]} is restricted. You must have access to it."}
+                self.answer(said, 403, X_Error_Code="GatedRepo")
+            else:
+                return False
+            return True
+
         def do_GET(self) -> None:
             path = unquote(urlsplit(self.path).path)
+            if self.is_refused(path):
+                return
             if found := re.fullmatch(r"/api/models/(.+?)/tree/.+", path):
                 files = hub.files[found[1]]
                 self.answer([{"type": "file", "path": name, "size": len(files[name]), "oid": name} for name in files])

@@ -270,11 +270,27 @@ def test_layers_that_are_none_are_one_message(layers: Any) -> None:
 def test_a_checkpoints_own_code_is_never_run(turns: Any, tmp_path: Path) -> None:
     folder = save_speech(tmp_path, "wavlm")
     config = json.loads((folder / "config.json").read_text())
-    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModel": "own.Own"}}
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     assert "expected a speech encoder" in refusal(folder, turns)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "part"), [("config.json", "AutoModel"), ("preprocessor_config.json", "AutoFeatureExtractor")]
+)
+def test_transformers_own_class_never_stands_in_for_a_checkpoints_code(
+    file: str, part: str, turns: Any, tmp_path: Path
+) -> None:
+    folder = save_speech(tmp_path, "wavlm")
+    config = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**config, "auto_map": {"AutoModelForCTC": "own.Own"}}))
+    assert len(vectors(extractor(folder), turns[:1])) == 1
+    (folder / file).write_text(json.dumps({**config, "auto_map": {part: "own.Own"}}))
+    assert f"expected a model of transformers' own classes, found code that comes with it ({part} in {file})" in (
+        refusal(folder, turns)
+    )
 
 
 def test_models_of_text_or_of_fixed_pictures_of_sound_are_refused(turns: Any, tmp_path: Path) -> None:

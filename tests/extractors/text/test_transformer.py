@@ -1,6 +1,7 @@
 """Sentence vectors as sentence-transformers computes them, one at a time, and decoders' last tokens by hand."""
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -10,7 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, AutoTokenizer, GPT2Config, GPT2LMHeadModel, Qwen3Config, Qwen3Model
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    BartConfig,
+    BartModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    Qwen3Config,
+    Qwen3Model,
+    T5Config,
+    T5Model,
+)
 
 from bigfusion.extractors.base import Failure, Feature
 from bigfusion.extractors.files import sha256_of
@@ -203,7 +215,9 @@ def test_what_is_not_known_is_refused_in_a_line(tmp_path: Path) -> None:
     pooling.write_text(said)
     modules = tmp_path / "whole" / "modules.json"
     stored = json.loads(modules.read_text())
-    modules.write_text(json.dumps([*stored, {"idx": 2, "name": "2", "path": "2_LSTM", "type": "models.LSTM"}]))
+    modules.write_text(
+        json.dumps([*stored, {"idx": 2, "name": "2", "path": "2_LSTM", "type": "sentence_transformers.models.LSTM"}])
+    )
     assert "expected a prompt that leaves 8 of 24" in refusal(tmp_path / "whole", pooling="mean", prompt=PROMPT)
     assert "found Transformer, Pooling, LSTM" in refusal(tmp_path / "whole")
 
@@ -211,11 +225,89 @@ def test_what_is_not_known_is_refused_in_a_line(tmp_path: Path) -> None:
 def test_a_models_own_code_is_never_run(tmp_path: Path) -> None:
     folder = save_decoder(tmp_path, "qwen3")
     config = json.loads((folder / "config.json").read_text())
-    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModel": "own.Own"}}
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     assert "expected a transformers model" in refusal(folder, pooling="last")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(("file", "part"), [("config.json", "AutoModel"), ("tokenizer_config.json", "AutoTokenizer")])
+def test_transformers_own_class_never_stands_in_for_a_models_code(file: str, part: str, tmp_path: Path) -> None:
+    """gte-Qwen2 reads in both directions, by its own code; transformers' Qwen2 of the same name does not."""
+    folder = save_roberta(tmp_path, layers=1)
+    config = json.loads((folder / file).read_text())
+    head = {"AutoModelForCausalLM": "own.Own"}
+    (folder / file).write_text(json.dumps({**config, "auto_map": head}))
+    assert len(vectors(extractor(folder, pooling="cls"))) == len(SENTENCES)
+    (folder / file).write_text(json.dumps({**config, "auto_map": {part: "own.Own", **head}}))
+    said = refusal(folder, pooling="cls")
+    assert f"text model {str(folder)!r}: expected a model of transformers' own classes" in said
+    assert f"{part} in {file}" in said
+    (folder / file).write_text("{")
+    assert f"expected an object in {folder / file}" in refusal(folder, pooling="cls")
+
+
+def test_modules_that_come_with_a_model_are_not_taken_for_sentence_transformers(tmp_path: Path) -> None:
+    save_sentences(tmp_path, "mean")
+    path = tmp_path / "whole" / "modules.json"
+    modules = json.loads(path.read_text())
+    modules[0]["type"] = "custom_st.Transformer"
+    path.write_text(json.dumps(modules))
+    assert "found custom_st.Transformer, code that comes with the model" in refusal(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("number", "path"), [(1, "pooling"), (1, "1_Pooling/inner"), (1, "../1_Pooling"), (0, "0_Transformer"), (1, "")]
+)
+def test_modules_lie_where_they_are_digested_and_given_away(number: int, path: str, tmp_path: Path) -> None:
+    """The network in the folder itself, what stands behind it in folders like 1_Pooling."""
+    save_sentences(tmp_path, "mean")
+    whole = tmp_path / "whole"
+    modules = json.loads((whole / "modules.json").read_text())
+    modules[number]["path"] = path
+    (whole / "modules.json").write_text(json.dumps(modules))
+    if path:
+        shutil.copytree(whole / "1_Pooling", whole / path, dirs_exist_ok=True)
+    assert f"found {path!r}" in refusal(whole)
+    assert "modules.json" in refusal(whole)
+
+
+@pytest.mark.parametrize("family", ["roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"])
+def test_the_names_that_older_versions_gave_to_the_sentences_settings_are_read_too(family: str, tmp_path: Path) -> None:
+    model = save_sentences(tmp_path, "mean")
+    whole = tmp_path / "whole"
+    text = [" ".join([*SENTENCES] * 2)]
+    before = vectors(extractor(whole), text)
+    (whole / "sentence_bert_config.json").unlink()
+    (whole / f"sentence_{family}_config.json").write_text('{"max_seq_length": 9, "do_lower_case": false}')
+    made = extractor(whole)
+    assert f"sentence_{family}_config.json" in made.spec.weights
+    found = vectors(made, text)
+    assert not np.allclose(found, before)
+    again = type(model)(str(whole), device="cpu")
+    np.testing.assert_allclose(found, one_at_a_time(again, text), **CLOSE)
+
+
+@pytest.mark.parametrize("family", ["bart", "t5"])
+def test_a_model_that_is_encoder_and_decoder_is_refused(family: str, tmp_path: Path) -> None:
+    """BART would answer with its decoder's states of the sentence moved by one."""
+    folder = save_roberta(tmp_path, layers=1)
+    if family == "bart":
+        size = {
+            "encoder_ffn_dim": 16,
+            "decoder_ffn_dim": 16,
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2,
+        }
+        config: Any = BartConfig(vocab_size=400, d_model=16, encoder_layers=1, decoder_layers=1, **size)
+        BartModel(config).save_pretrained(folder)
+    else:
+        T5Model(T5Config(vocab_size=400, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)).save_pretrained(
+            folder
+        )
+    said = refusal(folder, pooling="mean")
+    assert f"text model {str(folder)!r}: expected an encoder or a decoder, found {family}, which is both" in said
 
 
 def test_settings_alone_load_no_heavy_library() -> None:

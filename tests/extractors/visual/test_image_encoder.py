@@ -211,3 +211,21 @@ def test_a_model_of_timm_needs_the_extra_and_the_error_names_it(tmp_path, clip, 
     )
     with pytest.raises(ExtractionError, match=r"pip install 'bigfusion\[timm\]'"):
         extractor(folder, on="frame").extract([clip])
+
+
+@pytest.mark.parametrize(
+    ("file", "part"), [("config.json", "AutoModel"), ("preprocessor_config.json", "AutoImageProcessor")]
+)
+def test_transformers_own_class_never_stands_in_for_a_checkpoints_code(
+    file: str, part: str, clip: Utterance, tmp_path: Path
+) -> None:
+    folder = saved(tmp_path, "vit")
+    config = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**config, "auto_map": {"AutoModelForImageClassification": "own.Own"}}))
+    assert vector(extractor(folder, on="frame"), clip).shape == (16,)
+    (folder / file).write_text(json.dumps({**config, "auto_map": {part: "own.Own"}}))
+    with pytest.raises(ExtractionError) as found:
+        extractor(folder, on="frame").extract([clip])
+    assert "expected a model of transformers' own classes" in str(found.value)
+    assert f"({part} in {file})" in str(found.value)
+    assert "\n" not in str(found.value)

@@ -1,5 +1,6 @@
 """The order in which pending cells are computed, and what is said of a store that cannot be written."""
 
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -70,3 +71,32 @@ def test_a_store_that_cannot_be_written_says_why(error, why):
         raise error
     assert str(found.value) == f"/srv/store: the store cannot be written ({why})"
     assert found.value.__cause__ is error
+
+
+FETCHING = {
+    "Checkpoint", "Checkpoint.cached", "Checkpoint.digests", "Checkpoint.fetched", "Checkpoint.notes", "COMMIT",
+    "FETCHING", "INDEX", "NO_NUMBER", "OWN_CODE", "PACKAGE", "PROBE_SECONDS", "_auto_map", "_commit", "_fetch",
+    "_first_line", "_recorded", "lacks", "locate", "not_had", "quiet", "read_json", "refuse_own_code", "whole",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "idle", "counted"),
+    [
+        (
+            "audio.transformer",
+            {"KERNELS", "SpeechEncoderExtractor._decoded", "SpeechEncoder._refused"},
+            {"_turn", "_feature", "SpeechEncoder._layers", "pooled", "MODEL", "PREPARES", "read_audio"},
+        ),
+        ("audio.whisper", set(), {"_Encoder.frames", "PARTS", "read_audio", "pooled"}),
+        ("text.transformer", {"_check_kind", "_check_places"}, {"_Model.encode", "load", "read", "MODES", "MODEL"}),
+        ("visual.image_encoder", set(), {"_Encoder.encode", "PARTS", "_square", "read_frames"}),
+    ],
+)
+def test_how_a_model_is_found_and_turns_are_kept_in_memory_makes_no_cell_stale(kind, idle, counted):
+    """The digests of its files, or the hub's commit, are in the fingerprint."""
+    module = import_module(f"bigfusion.extractors.{kind}")
+    made = module.make(module.SETTINGS(model="owner/name", revision=40 * "0"), lambda path: "")
+    code = set(cells.description(made)["code"])
+    assert not code & (FETCHING | idle)
+    assert counted <= code

@@ -25,9 +25,27 @@ def said(manifest: Manifest, split: str) -> list[tuple[str, str]]:
     return list(zip(rows["utterance"], rows["text"], strict=True))
 
 
-def found(place, encoder, every=False):
-    project = load(place.config, assignments=[f"text.model={json.dumps(str(encoder))}"])
+def found(place, encoder, every=False, table="text", *more):
+    project = load(place.config, assignments=[f"{table}.model={json.dumps(str(encoder))}", *more])
     return leaks(project, corpus.kept(project), every)
+
+
+@pytest.mark.parametrize("kind", ["encoder", "transformer"])
+def test_every_kind_of_text_encoder_that_a_training_reads_is_looked_at(place, encoder, kind, monkeypatch):
+    manifest = corpus.kept(load(place.config))
+    write_learned(encoder, said(manifest, "test")[:2])
+    more = [f'text.tuned.kind="{kind}"', 'model.features=["tuned", "opensmile"]']
+    (line,) = found(place, encoder, False, "text.tuned", *more)
+    assert line.startswith(f"text.tuned.model {str(encoder)!r}: expected an encoder that never saw the tested dial")
+    assert "fine-tuned on 2 of" in line
+    assert found(place, encoder, False, "text.tuned", more[0], 'model.features=["opensmile"]') == []
+    package = encoder.parent / "tuned_package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    shutil.copytree(encoder, package / "model")
+    monkeypatch.syspath_prepend(str(encoder.parent))
+    (line,) = found(place, "package:tuned_package/model", False, "text.tuned", *more)
+    assert line.startswith("text.tuned.model 'package:tuned_package/model': ")
 
 
 def test_an_encoder_that_learned_from_test_utterances_stops_the_run(place, encoder):

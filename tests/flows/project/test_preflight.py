@@ -1,6 +1,7 @@
 """What a run lacks is said before its first cell: all of it at once, a line each."""
 
 import importlib
+import json
 import shlex
 import shutil
 import socket
@@ -11,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from bigfusion.flows import cli
-from bigfusion.flows.project import corpus, standing
+from bigfusion.flows.project import cells, corpus, standing
 from bigfusion.flows.project.load import load
 from bigfusion.flows.project.preflight import PreflightError, preflight
 from bigfusion.flows.project.rates import RATES
 from bigfusion.pipeline.corpora import scan
+from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.schema import Modality
 from tests.helpers.command_line import fails
+from tests.helpers.hub_server import hub_server
 from tests.helpers.meld_tree import write_meld
 from tests.helpers.tiny_encoder import save_roberta
 from tests.helpers.tiny_speech import save_speech
@@ -135,6 +138,37 @@ def test_every_named_extractors_model_is_looked_for_before_a_run(tmp_path, capsy
         assert line.endswith(f"set {setting.partition(' ')[0]} to its folder")
     assert cli.main(["run", "--config", str(config)]) == 1
     assert len([line for line in capsys.readouterr().err.splitlines() if line.startswith("bigfusion: ")]) == 2
+
+
+@pytest.mark.parametrize("place", ["folder", "hub", "cache"])
+def test_an_encoder_with_code_of_its_own_stops_a_run_wherever_it_lies(tmp_path, monkeypatch, place):
+    """transformers would take its own RoBERTa for it, and nothing would say so."""
+    from huggingface_hub import constants, hf_hub_download
+
+    folder = save_roberta(tmp_path / "encoder", layers=1)
+    said = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(said | {"auto_map": {"AutoModel": "own.Own"}}))
+    name = str(folder) if place == "folder" else "owner/name"
+    with hub_server() as server:
+        server.files["owner/name"] = {path.name: path.read_bytes() for path in folder.iterdir()}
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", server.address)
+        monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", server.address)
+        template = server.address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        if place == "cache":
+            for file in server.files["owner/name"]:
+                hf_hub_download("owner/name", file)
+            monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        project = load(write_project(tmp_path, name, True, '["text", "audio"]'))
+        plan = standing.look(project).plan
+        (line,) = preflight(project, plan).stops
+        assert line.startswith(f"text.model {name!r}: expected a model of transformers' own classes")
+        pending = plan.pending(Modality.TEXT)[:1]
+        with pytest.raises(ExtractionError, match=r"AutoModel in config\.json"):  # as a worker computes it
+            cells.extract_chunk(project, plan.manifest, pending, "run")
+        assert place != "hub" or not list((tmp_path / "cache").rglob("snapshots"))
 
 
 def test_a_named_extractors_folder_that_is_not_there_is_a_line_with_its_table(tmp_path, capsys):
