@@ -56,9 +56,10 @@ def plain(network: AMBDSGDN, batch: Batch) -> Output:
     assert not (network.training and network.dropping)
     cross, same = relations(utterances.speakers, settings.window)
     logits = {}
-    for name, inputs in projected(network.project, utterances).items():
+    for name, own in projected(network.project, utterances).items():
+        inputs = own
         if name in network.encoders:
-            placed = inputs + positions(len(utterances), settings.width, like=inputs)
+            placed = own + positions(len(utterances), settings.width, like=own)
             placed = placed + embedded(network.speaker, utterances.speakers)
             inputs = network.dropout(transformed(network.encoders[name], placed, placed))
         hidden = block(network.same[name], block(network.cross[name], inputs, cross), same)

@@ -71,11 +71,11 @@ def plain(network: CMCFSRNet, batch: Batch) -> Output:
     fused = []
     for own, states in inputs.items():
         total = torch.zeros_like(states)
-        for other in inputs:
+        for other, partner in inputs.items():
             if other != own:
                 pair = states
                 for layer in network.pairs[f"{own}_{other}"]:
-                    pair = crossed(layer, pair, inputs[other], settings.window)
+                    pair = crossed(layer, pair, partner, settings.window)
                 total = total + pair
         fused.append(total)
     vectors = network.join(torch.cat(fused, dim=1))

@@ -1,9 +1,9 @@
 """What the plain forms share: one dialogue's utterances, and the maps that most networks begin with.
 
-A plain form is a network's equations for one dialogue, with the very network's parameters: loops over utterances, edges,
-relations, parties and windows, as the code published with these papers runs them. Linear maps, recurrent layers, whole
-Transformer layers and PyG's convolutions are torch's and PyG's own there too. It is the slow reference of the network,
-and what its speed is compared with (``tests/benchmarks/bench_plain.py``).
+A plain form is a network's equations for one dialogue, with the very network's parameters: loops over utterances,
+edges, relations, parties and windows, as the code published with these papers runs them. Linear maps, recurrent layers,
+whole Transformer layers and PyG's convolutions are torch's and PyG's own there too. It is the slow reference of the
+network, and what its speed is compared with (``tests/benchmarks/bench_plain.py``).
 
 A plain form is a function ``plain(network, batch) -> Output`` in ``tests/helpers/plain/KIND.py``; ``batch`` is one
 dialogue of n utterances without padding.
