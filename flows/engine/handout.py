@@ -104,7 +104,7 @@ def patiently(call: Callable[[], T], patience: float = PATIENCE_SECONDS) -> T:
 def parameters(project: Project, **more: Any) -> dict[str, Any]:
     """A deployment's parameters: the frozen settings as JSON. The worker itself will compute (``kind`` local)."""
     here = project.model_copy(update={"runner": project.runner.model_copy(update={"kind": "local"})})
-    return {"project": here.model_dump(mode="json"), **more}
+    return {"project": here.parameters(), **more}
 
 
 def wait_for(jobs: Sequence[Job], attempts: int, progress: Callable[[int], None] = lambda done: None) -> list[str]:
