@@ -62,12 +62,10 @@ def talk(folder, number: int, turns: int, *changes: tuple[str, str]):
             said = f"{SAID[label][(place + 2 * turn) % 3]} ({number}, {place}, {turn})"
             rows.append(f'd{place},{turn},{"AB"[turn % 2]},"{said}",{label},{split},')
     (folder / "utterances.csv").write_text("\n".join(rows) + "\n")
-    settings = TALK
+    settings = TALK + f"[extract]\nchunk_size = {CHUNK}\n[runner]\npartitions = 2\ndead_after_seconds = 300\n"
     for old, new in changes:
         assert old in settings
         settings = settings.replace(old, new)
     config = folder / "bigfusion.toml"
-    config.write_text(
-        settings + f"[extract]\nchunk_size = {CHUNK}\n[runner]\npartitions = 2\ndead_after_seconds = 300\n"
-    )
+    config.write_text(settings)
     return config

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import pandas as pd
 import pytest
@@ -33,11 +34,11 @@ UNDER_WAY = 2 * CHUNK
 """Cells that a project's two partitions compute at a time."""
 
 
-def deployed(running, folder):
+def deployed(running, folder, *changes):
     """Three projects in a folder, deployed: their settings files by name."""
     configs = {}
     for number, name in enumerate(NAMES):
-        configs[name] = talk(folder / name, number, TURNS, *LONG)
+        configs[name] = talk(folder / name, number, TURNS, *LONG, *changes)
         running.bigfusion("deploy", "--config", str(configs[name]), "--name", name)
     return configs
 
@@ -50,11 +51,11 @@ def started(client):
     return found
 
 
-def going_on(client, retrains):
-    """Fail at once if a retrain has ended already, which would make everything after it meaningless."""
+def extracting(client, retrains, configs):
+    """Whether each project has stored something. Fails at once if a retrain has ended already."""
     states = [state_of(client, run) for run in retrains.values()]
     assert not any(state.is_final() for state in states), [state.message for state in states]
-    return True
+    return all(stored(config) for config in configs.values())
 
 
 def stored(config):
@@ -97,8 +98,7 @@ def test_three_retrains_survive_a_server_that_is_killed_twice(tmp_path):
         with prefect_api(running) as client:
             retrains = started(client)
             running.worker("works", limit=9)
-            extracting = lambda: going_on(client, retrains) and all(stored(config) for config in configs.values())  # noqa: E731
-            services.wait("cells of all three", extracting, 600, every=1)
+            services.wait("cells of all three", lambda: extracting(client, retrains, configs), 600, every=1)
             begun = time.monotonic()
             services.kill(running.server, signal.SIGKILL)
             running.start_server()
@@ -115,3 +115,37 @@ def test_three_retrains_survive_a_server_that_is_killed_twice(tmp_path):
             assert [len(runs(client, flow)) for flow in ("retrain", "partition", "train")] == [3, 6, 3]
     for config in configs.values():
         whole(config, twice=0)
+
+
+def test_after_a_longer_outage_nothing_is_stuck_and_the_next_retrains_take_up_what_is_left(tmp_path):
+    """The server is away for longer than a worker may be silent, while all three extract."""
+    with services.Services(tmp_path) as running:
+        running.prefect_server(running.postgres(), running.redis())
+        configs = deployed(running, tmp_path, ("dead_after_seconds = 300", "dead_after_seconds = 45"))
+        with prefect_api(running) as client:
+            retrains = started(client)
+            running.worker("works", limit=9)
+            services.wait("cells of all three", lambda: extracting(client, retrains, configs), 600, every=1)
+            services.kill(running.server, signal.SIGKILL)
+            time.sleep(100)
+            running.start_server()
+            services.wait("every run's end", lambda: all_over(client), 900, every=1)
+            services.wait("free workspaces", lambda: not any(map(at_work, configs.values())), 600, every=1)
+            print(f"after the outage: {told(client)}")
+            again = started(client)
+            services.wait("the next retrains", lambda: all(finished(client, run) for run in again.values()), 600)
+            assert [state_of(client, run).name for run in again.values()] == ["Completed"] * 3
+            services.wait("every run's end", lambda: all_over(client), 120)
+            print(f"at the end: {told(client)}")
+    for config in configs.values():
+        whole(config, twice=UNDER_WAY)
+
+
+def at_work(config):
+    """The process that holds a project's workspace, if any."""
+    return load(config).files.holder()
+
+
+def told(client):
+    """How many runs of each flow ended in each state."""
+    return dict(Counter((flow, run.state.name) for flow in FLOWS for run in runs(client, flow)))
