@@ -15,7 +15,8 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a kill at any moment, sees the old bytes or the new ones.
 
     Temporary file in the same folder, fsync, rename, fsync of the folder. A missing folder is created. A kill may leave
-    the temporary file behind: its name begins with a dot and ends in ``.tmp``.
+    the temporary file behind: its name begins with a dot and ends in ``.tmp``. If somebody takes a file that is being
+    written for such a leftover (a clock that jumps makes it old) and removes it, it is written again.
 
     Raises:
         OSError: the file cannot be written; nothing of it is visible.
@@ -23,13 +24,14 @@ def write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{PARTIAL}")
     try:
-        file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        try:
-            _write_all(file, content)
-            os.fsync(file)
-        finally:
-            os.close(file)
-        partial.replace(path)
+        for last in (False, False, True):
+            _write_synced(partial, content)
+            try:
+                partial.replace(path)
+                break
+            except FileNotFoundError:
+                if last:
+                    raise
     except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink()
@@ -65,6 +67,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        _write_all(file, content)
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _write_all(file: int, content: bytes) -> None:

@@ -52,6 +52,19 @@ def keep(home: Path) -> None:
         return
 
 
+def free_slots(home: Path) -> None:
+    """Free every slot of a concurrency limit in a home's database. Nobody but this process may use the home.
+
+    A server keeps the leases of its slots in memory. If it is killed under a training, its database counts the slot as
+    taken for ever, and every later training would wait for it.
+    """
+    try:
+        with closing(sqlite3.connect(home / DATABASE, timeout=60)) as database, database:
+            database.execute("UPDATE concurrency_limit_v2 SET active_slots = 0 WHERE active_slots > 0")
+    except sqlite3.Error:  # no database yet, or one that the server has still to build
+        return
+
+
 def _is_whole(content: bytes) -> bool:
     try:
         with closing(sqlite3.connect(":memory:")) as database:

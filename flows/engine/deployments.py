@@ -59,7 +59,7 @@ def version() -> str:
 
 def definitions(project: Project, name: str, gpus: int, schedule: CronSchedule | None) -> dict[str, Any]:
     """``prefect.yaml`` as a table. With ``gpus``, pool ``gpu`` takes text, visual and training; ``cpu`` the rest."""
-    settings = project.model_dump(mode="json")
+    settings = project.parameters()
     settings["runner"] |= {"kind": "workers", "deployment": name}
     environment = _environment()
 

@@ -12,13 +12,15 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import State, StateType
 from prefect.deployments import run_deployment
+from prefect.states import Scheduled
 
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.errors import SettingsError
@@ -28,6 +30,7 @@ log = logging.getLogger("bigfusion")
 
 _POLL_SECONDS = 2.0
 _LONGEST_PAUSE = 60.0
+_AHEAD = timedelta(minutes=5)
 PATIENCE_SECONDS = 1800.0
 """Seconds during which a server may answer with nothing but passing errors."""
 
@@ -68,6 +71,18 @@ class Job:
         self.run = flow_run.id
 
 
+def _make_due(client: SyncPrefectClient, job: Job, state: State[Any] | None) -> None:
+    """Make a run due that a worker would take only tomorrow: the clock was set back after it was handed out."""
+    planned = None if state is None or not state.is_scheduled() else state.state_details.scheduled_time
+    if planned is not None and planned > datetime.now(UTC) + _AHEAD:
+        log.warning(
+            "%s: due at %s only, so the clock was set back; made due now", job.name, f"{planned:%Y-%m-%d %H:%M}"
+        )
+        run = job.run
+        assert run is not None
+        patiently(lambda: client.set_flow_run_state(run, Scheduled(scheduled_time=datetime.now(UTC)), force=True))
+
+
 def _detail(error: httpx.HTTPStatusError) -> str:
     """The reason that the server gives for a refusal."""
     try:
@@ -104,7 +119,7 @@ def patiently(call: Callable[[], T], patience: float = PATIENCE_SECONDS) -> T:
 def parameters(project: Project, **more: Any) -> dict[str, Any]:
     """A deployment's parameters: the frozen settings as JSON. The worker itself will compute (``kind`` local)."""
     here = project.model_copy(update={"runner": project.runner.model_copy(update={"kind": "local"})})
-    return {"project": here.model_dump(mode="json"), **more}
+    return {"project": here.parameters(), **more}
 
 
 def wait_for(jobs: Sequence[Job], attempts: int, progress: Callable[[int], None] = lambda done: None) -> list[str]:
@@ -122,6 +137,7 @@ def wait_for(jobs: Sequence[Job], attempts: int, progress: Callable[[int], None]
                 assert job.run is not None
                 state = patiently(lambda run=job.run: client.read_flow_run(run)).state  # type: ignore[misc]
                 if state is None or not state.is_final():
+                    _make_due(client, job, state)
                     continue
                 if state.type is StateType.CRASHED and job.attempt < attempts:
                     log.warning("%s: its worker died (%s); handed out again", job.name, state.message)

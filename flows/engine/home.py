@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from bigfusion.flows.engine import database
 from bigfusion.flows.project.workspace import REMEDY, Workspace, exclusive, holder
 from bigfusion.pipeline.errors import SettingsError
 
@@ -42,6 +43,7 @@ def kept(workspace: Workspace, url: str) -> Iterator[Path]:
             _refuse(workspace)
             hold.enter_context(exclusive(home, REMEDY))
             end_orphaned_servers(home)
+            database.free_slots(home)
             (home / _ADDRESS).write_text(url)
         yield home
 

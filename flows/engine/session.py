@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import httpx
 
+from bigfusion.flows.engine import database
 from bigfusion.flows.engine.configuration import FLOWS, configured, server_url, set_defaults
 from bigfusion.flows.engine.home import end_orphaned_servers, served
 from bigfusion.flows.engine.server import await_server, reporting_to_served, temporary_server
@@ -74,6 +75,7 @@ def _of_our_own(workspace: Workspace, meanwhile: Callable[[], None]) -> Iterator
     home = workspace.prefect_home.resolve()
     home.mkdir(parents=True, exist_ok=True)
     end_orphaned_servers(home)
+    database.free_slots(home)
     with configured(PREFECT_HOME=str(home)), temporary_server(home, meanwhile) as url:
         _own_homes.add(home)
         try:

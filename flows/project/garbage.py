@@ -11,6 +11,7 @@ from bigfusion.flows.project.corpus import kept
 from bigfusion.flows.project.needs import needed, publish_needs
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.errors import StoreError
+from bigfusion.pipeline.store.folder import ShardFolder
 from bigfusion.pipeline.store.garbage import Garbage, find_garbage, remove
 from bigfusion.pipeline.store.needs import decode_reach
 from bigfusion.pipeline.store.store import Store
@@ -27,11 +28,13 @@ def collect_garbage(project: Project, grace: float, apply: bool) -> Garbage:
             removed.
     """
     workspace, planned = project.files, cells.plan(project, kept(project))
+    now = None
     if apply:
-        publish_needs(project, planned, anew=True)
+        publish_needs(project, planned, anew=True)  # also tells the time by the clock that dates the shards
+        now = ShardFolder(project.store).published_at(workspace.identity())
     with workspace.store() as store:
         mine = map(bytes.fromhex, needed(project, planned))
-        found = find_garbage(store, chain(mine, _published(store, but=workspace.identity())), grace)
+        found = find_garbage(store, chain(mine, _published(store, but=workspace.identity())), grace, now)
         if apply:
             still = {(name, why) for name, _, _, why in store.unneeded(set(_published(store)))}
             doomed = [item for item in found.items if not item.is_shard or (item.name, item.why) in still]

@@ -16,6 +16,7 @@ from bigfusion.flows.project.workspace import Workspace, WorkspaceSettings
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.settings import ModelSettings, TrainSettings
 from bigfusion.pipeline.corpora.scan import CorpusSettings, MeldSettings
+from bigfusion.pipeline.corpora.table import TableSettings
 from bigfusion.pipeline.settings import Settings
 from bigfusion.pipeline.store.folder import Place
 
@@ -102,6 +103,17 @@ class Project(Settings):
         return {name: getattr(self, name).numbers() for name in tables} | {
             "corpus": self.corpus.model_dump(mode="json")
         }
+
+    def parameters(self) -> dict[str, Any]:
+        """Every setting as plain values, for a flow run in another process, where they mean the same.
+
+        A column of a table that the user named must be there; a column that has its name by default need not. So the
+        names that nobody gave stay out.
+        """
+        settings = self.model_dump(mode="json")
+        if isinstance(self.corpus, TableSettings):
+            settings["corpus"]["columns"] = self.corpus.columns.model_dump(mode="json", exclude_unset=True)
+        return settings
 
     @property
     def files(self) -> Workspace:

@@ -28,7 +28,7 @@ def serve_deployments(project: Project, name: str, schedule: CronSchedule | None
     with get_client(sync_client=True) as client:
         set_slots(client, 0)
     common: dict[str, Any] = {
-        "parameters": {"project": project.model_dump(mode="json")},
+        "parameters": {"project": project.parameters()},
         "tags": [TAG, name],
         "version": version(),
         "entrypoint_type": EntrypointType.MODULE_PATH,

@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 SETTLED_NS = 2_000_000_000
 """A file that was modified less than this before it was hashed may change again without a new timestamp, so it is
-hashed again.
+hashed again. A timestamp that lies further in the future is from before the clock was set back.
 """
 
 _REMEMBER_SECONDS = 5.0
@@ -143,7 +143,7 @@ class FileDigests:
         rows = [
             (str(path), _signature(stat), sha256)
             for path, (stat, sha256) in found.items()
-            if now - stat.st_mtime_ns > SETTLED_NS
+            if abs(now - stat.st_mtime_ns) > SETTLED_NS
         ]
         with self._database:
             self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)

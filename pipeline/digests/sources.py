@@ -98,8 +98,8 @@ class Sources:
 
     def remember(self, key: str, answer: dict[str, str]) -> None:
         """Store an answer, and every module that was split for it."""
-        newest = max((int(stat.split(":")[1]) for stat in self._stats.values() if stat), default=0)
-        if time.time_ns() - newest < SETTLED_NS:
+        now = time.time_ns()
+        if any(abs(now - int(stat.split(":")[1])) < SETTLED_NS for stat in self._stats.values() if stat):
             return
         files = sorted(self._stats)
         answers = self._read("answers") | {

@@ -126,6 +126,11 @@ class ShardFolder:
         """Publish the list of the cells that a workspace needs. It replaces the workspace's earlier list."""
         self.objects.write(f"{REACH}/{workspace}.cells", needs)
 
+    def published_at(self, workspace: str) -> float | None:
+        """When a workspace last published its list, by the store's own clock; ``None`` if it has no list."""
+        key = f"{REACH}/{workspace}.cells"
+        return next((entry.modified for entry in self.objects.entries(REACH) if entry.key == key), None)
+
     def needs(self, but: str = "") -> Iterator[tuple[str, bytes]]:
         """The lists of all workspaces on this folder (or of all others): the place and the bytes of each."""
         for name in sorted(self.objects.names(REACH)):
@@ -143,9 +148,9 @@ class ShardFolder:
         return self.objects.entries(DAMAGED)
 
 
-def age(entry: Entry) -> float:
-    """Seconds since an object was written."""
-    return time.time() - entry.modified
+def age(entry: Entry, now: float | None = None) -> float:
+    """Seconds since an object was written. ``now`` is the store's own clock, if it is known."""
+    return (time.time() if now is None else now) - entry.modified
 
 
 def _key(name: str) -> str:

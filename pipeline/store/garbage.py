@@ -53,8 +53,10 @@ class Garbage:
     young: int
 
 
-def find_garbage(store: Store, reached: Iterable[bytes], grace: float) -> Garbage:
+def find_garbage(store: Store, reached: Iterable[bytes], grace: float, now: float | None = None) -> Garbage:
     """What can be removed from ``store``, given the reached fingerprints. Nothing younger than ``grace`` seconds.
+
+    ``now`` is the time by the store's own clock, if it is known; else this machine's clock counts.
 
     A shard is removed whole or stays whole: one reached cell keeps it. Of several copies of a cell, the one that
     :func:`rank` puts first is kept. The order is the same on every machine, so two machines can never each remove what
@@ -66,10 +68,10 @@ def find_garbage(store: Store, reached: Iterable[bytes], grace: float) -> Garbag
     """
     wanted = frozenset(reached)
     try:
-        garbage = _found(store, wanted, grace)
+        garbage = _found(store, wanted, grace, now)
         if isinstance(garbage, str):
             store.rebuild(garbage)
-            garbage = _found(store, wanted, grace)
+            garbage = _found(store, wanted, grace, now)
     except OSError as error:
         raise StoreError(f"{store.folder}: the store cannot be read ({error.strerror})") from error
     if isinstance(garbage, str):
@@ -94,14 +96,14 @@ def remove(store: Store, garbage: Garbage) -> None:
     store.refresh()
 
 
-def _found(store: Store, wanted: frozenset[bytes], grace: float) -> Garbage | str:
+def _found(store: Store, wanted: frozenset[bytes], grace: float, now: float | None) -> Garbage | str:
     """The garbage, or a sentence that says what is wrong in the index."""
     why = {name: (kind, cells) for name, _, cells, kind in store.unneeded(wanted)}
     entries = store.folder.entries(why)
     spare = [("damaged", entry) for entry in store.folder.damaged()]
     spare += [("leftover", entry) for entry in store.folder.leftovers()]
-    doomed = [Item(entry.key, *_kind(why, entry)) for entry in entries if age(entry) >= grace]
-    others = [Item(entry.key, kind, entry.bytes) for kind, entry in spare if age(entry) >= grace]
+    doomed = [Item(entry.key, *_kind(why, entry)) for entry in entries if age(entry, now) >= grace]
+    others = [Item(entry.key, kind, entry.bytes) for kind, entry in spare if age(entry, now) >= grace]
     wrong = _wrong(store, doomed, wanted)
     if isinstance(wrong, str):
         return wrong

@@ -4,7 +4,9 @@ Each holder has one object under ``claims/`` that lists its cells. Two rules kee
 listing shows what was written before. First, write what you want before you look. Second, when you have looked: leave
 what another holder *holds*; leave what another with a smaller name *wants*; and wait until a holder with a larger name
 has decided. Age is measured by the store's own clock, so the clocks of two machines are never compared. A claim that
-was not rewritten for ``lease`` seconds belongs to a dead holder. As with :mod:`store.claims`, a claim only saves work.
+seems not to have been rewritten for ``lease`` seconds, or to be from the future, is watched: that clock may have
+jumped. If its holder gives no sign for ``lease`` more seconds, by this process's own watch, it is dead. As with
+:mod:`store.claims`, a claim only saves work.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ FOLDER = "claims"
 LEASE, PULSE = 20.0, 4.0
 """Seconds: after how many without a sign a holder counts as dead, and how often it gives one."""
 _POLL = 0.2
+_watched: dict[str, tuple[float, float]] = {}
+"""Claims of holders that may be dead: the time of writing, and when this process first saw it, by its own watch."""
 
 
 class Leases:
@@ -86,7 +90,7 @@ class Leases:
         for entry in entries:
             if entry.key == claim.key:
                 continue
-            if now - entry.modified > self._lease:
+            if self._is_dead(entry, now):
                 self._bury(entry)
                 continue
             try:
@@ -97,7 +101,20 @@ class Leases:
             except (ValueError, KeyError, TypeError):
                 log.debug("%s: not a claim; left alone", self._objects.shown(entry.key))
 
+    def _is_dead(self, entry: Entry, now: float) -> bool:
+        key = self._objects.shown(entry.key)
+        if abs(now - entry.modified) <= self._lease:
+            _watched.pop(key, None)
+            return False
+        seen = time.monotonic()
+        written, since = _watched.get(key, (entry.modified, seen))
+        if written != entry.modified:  # a sign of life
+            since = seen
+        _watched[key] = entry.modified, since
+        return seen - since > self._lease
+
     def _bury(self, entry: Entry) -> None:
+        _watched.pop(self._objects.shown(entry.key), None)
         log.info("a run that held cells has been silent for %.0f s: they are free", self._lease)
         with contextlib.suppress(OSError):
             self._objects.remove([entry.key])

@@ -4,6 +4,8 @@ import re
 from contextlib import contextmanager
 
 from bigfusion.pipeline.demo.build import build
+from tests.helpers.release_workspace import CONFIG as TALK
+from tests.helpers.release_workspace import SAID, SPLITS
 from tests.helpers.small_project import CONFIG
 
 CHUNK = 2
@@ -48,3 +50,22 @@ def in_the_middle(log):
     """Whether a worker's log tells of a partition some chunks of which are stored, and others to do."""
     chunks = re.findall(r"Task run 'text (\d+)/(\d+)' - Finished", log.read_text())
     return chunks and int(chunks[-1][0]) < int(chunks[-1][1]) - 1
+
+
+def talk(folder, number: int, turns: int, *changes: tuple[str, str]):
+    """The settings file of a project without media: eight dialogues of its own words, stored two at a time."""
+    folder.mkdir()
+    rows = ["dialogue,turn,speaker,text,label,split,media"]
+    for place, split in enumerate(SPLITS):
+        for turn in range(turns):
+            label = list(SAID)[(place + turn + number) % 3]
+            said = f"{SAID[label][(place + 2 * turn) % 3]} ({number}, {place}, {turn})"
+            rows.append(f'd{place},{turn},{"AB"[turn % 2]},"{said}",{label},{split},')
+    (folder / "utterances.csv").write_text("\n".join(rows) + "\n")
+    settings = TALK + f"[extract]\nchunk_size = {CHUNK}\n[runner]\npartitions = 2\ndead_after_seconds = 300\n"
+    for old, new in changes:
+        assert old in settings
+        settings = settings.replace(old, new)
+    config = folder / "bigfusion.toml"
+    config.write_text(settings)
+    return config

@@ -12,6 +12,7 @@ class Memory:
 
     def __init__(self, seed: int) -> None:
         self._objects, self._lock, self._dice = {}, threading.Lock(), random.Random(seed)
+        self.ahead = 0.0  # seconds by which the store's clock is ahead
 
     def _pause(self) -> None:
         time.sleep(self._dice.random() * 0.003)
@@ -33,7 +34,7 @@ class Memory:
     def write(self, key, payload):
         self._pause()
         with self._lock:
-            self._objects[key] = (payload, time.time())
+            self._objects[key] = (payload, time.time() + self.ahead)
         self._pause()
 
     def remove(self, keys):

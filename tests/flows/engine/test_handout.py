@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -68,6 +69,41 @@ def test_a_server_under_load_ends_no_hand_out(deployment, monkeypatch, after):
         worker.join()
     assert any(faults)
     assert len(client.read_flow_runs()) - before == 2, "a call that was repeated makes no second run"
+
+
+def due(client, over: threading.Event) -> None:
+    """A worker's part: what is due by its clock is completed, and nothing else is even looked at."""
+    while not over.is_set():
+        for run in client.read_flow_runs():
+            if run.state.is_scheduled() and run.state.state_details.scheduled_time <= datetime.now(UTC):
+                client.set_flow_run_state(run.id, Completed(), force=True)
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_hand_out_does_not_wait_for_a_day_after_the_clock_was_set_back(deployment, monkeypatch):
+    """It was handed out by a clock that was a day ahead, and set right before a worker took it."""
+    name, client = deployment
+    real, over = handout.run_deployment, threading.Event()
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    monkeypatch.setattr(
+        handout, "run_deployment", lambda *given, **named: real(*given, scheduled_time=tomorrow, **named)
+    )
+    monkeypatch.setattr(handout, "_POLL_SECONDS", 0.1)
+    worker = threading.Thread(target=due, args=(client, over))
+    worker.start()
+    ended = threading.Timer(
+        60, lambda: [client.set_flow_run_state(run.id, Completed(), force=True) for run in client.read_flow_runs()]
+    )
+    ended.start()
+    begun = time.monotonic()
+    try:
+        assert handout.wait_for([handout.Job("one", name, {})], attempts=1) == []
+        assert time.monotonic() - begun < 50
+    finally:
+        ended.cancel()
+        over.set()
+        worker.join()
 
 
 def test_a_deployment_of_another_version_is_named(deployment):

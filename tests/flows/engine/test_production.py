@@ -23,7 +23,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Running, Scheduled
 
 from bigfusion.flows import cli, logs
-from bigfusion.flows.engine import artifacts, deployments, hooks, session
+from bigfusion.flows.engine import artifacts, deployments, handout, hooks, session
 from bigfusion.flows.engine.configuration import SLOT
 from bigfusion.flows.project import runs, standing
 from bigfusion.flows.project.corpus import kept
@@ -31,8 +31,11 @@ from bigfusion.flows.project.load import load
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.stages.fan_out import _jobs
 from bigfusion.flows.stages.partition import part_of
+from bigfusion.pipeline.corpora.scan import scan
+from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.schema import Modality
+from tests.helpers import release_workspace
 from tests.helpers.small_project import Place
 
 
@@ -52,6 +55,23 @@ def test_prefect_yaml_says_the_projects_settings(place: Place, tmp_path):
     back = Project.model_validate(read["deployments"][0]["parameters"]["project"])
     assert back.model_dump(exclude={"runner"}) == project.model_dump(exclude={"runner"})
     assert (back.runner.kind, back.runner.deployment) == ("workers", "lab")
+
+
+def test_a_table_on_workers_needs_no_column_that_it_did_not_need_here(tmp_path):
+    """Deployments name every setting; a column that has its name by default may be missing all the same."""
+    (tmp_path / "utterances.csv").write_text(release_workspace.table())
+    config = tmp_path / "bigfusion.toml"
+    config.write_text(release_workspace.CONFIG)
+    project = load(config)
+    there = json.loads(json.dumps(deployments.definitions(project, "lab", 0, None)))["deployments"][0]["parameters"]
+    for parameters in (there, json.loads(json.dumps(handout.parameters(project)))):
+        back = Project.model_validate(parameters["project"])
+        assert back.corpus == project.corpus
+        assert scan(back.corpus, FileDigests()).table.equals(scan(project.corpus, FileDigests()).table)
+    config.write_text(release_workspace.CONFIG + '[corpus.columns]\naudio = "audio"\n')
+    named = Project.model_validate(load(config).parameters())
+    with pytest.raises(CorpusError, match="expected a column 'audio'"):
+        scan(named.corpus, FileDigests())
 
 
 @pytest.mark.parametrize(

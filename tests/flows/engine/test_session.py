@@ -187,3 +187,40 @@ def test_a_setting_that_prefect_refuses_is_one_line(tmp_path):
     assert last.startswith("bigfusion.pipeline.errors.SettingsError: Prefect's setting")
     assert "heartbeat_frequency" in last
     assert "found 'often'" in last
+
+
+SLOT_LEFT = """
+from pathlib import Path
+import sys
+from bigfusion.flows.engine import session
+from bigfusion.flows.project.workspace import Workspace, WorkspaceSettings
+with session.prefect(Workspace(WorkspaceSettings(path=Path(sys.argv[1])))):
+    from prefect.client.orchestration import get_client
+    from bigfusion.flows.engine.configuration import SLOT
+    from bigfusion.flows.engine.deployments import set_slots
+    from prefect.concurrency.sync import concurrency
+    import os, signal
+    with get_client(sync_client=True) as client:
+        set_slots(client, 0)
+        print(client.read_global_concurrency_limit_by_name(SLOT).active_slots, flush=True)
+    with concurrency(SLOT, timeout_seconds=20):
+        with get_client(sync_client=True) as client:
+            print(client.read_global_concurrency_limit_by_name(SLOT).active_slots, flush=True)
+        if len(sys.argv) > 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_the_slot_of_a_killed_training_is_free_again(tmp_path):
+    """Its server kept the lease in memory; the database still counts the slot as taken, and nobody would free it."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+
+    def command(*more: str) -> subprocess.CompletedProcess:
+        words = [sys.executable, "-c", SLOT_LEFT, str(tmp_path / "work"), *more]
+        return subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=200)
+
+    killed = command("killed")
+    assert (killed.returncode, killed.stdout.split()) == (-9, ["0", "1"])
+    again = command()
+    assert (again.returncode, again.stdout.split()) == (0, ["0", "1"]), again.stderr

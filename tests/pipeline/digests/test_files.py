@@ -52,6 +52,19 @@ def test_a_file_that_was_just_written_is_not_trusted_to_stay(tmp_path, counted):
     assert counted == [clip, clip]
 
 
+def test_a_file_from_tomorrow_is_read_once(tmp_path, counted):
+    """Written before the clock was set back by a day: it has long settled."""
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"one")
+    settle(clip, -86400)
+    cache = tmp_path / "cache.sqlite"
+    first = d.FileDigests(cache).one(clip)
+    assert d.FileDigests(cache).one(clip) == first
+    assert counted == [clip]
+    clip.write_bytes(b"two")
+    assert d.FileDigests(cache).one(clip) != first
+
+
 @pytest.mark.parametrize("content", [b"not a database" * 100, b"", b"SQLite format 3\x00" + b"\xff" * 4096])
 def test_a_damaged_cache_is_begun_anew(tmp_path, counted, content):
     clip, cache = tmp_path / "clip.mp4", tmp_path / "cache.sqlite"

@@ -138,3 +138,34 @@ def test_no_two_holders_ever_have_one_cell_and_somebody_has_each(seed):
     assert errors == []
     assert set(held) == set().union(*wants)
     assert objects.entries("claims") == []
+
+
+DAY = 86400.0
+
+
+@pytest.mark.parametrize("jump", [DAY, -DAY])
+def test_a_living_holder_keeps_its_cells_when_the_stores_clock_jumps(jump):
+    objects = Memory(0)
+    with Leases(objects, lease=0.5, pulse=0.1).take(["a"]):
+        other = Leases(objects, lease=0.5, pulse=0.1)
+        with other.take(["b"]):
+            objects.ahead = jump
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline:
+            with other.take(["a", "b"]) as mine:
+                assert mine == {"b"}
+
+
+@pytest.mark.parametrize("jump", [DAY, -DAY])
+def test_a_dead_holders_cells_are_free_in_seconds_though_the_stores_clock_jumps(jump):
+    """Set back by a day, the clock would make its last sign of life one of tomorrow."""
+    objects = Memory(0)
+    objects.write("claims/dead", b'{"holds": true, "cells": ["a"]}')
+    objects.ahead = jump
+    begun = time.monotonic()
+    while True:  # each chunk looks anew
+        with Leases(objects, lease=0.5, pulse=0.1).take(["a"]) as mine:
+            if mine:
+                break
+        assert time.monotonic() - begun < 10
+    assert objects.entries("claims") == []

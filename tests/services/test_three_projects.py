@@ -1,0 +1,151 @@
+"""One Prefect server under the retrains of three projects at once, killed and started again in the middle of them."""
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pandas as pd
+import pytest
+
+from bigfusion.flows.project import cells, corpus
+from bigfusion.flows.project.load import load
+from tests.helpers import services
+from tests.helpers.lab import CHUNK, prefect_api, runs, state_of, talk
+from tests.services.test_outages import finished
+
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(services.missing()), reason=f"not installed here: {services.missing()} (apt-get install)"),
+    pytest.mark.skipif(importlib.util.find_spec("prefect_redis") is None, reason="needs bigfusion[production]"),
+]
+
+NAMES = ("one", "two", "three")
+FLOWS = ("retrain", "ingest", "extract", "partition", "train", "evaluate")
+TURNS = 10
+LONG = (("epochs = 2", "epochs = 60\npatience = 60"),)
+UNDER_WAY = 2 * CHUNK
+"""Cells that a project's two partitions compute at a time."""
+
+
+def deployed(running, folder, *changes):
+    """Three projects in a folder, deployed: their settings files by name."""
+    configs = {}
+    for number, name in enumerate(NAMES):
+        configs[name] = talk(folder / name, number, TURNS, *LONG, *changes)
+        running.bigfusion("deploy", "--config", str(configs[name]), "--name", name)
+    return configs
+
+
+def started(client):
+    """A retrain of each project, all at once."""
+    found = {}
+    for name in NAMES:
+        found[name] = client.create_flow_run_from_deployment(client.read_deployment_by_name(f"retrain/{name}").id)
+    return found
+
+
+def extracting(client, retrains, configs):
+    """Whether each project has stored something. Fails at once if a retrain has ended already."""
+    states = [state_of(client, run) for run in retrains.values()]
+    assert not any(state.is_final() for state in states), [state.message for state in states]
+    return all(stored(config) for config in configs.values())
+
+
+def stored(config):
+    """The number of shards in a project's store."""
+    return len(list(config.parent.glob("work/store/text/text-*.parquet")))
+
+
+def all_over(client):
+    """Every flow run on the server, once none of them is under way; a server that is away says nothing."""
+    found = [run for flow in FLOWS for run in runs(client, flow)]
+    return found if found and all(run.state.is_final() for run in found) else None
+
+
+def whole(config, twice):
+    """Every cell is stored, at most ``twice`` of them in two shards, and the scores are those of an undisturbed run."""
+    project = load(config)
+    planned = cells.plan(project, corpus.kept(project))
+    assert planned.pending_count == 0
+    with project.files.store() as store:
+        assert store.info()["duplicates"] <= twice
+    calm = config.parent.with_name(f"{config.parent.name}-calm")
+    shutil.copytree(config.parent, calm, ignore=shutil.ignore_patterns("work", "prefect.yaml"))
+    command = [sys.executable, "-m", "bigfusion.flows.cli", "run", "--config", str(calm / config.name)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=calm)
+    assert done.returncode == 0, done.stderr
+    (disturbed,), (undisturbed,) = ((one / "work/runs").iterdir() for one in (config.parent, calm))
+    tables = [pd.read_parquet(run / "predictions.parquet") for run in (disturbed, undisturbed)]
+    pd.testing.assert_frame_equal(*tables)  # within 1e-5: workers pad other utterances together
+    scores = [json.loads((run / "metrics.json").read_bytes()) for run in (disturbed, undisturbed)]
+    for name in ("weighted_f1", "accuracy", "confusion"):
+        assert scores[0][name] == scores[1][name]
+
+
+def test_three_retrains_survive_a_server_that_is_killed_twice(tmp_path):
+    """Once while all three extract, once while one trains and the others wait for the slot. It is back at once."""
+    with services.Services(tmp_path) as running:
+        running.prefect_server(running.postgres(), running.redis())
+        configs = deployed(running, tmp_path)
+        with prefect_api(running) as client:
+            retrains = started(client)
+            running.worker("works", limit=9)
+            services.wait("cells of all three", lambda: extracting(client, retrains, configs), 600, every=1)
+            begun = time.monotonic()
+            services.kill(running.server, signal.SIGKILL)
+            running.start_server()
+            print(f"back after {time.monotonic() - begun:.0f} s, shards {[stored(one) for one in configs.values()]}")
+            services.wait("a training", lambda: list(tmp_path.glob("*/work/runs/*/seed-0/resume.safetensors")), 600)
+            services.kill(running.server, signal.SIGKILL)
+            running.start_server()
+            services.wait("the retrains' end", lambda: all(finished(client, run) for run in retrains.values()), 900)
+            services.wait("every run's end", lambda: all_over(client), 120)
+            print(f"over after {time.monotonic() - begun:.0f} s")
+            for flow in FLOWS:
+                found = [(run.name, run.state.type.value, run.state.message) for run in runs(client, flow)]
+                assert [one for one in found if one[1] != "COMPLETED"] == []
+            assert [len(runs(client, flow)) for flow in ("retrain", "partition", "train")] == [3, 6, 3]
+    for config in configs.values():
+        whole(config, twice=0)
+
+
+def test_after_a_longer_outage_nothing_is_stuck_and_the_next_retrains_take_up_what_is_left(tmp_path):
+    """The server is away for longer than a worker may be silent, while all three extract."""
+    with services.Services(tmp_path) as running:
+        running.prefect_server(running.postgres(), running.redis())
+        configs = deployed(running, tmp_path, ("dead_after_seconds = 300", "dead_after_seconds = 45"))
+        with prefect_api(running) as client:
+            retrains = started(client)
+            running.worker("works", limit=9)
+            services.wait("cells of all three", lambda: extracting(client, retrains, configs), 600, every=1)
+            services.kill(running.server, signal.SIGKILL)
+            time.sleep(100)
+            running.start_server()
+            services.wait("every run's end", lambda: all_over(client), 900, every=1)
+            services.wait("free workspaces", lambda: not any(map(at_work, configs.values())), 600, every=1)
+            print(f"after the outage: {told(client)}")
+            again = started(client)
+            services.wait("the next retrains", lambda: all(finished(client, run) for run in again.values()), 600)
+            assert [state_of(client, run).name for run in again.values()] == ["Completed"] * 3
+            services.wait("every run's end", lambda: all_over(client), 120)
+            print(f"at the end: {told(client)}")
+    for config in configs.values():
+        whole(config, twice=UNDER_WAY)
+
+
+def at_work(config):
+    """The process that holds a project's workspace, if any."""
+    return load(config).files.holder()
+
+
+def told(client):
+    """How many runs of each flow ended in each state."""
+    return dict(Counter((flow, run.state.name) for flow in FLOWS for run in runs(client, flow)))
