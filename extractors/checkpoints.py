@@ -70,9 +70,11 @@ class Checkpoint:
         """The folder. A hub's model comes from the hub's cache if it is whole there, else it is downloaded.
 
         Raises:
-            ExtractionError: it cannot be downloaded, or the branch has moved since the commit was looked up.
+            ExtractionError: it cannot be downloaded, its index is damaged, or the branch has moved since the commit was
+                looked up.
         """
         if self.folder is not None:
+            whole(self.folder, self.needed)  # a damaged index is said to be one
             return self.folder
         folder = self.cached() or self._downloaded()
         if self.commit not in (None, self.branch, folder.name):
@@ -183,12 +185,25 @@ def lacks(folder: Path, needed: tuple[tuple[str, ...], ...]) -> str:
 
 
 def whole(folder: Path, needed: tuple[tuple[str, ...], ...]) -> bool:
-    """Whether a folder holds all needed files, and every file that the index of the weights names."""
+    """Whether a folder holds all needed files, and every file that the index of the weights names.
+
+    Raises:
+        ExtractionError: the index is damaged.
+    """
+    return not lacks(folder, needed) and all((folder / name).is_file() for name in _indexed(folder))
+
+
+def _indexed(folder: Path) -> list[str]:
+    """The files that the index of the weights names; none if there is no index."""
     index = folder / INDEX
-    listed = set[str]()
-    if index.is_file():
-        listed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    return not lacks(folder, needed) and all((folder / name).is_file() for name in listed)
+    if not index.is_file():
+        return []
+    files = read_json(index, "weights", folder.name).get("weight_map")
+    if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
+        raise ExtractionError(
+            f"weights {folder.name!r}: expected files in weight_map of {index}, found others; fetch the model anew"
+        )
+    return sorted(set(files.values()))
 
 
 def not_had(
@@ -258,8 +273,8 @@ FETCHING = tuple(
     f"{__name__}:{name}"
     for name in (
         "COMMIT", "FETCHING", "INDEX", "OWN_CODE", "PACKAGE", "PROBE_SECONDS", "Checkpoint", "_auto_map", "_commit",
-        "_first_line", "_recorded", "files", "lacks", "locate", "not_had", "quiet", "read_json", "refuse_own_code",
-        "whole",
+        "_first_line", "_indexed", "_recorded", "files", "lacks", "locate", "not_had", "quiet", "read_json",
+        "refuse_own_code", "whole",
     )
 )  # fmt: skip
 """How a model is found, fetched or refused, for ``idle`` of an extractor: no number depends on it. The fingerprint
@@ -302,20 +317,21 @@ def _auto_map(path: Path, what: str, name: str) -> set[str]:
     return {part for one in maps for part in (one if isinstance(one, dict) else ["AutoTokenizer"])}
 
 
-def read_json(path: Path, what: str, name: str) -> dict[str, Any]:
-    """The object that a model's file holds.
+def read_json(path: Path, what: str, name: str, form: type = dict) -> Any:
+    """The object, or the list, that a model's file holds.
 
     Raises:
         ExtractionError: it is damaged, or holds something else.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict):
+        if isinstance(content, form):
             return content
-        found = f"a {type(content).__name__}"
-    except (OSError, ValueError) as error:
+        found = "something else"
+    except (OSError, ValueError, RecursionError) as error:
         found = _first_line(error)
-    raise ExtractionError(f"{what} {name!r}: expected an object in {path}, found {found}; fetch the model anew")
+    expected = "a list" if form is list else "an object"
+    raise ExtractionError(f"{what} {name!r}: expected {expected} in {path}, found {found}; fetch the model anew")
 
 
 @contextmanager

@@ -6,13 +6,13 @@ pooling, dense layers and normalisation. Anything else would be a number that th
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bigfusion.extractors.checkpoints import read_json
 from bigfusion.pipeline.errors import ExtractionError
 
 if TYPE_CHECKING:
@@ -107,45 +107,56 @@ def read(folder: Path, name: str, pooling: str) -> SentenceModules:
     Raises:
         ExtractionError: pooling is to be the stored one, and there is none, or one that is not known here.
     """
-    stored = _sentence(folder)
+    stored = _sentence(folder, name)
     if pooling != "stored":
         return SentenceModules(({"last": "lasttoken"}.get(pooling, pooling),), **stored)
-    modules = _json(folder / "modules.json")
-    if not modules:
-        raise ExtractionError(
-            f"text model {name!r}: expected modules.json of sentence-transformers in the folder, found none; set "
-            "pooling to 'mean', or to 'last' for a decoder"
-        )
-    foreign = [str(module["type"]) for module in modules if not str(module["type"]).startswith(OWNER)]
-    if foreign:
-        raise ExtractionError(
-            f"text model {name!r}: expected modules of sentence-transformers in modules.json, found {foreign[0]}, code "
-            "that comes with the model and is never run; choose another model, or set pooling to 'mean' or 'last'"
-        )
-    _check_places([str(module["path"]) for module in modules], name)
-    kinds = [(str(module["type"]).rpartition(".")[2], folder / module["path"]) for module in modules]
-    order = [kind for kind, _ in kinds]
+    modules = _modules(folder, name)
+    order = [kind for kind, _ in modules]
     if order != ["Transformer", "Pooling", *["Dense"] * order.count("Dense"), *["Normalize"] * ("Normalize" in order)]:
         raise ExtractionError(
             f"text model {name!r}: expected the modules Transformer, Pooling, Dense and Normalize, found "
             f"{', '.join(order)}; set pooling to 'mean' or 'last'"
         )
-    config = _json(kinds[1][1] / "config.json")
+    pooled_by = modules[1][1] / "config.json"
+    config = _json(pooled_by, name)
     if not config:
         raise ExtractionError(
-            f"text model {name!r}: expected {modules[1]['path']}/config.json, which says how to pool, found none; "
+            f"text model {name!r}: expected {pooled_by.relative_to(folder)}, which says how to pool, found none; "
             "fetch the model anew, or set pooling to 'mean' or 'last'"
         )
     modes = config.get("pooling_mode") or [mode for key, mode in MODES.items() if config.get(key)] or "mean"
-    modes = (modes,) if isinstance(modes, str) else tuple(modes)
+    modes = (modes,) if isinstance(modes, str) else tuple(map(str, modes))
     if unknown := set(modes) - {*MODES.values()}:
         raise ExtractionError(
             f"text model {name!r}: expected pooling among {', '.join(MODES.values())}, found {', '.join(unknown)}; "
             "set pooling to 'mean' or 'last'"
         )
-    dense = tuple(_dense(path, name) for kind, path in kinds if kind == "Dense")
+    dense = tuple(_dense(path, name) for kind, path in modules if kind == "Dense")
     pools_prompt = bool(config.get("include_prompt", True))
     return SentenceModules(modes, pools_prompt, dense, "Normalize" in order, **stored)
+
+
+def _modules(folder: Path, name: str) -> list[tuple[str, Path]]:
+    """The kind and the folder of each module, in order."""
+    listing = folder / "modules.json"
+    if not listing.is_file():
+        raise ExtractionError(
+            f"text model {name!r}: expected modules.json of sentence-transformers in the folder, found none; set "
+            "pooling to 'mean', or to 'last' for a decoder"
+        )
+    found = read_json(listing, "text model", name, list)
+    if not found or not all(isinstance(one, dict) and {"type", "path"} <= one.keys() for one in found):
+        raise ExtractionError(
+            f"text model {name!r}: expected modules with type and path in {listing}, found others; fetch the model anew"
+        )
+    foreign = [str(module["type"]) for module in found if not str(module["type"]).startswith(OWNER)]
+    if foreign:
+        raise ExtractionError(
+            f"text model {name!r}: expected modules of sentence-transformers in modules.json, found {foreign[0]}, code "
+            "that comes with the model and is never run; choose another model, or set pooling to 'mean' or 'last'"
+        )
+    _check_places([str(module["path"]) for module in found], name)
+    return [(str(module["type"]).rpartition(".")[2], folder / module["path"]) for module in found]
 
 
 def _check_places(paths: list[str], name: str) -> None:
@@ -160,26 +171,45 @@ def _check_places(paths: list[str], name: str) -> None:
 
 
 def _dense(folder: Path, name: str) -> Dense:
-    activation = str(_json(folder / "config.json").get("activation_function", "torch.nn.Tanh")).rpartition(".")[2]
-    if activation not in ACTIVATIONS or not (folder / "model.safetensors").is_file():
+    config, path = _json(folder / "config.json", name), folder / "model.safetensors"
+    activation = str(config.get("activation_function", "torch.nn.Tanh")).rpartition(".")[2]
+    if activation not in ACTIVATIONS or not path.is_file():
         raise ExtractionError(
             f"text model {name!r}: expected in {folder.name} model.safetensors and an activation among "
             f"{', '.join(ACTIVATIONS)}, found {activation} or no such file; set pooling to 'mean' or 'last'"
         )
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    return Dense(load_file(folder / "model.safetensors"), activation)
+    try:
+        weights = load_file(path)
+        found = ", ".join(f"{key} {tuple(values.shape)}" for key, values in sorted(weights.items()))
+    except (OSError, SafetensorError) as error:
+        weights, found = {}, str(error)
+    sides = [config.get("out_features"), config.get("in_features")]
+    if "linear.weight" not in weights or list(weights["linear.weight"].shape) != sides:
+        raise ExtractionError(
+            f"text model {name!r}: expected linear.weight {tuple(sides)} in {path}, found {found}; fetch the model anew"
+        )
+    return Dense(weights, activation)
 
 
-def _sentence(folder: Path) -> dict[str, Any]:
+def _sentence(folder: Path, name: str) -> dict[str, Any]:
     """What is put before a sentence, its largest number of tokens, and whether it is written in lower case."""
-    reads = next(filter(None, (_json(folder / file) for file in READING)), {})
-    whole = _json(folder / "config_sentence_transformers.json")
-    prompt = (whole.get("prompts") or {}).get(whole.get("default_prompt_name")) or ""
-    return {
-        "prompt": prompt, "max_tokens": reads.get("max_seq_length"), "lower": bool(reads.get("do_lower_case", False)),
-    }  # fmt: skip
+    reads = next(filter(None, (_json(folder / file, name) for file in READING)), {})
+    whole = _json(folder / "config_sentence_transformers.json", name)
+    prompts, most = whole.get("prompts") or {}, reads.get("max_seq_length")
+    if not isinstance(prompts, dict) or not isinstance(most, int | None):
+        file = "sentence_bert_config.json" if isinstance(prompts, dict) else "config_sentence_transformers.json"
+        raise ExtractionError(
+            f"text model {name!r}: expected prompts by name and max_seq_length, a number, found others in "
+            f"{folder / file}; fetch the model anew"
+        )
+    prompt = prompts.get(whole.get("default_prompt_name")) or ""
+    return {"prompt": prompt, "max_tokens": most, "lower": bool(reads.get("do_lower_case", False))}
 
 
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def _json(path: Path, name: str) -> dict[str, Any]:
+    """The object in a file; empty if the file is not there."""
+    found: dict[str, Any] = read_json(path, "text model", name) if path.is_file() else {}
+    return found

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import (
     AutoModel,
     AutoTokenizer,
@@ -308,6 +309,42 @@ def test_a_model_that_is_encoder_and_decoder_is_refused(family: str, tmp_path: P
         )
     said = refusal(folder, pooling="mean")
     assert f"text model {str(folder)!r}: expected an encoder or a decoder, found {family}, which is both" in said
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("modules.json", "{"),
+        ("modules.json", '{"a": 1}'),
+        ("modules.json", "[]"),
+        ("modules.json", '[{"idx": 0, "name": "0", "path": ""}]'),
+        ("modules.json", "[1, 2]"),
+        ("1_Pooling/config.json", "[]"),
+        ("2_Dense/config.json", "\xff"),
+        ("2_Dense/model.safetensors", "not tensors"),
+        ("2_Dense/model.safetensors", {"weight": torch.zeros(12, 64)}),
+        ("2_Dense/model.safetensors", {"linear.weight": torch.zeros(12, 63)}),
+        ("sentence_bert_config.json", "7"),
+        ("sentence_bert_config.json", '{"max_seq_length": "many"}'),
+        ("config_sentence_transformers.json", ""),
+        ("config_sentence_transformers.json", '{"prompts": [1]}'),
+        ("model.safetensors.index.json", "{"),
+        ("model.safetensors.index.json", '{"weight_map": 3}'),
+        ("model.safetensors.index.json", "[]"),
+    ],
+)
+def test_a_damaged_file_is_a_line_that_names_it(file: str, content: Any, tmp_path: Path) -> None:
+    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
+    save_sentences(tmp_path, ("cls", "mean"), "query: ", [modules.Dense(64, 12)])
+    path = tmp_path / "whole" / file
+    assert path.is_file() or "index" in file
+    if isinstance(content, dict):
+        save_file(content, path)
+    else:
+        path.write_bytes(content.encode("latin-1"))
+    said = refusal(tmp_path / "whole")
+    assert file in said
+    assert "fetch the model anew" in said or "save the model anew" in said
 
 
 def test_settings_alone_load_no_heavy_library() -> None:
