@@ -8,17 +8,19 @@ import socket
 import subprocess
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from bigfusion.flows import cli
 from bigfusion.flows.project import cells, corpus, standing
 from bigfusion.flows.project.load import load
-from bigfusion.flows.project.preflight import PreflightError, preflight
+from bigfusion.flows.project.preflight import PreflightError, _hopeless, preflight
 from bigfusion.flows.project.rates import RATES
 from bigfusion.pipeline.corpora import scan
 from bigfusion.pipeline.errors import ExtractionError
-from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.schema import FeatureName, Modality
 from tests.helpers.command_line import fails
 from tests.helpers.hub_server import hub_server
 from tests.helpers.meld_tree import write_meld
@@ -98,6 +100,14 @@ def test_a_disk_that_cannot_take_the_shards_is_warned_of_and_one_that_can_is_not
     (line,) = preflight(project, plan, free=lambda folder: round(needed) - 1).warnings
     assert line.startswith(f"{project.store}: expected room for about ")
     assert line.endswith("set workspace.store to another disk")
+
+
+@pytest.mark.parametrize(("ending", "hopeless"), [("wav", True), ("opus", True), ("ogg", False), ("mp4", False)])
+def test_only_files_that_hold_sound_alone_have_no_face(ending, hopeless):
+    """An .ogg may hold Theora's pictures."""
+    table = pd.DataFrame({"visual_sha256": ["a"], "visual_path": [f"clip.{ending}"]})
+    planned = SimpleNamespace(manifest=SimpleNamespace(table=table), counts=lambda: {Modality.VISUAL: {"done": 0}})
+    assert _hopeless(planned, FeatureName(Modality.VISUAL)) is hopeless  # type: ignore[arg-type]
 
 
 def test_plan_estimates_from_the_rates_what_was_never_recorded(tmp_path, capsys):
