@@ -51,7 +51,12 @@ NO_NUMBER = (
     *FETCHING,
     "NO_NUMBER",
     "_check_kind",  # errors
+    "bigfusion.extractors.text.sentence_modules:_check_names",
     "bigfusion.extractors.text.sentence_modules:_check_places",
+    "bigfusion.extractors.text.sentence_modules:_check_reading",
+    "bigfusion.extractors.text.sentence_modules:ANOTHER_WAY",
+    "bigfusion.extractors.text.sentence_modules:OPTIONS",
+    "bigfusion.extractors.text.sentence_modules:USUAL",
     "bigfusion.extractors.text.pretrained:_fetch",  # the folder is known
 )
 """Definitions that change no number."""
@@ -247,7 +252,10 @@ class _Model:
         with torch.inference_mode():
             hidden = self._hidden(to_device(tokens, self._device), to_device(mask, self._device))
             vectors = self._modules.vectors(hidden, to_device(mask, self._device), self._passed)  # (B, D)
-            if self._modules.normalize if self._settings.normalize is None else self._settings.normalize:
+            if self._modules.normalize and self._settings.normalize is None:
+                vectors = torch.nn.functional.normalize(vectors, dim=1)
+            vectors = vectors[:, : self._modules.truncate]
+            if self._settings.normalize:
                 vectors = torch.nn.functional.normalize(vectors, dim=1)
             found = vectors.cpu().numpy()
         if not np.isfinite(found).all():

