@@ -58,7 +58,9 @@ class Checkpoint:
         """What identifies the weights: each file's digest, or the hub's name and commit."""
         if self.folder is None:
             return {"model": f"{self.name}@{self.commit or self.branch or 'main'}"}
-        return {path.relative_to(self.folder).as_posix(): sha256(path) for path in files(self.folder, self.parts)}
+        named = (self.folder / file for file in _indexed(self.folder))  # whatever they are called, they are read
+        paths = {*files(self.folder, self.parts), *(path for path in named if path.is_file())}
+        return {path.relative_to(self.folder).as_posix(): sha256(path) for path in sorted(paths)}
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of a score should know: that a hub's model may change."""
@@ -97,7 +99,10 @@ class Checkpoint:
         try:
             folder = Path(
                 snapshot_download(
-                    self.name, revision=self.branch, local_files_only=True, allow_patterns=[*self.parts, *self.also]
+                    self.name,
+                    revision=self.branch,
+                    local_files_only=True,
+                    allow_patterns=[*self.parts, *self.also, ADAPTER],
                 )
             )
         except (LocalEntryNotFoundError, HFValidationError):  # the hub is asked next, and says what is wrong
@@ -117,7 +122,7 @@ class Checkpoint:
                 snapshot_download(
                     self.name,
                     revision=self.branch,
-                    allow_patterns=[*self.parts, *self.also],
+                    allow_patterns=[*self.parts, *self.also, ADAPTER],
                     etag_timeout=PROBE_SECONDS,
                 )
             )
@@ -132,7 +137,7 @@ class Checkpoint:
 
     def _holds(self, folder: Path, listed: Collection[str] | None) -> bool:
         """Whether a folder has every listed file that is read; if there is no list, nobody knows."""
-        read = (*self.parts, *self.also)
+        read = (*self.parts, *self.also, ADAPTER)
         return listed is not None and all(
             (folder / file).is_file() for file in listed if any(fnmatch(file, part) for part in read)
         )
@@ -272,13 +277,16 @@ def _commit(name: str, revision: str | None) -> str | None:
 FETCHING = tuple(
     f"{__name__}:{name}"
     for name in (
-        "COMMIT", "FETCHING", "INDEX", "OWN_CODE", "PACKAGE", "PROBE_SECONDS", "Checkpoint", "_auto_map", "_commit",
-        "_first_line", "_indexed", "_recorded", "files", "lacks", "locate", "not_had", "quiet", "read_json",
-        "refuse_own_code", "whole",
+        "ADAPTER", "COMMIT", "FETCHING", "INDEX", "OWN_CODE", "PACKAGE", "PROBE_SECONDS", "Checkpoint", "_auto_map",
+        "_commit", "_first_line", "_indexed", "_recorded", "files", "lacks", "locate", "not_had", "quiet", "read_json",
+        "refuse_own_code", "refuse_unfit", "whole",
     )
 )  # fmt: skip
 """How a model is found, fetched or refused, for ``idle`` of an extractor: no number depends on it. The fingerprint
 holds the digests of the model's files, or the hub's commit."""
+
+ADAPTER = "adapter_config.json"
+"""Is fetched with a model, so that it is refused wherever the model lies."""
 
 OWN_CODE = (
     ("config.json", ("AutoModel",)),
@@ -305,6 +313,26 @@ def refuse_own_code(folder: Path, what: str, name: str) -> None:
                 f"({named[0]} in {file}), which is never run; choose another model, or name a copy of its folder "
                 "without auto_map if transformers' class computes the same"
             )
+
+
+def refuse_unfit(folder: Path, what: str, name: str) -> None:
+    """Refuse a model that would not be read as its authors read it, or only where some package is installed.
+
+    Raises:
+        ExtractionError: it comes with code, or with an adapter, or its weights lie in a file of another name.
+    """
+    refuse_own_code(folder, what, name)
+    if (folder / ADAPTER).is_file():
+        raise ExtractionError(
+            f"{what} {name!r}: expected a model alone, found an adapter ({ADAPTER}), which transformers reads only if "
+            "peft is installed; merge it into the weights (merge_and_unload) and name that folder"
+        )
+    config = folder / "config.json"
+    if config.is_file() and (other := read_json(config, what, name).get("transformers_weights")):
+        raise ExtractionError(
+            f"{what} {name!r}: expected the weights in model.safetensors, found them in {other!r} "
+            "(transformers_weights in config.json); save the model anew with save_pretrained()"
+        )
 
 
 def _auto_map(path: Path, what: str, name: str) -> set[str]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigfusion.extractors.audio.turns import RATE
-from bigfusion.extractors.checkpoints import _first_line, quiet, refuse_own_code
+from bigfusion.extractors.checkpoints import _first_line, quiet, refuse_unfit
 from bigfusion.extractors.compute import cores, device_named
 from bigfusion.pipeline.errors import ExtractionError
 
@@ -300,7 +300,7 @@ def _loaded(folder: Path, settings: SpeechEncoderSettings) -> tuple[Any, Any]:
 
     where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     name = settings.model
-    refuse_own_code(folder, "audio model", name)
+    refuse_unfit(folder, "audio model", name)
     try:
         with quiet():
             extractor = AutoFeatureExtractor.from_pretrained(folder, **where)

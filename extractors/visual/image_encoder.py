@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome, media_failure
-from bigfusion.extractors.checkpoints import FETCHING, WEIGHTS, Checkpoint, locate, refuse_own_code
+from bigfusion.extractors.checkpoints import FETCHING, WEIGHTS, Checkpoint, locate, refuse_unfit
 from bigfusion.extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
 from bigfusion.extractors.faults import shielded
 from bigfusion.extractors.files import Sha256, in_package
@@ -211,7 +211,7 @@ class _Encoder:
         from transformers import AutoImageProcessor, AutoModel
         from transformers.utils import logging
 
-        refuse_own_code(folder, "visual model", settings.model)
+        refuse_unfit(folder, "visual model", settings.model)
         level = logging.get_verbosity()
         logging.set_verbosity_error()
         try:

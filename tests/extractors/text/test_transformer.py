@@ -11,12 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModel,
     AutoTokenizer,
     BartConfig,
     BartModel,
+    BigBirdConfig,
+    BigBirdModel,
+    ConvBertConfig,
+    ConvBertModel,
+    FNetConfig,
+    FNetModel,
     GPT2Config,
     GPT2LMHeadModel,
     Qwen3Config,
@@ -404,6 +410,86 @@ def test_a_damaged_file_is_a_line_that_names_it(file: str, content: Any, tmp_pat
     said = refusal(tmp_path / "whole")
     assert file in said
     assert "fetch the model anew" in said or "save the model anew" in said
+
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
+    "max_position_embeddings": 256, "initializer_range": 0.3,
+}  # fmt: skip
+
+
+def save_mixing(folder: Path, kind: str) -> Path:
+    """An encoder that lets padding, or chance, into a sentence."""
+    save_roberta(folder, layers=1)
+    size = {key: value for key, value in SMALL.items() if not key.startswith(("num_att", "max"))}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        if kind == "convolutions":
+            model: Any = ConvBertModel(ConvBertConfig(**SMALL, embedding_size=32, head_ratio=2, conv_kernel_size=3))
+        elif kind == "Fourier":
+            model = FNetModel(FNetConfig(**size))
+        else:
+            model = BigBirdModel(
+                BigBirdConfig(**SMALL, block_size=2, num_random_blocks=1, attention_type="block_sparse")
+            )
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["convolutions", "Fourier"])
+def test_sentences_of_several_lengths_share_a_batch_only_if_padding_changes_nothing(kind: str, tmp_path: Path) -> None:
+    """ConvBERT's convolutions and FNet's Fourier transform have no mask."""
+    folder = save_mixing(tmp_path, kind)
+    texts = [*SENTENCES, "Okay?", "What!"]
+    alone, together = (vectors(extractor(folder, pooling="mean", token_budget=budget), texts) for budget in (1, 10_000))
+    np.testing.assert_allclose(together, alone, **CLOSE)
+    model = extractor(folder, pooling="mean", token_budget=12)._model
+    assert list(model.plan([5, 3, 5, 7, 5, 3])) == [[3], [0, 2], [4], [1, 5]]
+    plain = extractor(save_roberta(tmp_path / "plain"), pooling="mean", token_budget=12)._model
+    assert list(plain.plan([5, 3, 5])) == [[0, 2], [1]]
+
+
+def test_a_model_that_answers_twice_in_two_ways_is_refused(tmp_path: Path) -> None:
+    """BigBird turns from sparse to whole attention at its first short sentence, for good."""
+    assert "found another when it was read again" in refusal(save_mixing(tmp_path, "BigBird"), pooling="mean")
+
+
+def test_token_types_that_are_not_read_are_refused(tmp_path: Path) -> None:
+    """XLNet's closing token is of a type of its own."""
+    folder = save_roberta(tmp_path, layers=1)
+    path = folder / "tokenizer.json"
+    told = json.loads(path.read_text())
+    told["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 2}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"</s>": {"id": "</s>", "ids": [2], "tokens": ["</s>"]}},
+    }
+    path.write_text(json.dumps(told))
+    assert "expected a sentence whose tokens are of one type, found 2 types" in refusal(folder, pooling="mean")
+
+
+def test_an_adapter_or_weights_of_another_name_are_refused(tmp_path: Path) -> None:
+    """With peft installed, the same folder would give other numbers; and the other weights are not digested."""
+    folder = save_roberta(tmp_path, layers=1)
+    (folder / "adapter_config.json").write_text("{}")
+    assert "found an adapter (adapter_config.json)" in refusal(folder, pooling="mean")
+    (folder / "adapter_config.json").unlink()
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"transformers_weights": "other.safetensors"}))
+    assert "found them in 'other.safetensors'" in refusal(folder, pooling="mean")
+
+
+def test_every_shard_that_the_index_names_is_in_the_fingerprint(tmp_path: Path) -> None:
+    folder = save_roberta(tmp_path, layers=1)
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    save_file(weights, folder / "part.safetensors", {"format": "pt"})
+    index = {"metadata": {}, "weight_map": dict.fromkeys(weights, "part.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    made = extractor(folder, pooling="mean")
+    assert len(vectors(made)) == len(SENTENCES)
+    assert "part.safetensors" in made.spec.weights
 
 
 def test_settings_alone_load_no_heavy_library() -> None:

@@ -74,10 +74,10 @@ def test_a_store_that_cannot_be_written_says_why(error, why):
 
 
 FETCHING = {
-    "Checkpoint", "Checkpoint.cached", "Checkpoint.digests", "Checkpoint.fetched", "Checkpoint.notes", "COMMIT",
-    "FETCHING", "INDEX", "NO_NUMBER", "OWN_CODE", "PACKAGE", "PROBE_SECONDS", "_auto_map", "_commit", "_fetch",
-    "_first_line", "_indexed", "_recorded", "lacks", "locate", "not_had", "quiet", "read_json", "refuse_own_code",
-    "whole",
+    "ADAPTER", "Checkpoint", "Checkpoint.cached", "Checkpoint.digests", "Checkpoint.fetched", "Checkpoint.notes",
+    "COMMIT", "FETCHING", "INDEX", "NO_NUMBER", "OWN_CODE", "PACKAGE", "PROBE_SECONDS", "_auto_map", "_commit",
+    "_fetch", "_first_line", "_indexed", "_recorded", "lacks", "locate", "not_had", "quiet", "read_json",
+    "refuse_own_code", "refuse_unfit", "whole",
 }  # fmt: skip
 
 
