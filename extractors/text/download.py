@@ -16,7 +16,7 @@ from bigfusion.pipeline.errors import ExtractionError
 
 _SAY_SO = (*(file for file, _ in checkpoints.OWN_CODE), checkpoints.ADAPTER)
 """Files that say whether an encoder is read as its authors read it."""
-_MIXED = ("big_bird", "convbert", "fnet", "funnel", "nystromformer", "reformer", "yoso")
+_MIXED = ("big_bird", "convbert", "fnet", "funnel", "mobilebert", "nystromformer", "reformer", "yoso")
 """Types of models that let padding, or what was read before, into a sentence."""
 
 

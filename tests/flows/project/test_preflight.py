@@ -181,13 +181,15 @@ def test_an_encoder_with_code_of_its_own_stops_a_run_wherever_it_lies(tmp_path, 
         assert place != "hub" or not list((tmp_path / "cache").rglob("snapshots"))
 
 
-def test_an_encoder_whose_vectors_depend_on_their_batch_stops_a_run(tmp_path):
+@pytest.mark.parametrize("kind", ["convbert", "mobilebert"])
+def test_an_encoder_whose_vectors_depend_on_their_batch_stops_a_run(tmp_path, kind):
+    """Each token of MobileBERT is read with its neighbours', and the last one's neighbour is padding or nothing."""
     encoder = save_roberta(tmp_path / "encoder", layers=1)
     said = json.loads((encoder / "config.json").read_text())
-    (encoder / "config.json").write_text(json.dumps(said | {"model_type": "convbert"}))
+    (encoder / "config.json").write_text(json.dumps(said | {"model_type": kind}))
     project = load(write_project(tmp_path, str(encoder), True, '["text", "audio"]'))
     (line,) = preflight(project, standing.look(project).plan).stops
-    assert "expected an encoder that reads a sentence alike in any batch, found convbert" in line
+    assert f"expected an encoder that reads a sentence alike in any batch, found {kind}" in line
 
 
 def test_a_named_extractors_folder_that_is_not_there_is_a_line_with_its_table(tmp_path, capsys):
