@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from bigfusion.extractors.base import ExtractorSpec, Failure, Fault, Feature
+from bigfusion.extractors.imported import ImportedExtractor
 from bigfusion.extractors.text.encoder import TextSettings
 from bigfusion.flows.project import cells
 from bigfusion.flows.project.cells import by_length, writing
@@ -101,3 +102,10 @@ def test_how_a_model_is_found_and_turns_are_kept_in_memory_makes_no_cell_stale(k
     code = set(cells.description(made)["code"])
     assert not code & (FETCHING | idle)
     assert counted <= code
+
+
+def test_what_is_said_of_a_feature_files_labels_makes_no_cell_stale(tmp_path):
+    made = ImportedExtractor(tmp_path / "features.parquet", "text", lambda path: "")
+    code = set(cells.description(made)["code"])
+    assert not code & {"_misspelt", "_unlabelled", "_refuse_doubles", "_refuse_fractions", "_refuse_too_many"}
+    assert {"ImportedExtractor._features", "settle", "read_features"} <= code
