@@ -58,7 +58,9 @@ class Checkpoint:
         """What identifies the weights: each file's digest, or the hub's name and commit."""
         if self.folder is None:
             return {"model": f"{self.name}@{self.commit or self.branch or 'main'}"}
-        return {path.relative_to(self.folder).as_posix(): sha256(path) for path in files(self.folder, self.parts)}
+        named = (self.folder / file for file in _indexed(self.folder))  # whatever they are called, they are read
+        paths = {*files(self.folder, self.parts), *(path for path in named if path.is_file())}
+        return {path.relative_to(self.folder).as_posix(): sha256(path) for path in sorted(paths)}
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of a score should know: that a hub's model may change."""
@@ -70,9 +72,11 @@ class Checkpoint:
         """The folder. A hub's model comes from the hub's cache if it is whole there, else it is downloaded.
 
         Raises:
-            ExtractionError: it cannot be downloaded, or the branch has moved since the commit was looked up.
+            ExtractionError: it cannot be downloaded, its index is damaged, or the branch has moved since the commit was
+                looked up.
         """
         if self.folder is not None:
+            whole(self.folder, self.needed)  # a damaged index is said to be one
             return self.folder
         folder = self.cached() or self._downloaded()
         if self.commit not in (None, self.branch, folder.name):
@@ -95,7 +99,10 @@ class Checkpoint:
         try:
             folder = Path(
                 snapshot_download(
-                    self.name, revision=self.branch, local_files_only=True, allow_patterns=[*self.parts, *self.also]
+                    self.name,
+                    revision=self.branch,
+                    local_files_only=True,
+                    allow_patterns=[*self.parts, *self.also, ADAPTER],
                 )
             )
         except (LocalEntryNotFoundError, HFValidationError):  # the hub is asked next, and says what is wrong
@@ -115,7 +122,7 @@ class Checkpoint:
                 snapshot_download(
                     self.name,
                     revision=self.branch,
-                    allow_patterns=[*self.parts, *self.also],
+                    allow_patterns=[*self.parts, *self.also, ADAPTER],
                     etag_timeout=PROBE_SECONDS,
                 )
             )
@@ -130,7 +137,7 @@ class Checkpoint:
 
     def _holds(self, folder: Path, listed: Collection[str] | None) -> bool:
         """Whether a folder has every listed file that is read; if there is no list, nobody knows."""
-        read = (*self.parts, *self.also)
+        read = (*self.parts, *self.also, ADAPTER)
         return listed is not None and all(
             (folder / file).is_file() for file in listed if any(fnmatch(file, part) for part in read)
         )
@@ -183,12 +190,25 @@ def lacks(folder: Path, needed: tuple[tuple[str, ...], ...]) -> str:
 
 
 def whole(folder: Path, needed: tuple[tuple[str, ...], ...]) -> bool:
-    """Whether a folder holds all needed files, and every file that the index of the weights names."""
+    """Whether a folder holds all needed files, and every file that the index of the weights names.
+
+    Raises:
+        ExtractionError: the index is damaged.
+    """
+    return not lacks(folder, needed) and all((folder / name).is_file() for name in _indexed(folder))
+
+
+def _indexed(folder: Path) -> list[str]:
+    """The files that the index of the weights names; none if there is no index."""
     index = folder / INDEX
-    listed = set[str]()
-    if index.is_file():
-        listed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    return not lacks(folder, needed) and all((folder / name).is_file() for name in listed)
+    if not index.is_file():
+        return []
+    files = read_json(index, "weights", folder.name).get("weight_map")
+    if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
+        raise ExtractionError(
+            f"weights {folder.name!r}: expected files in weight_map of {index}, found others; fetch the model anew"
+        )
+    return sorted(set(files.values()))
 
 
 def not_had(
@@ -257,13 +277,16 @@ def _commit(name: str, revision: str | None) -> str | None:
 FETCHING = tuple(
     f"{__name__}:{name}"
     for name in (
-        "COMMIT", "FETCHING", "INDEX", "OWN_CODE", "PACKAGE", "PROBE_SECONDS", "Checkpoint", "_auto_map", "_commit",
-        "_first_line", "_recorded", "files", "lacks", "locate", "not_had", "quiet", "read_json", "refuse_own_code",
-        "whole",
+        "ADAPTER", "COMMIT", "FETCHING", "INDEX", "OWN_CODE", "PACKAGE", "PROBE_SECONDS", "Checkpoint", "_auto_map",
+        "_commit", "_first_line", "_indexed", "_recorded", "files", "lacks", "locate", "not_had", "quiet", "read_json",
+        "refuse_own_code", "refuse_unfit", "whole",
     )
 )  # fmt: skip
 """How a model is found, fetched or refused, for ``idle`` of an extractor: no number depends on it. The fingerprint
 holds the digests of the model's files, or the hub's commit."""
+
+ADAPTER = "adapter_config.json"
+"""Is fetched with a model, so that it is refused wherever the model lies."""
 
 OWN_CODE = (
     ("config.json", ("AutoModel",)),
@@ -292,6 +315,26 @@ def refuse_own_code(folder: Path, what: str, name: str) -> None:
             )
 
 
+def refuse_unfit(folder: Path, what: str, name: str) -> None:
+    """Refuse a model that would not be read as its authors read it, or only where some package is installed.
+
+    Raises:
+        ExtractionError: it comes with code, or with an adapter, or its weights lie in a file of another name.
+    """
+    refuse_own_code(folder, what, name)
+    if (folder / ADAPTER).is_file():
+        raise ExtractionError(
+            f"{what} {name!r}: expected a model alone, found an adapter ({ADAPTER}), which transformers reads only if "
+            "peft is installed; merge it into the weights (merge_and_unload) and name that folder"
+        )
+    config = folder / "config.json"
+    if config.is_file() and (other := read_json(config, what, name).get("transformers_weights")):
+        raise ExtractionError(
+            f"{what} {name!r}: expected the weights in model.safetensors, found them in {other!r} "
+            "(transformers_weights in config.json); save the model anew with save_pretrained()"
+        )
+
+
 def _auto_map(path: Path, what: str, name: str) -> set[str]:
     """What a file says to be made by code beside it. An old list means a tokenizer."""
     if not path.is_file():
@@ -302,20 +345,21 @@ def _auto_map(path: Path, what: str, name: str) -> set[str]:
     return {part for one in maps for part in (one if isinstance(one, dict) else ["AutoTokenizer"])}
 
 
-def read_json(path: Path, what: str, name: str) -> dict[str, Any]:
-    """The object that a model's file holds.
+def read_json(path: Path, what: str, name: str, form: type = dict) -> Any:
+    """The object, or the list, that a model's file holds.
 
     Raises:
         ExtractionError: it is damaged, or holds something else.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict):
+        if isinstance(content, form):
             return content
-        found = f"a {type(content).__name__}"
-    except (OSError, ValueError) as error:
+        found = "something else"
+    except (OSError, ValueError, RecursionError) as error:
         found = _first_line(error)
-    raise ExtractionError(f"{what} {name!r}: expected an object in {path}, found {found}; fetch the model anew")
+    expected = "a list" if form is list else "an object"
+    raise ExtractionError(f"{what} {name!r}: expected {expected} in {path}, found {found}; fetch the model anew")
 
 
 @contextmanager

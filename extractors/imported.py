@@ -23,6 +23,15 @@ _ABSENT = {
 }
 
 
+_LABELS = "bigfusion.pipeline.tables.classes"
+NO_NUMBER = (
+    "NO_NUMBER", "_LABELS",
+    *(f"{_LABELS}:{name}" for name in ("_misspelt", "_unlabelled", "_refuse_doubles", "_refuse_fractions",
+                                       "_refuse_too_many")),
+)  # fmt: skip
+"""What is said of a file's labels. No vector depends on it."""
+
+
 class ImportedExtractor:
     """Returns one feature of a feature file. Shape: (F,) float32 as stored in the file."""
 
@@ -40,7 +49,9 @@ class ImportedExtractor:
         """
         weights = self._weights()
         settings = {"modality": str(self._feature)}
-        return ExtractorSpec(self._feature.modality, "imported", __name__, settings, weights, by_utterance=True)
+        return ExtractorSpec(
+            self._feature.modality, "imported", __name__, settings, weights, idle=NO_NUMBER, by_utterance=True
+        )
 
     def _weights(self) -> dict[str, str]:
         beside = companions(self._path) if self._path.suffix.lower() in PICKLES else []

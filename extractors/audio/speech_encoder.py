@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigfusion.extractors.audio.turns import RATE
-from bigfusion.extractors.checkpoints import _first_line, quiet, refuse_own_code
+from bigfusion.extractors.checkpoints import _first_line, quiet, refuse_unfit
 from bigfusion.extractors.compute import cores, device_named
 from bigfusion.pipeline.errors import ExtractionError
 
@@ -164,8 +164,8 @@ class SpeechEncoder:
         output = self._model(**{self._model.main_input_name: values}, **more, output_hidden_states=deep)
         if not deep:
             return [output.last_hidden_state]
-        if len(output.hidden_states) != self._model.config.num_hidden_layers + 1:
-            raise ValueError(f"{len(output.hidden_states)} states of {self._model.config.num_hidden_layers} layers")
+        if len(output.hidden_states) != self._depth() + 1:
+            raise ValueError(f"{len(output.hidden_states)} states of {self._depth()} layers")
         return [*output.hidden_states[:-1], output.last_hidden_state]
 
     def _whisper_layers(self, batch: Sequence[Prepared]) -> tuple[list[Tensor], list[int | None]]:
@@ -212,7 +212,7 @@ class SpeechEncoder:
     # Loading
 
     def _check_settings(self) -> None:
-        count = int(self._model.config.num_hidden_layers)
+        count = self._depth()
         wanted = self._settings.layers
         numbers = [DEEP] if wanted == "last4" else [0] if wanted == "last" else np.atleast_1d(wanted).tolist()
         if max(numbers) > count:
@@ -223,6 +223,14 @@ class SpeechEncoder:
             )
         if not self._whisper and self._settings.pad != "full":
             raise self._refused("Whisper, which alone knows pad", self._model.config.model_type, "leave pad out")
+
+    def _depth(self) -> int:
+        """The encoder's layers. Moonshine's configuration counts its decoder's under the usual name."""
+        config = self._model.config
+        for name in ("encoder_num_hidden_layers", "num_hidden_layers"):
+            if isinstance(count := getattr(config, name, None), int):
+                return count
+        raise self._refused("an encoder with a number of layers", config.model_type)
 
     def _take_apart(self) -> None:
         """Take the waveform's convolutions out of the model, so that they never see padding.
@@ -292,7 +300,7 @@ def _loaded(folder: Path, settings: SpeechEncoderSettings) -> tuple[Any, Any]:
 
     where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     name = settings.model
-    refuse_own_code(folder, "audio model", name)
+    refuse_unfit(folder, "audio model", name)
     try:
         with quiet():
             extractor = AutoFeatureExtractor.from_pretrained(folder, **where)

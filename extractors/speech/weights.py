@@ -11,6 +11,7 @@ from bigfusion.pipeline.errors import ExtractionError
 
 WHISPER = ("model.bin", "config.json", "tokenizer.json", "vocabulary.*", "preprocessor_config.json")
 """The files of a Whisper for CTranslate2."""
+NEEDED = ("model.bin", "config.json", "tokenizer.json")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def whisper(name: str, revision: str | None) -> Weights:
             )
         return Weights(name, None, _commit(name, revision))
     there = {path.name for path in files(folder, WHISPER)}
-    if missing := [part for part in ("model.bin", "config.json", "tokenizer.json") if part not in there]:
+    if missing := [part for part in NEEDED if part not in there]:
         raise ExtractionError(
             f"predict.speech_model {name!r}: expected a Whisper for CTranslate2, found no {missing[0]} in the folder; "
             "name a folder that ct2-transformers-converter or a download of a faster-whisper model made"
@@ -101,7 +102,7 @@ def fetched(weights: Weights) -> Path:
         folder = Path(
             snapshot_download(weights.name, revision=weights.revision, allow_patterns=patterns, local_files_only=True)
         )
-        if (folder / "model.bin").exists():
+        if not _missing(folder):
             return folder
     except (LocalEntryNotFoundError, HFValidationError):
         pass
@@ -110,9 +111,15 @@ def fetched(weights: Weights) -> Path:
     except (AnyHTTPError, OSError, ValueError) as error:
         model = f"predict.speech_model {weights.name!r}"
         raise not_had(error, model, weights.revision, "predict.speech_model") from None
-    if not (folder / "model.bin").exists():
+    if missing := _missing(folder):
         raise ExtractionError(
-            f"predict.speech_model {weights.name!r}: expected a Whisper for CTranslate2, found no model.bin on the "
-            "hub; name another, for instance Systran/faster-whisper-small"
+            f"predict.speech_model {weights.name!r}: expected a Whisper for CTranslate2, found no {missing[0]} on the "
+            "hub or, without a connection, in its cache; name another, for instance Systran/faster-whisper-small, or a "
+            "whole download's folder"
         )
     return folder
+
+
+def _missing(folder: Path) -> list[str]:
+    """Files without which other words, or none, would be heard: a cache may hold a part of a model."""
+    return [part for part in NEEDED if not (folder / part).is_file()]

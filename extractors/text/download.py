@@ -10,12 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bigfusion.extractors import checkpoints
-from bigfusion.extractors.checkpoints import INDEX, PROBE_SECONDS, _first_line, not_had
+from bigfusion.extractors.checkpoints import INDEX, PROBE_SECONDS, _first_line, not_had, read_json
 from bigfusion.extractors.text.pretrained import PARTS, Reference, _whole
 from bigfusion.pipeline.errors import ExtractionError
 
-_SAY_SO = tuple(file for file, _ in checkpoints.OWN_CODE)
-"""Files that name a model's own code."""
+_SAY_SO = (*(file for file, _ in checkpoints.OWN_CODE), checkpoints.ADAPTER)
+"""Files that say whether an encoder is read as its authors read it."""
+_MIXED = ("big_bird", "convbert", "fnet", "funnel", "mobilebert", "nystromformer", "reformer", "yoso")
+"""Types of models that let padding, or what was read before, into a sentence."""
 
 
 def download_bytes(reference: Reference) -> int:
@@ -25,7 +27,7 @@ def download_bytes(reference: Reference) -> int:
         ExtractionError: it lies nowhere here, and the hub does not answer or has no such model; or it brings its own
             code.
     """
-    refuse_own_code(reference)
+    refuse_unfit(reference)
     if reference.folder is not None:
         return 0
     from huggingface_hub import HfApi
@@ -54,17 +56,18 @@ def _is_whole(folder: Path, name: str) -> bool:
         ) from None
 
 
-def refuse_own_code(reference: Reference) -> None:
-    """Refuse an encoder that comes with code of its own, for which transformers would take its own class.
+def refuse_unfit(reference: Reference) -> None:
+    """Refuse an encoder that would not be read as its authors read it (:func:`checkpoints.refuse_unfit`).
 
-    The two files that say so are fetched if they are not here. If they cannot be, loading the encoder says why.
+    Or one whose vectors depend on what is read beside them. Not in the extractor, whose code is in every text cell's
+    fingerprint. The files that say so are fetched if they are not here. If they cannot be, loading the encoder says so.
 
     Raises:
-        ExtractionError: the encoder or its tokenizer comes with code.
+        ExtractionError: it is one.
     """
     folder = reference.folder or _cached(reference, _SAY_SO)
     if folder is not None and (folder / "config.json").is_file():
-        checkpoints.refuse_own_code(folder, "text.model", reference.name)
+        _refuse_unfit(folder, reference.name)
         return
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
@@ -76,7 +79,18 @@ def refuse_own_code(reference: Reference) -> None:
             snapshot_download(name, revision=commit, allow_patterns=list(_SAY_SO), local_dir=aside)
         except (AnyHTTPError, OSError, ValueError):
             return
-        checkpoints.refuse_own_code(Path(aside), "text.model", name)
+        _refuse_unfit(Path(aside), name)
+
+
+def _refuse_unfit(folder: Path, name: str) -> None:
+    checkpoints.refuse_unfit(folder, "text.model", name)
+    config = folder / "config.json"
+    kind = read_json(config, "text.model", name).get("model_type") if config.is_file() else None
+    if kind in _MIXED:
+        raise ExtractionError(
+            f"text.model {name!r}: expected an encoder that reads a sentence alike in any batch, found {kind}, whose "
+            'padding or order changes the vector; choose another model, or [text.NAME] kind = "transformer"'
+        )
 
 
 def _cached(reference: Reference, parts: tuple[str, ...]) -> Path | None:

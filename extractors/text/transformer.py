@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bigfusion.extractors.base import ExtractorSpec, Failure, Fault, Feature, Outcome
-from bigfusion.extractors.checkpoints import FETCHING, MODEL, WEIGHTS, Checkpoint, _first_line, locate, refuse_own_code
+from bigfusion.extractors.checkpoints import FETCHING, MODEL, WEIGHTS, Checkpoint, _first_line, locate, refuse_unfit
 from bigfusion.extractors.compute import check, cores, device_named, side_by_side, to_device, torch_threads
 from bigfusion.extractors.faults import one_by_one
 from bigfusion.extractors.files import Sha256
@@ -40,6 +40,10 @@ log = logging.getLogger("bigfusion")
 
 DEEP = 4
 """Layers that `last4` averages."""
+TRIED = ("I never said that, you know, and I have no idea why anybody in this house would think I did.", "Why?")
+"""A long and a short sentence that a model is tried with."""
+TOLERANCE, ROUGH = 1e-3, 5e-2
+"""Largest difference that padding may make to a vector, of its largest number, in float32 and in bfloat16."""
 SHORT = 8
 """Behind a prompt a transcript has at least this many tokens."""
 TOKENIZER = tuple(part for part in PARTS if not part.startswith(("config", "*.safetensors")))
@@ -51,7 +55,12 @@ NO_NUMBER = (
     *FETCHING,
     "NO_NUMBER",
     "_check_kind",  # errors
+    "bigfusion.extractors.text.sentence_modules:_check_names",
     "bigfusion.extractors.text.sentence_modules:_check_places",
+    "bigfusion.extractors.text.sentence_modules:_check_reading",
+    "bigfusion.extractors.text.sentence_modules:ANOTHER_WAY",
+    "bigfusion.extractors.text.sentence_modules:OPTIONS",
+    "bigfusion.extractors.text.sentence_modules:USUAL",
     "bigfusion.extractors.text.pretrained:_fetch",  # the folder is known
 )
 """Definitions that change no number."""
@@ -157,7 +166,7 @@ class SentenceExtractor:
         model = self._model
         texts = list(same)
         tokens = model.tokens(texts)
-        plan = list(batches([len(row) for row in tokens], model.token_budget))
+        plan = list(model.plan([len(row) for row in tokens]))
 
         def work(batch: Sequence[int], stop: threading.Event) -> list[NDArray[np.float32] | Fault]:
             check(stop)
@@ -186,7 +195,7 @@ class _Model:
         self._settings = settings
         self._device = device_named(settings.device)
         folder = checkpoint.fetched()
-        refuse_own_code(folder, "text model", settings.model)
+        refuse_unfit(folder, "text model", settings.model)
         self._modules: SentenceModules = read(folder, settings.model, settings.pooling)
         _check_kind(folder, settings.model)
         model, self._tokenizer = load(Reference(settings.model, None, folder), getattr(torch, settings.precision))
@@ -201,16 +210,79 @@ class _Model:
         on_cpu = self._device.type == "cpu"
         self.threads = settings.threads or (cores() if on_cpu else 2)
         self.token_budget = settings.token_budget or (512 if on_cpu else 8192)
+        types = self._tokenizer(TRIED[1], return_token_type_ids=True).get("token_type_ids") or [0]
+        if any(types):
+            raise ExtractionError(
+                f"text model {settings.model!r}: expected a sentence whose tokens are of one type, found "
+                f"{len(set(types))} types, which are not read here; choose another model"
+            )
         self._padding: int = self._tokenizer.pad_token_id or 0  # the mask hides it, so any id will do
         self._prompt = self._modules.prompt if settings.prompt is None else settings.prompt
         self._longest = self._most_tokens(model)
         prompt = self._prompt_tokens() if self._prompt else 0
         self._passed = 0 if self._modules.pools_prompt else prompt
+        self._paddable = True
         if self._prompt and prompt + SHORT > self._longest:
             raise ExtractionError(
                 f"text model {settings.model!r}: expected a prompt that leaves {SHORT} of {self._longest} tokens to the"
                 f" transcript, found one of {prompt}; shorten prompt"
             )
+
+        self._try()
+
+    def plan(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Indices in batches, the longest first. If padding changes a vector, a batch has sentences of one length."""
+        if self._paddable:
+            yield from batches(lengths, self.token_budget)
+            return
+        alike: dict[int, list[int]] = {}
+        for index, length in enumerate(lengths):
+            alike.setdefault(length, []).append(index)
+        for length in sorted(alike, reverse=True):
+            same = alike[length]
+            yield from ([same[at] for at in part] for part in batches([length] * len(same), self.token_budget))
+
+    def _try(self) -> None:
+        """Try the model: do several lengths share a batch, and does a sentence have one vector?
+
+        Convolutions over tokens (ConvBERT), Fourier transforms (FNet) and pooling of tokens (Funnel) let padding into a
+        sentence.
+
+        Raises:
+            ExtractionError: the vector depends on what was read before.
+        """
+        told = [self._prompt + text for text in TRIED]
+        pair = self._tokenizer(told, truncation=True, max_length=self._longest)["input_ids"]
+        near = TOLERANCE if self._settings.precision == "float32" else ROUGH
+        try:
+            alone = [self.encode([row])[0] for row in (*pair, pair[0])]
+        except ItemError as error:
+            raise ExtractionError(str(error)) from None
+        except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+            raise ExtractionError(
+                f"text model {self._settings.model!r}: expected vectors of sentences, found: {_first_line(error)}; "
+                "choose another model"
+            ) from None
+        if np.abs(alone[0] - alone[2]).max() > near * np.abs(alone[0]).max():
+            raise ExtractionError(
+                f"text model {self._settings.model!r}: expected one vector for a sentence, found another when it was "
+                "read again; choose another model"
+            )
+        try:
+            together = self.encode(pair)
+        except (
+            RuntimeError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            IndexError,
+            ItemError,
+        ):  # it takes no padding at all
+            self._paddable = False
+            return
+        self._paddable = all(
+            np.abs(one - other).max() <= near * np.abs(one).max() for one, other in zip(alone, together, strict=False)
+        )
 
     def _prompt_tokens(self) -> int:
         """How many tokens at the beginning are the prompt's: its own without the one that closes it."""
@@ -221,7 +293,9 @@ class _Model:
         from bigfusion.extractors.text.encoder import _positions
 
         stated = [self._settings.max_tokens, self._modules.max_tokens]
-        return min([_positions(model), int(self._tokenizer.model_max_length), *(one for one in stated if one)])
+        positions = _positions(model)  # XLNet says -1: it takes any number
+        positions = positions if positions > 0 else 1 << 30
+        return min([positions, int(self._tokenizer.model_max_length), *(one for one in stated if one)])
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text behind the prompt, special ones included, cut as the tokenizer cuts."""
@@ -247,7 +321,10 @@ class _Model:
         with torch.inference_mode():
             hidden = self._hidden(to_device(tokens, self._device), to_device(mask, self._device))
             vectors = self._modules.vectors(hidden, to_device(mask, self._device), self._passed)  # (B, D)
-            if self._modules.normalize if self._settings.normalize is None else self._settings.normalize:
+            if self._modules.normalize and self._settings.normalize is None:
+                vectors = torch.nn.functional.normalize(vectors, dim=1)
+            vectors = vectors[:, : self._modules.truncate]
+            if self._settings.normalize:
                 vectors = torch.nn.functional.normalize(vectors, dim=1)
             found = vectors.cpu().numpy()
         if not np.isfinite(found).all():

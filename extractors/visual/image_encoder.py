@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome, media_failure
-from bigfusion.extractors.checkpoints import FETCHING, PACKAGE, WEIGHTS, Checkpoint, locate, refuse_own_code
+from bigfusion.extractors.checkpoints import FETCHING, PACKAGE, WEIGHTS, Checkpoint, locate, refuse_unfit
 from bigfusion.extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
 from bigfusion.extractors.faults import shielded
 from bigfusion.extractors.files import Sha256, in_package
@@ -33,11 +33,16 @@ from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
 from bigfusion.pipeline.settings import Settings
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from bigfusion.extractors.visual.detectors import CenterFace, Faces
 
-PARTS = ("config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json")
+PREPARES = ("preprocessor_config.json", "processor_config.json")
+"""Where a checkpoint says how a picture is prepared. If the second, which newer ones use, says it, the first is not
+read."""
+PARTS = ("config.json", *PREPARES, "*.safetensors", "*.safetensors.index.json")
 """The files that the numbers depend on. Weights of another format would run a pickle."""
-NEEDED = (("config.json",), ("preprocessor_config.json",), WEIGHTS)
+NEEDED = (("config.json",), PREPARES, WEIGHTS)
 NEEDED_OF_TIMM = (("config.json",), WEIGHTS)
 
 PICTURE = 960
@@ -51,9 +56,13 @@ SEARCHED = 320
 FACE_MARGIN = 0.25
 """A face's square reaches so many of its box's longer sides beyond it: hair and chin are in it."""
 SCORE = 0.5
+TOLERANCE = 1e-3
+"""Largest difference that a neighbour may make to a picture's vector, of its largest number, in float32."""
+CLASS_TOKENS = ("cls_token", "class_embedding", "class_token")
+"""What models call the vector that stands before the patches for the whole picture."""
 PATIENCE_SECONDS = 1.0
 
-NO_NUMBER = (*FETCHING, "NO_NUMBER", "NEEDED_OF_TIMM", "of_timm")
+NO_NUMBER = (*FETCHING, "NO_NUMBER", "NEEDED_OF_TIMM", "of_timm", "TOLERANCE", "_Encoder._refused", "_Encoder._try")
 """Definitions that change no number."""
 
 
@@ -208,7 +217,7 @@ class _Encoder:
         from transformers import AutoImageProcessor, AutoModel
         from transformers.utils import logging
 
-        refuse_own_code(folder, "visual model", settings.model)
+        refuse_unfit(folder, "visual model", settings.model)
         level = logging.get_verbosity()
         logging.set_verbosity_error()
         try:
@@ -223,11 +232,12 @@ class _Encoder:
                 dtype=torch.float32,
                 output_loading_info=True,
             )
-        except ImportError:  # transformers cannot read timm's models without it
-            raise ExtractionError(
-                f"visual model {settings.model!r}: expected the extra timm, found none; pip install 'bigfusion[timm]'"
-            ) from None
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        except (ImportError, OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            if isinstance(error, ImportError) and "timm" in str(error):
+                raise ExtractionError(
+                    f"visual model {settings.model!r}: expected the extra timm, found none; pip install"
+                    " 'bigfusion[timm]'"
+                ) from None
             found = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ExtractionError(
                 f"visual model {settings.model!r}: expected an image encoder of transformers, found: {found}; "
@@ -250,21 +260,65 @@ class _Encoder:
                 f"visual model {settings.model!r}: expected an image encoder, found {model.config.model_type}; choose "
                 "another model"
             )
-        self._device = device_named(settings.device)
+        device = device_named(settings.device)
+        self._name = settings.model
+        self._has_class_token = any(name.endswith(CLASS_TOKENS) for name, _ in tower.named_parameters())
+        self._device, self._dtype = torch.device("cpu"), torch.float32
+        self._model: Any = tower.eval()
+        self._try()
+        self._device = device
         self._dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
-        self._model: Any = tower.to(self._device, self._dtype).eval()
+        self._model = tower.to(self._device, self._dtype)
+
+    def _try(self) -> None:
+        """Try the model on noise: one vector for each picture, whatever stands beside it, each time the same.
+
+        A masked autoencoder hides other patches each time. Models of maps have no vector of the whole picture, nor have
+        those whose first token is a patch.
+
+        Raises:
+            ExtractionError: it gives no such vectors.
+        """
+        draw = np.random.default_rng(0)
+        pair = [draw.integers(0, 256, (224, 224, 3), np.uint8) for _ in range(2)]
+        try:
+            alone = np.concatenate([self.encode([picture]) for picture in pair])
+            together = self.encode(pair)
+            is_whole = self._has_class_token or self._pool(self._output(pair[:1])) is not None
+        except (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
+            found = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise self._refused(f"found: {found}") from None
+        if together.ndim != 2:
+            raise self._refused(f"found {together.ndim - 1} dimensions")
+        if np.abs(alone - together).max() > TOLERANCE * np.abs(together).max():
+            raise self._refused("found another for the same picture")
+        if not is_whole:
+            raise self._refused("found one for each patch, and nothing that pools them")
+
+    def _refused(self, found: str) -> ExtractionError:
+        return ExtractionError(
+            f"visual model {self._name!r}: expected a vector for each picture, {found}; choose another model"
+        )
 
     def encode(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """One vector for each picture (H, W, 3) uint8 RGB. Shape: (B, D)."""
+        output = self._output(pictures)
+        pooled = self._pool(output)
+        vectors = output.last_hidden_state[:, 0] if pooled is None else pooled.flatten(1)
+        return np.asarray(vectors.float().cpu().numpy(), np.float32)
+
+    def _output(self, pictures: Sequence[NDArray[np.uint8]]) -> Any:
         import torch
 
         # One by one: a processor may stack only pictures of one size.
         pixels = torch.cat([self._pixels(picture) for picture in pictures])
         with torch.inference_mode():
-            output = self._model(pixel_values=pixels.to(self._device, self._dtype))
-            pooled = getattr(output, "pooler_output", None) if self._pooled else None
-            vectors = output.last_hidden_state[:, 0] if pooled is None else pooled.flatten(1)
-            return np.asarray(vectors.float().cpu().numpy(), np.float32)
+            return self._model(pixel_values=pixels.to(self._device, self._dtype))
+
+    def _pool(self, output: Any) -> Tensor | None:
+        """What the model itself pools; ``None`` if it does not, or the checkpoint has no weights for it."""
+        found: Tensor | None = getattr(output, "pooler_output", None) if self._pooled else None
+        return found
 
     def _pixels(self, picture: NDArray[np.uint8]) -> Any:
         """What the model reads of a picture. Shape: (1, 3, H, W)."""

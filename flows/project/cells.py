@@ -15,7 +15,7 @@ from importlib import import_module, metadata
 from typing import Any
 
 from bigfusion.extractors.base import Extractor, ExtractorSpec, Failure, Fault, Outcome
-from bigfusion.extractors.text.download import refuse_own_code
+from bigfusion.extractors.text.download import refuse_unfit
 from bigfusion.extractors.text.encoder import TextSettings
 from bigfusion.extractors.text.pretrained import locate
 from bigfusion.flows.project.features import features, make, settings_of
@@ -240,14 +240,14 @@ def _compute(
 
 
 def _check_encoder(project: Project, feature: FeatureName) -> None:
-    """Refuse a text encoder with code of its own. Not in the extractor, whose code is part of the fingerprints.
+    """Refuse a text encoder that is not read as it is meant. Not in the extractor, whose code is in the fingerprints.
 
     Raises:
-        ExtractionError: it has such code.
+        ExtractionError: it is one.
     """
     settings = settings_of(project, feature) if project.corpus.kind != "features" else None
     if isinstance(settings, TextSettings):
-        refuse_own_code(locate(settings.model, settings.revision))
+        refuse_unfit(locate(settings.model, settings.revision))
 
 
 def _changed(

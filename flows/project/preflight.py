@@ -29,8 +29,8 @@ from bigfusion.pipeline.schema import FeatureName, Modality
 
 log = logging.getLogger("bigfusion")
 
-_SOUND = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".wma", ".amr", ".sph", ".aif", ".aiff")
-"""Endings of files that hold sound alone."""
+_SOUND = (".wav", ".flac", ".mp3", ".opus", ".m4a", ".aac", ".wma", ".amr", ".sph", ".aif", ".aiff")
+"""Endings of files that hold sound alone. Of .ogg nobody knows: it may hold Theora's pictures."""
 
 _INPUT = {Modality.TEXT: "text", Modality.AUDIO: "audio_sha256", Modality.VISUAL: "visual_sha256"}
 """The manifest's columns that are empty if an utterance has no input for the modality."""

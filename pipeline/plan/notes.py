@@ -23,8 +23,12 @@ def kinds(notes: Iterable[str]) -> dict[str, int]:
     found: Counter[str] = Counter()
     words: dict[str, set[str]] = {}
     for note in notes:
-        parts = {_NUMBER.sub("N", part): part for part in note.split(BETWEEN)}
-        found.update([*parts])
-        for kind, part in parts.items():
-            words.setdefault(kind, set()).add(part)
+        parts = note.split(BETWEEN)
+        for part in parts:
+            words.setdefault(_kind(part), set()).add(part)
+        found.update({_kind(part): 1 for part in parts})  # two gaps in one cell are one cell
     return {min(words[kind]) if len(words[kind]) == 1 else kind: number for kind, number in found.most_common()}
+
+
+def _kind(part: str) -> str:
+    return _NUMBER.sub("N", part)

@@ -142,14 +142,14 @@ def _refuse_doubles(counts: Counter[str], said: frozenset[str] | set[str]) -> No
 
 
 def _misspelt(counts: Counter[str]) -> list[str]:
-    """Notes on rare labels that are nearly another one: ``hapy`` beside ``happy``."""
+    """Notes on rare labels that are nearly another one: ``hapy`` beside ``happy``, but not ``unhappy``."""
     notes = []
     for name, number in counts.items():
         usual = [other for other in counts if counts[other] >= OFTEN * number and min(len(name), len(other)) > 3]
-        for other in get_close_matches(name, usual, 1, LIKE):
+        for other in get_close_matches(name, [other for other in usual if abs(len(name) - len(other)) <= 1], 1, LIKE):
             notes.append(
-                f"label {_rows(name, counts)} is a class of its own beside {_rows(other, counts)}; if it is misspelt: "
-                f"corpus.label_map = {{{_toml(name)} = {_toml(other)}}}"
+                f"label {_rows(name, counts)} is a class of its own beside {_rows(other, counts)}; if one is misspelt, "
+                "corpus.label_map says which class is meant"
             )
     return notes
 

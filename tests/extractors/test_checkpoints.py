@@ -197,6 +197,21 @@ def test_what_the_hub_refuses_is_a_line_with_its_own_remedy(hub: Hub) -> None:
         assert str(heard.value).startswith(f"predict.speech_model {name!r}: {said}")
 
 
+def test_a_part_of_a_whisper_in_the_cache_is_completed_or_refused(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its config.json a Whisper suppresses other tokens, and so hears other words."""
+    from huggingface_hub import hf_hub_download
+
+    hub.files["owner/whisper"] = {name: name.encode() for name in ("model.bin", "config.json", "tokenizer.json")}
+    hf_hub_download("owner/whisper", "model.bin")
+    known = weights.whisper("owner/whisper", COMMIT)
+    at(monkeypatch, "http://127.0.0.1:9")
+    with pytest.raises(ExtractionError, match=r"found no config\.json on the hub or, without a connection"):
+        weights.fetched(known)
+    at(monkeypatch, hub.address)
+    folder = weights.fetched(known)
+    assert {path.name for path in folder.iterdir()} == set(hub.files["owner/whisper"])
+
+
 def test_a_part_of_a_gated_model_in_the_cache_is_no_model_without_weights(hub: Hub) -> None:
     from huggingface_hub import hf_hub_download
 

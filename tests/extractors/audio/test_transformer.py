@@ -15,7 +15,17 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
-from transformers import ASTConfig, ASTFeatureExtractor, ASTModel, AutoFeatureExtractor, BertConfig, BertModel
+from transformers import (
+    ASTConfig,
+    ASTFeatureExtractor,
+    ASTModel,
+    AutoFeatureExtractor,
+    BertConfig,
+    BertModel,
+    MoonshineConfig,
+    MoonshineModel,
+    Wav2Vec2FeatureExtractor,
+)
 
 from bigfusion.extractors.audio import speech_encoder
 from bigfusion.extractors.audio.transformer import SpeechEncoderExtractor, SpeechEncoderSettings, batches
@@ -161,6 +171,29 @@ def test_whispers_own_padding_reads_the_next_second_only(folders: Any, turns: An
         real = -(-len(sound) // 320)
         layers = [*output.hidden_states[:-1], output.last_hidden_state]
         np.testing.assert_allclose(row, np.concatenate([layers[k][0, :real].mean(0) for k in (0, 3, 5)]), **CLOSE)
+
+
+def test_moonshines_layers_are_its_encoders(turns: Any, tmp_path: Path) -> None:
+    """Its configuration says num_hidden_layers of the decoder."""
+    size = {"encoder_num_attention_heads": 2, "decoder_num_attention_heads": 2, "hidden_size": 32}
+    layers = {"encoder_num_hidden_layers": 5, "decoder_num_hidden_layers": 2}
+    config = MoonshineConfig(vocab_size=50, intermediate_size=48, initializer_range=0.3, **size, **layers)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = MoonshineModel(config).eval()
+    model.save_pretrained(tmp_path)
+    Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True).save_pretrained(tmp_path)
+    deep = vectors(extractor(tmp_path, layers="last4"), turns)
+    some = vectors(extractor(tmp_path, layers=(0, 3, 5), seconds_budget=60), turns)
+    for turn, four, side_by_side in zip(turns, deep, some, strict=True):
+        sound = torch.from_numpy(read_audio(turn.audio))[None]
+        with torch.inference_mode():
+            output = model.get_encoder()(input_values=sound, output_hidden_states=True)
+        states = [*output.hidden_states[:-1], output.last_hidden_state]
+        layer = [state[0].double().mean(0).numpy() for state in states]
+        np.testing.assert_allclose(four, np.mean(layer[-4:], axis=0), **CLOSE)
+        np.testing.assert_allclose(side_by_side, np.concatenate([layer[k] for k in (0, 3, 5)]), **CLOSE)
+    assert "layers up to 6, found 5 layers" in refusal(tmp_path, turns, layers=6)
 
 
 def test_bfloat16_stays_near(folders: Any, turns: Any) -> None:

@@ -11,11 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModel,
     AutoTokenizer,
     BartConfig,
     BartModel,
+    BigBirdConfig,
+    BigBirdModel,
+    ConvBertConfig,
+    ConvBertModel,
+    FNetConfig,
+    FNetModel,
     GPT2Config,
     GPT2LMHeadModel,
     Qwen3Config,
@@ -151,6 +158,65 @@ def test_older_switches_mean_the_same(tmp_path: Path) -> None:
     old = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": False}
     config.write_text(json.dumps({"word_embedding_dimension": 32, **old}))
     np.testing.assert_array_equal(vectors(extractor(tmp_path / "whole")), expected)
+
+
+@pytest.mark.parametrize("width", [32, 12])
+def test_a_dense_layer_beside_which_its_input_goes_on_is_sentence_transformers_own(width: int, tmp_path: Path) -> None:
+    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
+    model = save_sentences(tmp_path, "mean", more=[modules.Dense(32, width, use_residual=True), modules.Normalize()])
+    np.testing.assert_allclose(vectors(extractor(tmp_path / "whole")), one_at_a_time(model), **CLOSE)
+
+
+@pytest.mark.parametrize("normalize", [None, True])
+def test_a_vector_is_cut_where_its_authors_cut_it(normalize: bool | None, tmp_path: Path) -> None:
+    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
+    model = save_sentences(tmp_path, "mean", more=[modules.Normalize()])
+    path = tmp_path / "whole" / "config_sentence_transformers.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"truncate_dim": 7}))
+    found = vectors(extractor(tmp_path / "whole", normalize=normalize))
+    assert found.shape[1] == 7
+    expected = one_at_a_time(
+        type(model)(str(tmp_path / "whole"), device="cpu"), normalize_embeddings=normalize is not None
+    )
+    np.testing.assert_allclose(found, expected, **CLOSE)
+    assert vectors(extractor(tmp_path / "whole", pooling="mean")).shape[1] == 32
+
+
+@pytest.mark.parametrize(
+    ("file", "more"),
+    [
+        ("sentence_bert_config.json", {"transformer_task": "fill-mask"}),
+        ("sentence_bert_config.json", {"module_output_name": "sentence_embedding"}),
+        (
+            "sentence_bert_config.json",
+            {"modality_config": {"text": {"method": "get_text_features", "method_output_name": "pooler_output"}}},
+        ),
+        ("sentence_bert_config.json", {"modality_config": {"message": {}}}),
+        ("sentence_bert_config.json", {"processing_kwargs": {"text": {"max_length": 5}}}),
+        ("sentence_bert_config.json", {"query_expansion": {"strategy": "fixed"}}),
+        ("sentence_bert_config.json", {"config_args": {"is_causal": False}}),
+        ("sentence_bert_config.json", {"tokenizer_args": {"add_prefix_space": True}}),
+        ("sentence_bert_config.json", {"model_kwargs": {"is_causal": False}}),
+        ("config_sentence_transformers.json", {"model_type": "SparseEncoder"}),
+        ("config_sentence_transformers.json", {"truncate_dim": -1}),
+        ("2_Dense/config.json", {"module_input_name": "token_embeddings"}),
+        ("2_Dense/config.json", {"activation_function": "custom.Tanh"}),
+        ("3_Normalize/config.json", {"module_output_name": "token_embeddings"}),
+    ],
+)
+def test_what_sentence_transformers_would_do_in_another_way_is_refused(
+    file: str, more: dict[str, Any], tmp_path: Path
+) -> None:
+    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
+    save_sentences(tmp_path, "mean", more=[modules.Dense(32, 12), modules.Normalize()])
+    path = tmp_path / "whole" / file
+    stored = json.loads(path.read_text())
+    harmless = {"model_args": {"torch_dtype": "float32"}, "tokenizer_args": {"padding_side": "left"}}
+    path.write_text(json.dumps(stored | harmless if file.startswith("sentence_bert") else stored))
+    assert vectors(extractor(tmp_path / "whole")).shape == (len(SENTENCES), 12)
+    path.write_text(json.dumps(stored | more))
+    said = refusal(tmp_path / "whole")
+    assert "; choose another model" in said or "set pooling to 'mean' or 'last'" in said
 
 
 @pytest.mark.slow
@@ -308,6 +374,122 @@ def test_a_model_that_is_encoder_and_decoder_is_refused(family: str, tmp_path: P
         )
     said = refusal(folder, pooling="mean")
     assert f"text model {str(folder)!r}: expected an encoder or a decoder, found {family}, which is both" in said
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("modules.json", "{"),
+        ("modules.json", '{"a": 1}'),
+        ("modules.json", "[]"),
+        ("modules.json", '[{"idx": 0, "name": "0", "path": ""}]'),
+        ("modules.json", "[1, 2]"),
+        ("1_Pooling/config.json", "[]"),
+        ("2_Dense/config.json", "\xff"),
+        ("2_Dense/model.safetensors", "not tensors"),
+        ("2_Dense/model.safetensors", {"weight": torch.zeros(12, 64)}),
+        ("2_Dense/model.safetensors", {"linear.weight": torch.zeros(12, 63)}),
+        ("sentence_bert_config.json", "7"),
+        ("sentence_bert_config.json", '{"max_seq_length": "many"}'),
+        ("config_sentence_transformers.json", ""),
+        ("config_sentence_transformers.json", '{"prompts": [1]}'),
+        ("model.safetensors.index.json", "{"),
+        ("model.safetensors.index.json", '{"weight_map": 3}'),
+        ("model.safetensors.index.json", "[]"),
+    ],
+)
+def test_a_damaged_file_is_a_line_that_names_it(file: str, content: Any, tmp_path: Path) -> None:
+    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
+    save_sentences(tmp_path, ("cls", "mean"), "query: ", [modules.Dense(64, 12)])
+    path = tmp_path / "whole" / file
+    assert path.is_file() or "index" in file
+    if isinstance(content, dict):
+        save_file(content, path)
+    else:
+        path.write_bytes(content.encode("latin-1"))
+    said = refusal(tmp_path / "whole")
+    assert file in said
+    assert "fetch the model anew" in said or "save the model anew" in said
+
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
+    "max_position_embeddings": 256, "initializer_range": 0.3,
+}  # fmt: skip
+
+
+def save_mixing(folder: Path, kind: str) -> Path:
+    """An encoder that lets padding, or chance, into a sentence."""
+    save_roberta(folder, layers=1)
+    size = {key: value for key, value in SMALL.items() if not key.startswith(("num_att", "max"))}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        if kind == "convolutions":
+            model: Any = ConvBertModel(ConvBertConfig(**SMALL, embedding_size=32, head_ratio=2, conv_kernel_size=3))
+        elif kind == "Fourier":
+            model = FNetModel(FNetConfig(**size))
+        else:
+            model = BigBirdModel(
+                BigBirdConfig(**SMALL, block_size=2, num_random_blocks=1, attention_type="block_sparse")
+            )
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["convolutions", "Fourier"])
+def test_sentences_of_several_lengths_share_a_batch_only_if_padding_changes_nothing(kind: str, tmp_path: Path) -> None:
+    """ConvBERT's convolutions and FNet's Fourier transform have no mask."""
+    folder = save_mixing(tmp_path, kind)
+    texts = [*SENTENCES, "Okay?", "What!"]
+    alone, together = (vectors(extractor(folder, pooling="mean", token_budget=budget), texts) for budget in (1, 10_000))
+    np.testing.assert_allclose(together, alone, **CLOSE)
+    model = extractor(folder, pooling="mean", token_budget=12)._model
+    assert list(model.plan([5, 3, 5, 7, 5, 3])) == [[3], [0, 2], [4], [1, 5]]
+    plain = extractor(save_roberta(tmp_path / "plain"), pooling="mean", token_budget=12)._model
+    assert list(plain.plan([5, 3, 5])) == [[0, 2], [1]]
+
+
+def test_a_model_that_answers_twice_in_two_ways_is_refused(tmp_path: Path) -> None:
+    """BigBird turns from sparse to whole attention at its first short sentence, for good."""
+    assert "found another when it was read again" in refusal(save_mixing(tmp_path, "BigBird"), pooling="mean")
+
+
+def test_token_types_that_are_not_read_are_refused(tmp_path: Path) -> None:
+    """XLNet's closing token is of a type of its own."""
+    folder = save_roberta(tmp_path, layers=1)
+    path = folder / "tokenizer.json"
+    told = json.loads(path.read_text())
+    told["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 2}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"</s>": {"id": "</s>", "ids": [2], "tokens": ["</s>"]}},
+    }
+    path.write_text(json.dumps(told))
+    assert "expected a sentence whose tokens are of one type, found 2 types" in refusal(folder, pooling="mean")
+
+
+def test_an_adapter_or_weights_of_another_name_are_refused(tmp_path: Path) -> None:
+    """With peft installed, the same folder would give other numbers; and the other weights are not digested."""
+    folder = save_roberta(tmp_path, layers=1)
+    (folder / "adapter_config.json").write_text("{}")
+    assert "found an adapter (adapter_config.json)" in refusal(folder, pooling="mean")
+    (folder / "adapter_config.json").unlink()
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"transformers_weights": "other.safetensors"}))
+    assert "found them in 'other.safetensors'" in refusal(folder, pooling="mean")
+
+
+def test_every_shard_that_the_index_names_is_in_the_fingerprint(tmp_path: Path) -> None:
+    folder = save_roberta(tmp_path, layers=1)
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    save_file(weights, folder / "part.safetensors", {"format": "pt"})
+    index = {"metadata": {}, "weight_map": dict.fromkeys(weights, "part.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    made = extractor(folder, pooling="mean")
+    assert len(vectors(made)) == len(SENTENCES)
+    assert "part.safetensors" in made.spec.weights
 
 
 def test_settings_alone_load_no_heavy_library() -> None:

@@ -18,8 +18,14 @@ from transformers import (
     ConvNextModel,
     Dinov2Config,
     Dinov2Model,
+    IJepaConfig,
+    IJepaModel,
+    SegformerConfig,
+    SegformerModel,
     ViTConfig,
     ViTForImageClassification,
+    ViTMAEConfig,
+    ViTMAEModel,
     ViTModel,
 )
 
@@ -228,4 +234,49 @@ def test_transformers_own_class_never_stands_in_for_a_checkpoints_code(
         extractor(folder, on="frame").extract([clip])
     assert "expected a model of transformers' own classes" in str(found.value)
     assert f"({part} in {file})" in str(found.value)
+    assert "\n" not in str(found.value)
+
+
+def test_how_a_newer_checkpoint_prepares_pictures_is_read_and_is_in_the_fingerprint(
+    clip: Utterance, tmp_path: Path
+) -> None:
+    """processor_config.json counts before preprocessor_config.json, which may be absent."""
+    folder = saved(tmp_path / "a", "vit")
+    before, old = vector(extractor(folder, on="frame"), clip), extractor(folder).spec
+    told = json.loads((folder / "preprocessor_config.json").read_text()) | {"image_mean": [0.1, 0.9, 0.4]}
+    (folder / "processor_config.json").write_text(json.dumps({"image_processor": told}))
+    found = vector(extractor(folder, on="frame"), clip)
+    assert not np.allclose(found, before)
+    assert extractor(folder).spec != old
+    (folder / "preprocessor_config.json").unlink()
+    np.testing.assert_array_equal(vector(extractor(folder, on="frame"), clip), found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("masked autoencoder", "found another for the same picture"),
+        ("maps", "found 2 dimensions"),
+        ("patches", "found one for each patch, and nothing that pools them"),
+    ],
+)
+def test_a_model_without_a_vector_for_a_picture_is_refused(
+    kind: str, said: str, clip: Utterance, tmp_path: Path
+) -> None:
+    """ViTMAE hides other patches in each call; SegFormer gives maps; I-JEPA's first token is the upper left patch."""
+    folder = saved(tmp_path, "vit")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        if kind == "masked autoencoder":
+            model: Any = ViTMAEModel(ViTMAEConfig(**SMALL))
+        elif kind == "maps":
+            blocks: dict[str, Any] = {"depths": [1], "sr_ratios": [2], "hidden_sizes": [16], "patch_sizes": [7]}
+            heads: dict[str, Any] = {"strides": [4], "num_attention_heads": [2], "mlp_ratios": [2]}
+            model = SegformerModel(SegformerConfig(num_encoder_blocks=1, **blocks, **heads))
+        else:
+            model = IJepaModel(IJepaConfig(**SMALL))
+        model.save_pretrained(folder)
+    with pytest.raises(ExtractionError) as found:
+        extractor(folder, on="frame").extract([clip])
+    assert f"visual model {str(folder)!r}: expected a vector for each picture, {said}" in str(found.value)
     assert "\n" not in str(found.value)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from bigfusion.extractors.base import ExtractorSpec, Failure, Fault, Feature
+from bigfusion.extractors.imported import ImportedExtractor
 from bigfusion.extractors.text.encoder import TextSettings
 from bigfusion.flows.project import cells
 from bigfusion.flows.project.cells import by_length, writing
@@ -74,9 +75,10 @@ def test_a_store_that_cannot_be_written_says_why(error, why):
 
 
 FETCHING = {
-    "Checkpoint", "Checkpoint.cached", "Checkpoint.digests", "Checkpoint.fetched", "Checkpoint.notes", "COMMIT",
-    "FETCHING", "INDEX", "NO_NUMBER", "OWN_CODE", "PACKAGE", "PROBE_SECONDS", "_auto_map", "_commit", "_fetch",
-    "_first_line", "_recorded", "lacks", "locate", "not_had", "quiet", "read_json", "refuse_own_code", "whole",
+    "ADAPTER", "Checkpoint", "Checkpoint.cached", "Checkpoint.digests", "Checkpoint.fetched", "Checkpoint.notes",
+    "COMMIT", "FETCHING", "INDEX", "NO_NUMBER", "OWN_CODE", "PACKAGE", "PROBE_SECONDS", "_auto_map", "_commit",
+    "_fetch", "_first_line", "_indexed", "_recorded", "lacks", "locate", "not_had", "quiet", "read_json",
+    "refuse_own_code", "refuse_unfit", "whole",
 }  # fmt: skip
 
 
@@ -100,3 +102,10 @@ def test_how_a_model_is_found_and_turns_are_kept_in_memory_makes_no_cell_stale(k
     code = set(cells.description(made)["code"])
     assert not code & (FETCHING | idle)
     assert counted <= code
+
+
+def test_what_is_said_of_a_feature_files_labels_makes_no_cell_stale(tmp_path):
+    made = ImportedExtractor(tmp_path / "features.parquet", "text", lambda path: "")
+    code = set(cells.description(made)["code"])
+    assert not code & {"_misspelt", "_unlabelled", "_refuse_doubles", "_refuse_fractions", "_refuse_too_many"}
+    assert {"ImportedExtractor._features", "settle", "read_features"} <= code

@@ -8,17 +8,19 @@ import socket
 import subprocess
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from bigfusion.flows import cli
 from bigfusion.flows.project import cells, corpus, standing
 from bigfusion.flows.project.load import load
-from bigfusion.flows.project.preflight import PreflightError, preflight
+from bigfusion.flows.project.preflight import PreflightError, _hopeless, preflight
 from bigfusion.flows.project.rates import RATES
 from bigfusion.pipeline.corpora import scan
 from bigfusion.pipeline.errors import ExtractionError
-from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.schema import FeatureName, Modality
 from tests.helpers.command_line import fails
 from tests.helpers.hub_server import hub_server
 from tests.helpers.meld_tree import write_meld
@@ -100,6 +102,14 @@ def test_a_disk_that_cannot_take_the_shards_is_warned_of_and_one_that_can_is_not
     assert line.endswith("set workspace.store to another disk")
 
 
+@pytest.mark.parametrize(("ending", "hopeless"), [("wav", True), ("opus", True), ("ogg", False), ("mp4", False)])
+def test_only_files_that_hold_sound_alone_have_no_face(ending, hopeless):
+    """An .ogg may hold Theora's pictures."""
+    table = pd.DataFrame({"visual_sha256": ["a"], "visual_path": [f"clip.{ending}"]})
+    planned = SimpleNamespace(manifest=SimpleNamespace(table=table), counts=lambda: {Modality.VISUAL: {"done": 0}})
+    assert _hopeless(planned, FeatureName(Modality.VISUAL)) is hopeless  # type: ignore[arg-type]
+
+
 def test_plan_estimates_from_the_rates_what_was_never_recorded(tmp_path, capsys):
     encoder = save_roberta(tmp_path / "encoder", layers=1)
     config = write_project(tmp_path, str(encoder), True, '["text", "audio"]')
@@ -169,6 +179,17 @@ def test_an_encoder_with_code_of_its_own_stops_a_run_wherever_it_lies(tmp_path, 
         with pytest.raises(ExtractionError, match=r"AutoModel in config\.json"):  # as a worker computes it
             cells.extract_chunk(project, plan.manifest, pending, "run")
         assert place != "hub" or not list((tmp_path / "cache").rglob("snapshots"))
+
+
+@pytest.mark.parametrize("kind", ["convbert", "mobilebert"])
+def test_an_encoder_whose_vectors_depend_on_their_batch_stops_a_run(tmp_path, kind):
+    """Each token of MobileBERT is read with its neighbours', and the last one's neighbour is padding or nothing."""
+    encoder = save_roberta(tmp_path / "encoder", layers=1)
+    said = json.loads((encoder / "config.json").read_text())
+    (encoder / "config.json").write_text(json.dumps(said | {"model_type": kind}))
+    project = load(write_project(tmp_path, str(encoder), True, '["text", "audio"]'))
+    (line,) = preflight(project, standing.look(project).plan).stops
+    assert f"expected an encoder that reads a sentence alike in any batch, found {kind}" in line
 
 
 def test_a_named_extractors_folder_that_is_not_there_is_a_line_with_its_table(tmp_path, capsys):

@@ -74,3 +74,10 @@ def test_cells_of_before_have_no_note(tmp_path) -> None:
     store = Store(tmp_path)
     toy_store.fill(store)
     assert store.notes(Modality.AUDIO) == {}
+
+
+def test_two_parts_of_one_kind_in_one_note_are_one_cell_and_neither_number_stands_for_both():
+    twice = note_of(["gap filled 1.2 s", "gap filled 9 s", "scaled"])
+    assert kinds([twice]) == {"gap filled N s": 1, "scaled": 1}
+    assert kinds([twice, "gap filled 9 s"]) == {"gap filled N s": 2, "scaled": 1}
+    assert kinds([note_of(["gap filled 9 s", "gap filled 9 s"])]) == {"gap filled 9 s": 1}

@@ -132,3 +132,19 @@ def test_the_order_of_the_rows_does_not_matter(cells, random):
     random.shuffle(shuffled)
     assert sorted(settle(cells).labels) == sorted(settle(shuffled).labels)
     assert settle(cells).notes == settle(shuffled).notes
+
+
+@pytest.mark.parametrize(
+    ("rare", "usual", "noted"),
+    [("hapy", "happy", True), ("sadnes", "sadness", True), ("unhappy", "happy", False), ("amoral", "moral", True)],
+)
+def test_a_label_that_may_be_misspelt_is_noted_and_no_ready_line_would_merge_it(rare, usual, noted):
+    """difflib takes unhappy for happy: 0.83. Of labels as near as amoral and moral only a reader knows."""
+    notes = settle([rare, *[usual] * 9, *["other"] * 9]).notes
+    assert bool(notes) is noted
+    assert not any(f'= "{usual}"' in note for note in notes)
+    if noted:
+        (note,) = notes
+        assert note.startswith(
+            f'label "{rare}" (1 row) is a class of its own beside "{usual}" (9 rows); if one is miss'
+        )
