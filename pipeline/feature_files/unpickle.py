@@ -96,7 +96,7 @@ def _bounded_memory(size: int) -> Iterator[None]:
 
 @contextmanager
 def _no_words_of_python() -> Iterator[None]:
-    """Keep Python silent: if a bytearray is too large, it prints a ``SystemError`` of its own before the MemoryError."""
+    """Keep Python silent: if a bytearray is too large, it prints an error before the MemoryError."""
     hook = sys.excepthook
 
     def quiet(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
