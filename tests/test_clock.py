@@ -53,7 +53,9 @@ def test_a_clock_that_jumps_by_a_day_in_a_run_and_between_runs(tmp_path):
     (first,) = project.work.glob("runs/*/run.json")
     made = json.loads(first.read_bytes())["created"]
     clock.set(-3 * DAY)
-    project.run("run", "--set", "train.epochs=41", "--set", "promote.margin=1")
+    longer = project.config.read_text().replace("epochs = 40", "epochs = 41")
+    project.config.write_text(longer + "[promote]\nmargin = 1\n")
+    project.run("run")
     register = json.loads((project.work / "current.json").read_bytes())
     assert [decision["decision"] for decision in register["decisions"]] == ["promoted", "promoted"]
     (second,) = set(project.work.glob("runs/*/run.json")) - {first}
