@@ -85,7 +85,7 @@ def whole(config, twice):
 
 
 def test_three_retrains_survive_a_server_that_is_killed_twice(tmp_path):
-    """Once while all three extract, once while one trains and the others wait for the slot. It is back at once."""
+    """Once when each has stored cells, once when one trains. It is back at once."""
     with services.Services(tmp_path) as running:
         running.prefect_server(running.postgres(), running.redis())
         configs = deployed(running, tmp_path)
@@ -112,7 +112,7 @@ def test_three_retrains_survive_a_server_that_is_killed_twice(tmp_path):
 
 
 def test_after_a_longer_outage_nothing_is_stuck_and_the_next_retrains_take_up_what_is_left(tmp_path):
-    """The server is away for longer than a worker may be silent, while all three extract."""
+    """The server is away for longer than a worker may be silent, from when each has stored cells."""
     with services.Services(tmp_path) as running:
         running.prefect_server(running.postgres(), running.redis())
         configs = deployed(running, tmp_path, ("dead_after_seconds = 300", "dead_after_seconds = 45"))
