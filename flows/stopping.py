@@ -73,12 +73,13 @@ def on_forced_end(act: Callable[[], None]) -> Iterator[None]:
 
 
 def _end_in_time(number: int) -> None:
-    watch = threading.Timer(GRACE_SECONDS, _force_end, [number])
+    watch = threading.Timer(GRACE_SECONDS, end_at_once, [_line(number), 128 + number])
     watch.daemon = True
     watch.start()
 
 
-def _force_end(number: int) -> NoReturn:
+def end_at_once(line: str, code: int) -> NoReturn:
+    """End the process without unwinding, from any thread: do what :func:`on_forced_end` names and print ``line``."""
     for act in reversed(_last_acts):
         with suppress(Exception):
             act()
@@ -87,8 +88,8 @@ def _force_end(number: int) -> NoReturn:
     for process in multiprocessing.active_children():
         process.kill()
     if threading.main_thread().is_alive():  # otherwise the line is printed, and only the interpreter is still ending
-        print(_line(number), file=sys.__stderr__, flush=True)  # past the progress bars, whose locks may be held
-    os._exit(128 + number)
+        print(line, file=sys.__stderr__, flush=True)  # past the progress bars, whose locks may be held
+    os._exit(code)
 
 
 def _line(number: int) -> str:

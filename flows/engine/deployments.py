@@ -37,6 +37,7 @@ log = logging.getLogger("bigfusion")
 TAG = "bigfusion"
 AUTOMATION = "bigfusion: the worker of a run has died"
 HEARTBEAT_SECONDS = 30  # the smallest value that Prefect accepts
+LEASES_ON_DISK = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
 _BEAT = "prefect.flow-run.heartbeat"
 _OVER = ("Completed", "Failed", "Cancelled", "Crashed", "Paused", "Suspended")
 _HEADER = """\
@@ -111,6 +112,12 @@ def register(path: Path, table: dict[str, Any], gpus: int, dead_after: float) ->
             for pool in dict.fromkeys(deployment["work_pool"]["name"] for deployment in table["deployments"]):
                 _make_pool(client, pool)
             set_slots(client, gpus)
+            if _leases_in_memory(client):
+                log.warning(
+                    "deploy: the server keeps the leases of slots in its memory: if it is killed under a training, the"
+                    " slot stays taken and later trainings wait for ever; start it with %s, and free the slot with"
+                    " `prefect gcl update %s --active-slots 0`", LEASES_ON_DISK, SLOT,
+                )  # fmt: skip
         _make_automation(timedelta(seconds=dead_after))
     except httpx.HTTPError as error:
         raise SettingsError(
@@ -133,6 +140,15 @@ def set_slots(client: SyncPrefectClient, gpus: int) -> None:
             client.update_global_concurrency_limit(SLOT, GlobalConcurrencyLimitUpdate(limit=gpus))
     except ObjectNotFound:
         client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=SLOT, limit=max(gpus, 1)))
+
+
+def _leases_in_memory(client: SyncPrefectClient) -> bool:
+    """Whether the server forgets at its end who holds a slot, while its database counts the slot as taken."""
+    try:
+        settings = cast(Any, client).request("GET", "/admin/settings").json()
+        return str(settings["server"]["concurrency"]["lease_storage"]).endswith(".memory")
+    except (httpx.HTTPError, ValueError, LookupError, TypeError):  # it does not tell
+        return False
 
 
 def _make_pool(client: SyncPrefectClient, name: str) -> None:

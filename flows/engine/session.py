@@ -14,6 +14,7 @@ import httpx
 
 from bigfusion.flows.engine import database
 from bigfusion.flows.engine.configuration import FLOWS, configured, server_url, set_defaults
+from bigfusion.flows.engine.full_disk import watched
 from bigfusion.flows.engine.home import end_orphaned_servers, served
 from bigfusion.flows.engine.server import await_server, reporting_to_served, temporary_server
 from bigfusion.flows.progress import waiting
@@ -76,7 +77,7 @@ def _of_our_own(workspace: Workspace, meanwhile: Callable[[], None]) -> Iterator
     home.mkdir(parents=True, exist_ok=True)
     end_orphaned_servers(home)
     database.free_slots(home)
-    with configured(PREFECT_HOME=str(home)), temporary_server(home, meanwhile) as url:
+    with configured(PREFECT_HOME=str(home)), watched(home), temporary_server(home, meanwhile) as url:
         _own_homes.add(home)
         try:
             # Nothing here reads heartbeats, and each flow would wait at its end for the thread that sends them.

@@ -13,10 +13,12 @@ import math
 import pickle
 import re
 import resource
+import sys
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -65,7 +67,7 @@ def load(path: Path) -> Any:
         CorpusError: there is no such file, or it is no pickle, or it is cut short.
     """
     try:
-        with path.open("rb") as file, _bounded_memory(path.stat().st_size):
+        with path.open("rb") as file, _bounded_memory(path.stat().st_size), _no_words_of_python():
             return _Unpickler(file, encoding="latin1").load()
     except UnsafePickleError as error:
         raise UnsafePickleError(f"{path}: {error}") from None
@@ -90,6 +92,22 @@ def _bounded_memory(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@contextmanager
+def _no_words_of_python() -> Iterator[None]:
+    """Keep Python silent: if a bytearray is too large, it prints an error before the MemoryError."""
+    hook = sys.excepthook
+
+    def quiet(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if kind is not SystemError:
+            hook(kind, error, trace)
+
+    sys.excepthook = quiet
+    try:
+        yield
+    finally:
+        sys.excepthook = hook
 
 
 class _Unpickler(pickle.Unpickler):

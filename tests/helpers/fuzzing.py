@@ -6,6 +6,7 @@ were read, refused and let through something else, and keeps an input of each fi
 
 import argparse
 import contextlib
+import io
 import json
 import random
 import sys
@@ -20,7 +21,7 @@ from bigfusion.pipeline.errors import BigFusionError
 
 INPUTS = Path(__file__).parents[1] / "data" / "fuzz"
 SLOW = 10.0
-"""Seconds after which a small input is a finding as well."""
+"""Seconds of processor time after which a small input is a finding as well."""
 WORDS = [
     b"", b"\x00", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\n", b"\r\n", b'"', b",", b"-1", b"0", b"1e999",
     b"NaN", b"nan", b"inf", b"-0", b"99999999999999999999", b"2147483648", b"null", b"[]", b"{}", b"{", b"]",
@@ -158,9 +159,9 @@ def inputs(kind: str) -> list[Path]:
 
 def outcome(kind: str, path: Path) -> str:
     """``read`` or ``refused``; anything else is a finding, in words."""
-    begun = time.monotonic()
+    begun, printed = time.process_time(), io.StringIO()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stderr(printed):
             warnings.simplefilter("ignore")
             READERS[kind](path)
         found = "read"
@@ -170,8 +171,10 @@ def outcome(kind: str, path: Path) -> str:
         own = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
         where = ", ".join(f"{Path(frame.filename).name}:{frame.name}" for frame in own[-2:])
         found = f"{type(error).__name__} in {where}: {str(error).splitlines()[0][:90] if str(error) else ''}"
-    if time.monotonic() - begun > SLOW:
-        return f"{time.monotonic() - begun:.0f} s: {found}"
+    if time.process_time() - begun > SLOW:
+        return f"slow: {time.process_time() - begun:.0f} s: {found}"
+    if printed.getvalue().strip():
+        return f"printed beside it: {printed.getvalue().strip().splitlines()[0][:90]}: {found}"
     return found
 
 

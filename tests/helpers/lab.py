@@ -1,7 +1,9 @@
 """A small project that is deployed to real services, and what its flow runs say."""
 
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import httpx
 
 from bigfusion.pipeline.demo.build import build
 from tests.helpers.release_workspace import CONFIG as TALK
@@ -23,6 +25,12 @@ def prefect_api(running):
 def state_of(client, run):
     """A run's state now."""
     return client.read_flow_run(run.id).state
+
+
+def finished(client, run):
+    """Whether a run is over; a server that is away for a moment says nothing."""
+    with suppress(httpx.HTTPError):
+        return state_of(client, run).is_final()
 
 
 def runs(client, flow):

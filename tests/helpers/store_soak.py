@@ -35,7 +35,9 @@ ROLES = ("extract", "extract", "extract", "extract", "compact", "gc", "fsck", "r
 UPKEEP = ("compact", "gc", "fsck")
 """Roles that are killed less often: an operation of theirs takes many seconds on a busy machine, and has to end."""
 STUCK = 120.0
-"""Seconds after which one operation counts as stuck."""
+"""Seconds after which one operation counts as stuck: by the clock, if it used no processor time in them (it waits for
+what never comes), or of processor time (it goes round). A machine that is busy with other work makes nobody stuck.
+"""
 GRACE = 5.0
 """Seconds that gc spares an object. (The product spares it for a day.)"""
 CHUNKS_A_SECOND = 20
@@ -54,7 +56,30 @@ class Counts:
     lost: int = 0
     wrong: int = 0
     stuck: int = 0
+    longest: float = 0.0
+    """Seconds by the clock that the longest operation took, as far as it was seen."""
     broken: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Mark:
+    """What was seen of an operation of a process: processor time at first and at last, and when that last rose."""
+
+    child: int
+    begun: float
+    first: float
+    used: float
+    moved: float
+    told: bool = False
+
+
+def processor_time(process: int) -> float:
+    """Seconds of processor time of a process, with all its threads; 0 if it has ended."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def chunk(number: int) -> list[str]:
@@ -100,6 +125,7 @@ class Soak:
         self.dice = random.Random(seed)
         self.beats = mmap.mmap(-1, 16 * len(ROLES))  # when a process began its operation, and how many it has done
         self.counts = Counts()
+        self.marks: dict[int, Mark] = {}
         self.universe = max(500, int(CHUNKS_A_SECOND * seconds))
         self.reached = {bytes.fromhex(key(name)) for number in range(self.universe) for name in chunk(number)}
 
@@ -184,7 +210,7 @@ class Soak:
                 os.kill(children[place], signal.SIGKILL)
                 os.waitpid(children[place], 0)
                 counts.kills += 1
-                self._count_stuck()
+                self._count_stuck(children)
                 children[place] = self._started(place)
         finally:
             for child in children:
@@ -194,12 +220,24 @@ class Soak:
         self._look()
         return counts
 
-    def _count_stuck(self) -> None:
-        for place in range(len(ROLES)):
+    def _count_stuck(self, children: list[int]) -> None:
+        for place, child in enumerate(children):
             begun, _ = struct.unpack_from("dq", self.beats, 16 * place)
-            if begun and time.monotonic() - begun > STUCK:
+            now, used = time.monotonic(), processor_time(child)
+            before = self.marks.get(place)
+            if before is None or (before.child, before.begun) != (child, begun):
+                self.marks[place] = Mark(child, begun, used, used, now)
+                continue
+            if used > before.used:
+                before.used, before.moved = used, now
+            self.counts.longest = max(self.counts.longest, round(now - begun, 1))
+            if not before.told and (now - before.moved > STUCK or used - before.first > STUCK):
+                before.told = True
                 self.counts.stuck += 1
-                self._append(self.findings, f"{ROLES[place]}: an operation since {time.monotonic() - begun:.0f} s")
+                line = (
+                    f"{ROLES[place]}: an operation since {now - begun:.0f} s, with {used - before.first:.0f} s of work"
+                )
+                self._append(self.findings, line)
 
     def _look(self) -> None:
         """Ask a machine that knows nothing of it for every promised cell."""

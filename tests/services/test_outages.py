@@ -5,12 +5,11 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pytest
 from prefect.states import Cancelling
 
 from tests.helpers import services
-from tests.helpers.lab import in_the_middle, lab, prefect_api, runs, state_of
+from tests.helpers.lab import finished, in_the_middle, lab, prefect_api, runs, state_of
 
 pytestmark = [
     pytest.mark.services,
@@ -61,12 +60,6 @@ def test_a_retrain_survives_its_server_and_its_database(tmp_path):
             assert state_of(client, retrain).is_completed(), state_of(client, retrain).message
             for flow in ("retrain", "extract", "partition", "train", "evaluate"):
                 assert [run.state.type.value for run in runs(client, flow)] == ["COMPLETED"] * len(runs(client, flow))
-
-
-def finished(client, run):
-    """Whether a run is over; a server that is away for a moment says nothing."""
-    with suppress(httpx.HTTPError):
-        return state_of(client, run).is_final()
 
 
 def processes(word, folder):

@@ -2,11 +2,8 @@
 
 import importlib.util
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 
@@ -16,8 +13,8 @@ import pytest
 from bigfusion.flows.project import cells, corpus
 from bigfusion.flows.project.load import load
 from tests.helpers import services
-from tests.helpers.lab import CHUNK, prefect_api, runs, state_of, talk
-from tests.services.test_outages import finished
+from tests.helpers.lab import CHUNK, finished, prefect_api, runs, state_of, talk
+from tests.helpers.processes import Project
 
 pytestmark = [
     pytest.mark.services,
@@ -78,10 +75,7 @@ def whole(config, twice):
         assert store.info()["duplicates"] <= twice
     calm = config.parent.with_name(f"{config.parent.name}-calm")
     shutil.copytree(config.parent, calm, ignore=shutil.ignore_patterns("work", "prefect.yaml"))
-    command = [sys.executable, "-m", "bigfusion.flows.cli", "run", "--config", str(calm / config.name)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=calm)
-    assert done.returncode == 0, done.stderr
+    Project(calm / config.name).run("run")
     (disturbed,), (undisturbed,) = ((one / "work/runs").iterdir() for one in (config.parent, calm))
     tables = [pd.read_parquet(run / "predictions.parquet") for run in (disturbed, undisturbed)]
     pd.testing.assert_frame_equal(*tables)  # within 1e-5: workers pad other utterances together
@@ -91,7 +85,7 @@ def whole(config, twice):
 
 
 def test_three_retrains_survive_a_server_that_is_killed_twice(tmp_path):
-    """Once while all three extract, once while one trains and the others wait for the slot. It is back at once."""
+    """Once when each has stored cells, once when one trains. It is back at once."""
     with services.Services(tmp_path) as running:
         running.prefect_server(running.postgres(), running.redis())
         configs = deployed(running, tmp_path)
@@ -118,7 +112,7 @@ def test_three_retrains_survive_a_server_that_is_killed_twice(tmp_path):
 
 
 def test_after_a_longer_outage_nothing_is_stuck_and_the_next_retrains_take_up_what_is_left(tmp_path):
-    """The server is away for longer than a worker may be silent, while all three extract."""
+    """The server is away for longer than a worker may be silent, from when each has stored cells."""
     with services.Services(tmp_path) as running:
         running.prefect_server(running.postgres(), running.redis())
         configs = deployed(running, tmp_path, ("dead_after_seconds = 300", "dead_after_seconds = 45"))

@@ -1,17 +1,21 @@
 """What is tidied of Prefect, and above all what is left alone."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
 
-from bigfusion.flows.engine import home, server, session
+from bigfusion.flows.engine import deployments, home, server, session
+from bigfusion.flows.engine.configuration import SLOT
 from bigfusion.flows.project.load import load
 from bigfusion.pipeline.errors import SettingsError
 
@@ -224,3 +228,37 @@ def test_the_slot_of_a_killed_training_is_free_again(tmp_path):
     assert (killed.returncode, killed.stdout.split()) == (-9, ["0", "1"])
     again = command()
     assert (again.returncode, again.stdout.split()) == (0, ["0", "1"]), again.stderr
+
+
+@contextmanager
+def lasting(folder: Path, port: int, *settings: str):
+    """A user's own server on a database in a folder, killed at the end as if its machine stopped."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {"PREFECT_HOME": str(folder), **dict(setting.split("=", 1) for setting in settings)}
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        server.await_server(f"http://127.0.0.1:{port}/api", 300)
+        with SyncPrefectClient(f"http://127.0.0.1:{port}/api") as client:
+            yield client
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [(), (deployments.LEASES_ON_DISK,)], ids=["in memory", "on disk"])
+def test_deploys_warning_tells_servers_that_keep_a_slot_for_ever_from_others(tmp_path, settings):
+    """A slot is taken for a minute, and both its holder and the server are killed."""
+    port = free_port()
+    with lasting(tmp_path, port, *settings) as client:
+        deployments.set_slots(client, 1)
+        assert deployments._leases_in_memory(client) == (not settings)
+        client.increment_concurrency_slots_with_lease([SLOT], 1, "concurrency", 60)
+        assert client.read_global_concurrency_limit_by_name(SLOT).active_slots == 1
+    with lasting(tmp_path, port, *settings) as client:
+        deadline = time.monotonic() + 150
+        while client.read_global_concurrency_limit_by_name(SLOT).active_slots and time.monotonic() < deadline:
+            time.sleep(1)
+        assert client.read_global_concurrency_limit_by_name(SLOT).active_slots == (not settings)
