@@ -107,7 +107,7 @@ class Windows:
     def some_at_a_time(self) -> Iterator[Windows]:
         """All windows, the shortest first, ``SOME`` at a time, each time as wide as the longest of them."""
         count = self.real.sum(1)
-        for chosen in count.argsort(stable=True).split(SOME):
+        for chosen in torch.split(count.argsort(stable=True), SOME):
             width = int(count[chosen].max())
             yield Windows(self.owner[chosen], self.places[chosen, :width], self.real[chosen, :width])
 

@@ -144,6 +144,15 @@ def filled(packed: Tensor, mask: Tensor) -> Tensor:
     return rows.index_copy(0, mask.flatten().nonzero().flatten(), packed).view(*mask.shape, *packed.shape[1:])
 
 
+def stepped_lstm(cell: nn.LSTMCell, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """torch's cell in plain operations: vmap has no rule for its own, and under grad it gives other numbers."""
+    gates = nn.functional.linear(inputs, cell.weight_ih, cell.bias_ih)
+    gates = gates + nn.functional.linear(state[0], cell.weight_hh, cell.bias_hh)
+    enter, forget, candidate, leave = gates.chunk(4, dim=-1)
+    memory = forget.sigmoid() * state[1] + enter.sigmoid() * candidate.tanh()
+    return leave.sigmoid() * memory.tanh(), memory
+
+
 class GraphAlone(nn.Module):
     """MM-DFN's graph and its 16 gated layers, the part of it that has no packed sequences, on random vectors."""
 
@@ -174,6 +183,8 @@ def as_vmap_takes_it(kind: str) -> Iterator[None]:
             stack.enter_context(mock.patch(name, filled))
         if kind == "bigru":
             stack.enter_context(mock.patch.object(BiGRU, "forward", padded_bigru))
+        if kind == "mm_dfn":
+            stack.enter_context(mock.patch.object(nn.LSTMCell, "forward", stepped_lstm))
         if kind == "bigfusion":
             stack.enter_context(mock.patch("torch.compiler.is_compiling", lambda: True))  # no question about values
             stack.enter_context(mock.patch.object(_Heaviside, "generate_vmap_rule", True))
