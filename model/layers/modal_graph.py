@@ -24,17 +24,21 @@ class ModalGraph:
 
     All nodes of one modality are joined with each other and themselves, ``within`` (B, M, N, N), and the nodes of one
     utterance with each other, ``across`` (V, M, M), zeros from a modality to itself. No other edge exists.
+    ``places`` (V,) are the real utterances' in the B N rows: a deep stack fills and reads rows in each layer, which an
+    index does several times as fast as a mask.
     """
 
     within: Tensor
     across: Tensor
-    mask: Tensor
+    places: Tensor
 
     def propagate(self, nodes: Tensor) -> Tensor:
         """Each node's weighted sum over its neighbours. Shapes: (V, M, D) -> (V, M, D)."""
-        rows = to_rows(nodes, self.mask).transpose(1, 2)  # (B, M, N, D)
-        near = torch.matmul(self.within, rows).transpose(1, 2)[self.mask]
-        return near + torch.bmm(self.across, nodes)
+        batch, modalities, length, _ = self.within.shape
+        rows = nodes.new_zeros(batch * length, *nodes.shape[1:]).index_copy(0, self.places, nodes)
+        rows = rows.view(batch, length, modalities, -1).transpose(1, 2)  # (B, M, N, D)
+        near = torch.matmul(self.within, rows).transpose(1, 2).flatten(0, 1)  # (B N, M, D)
+        return near.index_select(0, self.places) + torch.bmm(self.across, nodes)
 
 
 def modal_graph(nodes: Tensor, mask: Tensor) -> ModalGraph:
@@ -51,7 +55,8 @@ def normalised(within: Tensor, across: Tensor, mask: Tensor) -> ModalGraph:
     scale = torch.where(degree > 0, degree, 1).rsqrt()
     own = scale.transpose(1, 2)[mask]  # (V, M)
     within = within * scale.unsqueeze(3) * scale.unsqueeze(2)
-    return ModalGraph(within, across * own.unsqueeze(2) * own.unsqueeze(1), mask)
+    across = across * own.unsqueeze(2) * own.unsqueeze(1)
+    return ModalGraph(within, across, mask.flatten().nonzero().flatten())
 
 
 def angular_weights(nodes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -36,7 +36,8 @@ from bigfusion.model.layers.class_weights import ClassWeights
 from bigfusion.model.layers.fusion import Projections
 from bigfusion.model.layers.objectives import classification_loss
 from bigfusion.model.layers.recurrence import over_dialogues
-from bigfusion.model.layers.window import edges, heard, unseen
+from bigfusion.model.layers.window import unseen
+from bigfusion.model.layers.window_graph import window_attention
 from bigfusion.model.network_settings.ga2mif import GA2MIFSettings
 from bigfusion.model.networks.base import Network, Output, Part
 from bigfusion.pipeline.schema import Modality
@@ -46,22 +47,23 @@ ORDER = (Modality.AUDIO, Modality.VISUAL, Modality.TEXT)
 
 
 class GraphAttention(nn.Module):
-    """Rounds of LN(x + GATv2(x)). Shapes: (V, H), (2, E) -> (V, H)."""
+    """Rounds of LN(x + GATv2(x)) in a window. Shapes: (V, H), (V,) the dialogue of each utterance -> (V, H)."""
 
     def __init__(self, settings: GA2MIFSettings) -> None:
         super().__init__()
         width, own = settings.width, settings.rounds if settings.form == "paper" else 1
-        self.rounds = settings.rounds
+        self.rounds, self.past, self.future = settings.rounds, settings.past, settings.future
         self.convolutions = nn.ModuleList(
             GATv2Conv(width, width, heads=settings.graph_heads, concat=False, add_self_loops=False) for _ in range(own)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(own))
 
-    def forward(self, states: Tensor, linked: Tensor) -> Tensor:
-        """Attend along the edges, self edges among them."""
+    def forward(self, states: Tensor, dialogue: Tensor) -> Tensor:
+        """Attend to the window, the utterance itself included."""
         for index in range(self.rounds):
             shared = index % len(self.norms)
-            states = self.norms[shared](states + self.convolutions[shared](states, linked))
+            attended = window_attention(self.convolutions[shared], states, dialogue, self.past, self.future)
+            states = self.norms[shared](states + attended)
         return states
 
 
@@ -140,11 +142,10 @@ class GA2MIF(Network):
         utterances = self.read(batch)
         mask, rows, settings = batch.mask, utterances.rows, self.settings
         speaker = settings.speaker_weight * self.speaker(utterances.speaker.clamp(max=settings.speakers - 1))
-        linked = edges(heard(mask, settings.past, settings.future), mask)
         states = {}
         for name, project in self.project.items():
             inputs = self._encode(name, project(utterances.features, utterances.present)[name], utterances) + speaker
-            states[name] = self.graph[name](inputs, linked)  # (V, H)
+            states[name] = self.graph[name](inputs, utterances.dialogue)  # (V, H)
         graph = torch.cat(list(states.values()), dim=-1)
         for layer in self.layers:
             assert isinstance(layer, nn.ModuleDict)

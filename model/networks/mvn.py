@@ -28,7 +28,7 @@ Departures from the released code, and why:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,6 +42,9 @@ from bigfusion.model.layers.fusion import Projections
 from bigfusion.model.layers.objectives import classification_loss
 from bigfusion.model.network_settings.mvn import MVNSettings
 from bigfusion.model.networks.base import Network, Output, Part
+
+SOME = 32
+"""Windows whose tokens are read at a time: all at once no cache holds them, and most would be padding."""
 
 
 class AttentionBlock(nn.Module):
@@ -101,6 +104,13 @@ class Windows:
     places: Tensor
     real: Tensor
 
+    def some_at_a_time(self) -> Iterator[Windows]:
+        """All windows, the shortest first, ``SOME`` at a time, each time as wide as the longest of them."""
+        count = self.real.sum(1)
+        for chosen in torch.split(count.argsort(stable=True), SOME):
+            width = int(count[chosen].max())
+            yield Windows(self.owner[chosen], self.places[chosen, :width], self.real[chosen, :width])
+
     def gather(self, rows: Tensor) -> Tensor:
         """The tokens in each window, utterance after utterance. Shapes: (V, M, D) -> (W, K M, D)."""
         found = rows.index_select(0, self.places.flatten())
@@ -137,6 +147,14 @@ class WordView(nn.Module):
         if not len(near.owner):
             return alone
         across = [layer(tokens) for layer in (self.across.query, self.across.key, self.across.value)]
+        parts = list(near.some_at_a_time())
+        found = torch.cat([self._among(tokens, own, within, across, part) for part in parts])
+        return alone.index_copy(0, torch.cat([part.owner for part in parts]), found.to(alone.dtype))
+
+    def _among(
+        self, tokens: Tensor, own: Tensor, within: Sequence[Tensor], across: Sequence[Tensor], near: Windows
+    ) -> Tensor:
+        """Those of some windows. Shapes: (V, M, D) each -> (W, D)."""
         query, *asking = (rows[near.owner] for rows in (tokens, *across))  # (W, M, D)
         context, *inside = (near.gather(rows) for rows in (tokens, *within))  # (W, K M, D)
         asked_by, *answering = (near.gather(rows) for rows in across)
@@ -146,7 +164,8 @@ class WordView(nn.Module):
         answers = self.tokens_gate(self.within(context, *inside, real), self.across(context, asked_by, *asking[1:]))
         lowest = torch.finfo(answers.dtype).min
         answered = answers.masked_fill(~real.unsqueeze(2), lowest).amax(1)
-        return alone.index_copy(0, near.owner, self.gate(asked, answered).to(alone.dtype))
+        mixed: Tensor = self.gate(asked, answered)
+        return mixed
 
 
 class UtteranceView(nn.Module):

@@ -1,7 +1,6 @@
 import torch
 from torch.nn.functional import layer_norm
 
-from bigfusion.model.layers.window import edges, heard
 from bigfusion.model.network_settings.ga2mif import GA2MIFSettings
 from bigfusion.model.networks.ga2mif import GraphAttention, PartnerAttention
 from tests.helpers.network_suite import NetworkSuite
@@ -21,18 +20,17 @@ class TestGA2MIFAsReleased(NetworkSuite):
 
 def attention(**changes):
     torch.manual_seed(0)
-    return GraphAttention(GA2MIFSettings(**SMALL, rounds=1, **changes)).double()
+    return GraphAttention(GA2MIFSettings(**SMALL | changes, rounds=1)).double()
 
 
 def test_without_scores_graph_attention_is_the_mean_over_the_receivers_window():
-    layer, states = attention(), torch.randn(5, 8, dtype=torch.float64)
+    layer, states = attention(past=1, future=2), torch.randn(5, 8, dtype=torch.float64)
     (convolution,) = layer.convolutions
     torch.nn.init.zeros_(convolution.att)
     torch.nn.init.zeros_(convolution.bias)
-    mask = torch.ones(1, 5, dtype=torch.bool)
     mapped = convolution.lin_l(states).view(5, 2, 8).mean(1)  # over heads
     means = torch.stack([mapped[max(i - 1, 0) : i + 3].mean(0) for i in range(5)])  # one earlier, two later
-    found = layer(states, edges(heard(mask, past=1, future=2), mask))
+    found = layer(states, torch.zeros(5, dtype=torch.long))
     torch.testing.assert_close(found, layer_norm(states + means, (8,)))
 
 
@@ -42,8 +40,7 @@ def test_equal_inputs_and_an_identity_are_doubled():
     convolution.lin_l.weight.data.copy_(torch.eye(8).repeat(2, 1))
     for bias in (convolution.lin_l.bias, convolution.bias):
         torch.nn.init.zeros_(bias)
-    mask = torch.ones(1, 4, dtype=torch.bool)
-    found = layer(one.expand(4, 8), edges(heard(mask, 2, 2), mask))
+    found = layer(one.expand(4, 8), torch.zeros(4, dtype=torch.long))
     torch.testing.assert_close(found, layer_norm(2 * one, (8,)).expand(4, 8))
 
 

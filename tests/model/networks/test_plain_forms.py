@@ -113,7 +113,7 @@ def gradients(some: Network, values: Tensor) -> dict[str, Tensor]:
     return {name: torch.zeros_like(own) if own.grad is None else own.grad for name, own in weights.items()}
 
 
-def test_every_network_that_has_steps_has_a_plain_form():
+def test_every_network_but_the_discriminant_analysis_has_a_plain_form():
     assert set(settings_classes(NETWORKS)) - set(SMALL) == {"discriminant"}
 
 
