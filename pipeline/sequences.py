@@ -20,8 +20,3 @@ class Frames:
     values: NDArray[np.float32]
     times: NDArray[np.float64] | None
     columns: tuple[str, ...] = ()
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of values and times."""
-        return self.values.nbytes + (0 if self.times is None else self.times.nbytes)

@@ -35,9 +35,8 @@ def run(common: Common, sample: float, repair: bool) -> Answer:
     workspace = project.files
     with workspace.exclusive(), counted("fsck", " shards") as progress:
         report = fsck.fsck(project.store, workspace.index, sample, repair, progress)
-    lines = [f"{report.checked} of {report.shards} shards and {report.cells} cells are as they were written"]
-    if report.frames:
-        lines.append(f"{numbered(report.frames, 'frames file')} too")
+    frames = f", {numbered(report.frames, 'frames file')}" if report.frames else ""
+    lines = [f"{report.checked} of {report.shards} shards{frames} and {report.cells} cells are as they were written"]
     lines += [f"{found.kind}: {_named(found)}" for found in report.findings[:_SHOWN]]
     if len(report.findings) > _SHOWN:
         lines.append(f"... and {len(report.findings) - _SHOWN} more (--json lists all)")

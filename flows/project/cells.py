@@ -212,7 +212,7 @@ def _commit(store: Store, made: _Made) -> str:
     for cell in made.cells:
         groups.setdefault(cell.fingerprint, []).append(cell)
     keys, name = list(groups), ""
-    for part in pieces([made.frames[key].nbytes if key in made.frames else 0 for key in keys]):
+    for part in pieces([made.frames[key].values.nbytes if key in made.frames else 0 for key in keys]):
         named = [keys[place] for place in part]
         cells = [cell for key in named for cell in groups[key]]
         origin = replace(made.origin, seconds=round(made.origin.seconds * len(cells) / len(made.cells), 3))

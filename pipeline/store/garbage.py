@@ -22,6 +22,8 @@ from bigfusion.pipeline.store.store import Rank, Store, rank
 log = logging.getLogger("bigfusion.store")
 
 _KEPT_OPEN = 8
+_UNNAMED = 3600.0
+"""Seconds for which a frames file stays that no shard names, whatever the grace: its writer may be about to name it."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,10 @@ def _found(store: Store, wanted: frozenset[bytes], grace: float) -> Garbage | st
     if isinstance(wrong, str):
         return wrong
     doomed = [item for item in doomed if item.name not in wrong]
+    named = _named(store, frozenset())
     left = store.folder.entries(store.folder.frames() - _named(store, frozenset(item.name for item in doomed)))
-    frames = [
-        Item(entry.key, "frames", entry.bytes) for entry in left if is_frames(_name(entry)) and age(entry) >= grace
-    ]
+    ripe = [entry for entry in left if age(entry) >= (grace if _name(entry) in named else max(grace, _UNNAMED))]
+    frames = [Item(entry.key, "frames", entry.bytes) for entry in ripe if is_frames(_name(entry))]
     untold = _still_named(store, frames, frozenset(item.name for item in doomed))
     if isinstance(untold, str):
         return untold
