@@ -6,6 +6,8 @@ import contextlib
 import os
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL = ".tmp"
@@ -32,6 +34,29 @@ def write_whole(path: Path, content: bytes) -> None:
             except FileNotFoundError:
                 if last:
                     raise
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary file in the folder of ``path``, to be written within the block; at its end it gets that name.
+
+    As with :func:`write_whole`, a reader sees the old bytes or the new ones, and nothing if the block fails.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{PARTIAL}")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink()

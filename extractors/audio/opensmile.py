@@ -27,6 +27,7 @@ from bigfusion.extractors.base import (
 from bigfusion.extractors.compute import check, cores, side_by_side
 from bigfusion.extractors.faults import shielded
 from bigfusion.extractors.files import Sha256
+from bigfusion.extractors.frames import Level, level_field
 from bigfusion.pipeline.errors import ExtractionError, MediaError
 from bigfusion.pipeline.media.audio import chosen, read_audio
 from bigfusion.pipeline.plan.notes import note_of
@@ -46,6 +47,7 @@ class AudioSettings(Settings):
 
     kind: Literal["opensmile"] = "opensmile"
     feature_set: Literal["IS10", "IS13", "emobase", "eGeMAPSv02"] = "IS10"
+    level: Level = level_field()
     limit_seconds: float = Field(default=60.0, gt=0, description="longer clips are `overlong`")
     timeout_seconds: float = Field(
         default=60.0, gt=0, description="processor time that decoding one clip may take; beyond it `corrupt_media`"
@@ -150,4 +152,8 @@ SETTINGS = AudioSettings
 def make(settings: AudioSettings, sha256: Sha256) -> AudioExtractor:
     """The extractor of these settings. It reads no file of its own, so it needs no digests."""
     del sha256
+    if settings.level == "frame":
+        from bigfusion.extractors.audio.opensmile_frames import FramedAudioExtractor
+
+        return FramedAudioExtractor(settings)
     return AudioExtractor(settings)

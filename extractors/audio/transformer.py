@@ -247,4 +247,8 @@ SETTINGS = SpeechEncoderSettings
 
 def make(settings: SpeechEncoderSettings, sha256: Sha256) -> SpeechEncoderExtractor:
     """The extractor of these settings."""
+    if settings.level == "frame":
+        from bigfusion.extractors.audio.transformer_frames import FramedSpeechEncoderExtractor
+
+        return FramedSpeechEncoderExtractor(settings, sha256)
     return SpeechEncoderExtractor(settings, sha256)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bigfusion.extractors.base import Failure, media_failure
+from bigfusion.extractors.frames import Level, level_field
 from bigfusion.pipeline.errors import MediaError
 from bigfusion.pipeline.media.audio import chosen, read_audio
 from bigfusion.pipeline.schema import Status, Utterance
@@ -28,6 +29,7 @@ class TurnSettings(Settings):
     """What counts as a turn's sound, and how an encoder's frames become one vector."""
 
     pooling: Literal["mean", "mean+std"] = Field(default="mean", description="over the turn's frames")
+    level: Level = level_field()
     limit_seconds: float = Field(default=60.0, gt=0, description="longer clips are `overlong`")
     timeout_seconds: float = Field(
         default=60.0, gt=0, description="processor time that decoding one clip may take; beyond it `corrupt_media`"

@@ -183,4 +183,8 @@ SETTINGS = WhisperSettings
 
 def make(settings: WhisperSettings, sha256: Sha256) -> WhisperExtractor:
     """The extractor of these settings."""
+    if settings.level == "frame":
+        from bigfusion.extractors.audio.whisper_frames import FramedWhisperExtractor
+
+        return FramedWhisperExtractor(settings, sha256)
     return WhisperExtractor(settings, sha256)

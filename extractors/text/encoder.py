@@ -20,6 +20,7 @@ from bigfusion.extractors.base import ExtractorSpec, Failure, Fault, Feature, Ou
 from bigfusion.extractors.compute import check, cores, device_named, side_by_side, to_device, torch_threads
 from bigfusion.extractors.faults import one_by_one
 from bigfusion.extractors.files import Sha256, sha256_of
+from bigfusion.extractors.frames import Level, level_field
 from bigfusion.extractors.text.passages import Passage, Reading, batches, padded, readings, together
 from bigfusion.extractors.text.pretrained import Reference, load, locate
 from bigfusion.pipeline.errors import ExtractionError, ItemError
@@ -54,6 +55,7 @@ class TextSettings(Settings):
     max_tokens: int = Field(
         default=512, ge=2, description="of context as much is read as fits; longer transcripts are cut and counted"
     )
+    level: Level = level_field()
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32",
         description="bfloat16: twice as fast, and a sentence's numbers move by about 1 % with its batch",
@@ -255,4 +257,8 @@ SETTINGS = TextSettings
 
 def make(settings: TextSettings, sha256: Sha256) -> TextExtractor:
     """The extractor of these settings."""
+    if settings.level == "frame":
+        from bigfusion.extractors.text.encoder_frames import FramedTextExtractor
+
+        return FramedTextExtractor(settings, sha256)
     return TextExtractor(settings, sha256)

@@ -22,6 +22,7 @@ from bigfusion.extractors.checkpoints import FETCHING, MODEL, WEIGHTS, Checkpoin
 from bigfusion.extractors.compute import check, cores, device_named, side_by_side, to_device, torch_threads
 from bigfusion.extractors.faults import one_by_one
 from bigfusion.extractors.files import Sha256
+from bigfusion.extractors.frames import Level, level_field
 from bigfusion.extractors.text.passages import batches
 from bigfusion.extractors.text.pretrained import PARTS, Reference, load
 from bigfusion.extractors.text.sentence_modules import READING
@@ -89,6 +90,7 @@ class SentenceSettings(Settings):
     max_tokens: int | None = Field(
         default=None, ge=2, description="longer transcripts are cut and counted; none: as many as the model takes"
     )
+    level: Level = level_field()
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="bfloat16: twice as fast, and numbers move by about 1 % with their batch"
     )
@@ -374,4 +376,8 @@ SETTINGS = SentenceSettings
 
 def make(settings: SentenceSettings, sha256: Sha256) -> SentenceExtractor:
     """The extractor of these settings."""
+    if settings.level == "frame":
+        from bigfusion.extractors.text.transformer_frames import FramedSentenceExtractor
+
+        return FramedSentenceExtractor(settings, sha256)
     return SentenceExtractor(settings, sha256)

@@ -26,6 +26,7 @@ from bigfusion.extractors.checkpoints import FETCHING, PACKAGE, WEIGHTS, Checkpo
 from bigfusion.extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
 from bigfusion.extractors.faults import shielded
 from bigfusion.extractors.files import Sha256, in_package
+from bigfusion.extractors.frames import Level, level_field
 from bigfusion.pipeline.errors import ExtractionError, ItemError, MediaError
 from bigfusion.pipeline.media.frames import read_frames
 from bigfusion.pipeline.plan.notes import note_of
@@ -80,6 +81,7 @@ class ImageEncoderSettings(Settings):
     pool: tuple[Literal["mean", "std", "max"], ...] = Field(
         default=("mean",), min_length=1, description="over the sampled frames, side by side"
     )
+    level: Level = level_field()
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the computation")
     limit_seconds: float = Field(default=60.0, gt=0, description="longer clips are `overlong`")
     timeout_seconds: float = Field(default=60.0, gt=0, description="processor time that decoding one clip may take")
@@ -368,4 +370,8 @@ SETTINGS = ImageEncoderSettings
 
 def make(settings: ImageEncoderSettings, sha256: Sha256) -> ImageEncoderExtractor:
     """The extractor of these settings."""
+    if settings.level == "frame":
+        from bigfusion.extractors.visual.image_encoder_frames import FramedImageEncoderExtractor
+
+        return FramedImageEncoderExtractor(settings, sha256)
     return ImageEncoderExtractor(settings, sha256)

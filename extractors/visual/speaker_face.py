@@ -19,6 +19,7 @@ from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome, 
 from bigfusion.extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
 from bigfusion.extractors.faults import shielded
 from bigfusion.extractors.files import FACE_WEIGHTS, Sha256, in_package, sha256_of
+from bigfusion.extractors.frames import Level, level_field
 from bigfusion.extractors.visual.yunet import fetch_yunet
 from bigfusion.pipeline.errors import ExtractionError, MediaError
 from bigfusion.pipeline.media.audio import chosen, read_audio
@@ -77,6 +78,7 @@ class VisualSettings(Settings):
     track: int | None = Field(default=None, ge=1, description="of the sound that `talking` hears, as audio.track")
     channel: int | None = Field(default=None, ge=1, description="of the sound that `talking` hears, as audio.channel")
     pool: Literal["mean", "mean+std"] = Field(default="mean", description="over the track: 342 or 684 numbers")
+    level: Level = level_field()
     limit_seconds: float = Field(default=60.0, gt=0, description="longer clips are `overlong`")
     timeout_seconds: float = Field(
         default=60.0, gt=0, description="processor time that decoding one clip may take; beyond it `corrupt_media`"
@@ -257,4 +259,8 @@ SETTINGS = VisualSettings
 
 def make(settings: VisualSettings, sha256: Sha256) -> VisualExtractor:
     """The extractor of these settings."""
+    if settings.level == "frame":
+        from bigfusion.extractors.visual.speaker_face_frames import FramedVisualExtractor
+
+        return FramedVisualExtractor(settings, sha256)
     return VisualExtractor(settings, sha256)

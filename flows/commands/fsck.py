@@ -11,7 +11,7 @@ from bigfusion.pipeline.words import numbered
 if TYPE_CHECKING:
     from bigfusion.pipeline.store.fsck import Finding
 
-HELP = "check every shard and the index; exit code 3 if damage is found"
+HELP = "check every shard, all frames and the index; exit code 3 if damage is found"
 
 DAMAGED = 3
 """Exit code when damage was found, repaired or not."""
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, sample: float, repair: bool) -> Answer:
-    """Check every shard, or a sample of them, and compare the index with them."""
+    """Check every shard and frames file, or a sample of them, and compare the index with them."""
     from dataclasses import asdict
 
     from bigfusion.flows.progress import counted
@@ -35,7 +35,8 @@ def run(common: Common, sample: float, repair: bool) -> Answer:
     workspace = project.files
     with workspace.exclusive(), counted("fsck", " shards") as progress:
         report = fsck.fsck(project.store, workspace.index, sample, repair, progress)
-    lines = [f"{report.checked} of {report.shards} shards and {report.cells} cells are as they were written"]
+    frames = f", {numbered(report.frames, 'frames file')}" if report.frames else ""
+    lines = [f"{report.checked} of {report.shards} shards{frames} and {report.cells} cells are as they were written"]
     lines += [f"{found.kind}: {_named(found)}" for found in report.findings[:_SHOWN]]
     if len(report.findings) > _SHOWN:
         lines.append(f"... and {len(report.findings) - _SHOWN} more (--json lists all)")
@@ -43,7 +44,7 @@ def run(common: Common, sample: float, repair: bool) -> Answer:
         lines.append(f"{len(report.leftovers)} temporary files of killed writers (no damage)")
     if report.repaired:
         lines.append(
-            f"repaired: {numbered(len(report.set_aside), 'shard')} set aside, index built anew; `bigfusion plan` shows"
+            f"repaired: {numbered(len(report.set_aside), 'file')} set aside, index built anew; `bigfusion plan` shows"
             " their cells"
         )
     elif report.findings:
@@ -52,6 +53,7 @@ def run(common: Common, sample: float, repair: bool) -> Answer:
         "shards": report.shards,
         "checked": report.checked,
         "cells": report.cells,
+        "frames": report.frames,
         "findings": [asdict(found) for found in report.findings],
         "leftovers": report.leftovers,
         "set_aside": report.set_aside,

@@ -1,4 +1,4 @@
-"""``bigfusion gc``: list or remove the shards that nothing needs any more."""
+"""``bigfusion gc``: list or remove the shards and frames that nothing needs any more."""
 
 from __future__ import annotations
 

@@ -81,6 +81,8 @@ def _text(data: Mapping[str, Any]) -> str:
         f"store      {numbered(store['cells'], 'cell')} in {numbered(store['shards'], 'shard')},"
         f" {size(store['bytes'])}, {store['path']}"
     )
+    if store["frames"]["files"]:
+        lines.append(f"frames     {numbered(store['frames']['files'], 'file')}, {size(store['frames']['bytes'])}")
     failed = data["failures"]
     failures = (
         "not known" if failed is None else ", ".join(f"{number} {name}" for name, number in sorted(failed.items()))

@@ -50,6 +50,8 @@ def _info(project: Project) -> Answer:
         f" {numbered(data['shards'], 'shard')},"
         f" {size(data['bytes'])}",
     ]
+    if data["frames"]["files"]:
+        lines.append(f"frames  {numbered(data['frames']['files'], 'file')}, {size(data['frames']['bytes'])}")
     if rows:
         lines += ["", columns(rows, ["cells", *statuses]), "", _extractors(data["extractors"])]
     if data["small"] > 1:

@@ -8,13 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module, metadata
 from typing import Any
 
 from bigfusion.extractors.base import Extractor, ExtractorSpec, Failure, Fault, Outcome
+from bigfusion.extractors.frames import FramedFeature
 from bigfusion.extractors.text.download import refuse_unfit
 from bigfusion.extractors.text.encoder import TextSettings
 from bigfusion.extractors.text.pretrained import locate
@@ -27,8 +28,11 @@ from bigfusion.pipeline.plan.explain import explain_cell
 from bigfusion.pipeline.plan.fingerprints import BY_UTTERANCE, WITH_SOUND
 from bigfusion.pipeline.plan.plan import CellPlan, PlannedCell, plan_cells
 from bigfusion.pipeline.schema import ALONE, FeatureName, MediaSpan, Modality, Status, Utterance
+from bigfusion.pipeline.sequences import Frames
 from bigfusion.pipeline.store.folder import Place, ShardFolder
+from bigfusion.pipeline.store.frames import pieces
 from bigfusion.pipeline.store.shards import Cell, Origin
+from bigfusion.pipeline.store.store import Store
 
 log = logging.getLogger("bigfusion")
 
@@ -54,6 +58,8 @@ class ChunkResult:
 _kept: dict[tuple[str, FeatureName], Extractor] = {}
 _DECLARED = ("SETTINGS", "make")
 """What the file of an extractor holds for the settings to find it. No number depends on it."""
+_TOGETHER = {Modality.TEXT: 64, Modality.AUDIO: 32, Modality.VISUAL: 32}
+"""Utterances whose frames are in memory at once. They are stored before the next are computed."""
 
 
 def extractor(project: Project, feature: FeatureName | Modality) -> Extractor:
@@ -160,6 +166,8 @@ def extract_chunk(
 ) -> ChunkResult:
     """Compute ``cells`` (of one feature) and commit them as one shard. Equal fingerprints are computed once.
 
+    Cells with frames are committed as several shards, so that only the frames of a few are in memory.
+
     If an error concerns a single cell, this cell is left out and named in the result's ``faults``. Cells that another
     run on the same shards is computing are left to that run. Cells that it has stored since the plan was made count as
     done.
@@ -181,11 +189,39 @@ def extract_chunk(
         progress(sum(cell.fingerprint in mine for cell in cells) - len(todo))
         if not todo:
             return ChunkResult(cells[0].feature, "", {}, 0.0, left)
-        origin, made, faults = _compute(project, manifest, todo, run, progress)
-        with writing(project.store):
-            shard = store.commit(origin, made) if made else ""
-    statuses = dict(Counter(cell.status.value for cell in made)) | ({"error": len(faults)} if faults else {})
-    return ChunkResult(cells[0].feature, shard, statuses, origin.seconds, left, tuple(faults))
+        shard, seconds, faults = "", 0.0, list[str]()
+        counts: Counter[str] = Counter()
+        for part in _parts(project, todo):
+            made = _compute(project, manifest, part, run, progress)
+            with writing(project.store):
+                shard = _commit(store, made) or shard
+            counts.update(cell.status.value for cell in made.cells)
+            seconds, faults = seconds + made.origin.seconds, faults + made.faults
+    statuses = dict(counts) | ({"error": len(faults)} if faults else {})
+    return ChunkResult(cells[0].feature, shard, statuses, round(seconds, 3), left, tuple(faults))
+
+
+def _parts(project: Project, cells: Sequence[PlannedCell]) -> Iterator[Sequence[PlannedCell]]:
+    """The cells that are computed and stored together: all of them, or a few if they have frames."""
+    if extractor(project, cells[0].feature).spec.settings.get("level") == "frame":
+        return chunks(cells, _TOGETHER[cells[0].feature.modality])
+    return iter([cells])
+
+
+def _commit(store: Store, made: _Made) -> str:
+    """Store computed cells. Returns the name of a shard, empty if there is none."""
+    if not made.frames:
+        return store.commit(made.origin, made.cells) if made.cells else ""
+    groups: dict[str, list[Cell]] = {}
+    for cell in made.cells:
+        groups.setdefault(cell.fingerprint, []).append(cell)
+    keys, name = list(groups), ""
+    for part in pieces([made.frames[key].values.nbytes if key in made.frames else 0 for key in keys]):
+        named = [keys[place] for place in part]
+        cells = [cell for key in named for cell in groups[key]]
+        origin = replace(made.origin, seconds=round(made.origin.seconds * len(cells) / len(made.cells), 3))
+        name = store.commit_framed(origin, cells, {key: made.frames[key] for key in named if key in made.frames})
+    return name
 
 
 @contextmanager
@@ -202,9 +238,19 @@ def _done(cell: PlannedCell, stored: Mapping[str, Status]) -> bool:
     return status is Status.OK or (status is not None and not cell.why.startswith("retry"))
 
 
+@dataclass(frozen=True)
+class _Made:
+    """Computed cells, the frames of some by fingerprint, and a line for each that could not be computed."""
+
+    origin: Origin
+    cells: list[Cell]
+    frames: dict[str, Frames]
+    faults: list[str]
+
+
 def _compute(
     project: Project, manifest: Manifest, cells: Sequence[PlannedCell], run: str, progress: Callable[[int], None]
-) -> tuple[Origin, list[Cell], list[str]]:
+) -> _Made:
     feature = cells[0].feature
     maker = extractor(project, feature)
     _check_encoder(project, feature)
@@ -215,7 +261,7 @@ def _compute(
     seconds = time.perf_counter() - started
     outcomes |= dict(zip(first, _changed(project, maker.spec, utterances, list(outcomes.values())), strict=True))
     progress(len(cells) - len(first))
-    stored, faults = [], []
+    stored, faults, frames = [], [], {}
     for cell in cells:
         outcome = outcomes[cell.fingerprint]
         if isinstance(outcome, Fault):
@@ -225,6 +271,8 @@ def _compute(
             kept = Cell(cell.fingerprint, cell.utterance, outcome.status, cell.input, None, outcome.reason)
         else:
             kept = Cell(cell.fingerprint, cell.utterance, Status.OK, cell.input, outcome.vector, outcome.note)
+            if isinstance(outcome, FramedFeature):
+                frames[cell.fingerprint] = outcome.frames
         stored.append(kept)
     origin = Origin(
         corpus=manifest.corpus,
@@ -236,7 +284,7 @@ def _compute(
         versions=versions(),
         columns=tuple(maker.columns or ()),
     )
-    return origin, stored, faults
+    return _Made(origin, stored, frames, faults)
 
 
 def _check_encoder(project: Project, feature: FeatureName) -> None:

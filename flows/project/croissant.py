@@ -109,7 +109,9 @@ def _records(path: Path, table: pa.Schema, about: Mapping[str, str]) -> dict[str
 
 def _field(path: Path, column: pa.Field, about: str) -> dict[str, Any]:
     several = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
-    kind = column.type.value_type if several else column.type
+    kind = column.type
+    while pa.types.is_list(kind) or pa.types.is_large_list(kind):  # of frames, each a list of numbers
+        kind = kind.value_type
     field = {
         "@type": "cr:Field",
         "@id": f"{path.stem}/{column.name}",

@@ -1,5 +1,8 @@
 """Features in the layouts of other benchmarks: MMSA's pickle, MERBench's folders of arrays.
 
+A feature with ``level = "frame"`` goes out frame by frame: in MMSA's pickle as its unaligned files have it, padded with
+zeros and with lengths; for MERBench as an array (T, F) a clip, beside the vectors.
+
 Both train on each utterance alone, so that utterances without a label are left out. Both take rows of zeros for a
 feature that does not exist. A corpus without validation rows gets those that a training would hold out.
 """
@@ -7,6 +10,7 @@ feature that does not exist. A corpus without validation rows gets those that a 
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import pickletools
 import zipfile
@@ -19,13 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigfusion.flows.project.exporting import exportable
+from bigfusion.flows.project.exporting_frames import Framed, blocks, framed
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.data.dialogues import hold_out
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.errors import SettingsError, StoreError
 from bigfusion.pipeline.feature_files.mmsa import BETWEEN, KEYS
 from bigfusion.pipeline.manifest.manifest import Manifest
-from bigfusion.pipeline.schema import FeatureName, Split
+from bigfusion.pipeline.schema import FeatureName, Modality, Split
+from bigfusion.pipeline.sequences import Frames
+from bigfusion.pipeline.store.store import Store
 from bigfusion.pipeline.words import numbered
 
 _SIGNS = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
@@ -45,11 +52,15 @@ class Exported:
 
 @dataclass(frozen=True)
 class _Chosen:
-    """The labelled rows of each split as positions in the manifest, and features row for row of it."""
+    """The labelled rows of each split as positions in the manifest, and features row for row of it.
+
+    ``frames`` are the features that go out frame by frame.
+    """
 
     manifest: Manifest
     rows: dict[Split, NDArray[np.int64]]
     features: dict[FeatureName, NDArray[np.float32]]
+    frames: dict[FeatureName, Framed]
     notes: list[str] = field(default_factory=list)
 
     def cells(self, column: str, rows: NDArray[np.int64]) -> list[Any]:
@@ -58,7 +69,8 @@ class _Chosen:
 
 
 def write_mmsa(project: Project, folder: Path) -> Exported:
-    """Write ``features.pkl`` as MMSA's loader reads it: one frame an utterance, (N, 1, F) a modality.
+    """Write ``features.pkl`` as MMSA's loader reads it: one frame an utterance, (N, 1, F) a modality, or its frames,
+    (N, T, F), with ``audio_lengths``, ``vision_lengths``, and ``audio_times``, ``vision_times`` (N, T) in seconds.
 
     ``regression_labels`` are the numbers of a regression; of the classes negative, neutral, positive they are -1, 0, 1,
     and of other classes NaN, for those have no order. ``classification_labels`` and ``annotations`` hold the classes.
@@ -83,13 +95,22 @@ def write_mmsa(project: Project, folder: Path) -> Exported:
             f"{empty}: expected labelled utterances, for MMSA reads train, valid and test, found none; divide the"
             " corpus into these splits (without folds)"
         )
-    content = {split.value: _mmsa_split(chosen, rows) for split, rows in chosen.rows.items()}
+    _check_memory(chosen)
+    with project.files.store() as store:
+        content = {split.value: _mmsa_split(chosen, rows, store) for split, rows in chosen.rows.items()}
     if not chosen.manifest.has_values and not {*chosen.manifest.labels} <= {*_SIGNS}:
         chosen.notes.append("regression_labels are NaN: the classes have no order; classification_labels hold them")
     absent = [key for modality, key in KEYS.items() if modality not in modalities]
     if absent:
         chosen.notes.append(f"{' and '.join(absent)} are one zero an utterance: the project has no such features")
-    chosen.notes.append("text is one row an utterance: set MMSA's use_bert to false, for there is no text_bert")
+    rows = (
+        "a row a token"
+        if any(feature.modality is Modality.TEXT for feature in chosen.frames)
+        else "one row an utterance"
+    )
+    chosen.notes.append(f"text is {rows}: set MMSA's use_bert to false, for there is no text_bert")
+    if chosen.frames:
+        chosen.notes.append("frames are not aligned: set MMSA's need_data_aligned to false")
     path = folder / "features.pkl"
     _write(path, _portable(content))
     return Exported({split: len(rows) for split, rows in chosen.rows.items()}, (path,), tuple(chosen.notes))
@@ -97,6 +118,8 @@ def write_mmsa(project: Project, folder: Path) -> Exported:
 
 def write_merbench(project: Project, folder: Path) -> Exported:
     """Write ``features/NAME-UTT/UTTERANCE.npy`` (F,) and ``label.npz`` as MERBench's loaders read them.
+
+    Frames go to ``features/NAME-FRA/UTTERANCE.npy`` (T, F), their seconds to ``times/NAME-FRA/UTTERANCE.npy`` (T,).
 
     ``label.npz`` maps each utterance of train_corpus, val_corpus, test_corpus and of whole_corpus, which IEMOCAP's
     loader reads, to its class (emo) and number (val). A slash in an id becomes ``_``.
@@ -123,6 +146,9 @@ def write_merbench(project: Project, folder: Path) -> Exported:
                 f"{place}: cannot be written ({error.strerror}); make room or correct the rights"
             ) from error
         written.append(place)
+    with project.files.store() as store:
+        for feature, known in chosen.frames.items():
+            written += _merbench_frames(folder, str(feature), known, kept, names, store)
     corpora = {name: _merbench_labels(chosen, names, chosen.rows[split]) for split, name in _MERBENCH.items()}
     corpora["whole_corpus"] = {name: label for part in corpora.values() for name, label in part.items()}
     path = folder / "label.npz"  # last: with it the export is whole
@@ -138,6 +164,7 @@ def _choose(project: Project, folder: Path) -> _Chosen:
     with project.files.store() as store:
         for feature in planned.features:
             features[feature] = store.read(feature.modality, planned.fingerprints(feature)).values  # zeros where absent
+        frames = framed(store, planned)
     table = manifest.table
     labelled = (~np.isnan(table["value"].to_numpy())) if manifest.has_values else (table["label"] != "").to_numpy()
     splits = table["split"].to_numpy().astype(str)
@@ -148,10 +175,70 @@ def _choose(project: Project, folder: Path) -> _Chosen:
         splits = np.where(table["dialogue"].isin(held).to_numpy(), Split.VALID.value, splits)
         notes.append(f"valid: the last {numbered(len(held), 'dialogue')} of train, as a training holds them out")
     rows = {split: np.flatnonzero(labelled & (splits == split.value)) for split in Split}
-    return _Chosen(manifest, rows, features, notes)
+    return _Chosen(manifest, rows, features, frames, notes)
 
 
-def _mmsa_split(chosen: _Chosen, rows: NDArray[np.int64]) -> dict[str, Any]:
+def _check_memory(chosen: _Chosen) -> None:
+    """MMSA's pickle holds every clip padded to the longest of its split, in memory at once.
+
+    Raises:
+        StoreError: that is more than this machine has.
+    """
+    size = sum(
+        len(rows) * max(map(known.count, rows.tolist()), default=0) * (4 * known.width + 8)
+        for known in chosen.frames.values()
+        for rows in chosen.rows.values()
+    )
+    most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if 3 * size > most:  # the arrays, the pickle, and the pickle with older names
+        raise StoreError(
+            f"MMSA's layout: expected padded frames of at most {most / 3 / 2**30:.1f} GiB, a third of this machine's"
+            f" memory, found {size / 2**30:.1f}; choose --layout merbench or parquet, or set level to 'utterance'"
+        )
+
+
+def _padded(
+    known: Framed, rows: NDArray[np.int64], store: Store
+) -> tuple[NDArray[np.float32], list[int], NDArray[np.float64]]:
+    """Frames and times padded to the longest of some rows, and how many are real.
+
+    A row without frames has one of zeros, at second 0. Shapes: (N, T, F), padded with zeros; (N, T), with NaN.
+    """
+    counts = [max(known.count(row), 1) for row in rows.tolist()]
+    values = np.zeros((len(rows), max(counts, default=1), known.width), np.float32)
+    times = np.full(values.shape[:2], np.nan)
+    places = {row: at for at, row in enumerate(rows.tolist())}
+    for block in blocks([known], rows):
+        for row, frames in known.read(store, block).items():
+            values[places[row], : len(frames.values)] = frames.values
+            if frames.times is not None:
+                times[places[row], : len(frames.values)] = frames.times
+    return values, counts, times
+
+
+def _merbench_frames(
+    folder: Path, name: str, known: Framed, rows: NDArray[np.int64], names: Sequence[str], store: Store
+) -> list[Path]:
+    """Write the frames of each utterance, and their times if they have any. A row without frames has one of zeros."""
+    place, timed = (folder / part / f"{name.replace('.', '-')}-FRA" for part in ("features", "times"))
+    try:
+        place.mkdir(parents=True)
+        nothing = Frames(np.zeros((1, known.width), np.float32), np.zeros(1))
+        if known.timed:
+            timed.mkdir(parents=True)
+        for block in blocks([known], rows):
+            found = known.read(store, block)
+            for row in block:
+                frames = found.get(row, nothing)
+                np.save(place / f"{names[row]}.npy", frames.values)
+                if known.timed and frames.times is not None:
+                    np.save(timed / f"{names[row]}.npy", frames.times)
+    except OSError as error:
+        raise StoreError(f"{place}: cannot be written ({error.strerror}); make room or correct the rights") from error
+    return [place, timed] if known.timed else [place]
+
+
+def _mmsa_split(chosen: _Chosen, rows: NDArray[np.int64], store: Store) -> dict[str, Any]:
     names, dialogues, turns = (chosen.cells(name, rows) for name in ("utterance", "dialogue", "turn"))
     labels = chosen.manifest.labels
     part: dict[str, Any] = {
@@ -171,7 +258,13 @@ def _mmsa_split(chosen: _Chosen, rows: NDArray[np.int64]) -> dict[str, Any]:
         part["classification_labels"] = np.array([labels.index(name) for name in found], np.float32)
         part["regression_labels"] = np.array(values)
     there = {feature.modality: values for feature, values in chosen.features.items()}
+    frames = {feature.modality: known for feature, known in chosen.frames.items()}
     for modality, key in KEYS.items():
+        if modality in frames:
+            part[key], part[f"{key}_lengths"], times = _padded(frames[modality], rows, store)
+            if frames[modality].timed:
+                part[f"{key}_times"] = times
+            continue
         block = there[modality][rows] if modality in there else np.zeros((len(rows), 1), np.float32)
         part[key] = block[:, None]  # (N, 1, F)
         if key != "text":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,15 @@ from bigfusion.flows.project import cells
 from bigfusion.flows.project.corpus import kept
 from bigfusion.flows.project.croissant import NAME as CROISSANT
 from bigfusion.flows.project.croissant import croissant
+from bigfusion.flows.project.exporting_frames import Framed, blocks, framed, nested, times
 from bigfusion.flows.project.settings import Project
-from bigfusion.pipeline.atomic import write_whole
+from bigfusion.pipeline.atomic import whole, write_whole
 from bigfusion.pipeline.digests.files import file_sha256
 from bigfusion.pipeline.errors import SettingsError, StoreError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan
 from bigfusion.pipeline.schema import FeatureName, Split
-from bigfusion.pipeline.store.store import Features
+from bigfusion.pipeline.store.store import Features, Store
 from bigfusion.pipeline.words import numbered
 
 FILES = {Split.TRAIN: "train", Split.VALID: "validation", Split.TEST: "test"}
@@ -40,7 +42,8 @@ def write_export(project: Project, folder: Path) -> dict[Path, int]:
     """Write ``data/<split>.parquet``, ``README.md`` and ``croissant.json``. Returns the rows of each Parquet file.
 
     Each row is an utterance. A feature (``audio``, ``audio.wavlm``) is a list of float32, or null if its cell failed;
-    ``<feature>_status`` names the failure. Transcripts and media are not exported.
+    ``<feature>_status`` names the failure. A feature with ``level = "frame"`` also has ``<feature>_frames``, a list of
+    frames, and ``<feature>_times``, their seconds. Transcripts and media are not exported.
 
     Raises:
         SettingsError: the folder is not empty.
@@ -58,18 +61,23 @@ def write_export(project: Project, folder: Path) -> dict[Path, int]:
             widths[feature] = features.values.shape[1]
             columns[str(feature)] = _lists(features)
             columns[f"{feature}_status"] = pa.array([failures[k][0].value if k in failures else "ok" for k in keys])
-    whole = pa.table(columns)
-    splits = manifest.table["split"].to_numpy()
-    written = {}
-    for split, name in FILES.items():
-        rows: NDArray[np.int64] = np.flatnonzero(splits == split.value)
-        if len(rows):
-            path = folder / "data" / f"{name}.parquet"
-            _write(path, whole.take(pa.array(rows)))
-            written[path] = len(rows)
-    write_whole(folder / "README.md", _card(project, manifest, planned, widths, written).encode())
+        frames = framed(store, planned)
+        table = pa.table(columns)
+        splits = manifest.table["split"].to_numpy()
+        written = {}
+        schema = table.schema
+        for split, name in FILES.items():
+            rows: NDArray[np.int64] = np.flatnonzero(splits == split.value)
+            if len(rows):
+                path = folder / "data" / f"{name}.parquet"
+                if frames:
+                    schema = _write_framed(path, table, rows, store, frames)
+                else:
+                    _write(path, table.take(pa.array(rows)))
+                written[path] = len(rows)
+    write_whole(folder / "README.md", _card(project, manifest, planned, widths, written, frames).encode())
     files = {path.relative_to(folder): file_sha256(path) for path in written}
-    facts = croissant(manifest.corpus, manifest.digest, files, whole.schema, _about(widths), manifest.labels)
+    facts = croissant(manifest.corpus, manifest.digest, files, schema, _about(widths, frames), manifest.labels)
     write_whole(folder / CROISSANT, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
     return written
 
@@ -90,12 +98,15 @@ def exportable(project: Project, folder: Path) -> tuple[Manifest, CellPlan]:
     return manifest, planned
 
 
-def _about(widths: dict[FeatureName, int]) -> dict[str, str]:
+def _about(widths: dict[FeatureName, int], frames: Mapping[FeatureName, Framed]) -> dict[str, str]:
     """What each column holds."""
     about = dict(_COLUMNS)
     for feature, width in widths.items():
         about[str(feature)] = f"{width} numbers: the {feature} feature of the utterance; null if there is none"
         about[f"{feature}_status"] = f"ok, or why there is no {feature} feature"
+    for feature, found in frames.items():
+        about[f"{feature}_frames"] = f"the frames that {feature} is pooled from, each {found.width} numbers"
+        about[f"{feature}_times"] = "the second, from the utterance's beginning, at which each frame begins"
     return about
 
 
@@ -108,6 +119,30 @@ def _lists(features: Features) -> pa.Array:
     return kind.from_arrays(offsets, values, mask=pa.array(~features.present))
 
 
+def _write_framed(
+    path: Path, table: pa.Table, rows: NDArray[np.int64], store: Store, features: dict[FeatureName, Framed]
+) -> pa.Schema:
+    """Write rows with their frames. Only the frames of one block of rows are in memory. Returns the columns."""
+    try:
+        with whole(path) as partial:
+            writer = None
+            for block in blocks(features.values(), rows):
+                part = table.take(pa.array(block))
+                for feature, known in features.items():
+                    frames = known.read(store, block)
+                    part = part.append_column(f"{feature}_frames", nested(block, frames, known.width))
+                    if known.timed:
+                        part = part.append_column(f"{feature}_times", times(block, frames))
+                if writer is None:
+                    writer = pq.ParquetWriter(partial, part.schema, compression="zstd", write_page_checksum=True)
+                writer.write_table(part)
+            assert writer is not None  # there are rows
+            writer.close()
+            return part.schema
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror}); make room or correct the rights") from error
+
+
 def _write(path: Path, table: pa.Table) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True, row_group_size=1024)
@@ -118,7 +153,12 @@ def _write(path: Path, table: pa.Table) -> None:
 
 
 def _card(
-    project: Project, manifest: Manifest, planned: CellPlan, widths: dict[FeatureName, int], written: dict[Path, int]
+    project: Project,
+    manifest: Manifest,
+    planned: CellPlan,
+    widths: dict[FeatureName, int],
+    written: dict[Path, int],
+    frames: Mapping[FeatureName, Framed],
 ) -> str:
     files = "".join(f"      - split: {path.stem}\n        path: data/{path.name}\n" for path in written)
     counts = planned.counts()
@@ -149,7 +189,7 @@ it could not be computed, and `<feature>_status` says why. No transcripts and no
 | column | numbers | utterances that have it | others |
 |---|---|---|---|
 {rows}
-```python
+{"".join(_framed_card(feature, found) for feature, found in frames.items())}```python
 datasets.load_dataset("DIR")   # this folder, or its name on the hub; or pandas.read_parquet of a file
 ```
 
@@ -166,6 +206,14 @@ Manifest `{manifest.digest}` (SHA-256 over rows, labels and media digests). Writ
 These numbers derive from `{manifest.corpus}`, whose owner's terms decide what may be done with them; they are not given
 anew here. The code that computed them is under the MIT licence; encoders and openSMILE have licences of their own.
 """
+
+
+def _framed_card(feature: FeatureName, found: Framed) -> str:
+    when = (
+        f"`{feature}_times` says at which second of the utterance each begins" if found.timed else "they have no times"
+    )
+    names = f" ({', '.join(found.columns)})" if found.columns else ""
+    return f"`{feature}_frames` holds the frames behind `{feature}`, each {found.width} numbers{names}; {when}.\n\n"
 
 
 def _failures(counts: dict[str, int]) -> str:

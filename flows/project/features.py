@@ -92,7 +92,24 @@ def make(project: Project, feature: FeatureName) -> Extractor:
     """A feature's extractor under the project's settings."""
     sha256 = project.files.digests().one
     if project.corpus.kind == "features":
+        _check_no_frames(project, feature)
         return ImportedExtractor(project.corpus.path, feature, sha256)
     settings: Any = settings_of(project, feature)
     maker: Extractor = import_module(type(settings).__module__).make(settings, sha256)
     return maker
+
+
+def _check_no_frames(project: Project, feature: FeatureName) -> None:
+    """Features that come from a file have no frames.
+
+    Raises:
+        SettingsError: the settings want some.
+    """
+    table = getattr(project, feature.modality.value)
+    wanted = {feature.modality.value: table} | {f"{feature.modality}.{name}": one for name, one in table.named.items()}
+    for name, one in wanted.items():
+        if getattr(one, "level", "") == "frame":
+            raise SettingsError(
+                f"{name}.level: expected 'utterance', for features from a file have no frames, found 'frame'; leave it"
+                " out"
+            )

@@ -1,7 +1,8 @@
 """The shard folder: the objects that a store consists of, and every operation on them.
 
-Layout: ``<folder>/<modality>/<shard>.parquet``. What fsck sets aside is in ``<folder>/damaged/``; the needs of each
-workspace are in ``<folder>/reach/``. The folder is a local folder, a network mount, or a bucket.
+Layout: ``<folder>/<modality>/<shard>.parquet``; frames of cells in ``<folder>/frames/``. What fsck sets aside is in
+``<folder>/damaged/``; the needs of each workspace are in ``<folder>/reach/``. The folder is a local folder, a network
+mount, or a bucket.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from bigfusion.pipeline.schema import Modality
 from bigfusion.pipeline.store.bucket import Bucket
 from bigfusion.pipeline.store.cache import ShardCache
 from bigfusion.pipeline.store.claims import Claims
+from bigfusion.pipeline.store.frames import FOLDER as FRAMES
+from bigfusion.pipeline.store.frames import is_frames
 from bigfusion.pipeline.store.leases import Leases
 from bigfusion.pipeline.store.objects import Entry, LocalFolder, Objects
 from bigfusion.pipeline.store.shards import is_shard, is_sound, modality_of
@@ -53,12 +56,13 @@ class ShardFolder:
         return {name for modality in Modality for name in self.objects.names(modality.value) if is_shard(name)}
 
     def read(self, name: str) -> bytes:
-        """A shard's bytes, unverified. For a bucket, this machine's copy is used if there is one.
+        """The bytes of a shard or a frames file, unverified. A bucket's shard comes from this machine's copy if there
+        is one.
 
         Raises:
             OSError: it cannot be read, or is not there.
         """
-        if self._cache is None:
+        if self._cache is None or is_frames(name):
             return self.objects.read(_key(name))
         payload = self._cache.read(name)
         if payload is None:
@@ -67,14 +71,18 @@ class ShardFolder:
                 self._cache.keep(name, payload)
         return payload
 
-    def ahead(self, names: Sequence[str], work: Callable[[str], R]) -> Iterator[tuple[str, R]]:
-        """Run ``work`` on each shard, in order, a few ahead: reading and hashing release the GIL."""
+    def frames(self) -> set[str]:
+        """The names of all frames files in the folder."""
+        return {name for name in self.objects.names(FRAMES) if is_frames(name)}
+
+    def ahead(self, names: Sequence[str], work: Callable[[str], R], together: int = _AHEAD) -> Iterator[tuple[str, R]]:
+        """Run ``work`` on each file, in order, a few ahead: reading and hashing release the GIL."""
         if len(names) == 1:
             yield names[0], work(names[0])
             return
-        with ThreadPoolExecutor(self.objects.readers) as pool:
-            for start in range(0, len(names), _AHEAD):
-                part = names[start : start + _AHEAD]
+        with ThreadPoolExecutor(min(self.objects.readers, together)) as pool:
+            for start in range(0, len(names), together):
+                part = names[start : start + together]
                 yield from zip(part, pool.map(work, part), strict=True)
 
     def write(self, name: str, payload: bytes) -> None:
@@ -83,25 +91,26 @@ class ShardFolder:
         Raises:
             OSError: it cannot be written; nothing of it is visible.
         """
-        if isinstance(self.objects, LocalFolder):
+        if isinstance(self.objects, LocalFolder) and not is_frames(name):  # a frames file then counts as just written
             with contextlib.suppress(OSError):  # missing or unreadable: writing will show
                 if self.objects.read(_key(name)) == payload:
                     return
         self.objects.write(_key(name), payload)
-        if self._cache is not None:
+        if self._cache is not None and not is_frames(name):
             self._cache.keep(name, payload)
 
     def entries(self, names: Iterable[str]) -> list[Entry]:
-        """The entries (size and time) of those named shards that exist."""
+        """The entries (size and time) of those named shards and frames files that exist."""
         wanted = {_key(name) for name in names}
-        return [entry for modality in Modality for entry in self.objects.entries(modality) if entry.key in wanted]
+        folders = [*Modality, FRAMES] if any(key.startswith(f"{FRAMES}/") for key in wanted) else [*Modality]
+        return [entry for folder in folders for entry in self.objects.entries(folder) if entry.key in wanted]
 
     def remove(self, keys: Iterable[str]) -> None:
         """Remove objects of this folder, by key, for good."""
         self.objects.remove(keys)
 
     def set_aside(self, name: str) -> str:
-        """Take a damaged shard out of the store. Its bytes stay in ``damaged/`` until gc removes them.
+        """Take a damaged shard or frames file out of the store. Its bytes stay in ``damaged/`` until gc removes them.
 
         Returns its new place. gc's grace period begins now.
         """
@@ -140,7 +149,7 @@ class ShardFolder:
 
     def leftovers(self) -> list[Entry]:
         """Temporary files of writers that were killed, or that are writing now."""
-        entries = (entry for folder in (*Modality, REACH) for entry in self.objects.entries(folder))
+        entries = (entry for folder in (*Modality, FRAMES, REACH) for entry in self.objects.entries(folder))
         return [entry for entry in entries if _name(entry.key).startswith(".") and entry.key.endswith(PARTIAL)]
 
     def damaged(self) -> list[Entry]:
@@ -154,6 +163,8 @@ def age(entry: Entry, now: float | None = None) -> float:
 
 
 def _key(name: str) -> str:
+    if is_frames(name):
+        return f"{FRAMES}/{name}"
     return f"{modality_of(name)}/{name}"
 
 

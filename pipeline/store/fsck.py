@@ -1,4 +1,6 @@
-"""Checks whether a store is still as it was written: every shard against its name, the index against the shards."""
+"""Checks whether a store is still as it was written: every shard and frames file against its name, the index
+against the shards.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,15 @@ from pathlib import Path
 
 from bigfusion.pipeline.errors import DamagedShardError, StoreError
 from bigfusion.pipeline.store.folder import Place, ShardFolder, age
+from bigfusion.pipeline.store.frames import FramesPlace, cells_of, decode_frames, places
 from bigfusion.pipeline.store.index import DamagedIndexError, Index
 from bigfusion.pipeline.store.needs import decode_reach
 from bigfusion.pipeline.store.seal import broken
-from bigfusion.pipeline.store.shards import check_newer, decode
+from bigfusion.pipeline.store.shards import Shard, check_newer, decode
 from bigfusion.pipeline.store.store import Store
 
 _LEFT = 3600.0
+_FRAMES_AHEAD = 4
 _HOLDERS = """
 SELECT c.fingerprint, other.name FROM shards s CROSS JOIN cells c ON c.id >= s.first AND c.id < s.first + s.cells
 JOIN cells twin ON twin.fingerprint = c.fingerprint JOIN shards other ON other.id = twin.shard WHERE s.name = ?
@@ -25,7 +29,7 @@ JOIN cells twin ON twin.fingerprint = c.fingerprint JOIN shards other ON other.i
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong. ``kind``: ``shard``, ``index``, ``missing`` or ``needs``."""
+    """Something that is wrong. ``kind``: ``shard``, ``frames``, ``index``, ``missing`` or ``needs``."""
 
     kind: str
     item: str
@@ -39,6 +43,7 @@ class Report:
     shards: int = 0
     checked: int = 0
     cells: int = 0
+    frames: int = 0
     findings: list[Finding] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
@@ -56,9 +61,10 @@ def fsck(
     """Check a store. Nobody else may be writing into it with this index; see :class:`Store`.
 
     Each shard (or a random ``sample`` of them): the SHA-256 of its bytes against its name, its page checksums, and its
-    rows in the index, word for word. The index: its bytes against its seal if it has one, SQLite's own integrity check,
-    no shard that is gone, no row too many. With ``repair``, damaged shards are set aside (their cells are new in the
-    next plan) and the index is built again.
+    rows in the index, word for word. The frames files in the same way, and against what the shards say of them. The
+    index: its bytes against its seal if it has one, SQLite's own integrity check, no shard that is gone, no row too
+    many. With ``repair``, damaged shards and frames files are set aside (their cells are new in the next plan) and the
+    index is built again.
 
     Raises:
         StoreError: the folder cannot be read, or the repair cannot be written.
@@ -87,11 +93,12 @@ def _look(
     report: Report,
     progress: Callable[[int, int], None],
 ) -> None:
-    chosen = names if sample >= 1 else sorted(random.sample(names, min(len(names), max(1, round(len(names) * sample)))))
+    chosen, frames = _chosen(names, sample), _chosen(sorted(shelf.frames()), sample)
     report.shards = len(names)
     indexed = _index(index, report)
+    expected: dict[str, list[tuple[str, str, FramesPlace]]] = {}
     for done, (name, payload) in enumerate(shelf.ahead(chosen, lambda name: _payload(shelf, name)), start=1):
-        progress(done, len(chosen))
+        progress(done, len(chosen) + len(frames))
         if isinstance(payload, FileNotFoundError):
             continue  # it was removed since the folder was listed; if the index needs it, it is reported below
         if isinstance(payload, OSError):
@@ -99,14 +106,61 @@ def _look(
             report.findings.append(Finding("shard", name, problem))
             continue
         try:
-            _check(name, payload, indexed, report)
+            shard = _check(name, payload, indexed, report)
         except DamagedShardError as error:
             check_newer(name, payload)
             report.damaged.append(name)
             report.findings.append(Finding("shard", name, str(error)))
+            continue
+        for key, place in zip(shard.fingerprints, places(shard), strict=True):
+            if place is not None:
+                expected.setdefault(place.file, []).append((name, key, place))
+    _look_at_frames(
+        shelf, frames, expected, report, lambda done: progress(len(chosen) + done, len(chosen) + len(frames))
+    )
     if indexed is not None:
         report.findings += _lost(shelf, indexed)
         indexed.close()
+
+
+def _chosen(names: list[str], sample: float) -> list[str]:
+    if sample >= 1:
+        return names
+    return sorted(random.sample(names, min(len(names), max(1, round(len(names) * sample)))))
+
+
+def _look_at_frames(
+    shelf: ShardFolder,
+    chosen: list[str],
+    expected: dict[str, list[tuple[str, str, FramesPlace]]],
+    report: Report,
+    progress: Callable[[int], None],
+) -> None:
+    """Check frames files, and that those which the checked shards name (``expected``) are there and say the same."""
+    read = shelf.ahead(chosen, lambda name: _payload(shelf, name), _FRAMES_AHEAD)
+    for done, (name, payload) in enumerate(read, start=1):
+        progress(done)
+        if isinstance(payload, FileNotFoundError):
+            continue
+        if isinstance(payload, OSError):
+            problem = f"{shelf.shown(name)}: the frames cannot be read ({payload.strerror}); nothing was done to it"
+            report.findings.append(Finding("frames", name, problem))
+            continue
+        try:
+            file = decode_frames(name, payload)
+            for _, key, place in expected.get(name, []):
+                file.at(place, key)
+        except DamagedShardError as error:
+            report.damaged.append(name)
+            report.findings.append(Finding("frames", name, str(error)))
+            continue
+        report.frames += 1
+    gone = sorted(expected.keys() - shelf.frames())
+    shards = shelf.names() if gone else set()  # gc removes a shard before its frames
+    for name in gone:
+        holders = sorted({shard for shard, _, _ in expected[name]} & shards)
+        if holders:
+            report.findings.append(Finding("missing", name, f"{holders[0]} names it, the folder has lost it"))
 
 
 def _lost(shelf: ShardFolder, indexed: Index) -> list[Finding]:
@@ -168,8 +222,32 @@ def _repair(shelf: ShardFolder, index: Path, report: Report, old: list[str]) -> 
             f"{error.filename or shelf}: could not be set aside or removed ({error.strerror}); nothing was lost:"
             " correct the permissions and run the same command again"
         ) from error
-    Store(shelf.place, index, cache=0).close()
+    with Store(shelf.place, index, cache=0) as store:
+        _without_lost_frames(store, report)
     report.repaired = True
+
+
+def _without_lost_frames(store: Store, report: Report) -> None:
+    """Set aside the shards that name frames files which are not there. Their other cells are stored anew before."""
+    try:
+        present = store.folder.frames()
+        broken = {shard for shard, files in store.index.frames().items() if not present.issuperset(files)}
+        for name in sorted(broken):
+            shard = store.shard(name)
+            rows = [row for row, place in enumerate(places(shard)) if place is None or place.file in present]
+            if rows:
+                cells, at = cells_of(shard), shard.column("origin")
+                used = sorted({at[row] for row in rows})
+                store.add(
+                    [shard.origins[place] for place in used],
+                    [cells[row] for row in rows],
+                    [used.index(at[row]) for row in rows],
+                )
+            report.set_aside.append(store.folder.set_aside(name))
+        if broken:
+            store.refresh()
+    except OSError as error:
+        raise StoreError(f"{store.folder}: a shard could not be set aside ({error.strerror}); run it again") from error
 
 
 def _index(path: Path, report: Report) -> Index | None:
@@ -200,12 +278,12 @@ def _payload(shelf: ShardFolder, name: str) -> bytes | OSError:
         return error
 
 
-def _check(name: str, payload: bytes, indexed: Index | None, report: Report) -> None:
+def _check(name: str, payload: bytes, indexed: Index | None, report: Report) -> Shard:
     shard = decode(name, payload)
     report.checked += 1
     report.cells += len(shard)
     if indexed is None:
-        return
+        return shard
     expected = Index(Path(":memory:"))
     try:
         expected.add(shard, len(payload))
@@ -216,3 +294,4 @@ def _check(name: str, payload: bytes, indexed: Index | None, report: Report) -> 
         report.findings.append(Finding("index", name, str(error)))
     finally:
         expected.close()
+    return shard

@@ -1,5 +1,5 @@
 """What nothing needs any more in a store: copies of cells that lie elsewhere, and shards that no manifest or run
-reaches.
+reaches. And frames files that no shard names.
 
 The index proposes and the shards decide. A shard is removed only after it was read, verified and compared with what is
 needed.
@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from bigfusion.pipeline.errors import DamagedShardError, StoreError
 from bigfusion.pipeline.store.folder import age
+from bigfusion.pipeline.store.frames import frames_files, is_frames
 from bigfusion.pipeline.store.objects import Entry
 from bigfusion.pipeline.store.shards import Shard
 from bigfusion.pipeline.store.store import Rank, Store, rank
@@ -21,12 +22,14 @@ from bigfusion.pipeline.store.store import Rank, Store, rank
 log = logging.getLogger("bigfusion.store")
 
 _KEPT_OPEN = 8
+_UNNAMED = 3600.0
+"""Seconds for which a frames file stays that no shard names, whatever the grace: its writer may be about to name it."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """An object of the shard folder that can be removed; ``why`` is ``copies``, ``unreached``, ``damaged`` or
-    ``leftover``.
+    """An object of the shard folder that can be removed; ``why`` is ``copies``, ``unreached``, ``frames``, ``damaged``
+    or ``leftover``.
     """
 
     key: str
@@ -80,20 +83,28 @@ def find_garbage(store: Store, reached: Iterable[bytes], grace: float, now: floa
 
 
 def remove(store: Store, garbage: Garbage) -> None:
-    """Remove the garbage.
+    """Remove the garbage. Frames files go last, and only those that no shard names then.
 
     Raises:
         StoreError: something could not be removed; the next search finds it again.
     """
     store.index.drop(item.name for item in garbage.items if item.is_shard)  # first, so that every indexed shard exists
+    _remove(store, [item.key for item in garbage.items if item.why != "frames"])
+    store.refresh()
+    frames = [item for item in garbage.items if item.why == "frames"]
+    if frames:
+        named = _named(store, frozenset())
+        _remove(store, [item.key for item in frames if item.name not in named])
+
+
+def _remove(store: Store, keys: Sequence[str]) -> None:
     try:
-        store.folder.remove([item.key for item in garbage.items])
+        store.folder.remove(keys)
     except OSError as error:
         raise StoreError(
             f"{store.folder}: files could not be removed ({error.strerror}); correct the permissions and run the"
             " same command again"
         ) from error
-    store.refresh()
 
 
 def _found(store: Store, wanted: frozenset[bytes], grace: float, now: float | None) -> Garbage | str:
@@ -107,12 +118,52 @@ def _found(store: Store, wanted: frozenset[bytes], grace: float, now: float | No
     wrong = _wrong(store, doomed, wanted)
     if isinstance(wrong, str):
         return wrong
-    young = len(entries) + len(spare) - len(doomed) - len(others)
-    return Garbage([item for item in doomed if item.name not in wrong] + others, young)
+    doomed = [item for item in doomed if item.name not in wrong]
+    named = _named(store, frozenset())
+    left = store.folder.entries(store.folder.frames() - _named(store, frozenset(item.name for item in doomed)))
+    ripe = [entry for entry in left if age(entry) >= (grace if _name(entry) in named else max(grace, _UNNAMED))]
+    frames = [Item(entry.key, "frames", entry.bytes) for entry in ripe if is_frames(_name(entry))]
+    untold = _still_named(store, frames, frozenset(item.name for item in doomed))
+    if isinstance(untold, str):
+        return untold
+    frames = [item for item in frames if item.name not in untold]
+    young = len(entries) + len(spare) + len(left) - len(doomed) - len(wrong) - len(others) - len(frames) - len(untold)
+    return Garbage([*doomed, *frames, *others], young)
+
+
+def _named(store: Store, but: frozenset[str]) -> set[str]:
+    """The frames files that the indexed shards name, those of the shards ``but`` left out."""
+    return {file for shard, files in store.index.frames().items() if shard not in but for file in files}
+
+
+def _still_named(store: Store, frames: Sequence[Item], doomed: frozenset[str]) -> set[str] | str:
+    """Check the frames files that no shard names, by the index.
+
+    Each is read, and so are the shards that hold its cells. Returns the names of those that could not be checked, or,
+    if a shard names one, a sentence that says so.
+    """
+    read = lru_cache(_KEPT_OPEN)(lambda name: _shard(store, name))
+    untold = set()
+    for item in frames:
+        try:
+            keys = store.frames_file(item.name).fingerprints
+        except DamagedShardError as error:
+            log.warning("left where it is: %s", error)
+            untold.add(item.name)
+            continue
+        holders = {name for (name,) in store.index.lookup("s.name", keys)} - doomed
+        for shard in map(read, sorted(holders)):
+            if shard is not None and item.name in frames_files(shard):
+                return f"it takes {item.name} for unneeded, which {shard.name} names"
+    return untold
+
+
+def _name(entry: Entry) -> str:
+    return entry.key.rpartition("/")[2]
 
 
 def _kind(why: dict[str, tuple[str, int]], entry: Entry) -> tuple[str, int, int]:
-    kind, cells = why[entry.key.rpartition("/")[2]]
+    kind, cells = why[_name(entry)]
     return kind, entry.bytes, cells
 
 

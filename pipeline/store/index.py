@@ -25,11 +25,15 @@ from bigfusion.pipeline.errors import StoreError
 from bigfusion.pipeline.formats import check_format
 from bigfusion.pipeline.readonly import in_memory, writable
 from bigfusion.pipeline.store import seal
+from bigfusion.pipeline.store.frames import frames_files
 from bigfusion.pipeline.store.shards import Origin, Shard, modality_of
 
 log = logging.getLogger("bigfusion.store")
 
-VERSION = 2
+VERSION = 3
+_WITHOUT_FRAMES = 2
+"""The version of an index until it knows a shard with frames: older programs may use it until then."""
+_FRAMES = "CREATE TABLE IF NOT EXISTS frames (shard INTEGER, file TEXT)"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS texts (id INTEGER PRIMARY KEY, text TEXT UNIQUE);
 CREATE TABLE IF NOT EXISTS shards (
@@ -80,7 +84,7 @@ class Index:
         with self._errors():
             self._database = self._opened(anew)
             version = self._database.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, VERSION):
+            if version not in (0, _WITHOUT_FRAMES, VERSION):
                 self._database.close()
                 check_format(path, version, VERSION)
                 raise DamagedIndexError(f"written by an earlier version of bigfusion ({version})")
@@ -92,7 +96,7 @@ class Index:
                 with self.writing():
                     for statement in _SCHEMA.split(";"):
                         self._database.execute(statement)
-                    self._database.execute(f"PRAGMA user_version = {VERSION}")
+                    self._database.execute(f"PRAGMA user_version = {_WITHOUT_FRAMES}")
 
     def _opened(self, anew: bool) -> sqlite3.Connection:
         if self.kept:
@@ -201,7 +205,12 @@ class Index:
         return {name for (name,) in self.query("SELECT name FROM shards")}
 
     def add(self, shard: Shard, size: int) -> None:
-        """Index a shard. A shard that is already indexed is left unchanged."""
+        """Index a shard. A shard that is already indexed is left unchanged.
+
+        Raises:
+            FormatError: the shard has frames of a newer format.
+        """
+        files = frames_files(shard)
         with self.writing():
             execute = self._database.execute
             if execute("SELECT 1 FROM shards WHERE name = ?", (shard.name,)).fetchone():
@@ -218,6 +227,10 @@ class Index:
                 "INSERT INTO cells VALUES (?,?,?,?,?,?,?,?)",
                 ((first + at, *cell, number) for at, cell in enumerate(cells)),
             )
+            if files:
+                execute(_FRAMES)
+                execute(f"PRAGMA user_version = {VERSION}")
+                self._database.executemany("INSERT INTO frames VALUES (?,?)", ((number, file) for file in files))
 
     def _add_origin(self, shard: int | None, origin: Origin, cells: int) -> int | None:
         extractor, versions = self._text(origin.extractor), self._text(origin.versions)
@@ -238,6 +251,20 @@ class Index:
                     self._database.execute("DELETE FROM cells WHERE id >= ? AND id < ?", (first, first + cells))
                     self._database.execute("DELETE FROM origins WHERE shard = ?", (number,))
                     self._database.execute("DELETE FROM shards WHERE id = ?", (number,))
+                    if self._has_frames():
+                        self._database.execute("DELETE FROM frames WHERE shard = ?", (number,))
+
+    def frames(self) -> dict[str, list[str]]:
+        """The frames files that each shard names, by the shard's name; shards without are left out."""
+        found: dict[str, list[str]] = {}
+        if self._has_frames():
+            query = "SELECT s.name, f.file FROM frames f JOIN shards s ON s.id = f.shard ORDER BY f.rowid"
+            for name, file in self.query(query):
+                found.setdefault(name, []).append(file)
+        return found
+
+    def _has_frames(self) -> bool:
+        return bool(self.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'frames'"))
 
     def set_reached(self, keys: Iterable[bytes]) -> None:
         """Fill the temporary table ``reached``."""
@@ -293,6 +320,9 @@ class Index:
 
     def _content(self, name: str) -> list[tuple[Any, ...]]:
         shard = self.query("SELECT modality, bytes, width, cells FROM shards WHERE name = ?", (name,))
+        if self._has_frames():
+            joined = "SELECT f.file FROM frames f JOIN shards s ON s.id = f.shard WHERE s.name = ? ORDER BY f.rowid"
+            shard += self.query(joined, (name,))
         return shard + self.query(
             """
             SELECT c.id - s.first, c.fingerprint, c.utterance, c.status, c.reason, c.input, c.shard = s.id,
@@ -318,6 +348,10 @@ class Index:
         (strangers,) = self.query("SELECT count(*) FROM origins WHERE shard NOT IN (SELECT id FROM shards)")[0]
         if strangers:
             found.append(f"{strangers} origins of no shard")
+        if self._has_frames():
+            (strangers,) = self.query("SELECT count(*) FROM frames WHERE shard NOT IN (SELECT id FROM shards)")[0]
+            if strangers:
+                found.append(f"{strangers} frames files of no shard")
         for key, content, sha256 in self.query("SELECT * FROM plans"):
             if _plan_sha256(key, content) != sha256:
                 found.append(f"plan {key} is not what was kept")

@@ -29,7 +29,9 @@ FORMAT = 2
 """The number stands in every shard, since shards of several versions may lie in one store. A newer format keeps the
 form of the name: else an older program would not see these shards, and compute their cells again.
 """
-_NAME = re.compile(r"(text|audio|visual)-[0-9a-f]{16}-[0-9a-f]{64}\.parquet")
+FRAMED_FORMAT = 3
+"""The format of what :mod:`store.frames` adds to a shard of cells with frames. Their vectors are read as all others."""
+_NAME = re.compile(r"(text|audio|visual)-(framed-)?[0-9a-f]{16}-[0-9a-f]{64}\.parquet")
 _METADATA = b"bigfusion"
 _REMEDY = "`bigfusion fsck --repair` takes it out, and `bigfusion plan` then shows its cells as new"
 
@@ -107,7 +109,7 @@ def is_shard(name: str) -> bool:
 
 def is_sound(name: str, payload: bytes) -> bool:
     """Whether the bytes match a shard's name."""
-    return name.removesuffix(".parquet").rsplit("-", 1)[-1] == hashlib.sha256(payload).hexdigest()
+    return name.partition(".")[0].rsplit("-", 1)[-1] == hashlib.sha256(payload).hexdigest()
 
 
 def modality_of(name: str) -> str:
@@ -127,7 +129,8 @@ def encode(
     """
     payload = _payload(origins, cells, origin_of or [0] * len(cells))
     held = digest(sorted(cell.fingerprint for cell in cells))[:16]
-    return f"{origins[0].modality}-{held}-{hashlib.sha256(payload).hexdigest()}.parquet", payload
+    framed = "framed-" if any(_frames(cell) for cell in cells) else ""
+    return f"{origins[0].modality}-{framed}{held}-{hashlib.sha256(payload).hexdigest()}.parquet", payload
 
 
 def decode(name: str, payload: bytes) -> Shard:
@@ -201,12 +204,35 @@ def _payload(origins: Sequence[Origin], cells: Sequence[Cell], origin_of: Sequen
         }
     )
     metadata = {"format": FORMAT, "modality": modality.value, "origins": [_plain(origin) for origin in origins]}
+    table, frames = _with_frames(table, cells)
+    metadata |= frames
     table = table.replace_schema_metadata({_METADATA: canonical(metadata)})
     sink = pa.BufferOutputStream()
     # Float features do not compress. With page checksums any Parquet reader can verify a single page.
     pq.write_table(table, sink, compression="none", use_dictionary=False, write_page_checksum=True)
     payload: bytes = sink.getvalue().to_pybytes()
     return payload
+
+
+def _frames(cell: Cell) -> Any:
+    """Where a cell's frames lie, if it has any (:class:`store.frames.FramesPlace`)."""
+    return getattr(cell, "frames", None)
+
+
+def _with_frames(table: pa.Table, cells: Sequence[Cell]) -> tuple[pa.Table, dict[str, Any]]:
+    """The table with the places of the frames, and what they add to its metadata. Without frames: nothing."""
+    found = [_frames(cell) for cell in cells]
+    files = list(dict.fromkeys(place.file for place in found if place))
+    if not files:
+        return table, {}
+    columns: dict[str, list[int | None]] = {
+        "frames_file": [files.index(place.file) if place else None for place in found],
+        "frames_row": [place.row if place else None for place in found],
+        "frames_count": [place.count if place else None for place in found],
+    }
+    for name, values in columns.items():
+        table = table.append_column(name, pa.array(values, pa.int32()))
+    return table, {"frames": {"format": FRAMED_FORMAT, "files": files}}
 
 
 def _plain(origin: Origin) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 from bigfusion.pipeline.errors import DamagedShardError, StoreError
 from bigfusion.pipeline.schema import Modality, Status
+from bigfusion.pipeline.sequences import Frames
 from bigfusion.pipeline.store import shards
 from bigfusion.pipeline.store.cache import ShardCache
 from bigfusion.pipeline.store.folder import Place, ShardFolder
+from bigfusion.pipeline.store.frames import FramesFile, FramesPlace, decode_frames, encode_frames, framed, places
 from bigfusion.pipeline.store.index import DamagedIndexError, Index
 from bigfusion.pipeline.store.shards import Cell, Origin, Shard
 
@@ -146,6 +148,30 @@ class Store:
     def add(self, origins: Sequence[Origin], cells: Sequence[Cell], origin_of: Sequence[int] | None = None) -> str:
         """Store cells of one or several origins as one shard, as :meth:`commit` does."""
         name, payload = shards.encode(origins, cells, origin_of)
+        self._write(name, payload)
+        self.index.add(shards.decode(name, payload), len(payload))
+        return name
+
+    def commit_framed(self, origin: Origin, cells: Sequence[Cell], frames: Mapping[str, Frames]) -> str:
+        """Store ``cells`` as one shard, and the frames of some, by fingerprint, as one file beside it.
+
+        The file is written first. If the writer dies in between, nothing names the file, and gc removes it.
+
+        Raises:
+            StoreError: a file could not be written; no cell of it is visible.
+        """
+        if not frames:
+            return self.commit(origin, cells)
+        kept = self.add_frames(origin.modality, frames)
+        return self.commit(origin, [framed(cell, kept.get(cell.fingerprint)) for cell in cells])
+
+    def add_frames(self, modality: Modality, frames: Mapping[str, Frames]) -> dict[str, FramesPlace]:
+        """Write frames as one file. Returns their places. Until a shard names the file, nothing keeps it from gc."""
+        file, payload = encode_frames(modality, frames)
+        self._write(file, payload)
+        return {key: FramesPlace(file, row, len(one.values)) for row, (key, one) in enumerate(frames.items())}
+
+    def _write(self, name: str, payload: bytes) -> None:
         try:
             self.folder.write(name, payload)
         except OSError as error:
@@ -153,8 +179,6 @@ class Store:
                 f"{self.folder.shown(name)}: the shard could not be written ({error.strerror or error}); nothing of"
                 " it is visible: make room or correct the permissions and run the same command again"
             ) from error
-        self.index.add(shards.decode(name, payload), len(payload))
-        return name
 
     @_mending
     def refresh(self) -> None:
@@ -347,6 +371,73 @@ class Store:
                 values[rows[kept]], present[rows[kept]] = shard.values[positions[kept]], True
         return Features(values, present)
 
+    @_mending
+    def frames_places(self, modality: Modality, fingerprints: Sequence[str]) -> list[FramesPlace | None]:
+        """Where the frames of the cells with these fingerprints lie, in this order; ``None``: a cell has none.
+
+        Only shards are read, no frames.
+
+        Raises:
+            StoreError: one of them is not stored.
+            DamagedShardError: a shard's bytes differ from their checksum.
+        """
+        try:
+            return self._frames_places(modality, fingerprints)
+        except FileNotFoundError:  # removed since the last refresh, because its cells are elsewhere
+            self.refresh()
+        try:
+            return self._frames_places(modality, fingerprints)
+        except FileNotFoundError as error:
+            raise StoreError(f"{self.folder}: a shard was removed while it was read ({error}); try again") from error
+
+    def _frames_places(self, modality: Modality, fingerprints: Sequence[str]) -> list[FramesPlace | None]:
+        found: dict[str, FramesPlace | None] = {}
+        at = self._places(modality, fingerprints)
+        for fingerprint in fingerprints:
+            if fingerprint not in at:
+                raise StoreError(f"{modality} cell {fingerprint[:12]}... is not in the store; run `bigfusion extract`")
+        for _, shard in self.folder.ahead(sorted({name for name, _ in at.values()}), self.shard):
+            for key, place in zip(shard.fingerprints, places(shard), strict=True):
+                if key in at and at[key][0] == shard.name:
+                    found[key] = found.get(key) or place
+        if found.keys() != at.keys():
+            raise DamagedIndexError("it looks for cells in shards that do not hold them")
+        return [found[key] for key in fingerprints]
+
+    def frames(self, fingerprints: Sequence[str], at: Sequence[FramesPlace | None]) -> Iterator[tuple[int, Frames]]:
+        """The frames of cells, file by file: the row of the request, and its frames. Cells without are left out.
+
+        ``at`` are their places (:meth:`frames_places`). Each file is read once and verified; one at a time is in
+        memory.
+
+        Raises:
+            DamagedShardError: a file's bytes differ from their checksum, or it is not there.
+            StoreError: a file cannot be read.
+        """
+        rows: dict[str, list[tuple[int, FramesPlace]]] = {}
+        for row, place in enumerate(at):
+            if place is not None:
+                rows.setdefault(place.file, []).append((row, place))
+        for name, wanted in rows.items():
+            file = self.frames_file(name)
+            for row, place in wanted:
+                yield row, file.at(place, fingerprints[row])
+
+    def frames_file(self, name: str) -> FramesFile:
+        """A frames file, read and verified.
+
+        Raises:
+            DamagedShardError: its bytes are not those that its name says, or it is not there.
+            StoreError: it cannot be read.
+        """
+        try:
+            return decode_frames(name, self._payload(name))
+        except FileNotFoundError:
+            raise DamagedShardError(
+                f"{self.folder.shown(name)}: expected the frames that a shard names, found no file; `bigfusion fsck"
+                " --repair` takes the cells out, and `bigfusion plan` then shows them as new"
+            ) from None
+
     def _places(self, modality: Modality, fingerprints: Sequence[str]) -> dict[str, tuple[str, int]]:
         """The copy to read for each stored fingerprint: its shard, and its position in the shard."""
         best: dict[str, tuple[Rank, int]] = {}
@@ -424,6 +515,11 @@ class Store:
         query = "SELECT s.modality, c.status, count(*) FROM cells c JOIN shards s ON s.id = c.shard GROUP BY 1, 2"
         for modality, status, number in self.index.query(query):
             by_status.setdefault(modality, {})[status] = number
+        files = {file for several in self.index.frames().values() for file in several}
+        try:
+            frames = [entry.bytes for entry in self.folder.entries(files)] if files else []
+        except OSError as error:
+            raise StoreError(f"{self.folder}: the store cannot be read ({error.strerror})") from error
         return {
             "path": str(self.folder),
             "index": str(self._path),
@@ -432,6 +528,7 @@ class Store:
             "bytes": int(size),
             "duplicates": int(cells) - distinct,
             "statuses": by_status,
+            "frames": {"files": len(files), "bytes": sum(frames)},
         }
 
 

@@ -107,3 +107,11 @@ def test_todays_cells_keep_their_fingerprints(tmp_path):
     for modality in Modality:
         first = settings_of(loaded, FeatureName(modality))
         assert first.numbers() == {}, "no default has moved, and `kind` is no number"
+
+
+def test_features_from_a_file_have_no_frames(tmp_path):
+    text = '[corpus]\nkind = "features"\npath = "mine.parquet"\n\n[audio]\nlevel = "frame"\n'
+    with pytest.raises(
+        SettingsError, match=r"^audio\.level: expected 'utterance', for features from a file have no frames"
+    ):
+        make(project(tmp_path, text=text), FeatureName("audio"))

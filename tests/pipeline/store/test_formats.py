@@ -57,7 +57,7 @@ def test_an_index_of_a_newer_version_is_left_alone_and_one_of_an_older_is_built_
     numbered(99)
     payload = index.read_bytes()
     for work in (lambda: Store(tmp_path), lambda: fsck(tmp_path, index), lambda: fsck(tmp_path, index, repair=True)):
-        with pytest.raises(FormatError, match=r"index\.sqlite: expected format 2, the newest .* found 99: "):
+        with pytest.raises(FormatError, match=r"index\.sqlite: expected format 3, the newest .* found 99: "):
             work()
     assert index.read_bytes() == payload
     numbered(1)

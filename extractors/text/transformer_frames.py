@@ -1,0 +1,71 @@
+"""A sentence model's vector with the rows of the tokens that it is pooled from. Tokens have no times.
+
+The rows are those of all tokens that are pooled, special ones included; those of a prompt only if the model pools them.
+What comes after pooling (dense layers, normalisation) has not touched them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigfusion.extractors.base import ExtractorSpec, Feature, Outcome
+from bigfusion.extractors.checkpoints import Checkpoint
+from bigfusion.extractors.frames import Kept, KeptByVector, framed
+from bigfusion.extractors.text.transformer import SentenceExtractor, SentenceSettings, _Model
+from bigfusion.pipeline.schema import Utterance
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class FramedSentenceExtractor(SentenceExtractor):
+    """Sentence embeddings, and the rows of their tokens. Shape of the frames: (T, D)."""
+
+    @cached_property
+    def spec(self) -> ExtractorSpec:
+        """As without frames, and this code."""
+        return replace(super().spec, module=__name__)
+
+    @cached_property
+    def _model(self) -> _FramedModel:
+        return _FramedModel(self.checkpoint, self._settings)
+
+    def extract(
+        self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
+    ) -> list[Outcome]:
+        """As :meth:`SentenceExtractor.extract`, with the rows of the tokens."""
+        outcomes = super().extract(utterances, progress)
+        found: list[Outcome] = [
+            framed(outcome, self._model.kept.take(outcome.vector), None) if isinstance(outcome, Feature) else outcome
+            for outcome in outcomes
+        ]
+        if any(isinstance(outcome, Feature) for outcome in found):
+            self._model.kept.forget()
+        return found
+
+
+class _FramedModel(_Model):
+    """A loaded model that keeps the rows of the pooled tokens."""
+
+    def __init__(self, checkpoint: Checkpoint, settings: SentenceSettings) -> None:
+        super().__init__(checkpoint, settings)
+        self.kept, self._last = KeptByVector(), Kept()
+
+    def encode(self, batch: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """The vectors of a batch; the rows behind each are kept."""
+        vectors = super().encode(batch)
+        hidden, self._last.values = np.asarray(self._last.values.cpu().numpy(), np.float32), None  # (B, N, D)
+        for row, (tokens, vector) in enumerate(zip(batch, vectors, strict=True)):
+            self.kept.keep(vector, hidden[row, self._passed : len(tokens)].copy())
+        return vectors
+
+    def _hidden(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        found = super()._hidden(tokens, mask)
+        self._last.values = found
+        return found
