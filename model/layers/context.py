@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention
 
-from bigfusion.model.data.utterances import to_rows
-from bigfusion.model.layers.window import unseen
+from bigfusion.model.layers.packed_attention import attend
 
 
 class ContextEncoder(nn.Module):
@@ -26,27 +23,10 @@ class ContextEncoder(nn.Module):
         """Contextualise the real utterances of each dialogue."""
         for layer in self.encoder.layers:
             assert isinstance(layer, nn.TransformerEncoderLayer)
-            packed = layer.norm1(packed + layer.dropout1(self_attention(layer.self_attn, packed, mask)))
+            packed = layer.norm1(packed + layer.dropout1(attend(layer.self_attn, packed, packed, mask)))
             hidden = layer.dropout(layer.linear1(packed).relu())
             packed = layer.norm2(packed + layer.dropout2(layer.linear2(hidden)))
         return packed
-
-
-def self_attention(attention: nn.MultiheadAttention, packed: Tensor, mask: Tensor) -> Tensor:
-    """Each utterance attends to those of its dialogue. Shapes: (V, D), (B, N) bool -> (V, D)."""
-    rows = to_rows(linear(packed, attention.in_proj_weight, attention.in_proj_bias), mask)  # (B, N, 3D)
-    query, key, value = (
-        torch.unflatten(part, 2, (attention.num_heads, -1)).transpose(1, 2) for part in rows.chunk(3, dim=-1)
-    )  # (B, heads, N, d)
-    attended = scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        attn_mask=~unseen(mask)[:, None, None, :],
-        dropout_p=attention.dropout if attention.training else 0.0,
-    )
-    output: Tensor = attention.out_proj(attended.transpose(1, 2)[mask].flatten(1))
-    return output
 
 
 def dividing_heads(width: int) -> int:

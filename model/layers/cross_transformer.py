@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from bigfusion.model.data.utterances import to_rows
-from bigfusion.model.layers.window import unseen
+from bigfusion.model.layers.packed_attention import attend
 
 
 class CrossTransformer(nn.Module):
@@ -28,10 +27,6 @@ class CrossTransformer(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, mask: Tensor) -> Tensor:
         """Let each utterance of ``query`` attend to its dialogue's of ``key``."""
-        keys = to_rows(key, mask)
-        attended, _ = self.attention(
-            to_rows(query, mask), keys, keys, key_padding_mask=unseen(mask), need_weights=False
-        )
-        hidden = query + self.dropout(attended[mask])
+        hidden = query + self.dropout(attend(self.attention, query, key, mask))
         output: Tensor = hidden + self.dropout(self.feed_forward(hidden))
         return output

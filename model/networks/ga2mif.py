@@ -31,12 +31,12 @@ from torch import Tensor, nn
 from torch_geometric.nn import GATv2Conv
 
 from bigfusion.model.data.batch import Batch, Dialogue
-from bigfusion.model.data.utterances import Utterances, to_rows
+from bigfusion.model.data.utterances import Utterances
 from bigfusion.model.layers.class_weights import ClassWeights
 from bigfusion.model.layers.fusion import Projections
 from bigfusion.model.layers.objectives import classification_loss
+from bigfusion.model.layers.packed_attention import attend
 from bigfusion.model.layers.recurrence import over_dialogues
-from bigfusion.model.layers.window import unseen
 from bigfusion.model.layers.window_graph import window_attention
 from bigfusion.model.network_settings.ga2mif import GA2MIFSettings
 from bigfusion.model.networks.base import Network, Output, Part
@@ -84,12 +84,7 @@ class PartnerAttention(nn.Module):
 
     def attend(self, name: str, partner: Tensor, own: Tensor, mask: Tensor) -> Tensor:
         """Att(partner <- own): the partner asks, the modality's own states answer."""
-        answers = to_rows(own, mask)
-        attended, _ = self.attention[name](
-            to_rows(partner, mask), answers, answers, key_padding_mask=unseen(mask), need_weights=False
-        )
-        packed: Tensor = attended[mask]
-        return packed
+        return attend(self.attention[name], partner, own, mask)  # type: ignore[arg-type]
 
     def forward(self, own: Tensor, states: Mapping[str, Tensor], mask: Tensor) -> Tensor:
         """Attend, then feed forward."""
