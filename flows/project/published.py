@@ -125,6 +125,7 @@ def _config(path: Path) -> Config:
         check_format(path, content.get("format"), FORMAT)
         said = content.pop("digest", None)
         config = Config.model_validate(content)
+        found = digest(content)  # refuses a number that is none, such as 1e999
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or "(top level)"
@@ -134,7 +135,7 @@ def _config(path: Path) -> Config:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise TrainingError(f"{path}: expected a published model's facts, found: {reason}; {REMEDY}") from None
-    if digest(content) != said:
+    if found != said:
         raise TrainingError(f"{path}: its content differs from its digest (changed or damaged); {REMEDY}")
     if not config.seeds:
         raise TrainingError(f"{path}: expected at least one seed, found none; {REMEDY}")
