@@ -16,6 +16,7 @@ from bigfusion.extractors.frames import FramedFeature
 from bigfusion.extractors.text import encoder
 from bigfusion.extractors.text import transformer as sentences
 from bigfusion.extractors.visual import image_encoder, speaker_face
+from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.media.audio import read_audio
 from bigfusion.pipeline.schema import Context, Line, MediaSpan, Status, Utterance
@@ -402,3 +403,9 @@ def test_a_cell_without_frames_depends_on_none_of_this(make: Any) -> None:
     assert framed.settings == plain.settings | {"level": "frame"}
     assert (plain.name, plain.weights, plain.engine) == (framed.name, framed.weights, framed.engine)
     assert framed.module == f"{plain.module}_frames"
+    code, more = (
+        code_digests(module, stop=[f"{plain.module}:make", f"{plain.module}:SETTINGS"])
+        for module in (plain.module, framed.module)
+    )
+    assert not {"Frames", "FramedFeature", "Kept"} & code.keys()
+    assert code.items() <= more.items(), "the vector's own code runs with frames too"
