@@ -54,8 +54,9 @@ class _FramedModel(_Model):
     """A loaded model that keeps the rows of the pooled tokens."""
 
     def __init__(self, checkpoint: Checkpoint, settings: SentenceSettings) -> None:
-        super().__init__(checkpoint, settings)
         self.kept, self._last = KeptByVector(), Kept()
+        super().__init__(checkpoint, settings)
+        self.kept.forget()  # the sentences that the model was tried on
 
     def encode(self, batch: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
         """The vectors of a batch; the rows behind each are kept."""
