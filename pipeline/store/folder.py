@@ -80,10 +80,16 @@ class ShardFolder:
         if len(names) == 1:
             yield names[0], work(names[0])
             return
-        with ThreadPoolExecutor(min(self.objects.readers, together)) as pool:
+        pool, left = ThreadPoolExecutor(min(self.objects.readers, together)), False
+        try:
             for start in range(0, len(names), together):
                 part = names[start : start + together]
                 yield from zip(part, pool.map(work, part), strict=True)
+        except GeneratorExit:
+            left = True
+            raise
+        finally:  # whoever collects what was left may be one of the threads, which cannot wait for itself
+            pool.shutdown(wait=not left, cancel_futures=left)
 
     def write(self, name: str, payload: bytes) -> None:
         """Write a whole shard. If a shard with the same name and the same bytes is there, it is left unchanged.
