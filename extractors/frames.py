@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bigfusion.extractors.base import Feature
+from bigfusion.extractors.base import ExtractorSpec, Feature
 from bigfusion.pipeline.sequences import Frames
 
 Level = Literal["utterance", "frame"]
@@ -36,6 +36,12 @@ class FramedFeature(Feature):
 def framed(feature: Feature, values: NDArray[np.float32], times: NDArray[np.float64] | None) -> FramedFeature:
     """A feature with its frames. Shapes: values (T, F), times (T,) in seconds from the utterance's beginning."""
     return FramedFeature(vector=feature.vector, note=feature.note, frames=Frames(values, times))
+
+
+def with_code(spec: ExtractorSpec, module: str) -> ExtractorSpec:
+    """What the numbers of a kind depend on, and the code of its frames in ``module``."""
+    idle = [name if ":" in name else f"{spec.module}:{name}" for name in spec.idle]
+    return replace(spec, module=module, idle=tuple(idle))
 
 
 class Kept(threading.local):

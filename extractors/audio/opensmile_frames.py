@@ -7,7 +7,6 @@ A row's time is openSMILE's: the second at which its window begins. At the end t
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from bigfusion.extractors.audio.opensmile import RATE, AudioExtractor, AudioSettings
 from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome
-from bigfusion.extractors.frames import FramedFeature
+from bigfusion.extractors.frames import FramedFeature, with_code
 from bigfusion.pipeline.schema import Status
 from bigfusion.pipeline.sequences import Frames
 
@@ -31,7 +30,7 @@ class FramedAudioExtractor(AudioExtractor):
     @cached_property
     def spec(self) -> ExtractorSpec:
         """As without frames, and this code."""
-        return replace(super().spec, module=__name__)
+        return with_code(super().spec, __name__)
 
     def _functionals(self, samples: NDArray[np.float32], name: str, note: str = "") -> Outcome:
         outcome = super()._functionals(samples, name, note)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,7 +18,7 @@ from bigfusion.extractors.audio.transformer import SpeechEncoderExtractor, _Turn
 from bigfusion.extractors.audio.turn_times import times_of
 from bigfusion.extractors.audio.turns import RATE
 from bigfusion.extractors.base import ExtractorSpec, Feature, Outcome
-from bigfusion.extractors.frames import framed
+from bigfusion.extractors.frames import framed, with_code
 from bigfusion.pipeline.errors import ExtractionError
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class FramedSpeechEncoderExtractor(SpeechEncoderExtractor):
     @cached_property
     def spec(self) -> ExtractorSpec:
         """As without frames, and this code."""
-        return replace(super().spec, module=__name__)
+        return with_code(super().spec, __name__)
 
     def _encoded(
         self, encoder: SpeechEncoder, turns: Sequence[_Turn], progress: Callable[[int], None]

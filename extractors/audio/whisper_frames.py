@@ -6,7 +6,6 @@ Frame k of a window begins k times 20 ms after it: the grid that Whisper's own t
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from bigfusion.extractors.audio.turn_times import times_of
 from bigfusion.extractors.audio.whisper import FRAME, WhisperExtractor, _Encoder
 from bigfusion.extractors.base import ExtractorSpec, Feature, Outcome
-from bigfusion.extractors.frames import Kept, framed
+from bigfusion.extractors.frames import Kept, framed, with_code
 from bigfusion.pipeline.schema import Utterance
 
 
@@ -26,7 +25,7 @@ class FramedWhisperExtractor(WhisperExtractor):
     @cached_property
     def spec(self) -> ExtractorSpec:
         """As without frames, and this code."""
-        return replace(super().spec, module=__name__)
+        return with_code(super().spec, __name__)
 
     @cached_property
     def _encoder(self) -> _Encoder:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bigfusion.extractors.base import ExtractorSpec, Feature, Outcome
-from bigfusion.extractors.frames import Kept, KeptByVector, framed
+from bigfusion.extractors.frames import Kept, KeptByVector, framed, with_code
 from bigfusion.extractors.text.encoder import DEEP, TextExtractor, TextSettings, Vectors, _Encoder
 from bigfusion.extractors.text.passages import Passage
 from bigfusion.extractors.text.pretrained import Reference
@@ -30,7 +29,7 @@ class FramedTextExtractor(TextExtractor):
     @cached_property
     def spec(self) -> ExtractorSpec:
         """As without frames, and this code."""
-        return replace(super().spec, module=__name__)
+        return with_code(super().spec, __name__)
 
     @cached_property
     def _encoder(self) -> _FramedEncoder:

@@ -7,7 +7,6 @@ What comes after pooling (dense layers, normalisation) has not touched them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from bigfusion.extractors.base import ExtractorSpec, Feature, Outcome
 from bigfusion.extractors.checkpoints import Checkpoint
-from bigfusion.extractors.frames import Kept, KeptByVector, framed
+from bigfusion.extractors.frames import Kept, KeptByVector, framed, with_code
 from bigfusion.extractors.text.transformer import SentenceExtractor, SentenceSettings, _Model
 from bigfusion.pipeline.schema import Utterance
 
@@ -30,7 +29,7 @@ class FramedSentenceExtractor(SentenceExtractor):
     @cached_property
     def spec(self) -> ExtractorSpec:
         """As without frames, and this code."""
-        return replace(super().spec, module=__name__)
+        return with_code(super().spec, __name__)
 
     @cached_property
     def _model(self) -> _FramedModel:

@@ -7,7 +7,6 @@ while a still lasts). On faces there is a row for each sampled frame that shows 
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from bigfusion.extractors.base import ExtractorSpec, Feature, Outcome
 from bigfusion.extractors.compute import check
 from bigfusion.extractors.files import Sha256
-from bigfusion.extractors.frames import Kept, framed
+from bigfusion.extractors.frames import Kept, framed, with_code
 from bigfusion.extractors.visual.image_encoder import (
     PATIENCE_SECONDS,
     SEARCHED,
@@ -47,7 +46,7 @@ class FramedImageEncoderExtractor(ImageEncoderExtractor):
     @cached_property
     def spec(self) -> ExtractorSpec:
         """As without frames, and this code."""
-        return replace(super().spec, module=__name__)
+        return with_code(super().spec, __name__)
 
     def _outcome(self, utterance: Utterance, stop: threading.Event) -> Outcome:
         outcome = super()._outcome(utterance, stop)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from bigfusion.extractors.base import ExtractorSpec, Feature, Outcome
 from bigfusion.extractors.files import Sha256, sha256_of
-from bigfusion.extractors.frames import Kept, framed
+from bigfusion.extractors.frames import Kept, framed, with_code
 from bigfusion.extractors.visual.speaker_face import VisualExtractor, VisualSettings
 from bigfusion.extractors.visual.times import since
 from bigfusion.pipeline.schema import MediaSpan, Utterance
@@ -37,7 +36,7 @@ class FramedVisualExtractor(VisualExtractor):
     @cached_property
     def spec(self) -> ExtractorSpec:
         """As without frames, and this code."""
-        return replace(super().spec, module=__name__)
+        return with_code(super().spec, __name__)
 
     @cached_property
     def _embedder(self) -> FaceEmbedder:
