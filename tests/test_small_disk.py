@@ -41,13 +41,10 @@ def disk(tmp_path):
 def fill(disk: Path) -> Path:
     """Fill a disk to its last byte."""
     ballast = disk / "ballast"
-    with ballast.open("ab") as file, contextlib.suppress(OSError):
-        while True:
-            file.write(b"\0" * 65536)
-            file.flush()
-    with ballast.open("ab", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(b"\0"):
-            pass
+    for size in (65536, 1):
+        with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as file:
+            while file.write(b"\0" * size):
+                pass
     return ballast
 
 

@@ -65,15 +65,22 @@ class Tab:
             assert time.monotonic() < end, f"not within {seconds} s: {expression}"
             time.sleep(0.05)
 
-    def click(self, selector: str, along: float = 0.5) -> None:
-        """Click on an element as the mouse does, at a share of its width."""
+    def point(self, selector: str, along: float = 0.5) -> tuple[float, float]:
+        """Move the mouse to an element, at a share of its width. What scrolling to it brings about has happened."""
         where = json.dumps(selector)
         self.value(f"document.querySelector({where}).scrollIntoView({{block: 'center', inline: 'center'}})")
         x, y = self.value(
             f"(() => {{ const b = document.querySelector({where}).getBoundingClientRect();"
             f" return [b.left + {along} * b.width, b.top + b.height / 2]; }})()"
         )
-        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+        self.value("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn))).then(() => 0)")
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        return x, y
+
+    def click(self, selector: str, along: float = 0.5) -> None:
+        """Click on an element as the mouse does, at a share of its width."""
+        x, y = self.point(selector, along)
+        for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def upload(self, selector: str, file: Path) -> None:

@@ -131,7 +131,7 @@ def test_the_keyboard_goes_by_utterances_and_by_seconds(tab, folder):
 def test_pointing_at_a_block_and_focus_on_a_line_show_every_probability(tab, folder):
     opened(tab, folder / "page.html")
     assert not tab.value("document.querySelector('#tip').checkVisibility()")
-    tab.click("#roll [data-i='0']")
+    tab.point("#roll [data-i='0']")
     shown = tab.value("document.querySelector('#tip').innerText").split()
     assert shown.count("5") == 6
     assert shown.count("70") == 2
