@@ -69,11 +69,11 @@ class Tab:
         """Move the mouse to an element, at a share of its width. What scrolling to it brings about has happened."""
         where = json.dumps(selector)
         self.value(f"document.querySelector({where}).scrollIntoView({{block: 'center', inline: 'center'}})")
+        self.value("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn))).then(() => 0)")
         x, y = self.value(
             f"(() => {{ const b = document.querySelector({where}).getBoundingClientRect();"
             f" return [b.left + {along} * b.width, b.top + b.height / 2]; }})()"
         )
-        self.value("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn))).then(() => 0)")
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
         return x, y
 
