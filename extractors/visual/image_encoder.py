@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bigfusion.extractors.visual.detectors import CenterFace, Faces
+    from bigfusion.extractors.visual.tracking import Track
+    from bigfusion.pipeline.media.pictures import Frame
 
 PREPARES = ("preprocessor_config.json", "processor_config.json")
 """Where a checkpoint says how a picture is prepared. If the second, which newer ones use, says it, the first is not
@@ -167,7 +169,7 @@ class ImageEncoderExtractor:
     def _frames(self, span: MediaSpan, stop: threading.Event, notes: list[str]) -> NDArray[np.float32]:
         """The vectors of the sampled frames. Only one batch of pictures is in memory. Shape: (T, D)."""
         vectors, batch = [], list[NDArray[np.uint8]]()
-        for frame in read_frames(span, *self._how(), notes):
+        for frame in self._sampled(span, notes):
             check(stop)
             batch.append(frame.small)
             if len(batch) == self._settings.batch_size:
@@ -188,7 +190,7 @@ class ImageEncoderExtractor:
             scale = max(max(picture.shape[:2]) / SEARCHED, 1.0)
             tracker.add(list(faces.boxes), [_square(picture, box * scale) for box in faces.boxes])
 
-        for frame in read_frames(span, *self._how(), notes):
+        for frame in self._sampled(span, notes):
             check(stop)
             small = _at_most(frame.small, SEARCHED)
             least = self._settings.min_face * small.shape[1] / frame.grey.shape[1]
@@ -197,17 +199,21 @@ class ImageEncoderExtractor:
         for picture, faces in search.finish():
             track(picture, faces)
         speaker = tracker.prominent()
-        if speaker is None:
-            return None
+        return None if speaker is None else self._encoded(speaker)
+
+    def _encoded(self, speaker: Track) -> NDArray[np.float32]:
+        """The vectors of a speaker's faces. Shape: (T, D)."""
         parts = range(0, len(speaker.crops), self._settings.batch_size)
         return np.concatenate(
             [self._encoder.encode(speaker.crops[at : at + self._settings.batch_size]) for at in parts]
         )
 
-    def _how(self) -> tuple[float, int, float, float]:
+    def _sampled(self, span: MediaSpan, notes: list[str]) -> Iterator[Frame]:
         settings = self._settings
         size = PICTURE if settings.on == "face" else FRAME
-        return settings.frames_per_second, size, settings.limit_seconds, settings.timeout_seconds
+        return read_frames(
+            span, settings.frames_per_second, size, settings.limit_seconds, settings.timeout_seconds, notes
+        )
 
 
 class _Encoder:
