@@ -21,6 +21,8 @@ GRACE_SECONDS = 7.0
 
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 _last_acts: list[Callable[[], None]] = []
+_put_off: list[int | None] = []
+"""For each block of :func:`undivided` under way, the signal that came in it."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -44,7 +46,10 @@ def stoppable() -> Iterator[None]:
         if not stopped:
             stopped = True
             _end_in_time(number)
-            raise Stopped(number)
+            if _put_off:
+                _put_off[0] = number
+            else:
+                raise Stopped(number)
 
     before = {number: signal.signal(number, stop) for number in _WORDS}
     try:
@@ -53,6 +58,18 @@ def stoppable() -> Iterator[None]:
         if not stopped:  # after a stop, the handlers stay until the process has ended
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def undivided() -> Iterator[None]:
+    """Put a stop off to the end of this block. For short acts of two steps, as to start a process and remember it."""
+    _put_off.append(None)
+    try:
+        yield
+    finally:
+        number = _put_off.pop()
+    if number is not None:
+        raise Stopped(number)
 
 
 def say(stopped: BaseException) -> int:

@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
@@ -23,7 +23,7 @@ from bigfusion.flows.engine import database
 from bigfusion.flows.engine.configuration import STARTUP, configured, server_url, set_defaults
 from bigfusion.flows.engine.home import kept, served
 from bigfusion.flows.project.workspace import Workspace
-from bigfusion.flows.stopping import on_forced_end
+from bigfusion.flows.stopping import on_forced_end, undivided
 from bigfusion.pipeline.errors import SettingsError
 
 log = logging.getLogger("bigfusion")
@@ -125,20 +125,24 @@ def _process(
     """Run a server's process in a separate session within this block. Yields the process and its log file."""
     logged = home / _LOG
     environment = os.environ | settings | {"PREFECT_HOME": str(home)}
-    with logged.open("wb") as file:
-        server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment, start_new_session=True
-        )
-    with on_forced_end(server.kill):
-        try:
-            yield server, logged
-        finally:
-            server.terminate()
-            try:
-                server.wait(patience)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+    with ExitStack() as started:
+        with undivided(), logged.open("wb") as file:
+            server = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment, start_new_session=True
+            )
+            started.enter_context(on_forced_end(server.kill))
+            started.callback(_end, server, patience)
+        yield server, logged
+
+
+def _end(server: subprocess.Popen[bytes], patience: float) -> None:
+    """Ask a server to end, and force it to after ``patience`` seconds."""
+    server.terminate()
+    try:
+        server.wait(patience)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 @contextmanager

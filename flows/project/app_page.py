@@ -85,7 +85,7 @@ def _blocks(gr: Any, model: Model, folder: Path) -> Any:
         with gr.Row():
             media = gr.File(label="Video or sound file", elem_id="media")
             transcript = gr.File(label="Transcript (srt, vtt, json, TextGrid, eaf, csv)", elem_id="transcript")
-        button = gr.Button("Predict", variant="primary", elem_id="predict")
+        button = gr.Button("Predict", variant="primary", elem_id="predict", interactive=False)
         page = gr.HTML(elem_id="page")
         files = gr.Files(label="Files", elem_id="files", interactive=False)
 
@@ -98,6 +98,10 @@ def _blocks(gr: Any, model: Model, folder: Path) -> Any:
                 raise gr.Error(escape(str(error)), duration=None, print_exception=False) from None
             return _frame(made[prediction_files.PAGE], folder), [str(path) for path in made.values()]
 
+        def ready(media: str | None) -> Any:
+            return gr.Button(interactive=media is not None)
+
+        media.change(ready, media, button, queue=False, show_progress="hidden", api_visibility="private")
         button.click(predicted, [media, transcript], [page, files], api_visibility="private")
     return blocks
 

@@ -1,5 +1,6 @@
 """Ctrl-C in a terminal and SIGTERM to the process group: one line, the known exit code, in seconds, nothing left."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bigfusion.flows import cli
+from bigfusion.flows import cli, stopping
+from bigfusion.flows.engine import server
 from bigfusion.flows.engine.server import free_port
 from bigfusion.pipeline.demo.build import build
 from tests.helpers.own_features import separable
@@ -183,3 +185,31 @@ def test_a_command_whose_unwinding_hangs_ends_all_the_same(number, how):
     _, shown = process.communicate(timeout=60)
     assert process.returncode == ENDS[how]
     assert shown == f"{how}; what is finished is kept, the same command goes on from there\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_whose_start_is_interrupted_is_ended_too(tmp_path, monkeypatch, number):
+    """The signal comes when the process is there, and before the command has had a chance to remember it."""
+    begun = []
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *arguments, **named):
+            super().__init__(*arguments, **named)
+            begun.append(self)
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(server.subprocess, "Popen", Interrupted)
+    monkeypatch.setattr(stopping, "_end_in_time", lambda number: None)  # this process goes on
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        with (
+            stopping.stoppable(),
+            pytest.raises(stopping.Stopped),
+            server._process([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, {}, 5),
+        ):
+            pytest.fail("the block was entered")
+    finally:
+        for one, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(one, handler)
+    (process,) = begun
+    assert process.poll() is not None

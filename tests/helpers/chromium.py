@@ -66,14 +66,20 @@ class Tab:
             time.sleep(0.05)
 
     def point(self, selector: str, along: float = 0.5) -> tuple[float, float]:
-        """Move the mouse to an element, at a share of its width. What scrolling to it brings about has happened."""
-        where = json.dumps(selector)
-        self.value(f"document.querySelector({where}).scrollIntoView({{block: 'center', inline: 'center'}})")
-        self.value("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn))).then(() => 0)")
-        x, y = self.value(
-            f"(() => {{ const b = document.querySelector({where}).getBoundingClientRect();"
-            f" return [b.left + {along} * b.width, b.top + b.height / 2]; }})()"
-        )
+        """Move the mouse to an element, at a share of its width, once the element has come to rest there."""
+        where, before = json.dumps(selector), None
+        end = time.monotonic() + 30
+        while True:
+            self.value(f"document.querySelector({where}).scrollIntoView({{block: 'center', inline: 'center'}})")
+            self.value("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn))).then(() => 0)")
+            x, y = self.value(
+                f"(() => {{ const b = document.querySelector({where}).getBoundingClientRect();"
+                f" return [b.left + {along} * b.width, b.top + b.height / 2]; }})()"
+            )
+            if (x, y) == before:
+                break
+            assert time.monotonic() < end, f"{selector} does not come to rest"
+            before = x, y
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
         return x, y
 

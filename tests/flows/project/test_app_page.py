@@ -19,7 +19,14 @@ from tests.helpers.chromium import Tab, chromium
 from tests.helpers.trained_recordings import new_recording
 
 FRAME = "document.querySelector('#page iframe')"
+BUTTON = "document.querySelector('#predict')"
 INSIDE = f"{FRAME}?.contentDocument"
+
+
+def chosen(tab: Tab, box: str, file: Path) -> None:
+    """Upload a file, and wait until the page has it: its name stands there before."""
+    tab.upload(f"#{box} input[type=file]", file)
+    tab.wait(f"document.querySelector('#{box} .download-link')?.getAttribute('download') === {json.dumps(file.name)}")
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +69,10 @@ def test_an_uploaded_video_with_subtitles_becomes_a_timeline_that_plays_and_file
     tab.size(1300, 1000)
     tab.open(address)
     tab.wait("document.querySelectorAll('input[type=file]').length >= 2", 60)
-    tab.upload("#media input[type=file]", video)
-    tab.upload("#transcript input[type=file]", video.with_suffix(".srt"))
-    tab.wait("document.querySelector('#media').innerText.includes('my talk')")
-    tab.wait("document.querySelector('#transcript').innerText.includes('srt')")
+    assert tab.value(f"{BUTTON}.disabled")
+    chosen(tab, "transcript", video.with_suffix(".srt"))
+    chosen(tab, "media", video)
+    tab.wait(f"!{BUTTON}.disabled")
     tab.click("#predict")
     tab.wait(f"{INSIDE}?.querySelectorAll('#transcript li').length === 3", 90)
     tab.wait(f"{INSIDE}.querySelector('#media').readyState >= 2")
@@ -86,10 +93,9 @@ def test_a_file_that_is_no_recording_is_named_on_the_page(tab, address, tmp_path
     (tmp_path / "notes.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nHi.\n")
     tab.open(address)
     tab.wait("document.querySelectorAll('input[type=file]').length >= 2", 60)
-    tab.upload("#media input[type=file]", tmp_path / "notes.mp4")
-    tab.upload("#transcript input[type=file]", tmp_path / "notes.srt")
-    tab.wait("document.querySelector('#media').innerText.includes('notes')")
-    tab.wait("document.querySelector('#transcript').innerText.includes('notes')")
+    chosen(tab, "transcript", tmp_path / "notes.srt")
+    chosen(tab, "media", tmp_path / "notes.mp4")
+    tab.wait(f"!{BUTTON}.disabled")
     tab.click("#predict")
     tab.wait("document.body.innerText.includes('expected a video or a sound file')", 60)
     assert "Traceback" not in tab.value("document.body.innerText")
