@@ -12,6 +12,7 @@ demo: $(READY)
 
 # One thread a process: small tensors gain nothing from more. Byte code is kept, whatever the surroundings say: without
 # it every process of the suite spends seconds on compiling what it imports.
+# The slow tests wait for a third of their time, for servers above all: three processes keep two cores busy.
 PYTEST := $(BIN)/pytest --numprocesses 2
 test test-slow: export OMP_NUM_THREADS = 1
 test test-slow: export PYTHONDONTWRITEBYTECODE =
@@ -20,7 +21,7 @@ test: $(READY)
 	$(PYTEST) -m "not slow and not services and not gpu"
 
 test-slow: $(READY)
-	$(PYTEST) -m "(slow or services) and not gpu"
+	$(BIN)/pytest --numprocesses 3 -m "(slow or services) and not gpu"
 
 # The property tests with new random examples, in place of the fixed ones.
 test-random: $(READY)

@@ -1,5 +1,6 @@
 """What all tests share."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -31,16 +32,35 @@ def s3(s3_server: Server, monkeypatch) -> Server:
     return s3_server
 
 
+SHARED = ("tests/services", "tests/flows/project", "tests/flows")
+
+
+def share_of(nodeid: str) -> str:
+    """What runs in one process: a file's tests. Those of tests/flows share a server and a project, in two shares."""
+    file = nodeid.split("::", maxsplit=1)[0]
+    return next((folder for folder in SHARED if file.startswith(f"{folder}/")), file)
+
+
 class Shares(LoadFileScheduling):
-    """A file's tests run in one process. Those of tests/flows share a server and a project: they come in two shares."""
+    """What each process of ``--numprocesses`` gets, share by share."""
 
     def _split_scope(self, nodeid: str) -> str:
-        for share in ("tests/flows/project", "tests/flows"):
-            if nodeid.startswith(f"{share}/"):
-                return share
-        return super()._split_scope(nodeid)
+        return share_of(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log) -> Shares:
-    """What each process of ``--numprocesses`` gets; the largest share is handed out first."""
+    """The order of the shares is that of the tests."""
+    config.option.loadscopereorder = False
     return Shares(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Services come first, minutes of waiting a test, then the largest share: nothing long is left for the end."""
+    sizes = Counter(share_of(item.nodeid) for item in items)
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        share = share_of(item.nodeid)
+        return share != "tests/services", -sizes[share]
+
+    items.sort(key=place)
