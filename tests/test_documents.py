@@ -4,6 +4,7 @@ import argparse
 import re
 import shlex
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -130,7 +131,7 @@ def commands(line: str) -> list[list[str]]:
 
 def _filled(arguments: list[str]) -> list[str]:
     name, filled = arguments[0], [arguments[0]]
-    for before, word in zip(arguments, arguments[1:], strict=False):
+    for before, word in pairwise(arguments):
         action = options(name).get(before)
         values = [] if action is None or action.choices is None else [str(choice) for choice in action.choices]
         filled.append((values or ["1"])[0] if word.isupper() and (values or word == "N") else word)
