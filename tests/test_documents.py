@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from bigfusion.flows.commands.parser import COMMANDS, parser
+from bigfusion.flows.project.features import check_names, declared
+from bigfusion.flows.project.load import load
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "extractors/weights").glob("*.md")])
@@ -111,6 +113,15 @@ def test_every_option_target_and_extra_that_a_page_names_exists(page):
     assert {name for line in lines for name in TARGET.findall(line)} <= set(" ".join(rules).split())
     extras = set(re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
     assert {name for line in lines for name in EXTRA.findall(line)} <= extras
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_settings_file_that_a_page_shows_is_accepted(page, tmp_path):
+    for place, shown in enumerate(re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)):
+        file = tmp_path / f"{place}.toml"
+        file.write_text(shown if "[corpus]" in shown else f'{shown}\n[corpus]\nkind = "meld"\nroot = "MELD.Raw"\n')
+        project = load(file)
+        check_names(project.model.features or (), declared(project))
 
 
 def commands(line: str) -> list[list[str]]:
