@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.fuzzing import INPUTS, READERS, inputs, outcome, spoilt
+from tests.helpers.fuzzing import INPUTS, READERS, fuzz, inputs, outcome, spoilt
 
 EDIT = st.tuples(
     st.integers(0, 6), st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True), st.integers(0, 255)
@@ -41,6 +41,12 @@ def test_no_spoilt_file_brings_more_than_a_line(kind, tmp_path):
         assert outcome(kind, path) in ("read", "refused")
 
     check()
+
+
+def test_fuzzing_writes_nothing_beside_the_committed_inputs(tmp_path):
+    before = sorted(INPUTS.rglob("*"))
+    assert [kind for kind, _ in fuzz(["published", "runs"], 0.0, tmp_path, seed=0)] == ["published", "runs"]
+    assert sorted(INPUTS.rglob("*")) == before
 
 
 def test_every_kind_of_file_has_inputs():

@@ -69,7 +69,26 @@ def run(common: Common, features: Path | None, trained: Path | None, seeds: int 
         from bigfusion.flows.project.reporting import score_modalities
 
         score_modalities(project, standing.manifest, standing.plan, standing.run)
+        return _with_modalities(results(project, standing.run), standing.run.folder)
     return results(project, standing.run)
+
+
+def _with_modalities(answer: Answer, folder: Path) -> Answer:
+    """The answer, and below it the scores by modality that lie in ``folder``."""
+    from bigfusion.flows.commands.show import columns
+    from bigfusion.model.scoring.modalities import read_modality_scores
+    from bigfusion.model.scoring.results import read_metrics
+
+    found = read_modality_scores(folder, read_metrics(folder))
+    assert found is not None  # computed above
+    rows, data = [], []
+    for row in found.rows:
+        score, lost = row.mean.weighted_f1, row.mean.weighted_f1 - found.rows[0].mean.weighted_f1
+        less = "" if row is found.rows[0] else f"{100 * lost:+.2f}"
+        rows.append([" + ".join(row.modalities), f"{100 * score:.2f}", less, f"{100 * row.mean.accuracy:.2f}"])
+        data.append({"modalities": list(row.modalities), "weighted_f1": score, "accuracy": row.mean.accuracy})
+    shown = columns(rows, ["reads", "weighted F1", "difference", "accuracy"])
+    return replace(answer, text=f"{answer.text}\n\n{shown}", data=answer.data | {"modalities": data})
 
 
 def _on_file(common: Common, features: Path | None, trained: Path | None, modalities: bool) -> Answer:
@@ -109,7 +128,8 @@ def _on_file(common: Common, features: Path | None, trained: Path | None, modali
     )
     report = write_report(trained, context, scored.folder)
     text = f"{table(scored.folder)}\n\nscores    {relative(scored.folder)}\nreport    {relative(report)}"
-    return Answer(text, _data(scored, features, trained, report))
+    answer = Answer(text, _data(scored, features, trained, report))
+    return _with_modalities(answer, scored.folder) if modalities else answer
 
 
 def _device(common: Common) -> str:

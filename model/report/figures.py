@@ -219,6 +219,8 @@ def stacked(places: Sequence[float], size: float) -> list[int]:
 
 def nice_ticks(low: float, high: float, whole: bool = False) -> list[float]:
     """Four to eight round values that span ``low`` to ``high``; ``whole`` allows only whole numbers."""
+    if not whole and max(abs(low), abs(high)) < 1e-8:  # nothing but zeros, which no step divides
+        low, high = min(low, 0.0), 1.0
     if not whole and high - low < (flat := 0.01 * max(abs(low), abs(high), 1e-9)):  # its ticks would look equal
         low, high = low - flat, high + flat
     span = max(high - low, 1.0) if whole else high - low

@@ -1,6 +1,7 @@
 """Training and scoring on feature files, from any folder, as somebody does who has nothing but the two files."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -133,6 +134,12 @@ def test_each_modality_is_left_out_and_alone_where_it_is_asked(place, tmp_path, 
         tuple(other for other in names if other != name) for name in names
     ]
     assert "<h2>Modalities</h2>" in Path(data["paths"]["report"]).read_text()
+    assert [row["modalities"] for row in data["modalities"]] == [list(row.modalities) for row in found.rows]
+    assert [row["weighted_f1"] for row in data["modalities"]] == [row.mean.weighted_f1 for row in found.rows]
+    assert cli.main([str(word) for word in asked]) == 0
+    shown = capsys.readouterr().out
+    for row in found.rows:
+        assert re.search(rf"^{re.escape(' + '.join(row.modalities))} +{100 * row.mean.weighted_f1:.2f}", shown, re.M)
 
 
 def test_two_runs_are_compared_on_the_dialogues_they_scored(place, tmp_path, capsys):

@@ -208,6 +208,9 @@ def test_ticks_are_few_and_span_the_values(low: float, span: float) -> None:
 def test_ticks_of_one_value() -> None:
     assert nice_ticks(3, 3, whole=True) == [3, 4]
     assert len(nice_ticks(0.5, 0.5)) >= 2
+    for low, high in ((0, 0), (0, 1e-12), (-1e-12, 0)):  # equal rows of a table: every difference is 0
+        ticks = nice_ticks(low, high)
+        assert len(set(ticks)) == len(ticks) >= 2
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=20))
