@@ -35,15 +35,11 @@ class Tier:
 
 
 def cues(tiers: Iterable[Tier | None]) -> list[Cue]:
-    """The annotations of every tier of words as cues, each with the label that overlaps it most."""
+    """The annotations of every tier of words as cues, by their start, each with the label that overlaps it most."""
     known = [tier for tier in tiers if tier is not None]
     labels = [tier for tier in known if tier.labels]
-    return [
-        replace(cue, label=_label(cue, labels))
-        for tier in known
-        if not tier.labels
-        for cue in (Cue(start, end, text, tier.speaker) for start, end, text in tier.annotations)
-    ]
+    said = (Cue(*annotation, tier.speaker) for tier in known if not tier.labels for annotation in tier.annotations)
+    return [replace(cue, label=_label(cue, labels)) for cue in sorted(said, key=lambda cue: cue.start)]
 
 
 def _label(cue: Cue, tiers: Sequence[Tier]) -> str:
