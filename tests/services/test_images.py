@@ -5,6 +5,7 @@
 ENGINE and OPTIONS (of the build, docker/build.sh), GLOBAL_OPTIONS (of podman) and RUN_OPTIONS suit it to the machine.
 """
 
+import json
 import os
 import shlex
 import shutil
@@ -80,3 +81,29 @@ def test_a_demo_runs_inside_with_its_store_on_a_volume(image, tmp_path):
     within(image, "bigfusion", "demo", "/project/demo", "--set", "workspace.store=/store", volumes=volumes)
     assert list((tmp_path / "store").rglob("*.*"))
     assert list((tmp_path / "project/demo").rglob("current.json"))
+
+
+def said(*command: str) -> str:
+    """What the engine says."""
+    call = [ENGINE, *GLOBAL_OPTIONS, *command]
+    return subprocess.run(call, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_after_a_change_to_the_code_alone_one_layer_is_new(image, tmp_path):
+    """Built from a copy with the files' own times: buildah takes a file with a new time for a new file."""
+    for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, tmp_path / name, follow_symlinks=False)
+    with (tmp_path / "bigfusion/__init__.py").open("a") as code:
+        code.write("CHANGED = True\n")
+    before, layers = (
+        said("image", "inspect", "--format", key, image) for key in ("{{.Id}}", "{{json .RootFS.Layers}}")
+    )
+    try:
+        subprocess.run(["sh", "docker/build.sh"], check=True, cwd=tmp_path)
+        after = json.loads(said("image", "inspect", "--format", "{{json .RootFS.Layers}}", image))
+        assert "True" in within(image, "python", "-c", "import bigfusion\nprint(bigfusion.CHANGED)")
+    finally:
+        said("tag", before, image)
+    assert after[:-1] == json.loads(layers)[:-1]
+    assert after[-1] != json.loads(layers)[-1]
