@@ -158,7 +158,7 @@ def test_the_projects_code_is_the_last_step_and_packages_do_not_depend_on_it():
     for target in ("cpu", "gpu"):
         *_, last = [line for line in stage(target).splitlines() if line and not line.startswith("#")]
         assert last == "COPY --from=project /opt/bigfusion /opt/bigfusion"
-        assert "COPY" not in stage(f"packages-{target}")
+        assert re.findall(r"^COPY (?!--from=torch )", stage(f"packages-{target}"), re.MULTILINE) == []
     assert re.findall(r"^COPY (.*)$", stage("project"), re.MULTILINE) == [". project"]
 
 
@@ -168,7 +168,18 @@ def test_no_step_copies_the_packages():
     for target in ("cpu", "gpu"):
         assert (bases[target], bases[f"packages-{target}"]) == (f"packages-{target}", "runtime")
     assert "--from=packages" not in DOCKERFILE
-    assert set(re.findall(r"^COPY --from=(\S+)", DOCKERFILE, re.MULTILINE)) == {"libraries", "project"}
+    assert set(re.findall(r"^COPY --from=(\S+)", DOCKERFILE, re.MULTILINE)) == {"libraries", "project", "torch"}
+
+
+def test_the_address_of_torchs_index_is_in_no_stage_that_the_image_is_made_of():
+    """It may hold a password, and an image's history keeps what its steps were given."""
+    bases = {name: base for base, name in re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)}
+    chain = ["cpu"]
+    while chain[-1] in bases:
+        chain.append(bases[chain[-1]])
+    assert chain[1:-1] == ["packages-cpu", "runtime", "base"]
+    assert [name for name in chain[:-1] if "TORCH_INDEX" in stage(name).split("\n# ")[0]] == []
+    assert "ARG TORCH_INDEX" in stage("torch")
 
 
 def test_all_that_the_dockerfile_copies_reaches_the_engine():

@@ -90,6 +90,12 @@ def said(*command: str) -> str:
     return subprocess.run(call, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def test_the_images_history_does_not_name_torchs_index(image):
+    history = said("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
+    assert "compileall" in history
+    assert os.environ["TORCH_INDEX"] not in history
+
+
 def test_after_a_change_to_the_code_alone_one_layer_is_new(image, tmp_path):
     """Built from a copy with the files' own times: buildah takes a file with a new time for a new file."""
     for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines():
