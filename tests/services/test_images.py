@@ -5,6 +5,7 @@
 ENGINE and OPTIONS (of the build, docker/build.sh), GLOBAL_OPTIONS (of podman) and RUN_OPTIONS suit it to the machine.
 """
 
+import json
 import os
 import shlex
 import shutil
@@ -35,10 +36,11 @@ def image() -> str:
     return "bigfusion:cpu"
 
 
-def within(image: str, *command: str, volumes: dict[Path, str] | None = None) -> str:
+def within(image: str, *command: str, volumes: dict[Path, str] | None = None, user: str = "") -> str:
     """What a command prints in a container of the image, which is removed after it; it reaches no network."""
     options = shlex.split(os.environ.get("RUN_OPTIONS", ""))
     options += [] if "--network" in options else ["--network", "none"]
+    options += ["--user", user] if user else []
     for folder, target in (volumes or {}).items():
         options += ["--volume", f"{folder}:{target}"]
     call = [ENGINE, *GLOBAL_OPTIONS, "run", "--rm", *options, image, *command]
@@ -62,7 +64,7 @@ true
 
 
 def test_no_compiler_no_installer_no_test_tool_no_cuda_and_no_cache_is_in_the_image(image):
-    assert within(image, "sh", "-c", LEFT_OVER) == ""
+    assert within(image, "sh", "-c", LEFT_OVER, user="0") == ""  # the image's own user does not see into /root
 
 
 def test_torch_and_what_stands_on_it_import_without_cuda(image):
@@ -80,3 +82,35 @@ def test_a_demo_runs_inside_with_its_store_on_a_volume(image, tmp_path):
     within(image, "bigfusion", "demo", "/project/demo", "--set", "workspace.store=/store", volumes=volumes)
     assert list((tmp_path / "store").rglob("*.*"))
     assert list((tmp_path / "project/demo").rglob("current.json"))
+
+
+def said(*command: str) -> str:
+    """What the engine says."""
+    call = [ENGINE, *GLOBAL_OPTIONS, *command]
+    return subprocess.run(call, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_images_history_does_not_name_torchs_index(image):
+    history = said("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
+    assert "compileall" in history
+    assert os.environ["TORCH_INDEX"] not in history
+
+
+def test_after_a_change_to_the_code_alone_one_layer_is_new(image, tmp_path):
+    """Built from a copy of the tracked files: what an engine compares is a file's content and mode, not its time."""
+    for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name, follow_symlinks=False)
+    with (tmp_path / "bigfusion/__init__.py").open("a") as code:
+        code.write("CHANGED = True\n")
+    before, layers = (
+        said("image", "inspect", "--format", key, image) for key in ("{{.Id}}", "{{json .RootFS.Layers}}")
+    )
+    try:
+        subprocess.run(["sh", "docker/build.sh"], check=True, cwd=tmp_path)
+        after = json.loads(said("image", "inspect", "--format", "{{json .RootFS.Layers}}", image))
+        assert "True" in within(image, "python", "-c", "import bigfusion\nprint(bigfusion.CHANGED)")
+    finally:
+        said("tag", before, image)
+    assert after[:-1] == json.loads(layers)[:-1]
+    assert after[-1] != json.loads(layers)[-1]
