@@ -49,7 +49,7 @@ from transformers import (
 from bigfusion.extractors.audio.transformer import SpeechEncoderExtractor, SpeechEncoderSettings
 from bigfusion.extractors.audio.whisper import WhisperExtractor, WhisperSettings
 from bigfusion.extractors.base import Extractor, Feature
-from bigfusion.extractors.compute import cores
+from bigfusion.extractors.compute import cores, give_back
 from bigfusion.extractors.files import sha256_of
 from bigfusion.extractors.visual.image_encoder import ImageEncoderExtractor, ImageEncoderSettings
 from bigfusion.pipeline.media.audio import read_audio
@@ -227,7 +227,7 @@ def clips(seconds: Sequence[float], home: Path) -> list[Utterance]:
 def memory(count: int, family: str, home: Path) -> None:
     """Memory while ``count`` clips of 0.3 to 2.9 s, each of a length of its own, go through a small encoder.
 
-    They come in chunks of 64. `private` is what no file backs: the kernel may take a file's pages away. `in use` is
+    They come in chunks of 64, after each of which a run gives freed memory back. `private` is what no file backs: the kernel may take a file's pages away. `in use` is
     what the program holds of it, `free` what the allocator keeps for later.
     """
     extractor = small(family, home)
@@ -235,6 +235,7 @@ def memory(count: int, family: str, home: Path) -> None:
     for done in range(0, count, 64):
         extractor.extract(list(islice(endless, min(64, count - done))))
         gc.collect()
+        give_back()
         seen.append(private())
         if done % EACH == 0 or done + 64 >= count:
             used, free = allocated()
