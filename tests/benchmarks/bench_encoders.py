@@ -227,8 +227,9 @@ def clips(seconds: Sequence[float], home: Path) -> list[Utterance]:
 def memory(count: int, family: str, home: Path) -> None:
     """Memory while ``count`` clips of 0.3 to 2.9 s, each of a length of its own, go through a small encoder.
 
-    They come in chunks of 64, after each of which a run gives freed memory back. `private` is what no file backs: the kernel may take a file's pages away. `in use` is
-    what the program holds of it, `free` what the allocator keeps for later.
+    They come in chunks of 64, after each of which freed memory is given back, as a run does. `private` is what no file
+    backs: the kernel may take a file's pages away. `in use` is what the program holds of it, `free` what the allocator
+    keeps for later (given back or not).
     """
     extractor = small(family, home)
     endless, seen = spans(family, home), []
