@@ -9,7 +9,9 @@ computed side by side, one thread for each, and every library is limited to one 
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
@@ -66,6 +68,15 @@ def side_by_side(
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
     return [results[index] for index in range(len(items))]
+
+
+def give_back() -> None:
+    """Return freed memory that glibc's allocator keeps for later to the system. Elsewhere nothing happens.
+
+    Each thread has an arena of its own. Clips of ever new lengths leave gaps in it that only larger clips would fill.
+    """
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
 
 def check(stop: threading.Event) -> None:

@@ -15,6 +15,7 @@ from importlib import import_module, metadata
 from typing import Any
 
 from bigfusion.extractors.base import Extractor, ExtractorSpec, Failure, Fault, Outcome
+from bigfusion.extractors.compute import give_back
 from bigfusion.extractors.frames import FramedFeature
 from bigfusion.extractors.text.download import refuse_unfit
 from bigfusion.extractors.text.encoder import TextSettings
@@ -258,6 +259,7 @@ def _compute(
     started = time.perf_counter()
     utterances = manifest.utterances(list(first.values()), maker.spec.window)
     outcomes = dict(zip(first, maker.extract(utterances, progress), strict=True))
+    give_back()
     seconds = time.perf_counter() - started
     outcomes |= dict(zip(first, _changed(project, maker.spec, utterances, list(outcomes.values())), strict=True))
     progress(len(cells) - len(first))

@@ -1,12 +1,23 @@
 """Threads: results in order, errors and Ctrl-C at once, the libraries' own settings put back."""
 
+import sys
 import threading
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from bigfusion.extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
+from bigfusion.extractors.compute import (
+    check,
+    cores,
+    device_named,
+    give_back,
+    opencv_threads,
+    side_by_side,
+    torch_threads,
+)
 from bigfusion.pipeline.errors import ExtractionError
 
 
@@ -82,3 +93,24 @@ def test_devices() -> None:
     for name in ("gpu", "cuda:99"):
         with pytest.raises(ExtractionError, match=name):
             device_named(name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and glibc's allocator")
+def test_freed_memory_between_blocks_in_use_goes_back_to_the_system() -> None:
+    def private() -> float:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) / 2**10
+
+    kept: list[np.ndarray] = []
+
+    def fill(number: int, stop: threading.Event) -> None:
+        blocks = [np.ones(12_000) for _ in range(600)]  # 56 MiB in blocks that are too small for pages of their own
+        kept.extend(blocks[::100])
+        kept.append(blocks[-1])
+
+    side_by_side(fill, range(1), 1)
+    before = private()
+    give_back()
+    assert before - private() > 30
+    assert len(kept) == 7
+    assert all(block.sum() == 12_000 for block in kept)

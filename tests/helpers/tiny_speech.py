@@ -21,6 +21,7 @@ from transformers import (
     WavLMModel,
     WhisperConfig,
     WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
     WhisperModel,
 )
 
@@ -71,6 +72,21 @@ def save_speech(folder: Path, family: str) -> Path:
     else:
         extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask="large" in family)
     extractor.save_pretrained(folder)
+    return folder
+
+
+def save_ctranslate2(folder: Path) -> Path:
+    """The Whisper of these weights in CTranslate2's form, for faster-whisper's encoder."""
+    from ctranslate2.converters.transformers import WhisperLoader
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = WhisperForConditionalGeneration(WhisperConfig(**WHISPER)).eval()
+    spec = WhisperLoader().get_model_spec(model)
+    spec.register_vocabulary([f"<{number}>" for number in range(WHISPER["vocab_size"])])
+    spec.validate()
+    folder.mkdir(parents=True, exist_ok=True)
+    spec.save(str(folder))
     return folder
 
 
