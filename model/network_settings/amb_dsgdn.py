@@ -36,6 +36,8 @@ class AMBDSGDNSettings(NetworkSettings):
 
 SETTINGS = AMBDSGDNSettings
 
+PRINTED_NAME = "AMB-DSGDN"
+
 SEARCHABLE: Space = {
     **TRAINING,
     **DROPOUT,

@@ -33,6 +33,8 @@ class BiGRUSettings(NetworkSettings):
 
 SETTINGS = BiGRUSettings
 
+PRINTED_NAME = "biGRU"
+
 SEARCHABLE: Space = {
     **TRAINING,
     **DROPOUT,

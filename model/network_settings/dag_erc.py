@@ -22,6 +22,8 @@ class DAGERCSettings(NetworkSettings):
 
 SETTINGS = DAGERCSettings
 
+PRINTED_NAME = "DAG-ERC"
+
 SEARCHABLE: Space = {
     **TRAINING,
     **DROPOUT,

@@ -34,6 +34,8 @@ class GraphSmileSettings(NetworkSettings):
 
 SETTINGS = GraphSmileSettings
 
+PRINTED_NAME = "GraphSmile"
+
 SEARCHABLE: Space = {
     **TRAINING,
     **DROPOUT,

@@ -19,6 +19,8 @@ class LogisticSettings(NetworkSettings):
 
 SETTINGS = LogisticSettings
 
+PRINTED_NAME = "Logistic regression"
+
 SEARCHABLE: Space = {"model.penalty": Range(1e-3, 1.0, log=True)}  # it is fitted at once: no step depends on training
 
 TUNED: dict[str, dict[str, object]] = {"model": {"penalty": 0.015}, "train": {}}

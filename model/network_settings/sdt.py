@@ -34,6 +34,8 @@ class SDTSettings(NetworkSettings):
 
 SETTINGS = SDTSettings
 
+PRINTED_NAME = "SDT"
+
 SEARCHABLE: Space = {
     **TRAINING,
     **DROPOUT,

@@ -307,7 +307,7 @@ def test_the_report_of_another_network_names_it_and_claims_no_figure_of_bigfusio
     train(small_data(), settings, small_training(epochs=1), 0, seed_folder(run, 0))
     evaluate(run, small_data())
     _, text = page_of(run, context())
-    assert "bigru on MELD" in text
+    assert "biGRU on MELD" in text
     assert "BIG-FUSION" not in text
     assert "67.17" not in text
     assert "68.24" not in text
