@@ -32,13 +32,14 @@ def s3(s3_server: Server, monkeypatch) -> Server:
     return s3_server
 
 
-SHARED = ("tests/services", "tests/flows/project", "tests/flows")
+TOGETHER = ("tests/services", "tests/flows")
+"""Folders whose tests take longest: they wait for servers. Those of one folder share a server or a project."""
 
 
 def share_of(nodeid: str) -> str:
-    """What runs in one process: a file's tests. Those of tests/flows share a server and a project, in two shares."""
+    """What runs in one process: a folder's tests where they belong together, else a file's."""
     file = nodeid.split("::", maxsplit=1)[0]
-    return next((folder for folder in SHARED if file.startswith(f"{folder}/")), file)
+    return file.rpartition("/")[0] if file.startswith(TOGETHER) else file
 
 
 class Shares(LoadFileScheduling):
@@ -56,11 +57,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log) -> Shares:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Services come first, minutes of waiting a test, then the largest share: nothing long is left for the end."""
+    """What waits longest comes first, then the largest share: nothing long is left for the end."""
     sizes = Counter(share_of(item.nodeid) for item in items)
 
-    def place(item: pytest.Item) -> tuple[bool, int]:
-        share = share_of(item.nodeid)
-        return share != "tests/services", -sizes[share]
+    def place(item: pytest.Item) -> tuple[bool | int, ...]:
+        waits = [item.nodeid.startswith(folder) for folder in TOGETHER]
+        return *(not long for long in waits), -sizes[share_of(item.nodeid)]
 
     items.sort(key=place)
