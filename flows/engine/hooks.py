@@ -18,18 +18,22 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, StateType
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.states import Cancelled, Cancelling
 
 from bigfusion.flows.logs import log
 from bigfusion.pipeline.words import numbered
 
 
-def cancel_children(flow: Flow[Any, Any], run: FlowRun, state: State[Any]) -> None:
-    """Cancel every unfinished run that ``run`` has started, on any worker, and the runs that those have started."""
+def cancel_children(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Cancel every unfinished run that a run has started, on any worker, and the runs that those have started.
+
+    The parameters have the names by which a worker calls a hook in place of a process that it has ended.
+    """
     with get_client(sync_client=True) as client:
-        cancelled = _cancel(client, run.id)
+        cancelled = _cancel(client, flow_run.id)
     if cancelled:
-        log.warning("%s %s: cancelled %s that it had started", run.name, state.name, numbered(cancelled, "run"))
+        log.warning("%s %s: cancelled %s that it had started", flow_run.name, state.name, numbered(cancelled, "run"))
 
 
 class Hooks(TypedDict):
@@ -52,8 +56,12 @@ def _cancel(client: SyncPrefectClient, parent: UUID) -> int:
     )
     count = 0
     for child in children:
-        # A worker ends the process of a "cancelling" run. A run inside the dead process has ended with it.
-        own_process = child.deployment_id is not None and child.infrastructure_pid is not None
-        client.set_flow_run_state(child.id, Cancelling() if own_process else Cancelled(), force=True)
-        count += 1 + _cancel(client, child.id)
+        # A worker ends the process of a "cancelling" run. A run inside the dead process has ended with it. The server
+        # refuses "cancelling" for a run that has ended meanwhile, and would leave it so for ever if it were forced.
+        if child.deployment_id is not None and child.infrastructure_pid is not None:
+            answer = client.set_flow_run_state(child.id, Cancelling())
+        else:
+            answer = client.set_flow_run_state(child.id, Cancelled(), force=True)
+        count += answer.status is not SetStateStatus.ABORT
+        count += _cancel(client, child.id)
     return count

@@ -16,11 +16,11 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from prefect import flow
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
 from prefect.settings import get_current_settings
-from prefect.states import Cancelled, Running, Scheduled
+from prefect.states import Cancelled, Completed, Running, Scheduled
 
 from bigfusion.flows import cli, logs
 from bigfusion.flows.engine import artifacts, deployments, handout, hooks, session
@@ -141,7 +141,10 @@ def _waits(client) -> bool:
     return client.read_global_concurrency_limit_by_name(SLOT).active_slots == 1
 
 
-def test_a_cancelled_run_leaves_none_of_its_runs_behind():
+@pytest.fixture
+def outer():
+    """A finished run of a flow that has started another one: by flow, and the runs of the two by name."""
+
     @flow(name="left")
     def inner():
         return None
@@ -152,10 +155,33 @@ def test_a_cancelled_run_leaves_none_of_its_runs_behind():
 
     outer()
     with get_client(sync_client=True) as client:
-        runs = {client.read_flow(run.flow_id).name: run for run in client.read_flow_runs(limit=200)}
+        yield outer, {client.read_flow(run.flow_id).name: run for run in client.read_flow_runs(limit=200)}
+
+
+def test_a_cancelled_run_leaves_none_of_its_runs_behind(outer):
+    begun, runs = outer
+    with get_client(sync_client=True) as client:
         client.set_flow_run_state(runs["left"].id, Running(), force=True)  # as a killed process leaves it
-        hooks.cancel_children(outer, runs["outer"], Cancelled())
+        hooks.cancel_children(flow=begun, flow_run=runs["outer"], state=Cancelled())  # named, as a worker calls it
         assert client.read_flow_run(runs["left"].id).state.is_cancelled()
+
+
+def test_a_run_on_a_worker_that_ends_while_it_is_being_cancelled_stays_completed(outer, monkeypatch):
+    """As "cancelling" it would wait for ever for a worker that ends its process."""
+    begun, runs = outer
+    read = SyncPrefectClient.read_flow_runs
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(runs["left"].id, Running(), force=True)
+
+        def ends_meanwhile(self, **asked):
+            found = read(self, **asked)
+            for run in found:
+                client.set_flow_run_state(run.id, Completed(), force=True)
+            return [run.model_copy(update={"deployment_id": run.id, "infrastructure_pid": "host:1"}) for run in found]
+
+        monkeypatch.setattr(SyncPrefectClient, "read_flow_runs", ends_meanwhile)
+        hooks.cancel_children(flow=begun, flow_run=runs["outer"], state=Cancelled())
+        assert client.read_flow_run(runs["left"].id).state.is_completed()
 
 
 def test_every_run_leaves_its_artifacts(finished: Place):
