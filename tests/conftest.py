@@ -32,14 +32,14 @@ def s3(s3_server: Server, monkeypatch) -> Server:
     return s3_server
 
 
-TOGETHER = ("tests/services", "tests/flows")
-"""Folders whose tests take longest: they wait for servers. Those of one folder share a server or a project."""
+LONGEST = ("tests/services", "tests/flows")
+"""Folders whose tests take longest: they wait for servers."""
 
 
 def share_of(nodeid: str) -> str:
-    """What runs in one process: a folder's tests where they belong together, else a file's."""
+    """What runs in one process: a file's tests; of tests/flows a folder's, which share a server and a project."""
     file = nodeid.split("::", maxsplit=1)[0]
-    return file.rpartition("/")[0] if file.startswith(TOGETHER) else file
+    return file.rpartition("/")[0] if file.startswith("tests/flows/") else file
 
 
 class Shares(LoadFileScheduling):
@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     sizes = Counter(share_of(item.nodeid) for item in items)
 
     def place(item: pytest.Item) -> tuple[bool | int, ...]:
-        waits = [item.nodeid.startswith(folder) for folder in TOGETHER]
+        waits = [item.nodeid.startswith(folder) for folder in LONGEST]
         return *(not long for long in waits), -sizes[share_of(item.nodeid)]
 
     items.sort(key=place)
