@@ -58,10 +58,9 @@ def _cancel(client: SyncPrefectClient, parent: UUID) -> int:
     for child in children:
         # A worker ends the process of a "cancelling" run. A run inside the dead process has ended with it. The server
         # refuses "cancelling" for a run that has ended meanwhile, and would leave it so for ever if it were forced.
-        if child.deployment_id is not None and child.infrastructure_pid is not None:
-            answer = client.set_flow_run_state(child.id, Cancelling())
-        else:
-            answer = client.set_flow_run_state(child.id, Cancelled(), force=True)
+        own_process = child.deployment_id is not None and child.infrastructure_pid is not None
+        asked: State[Any] = Cancelling() if own_process else Cancelled()
+        answer = client.set_flow_run_state(child.id, asked, force=not own_process)
         count += answer.status is not SetStateStatus.ABORT
         count += _cancel(client, child.id)
     return count
