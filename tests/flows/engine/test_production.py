@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from prefect import flow
+from prefect import flow, runtime
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
@@ -143,45 +143,45 @@ def _waits(client) -> bool:
 
 @pytest.fixture
 def outer():
-    """A finished run of a flow that has started another one: by flow, and the runs of the two by name."""
+    """A flow that has started another one: itself, its run, and the id of the other's."""
 
     @flow(name="left")
     def inner():
-        return None
+        return runtime.flow_run.id
 
     @flow(name="outer")
     def outer():
-        inner()
+        return runtime.flow_run.id, inner()
 
-    outer()
+    own, started = outer()
     with get_client(sync_client=True) as client:
-        yield outer, {client.read_flow(run.flow_id).name: run for run in client.read_flow_runs(limit=200)}
+        yield outer, client.read_flow_run(own), started
 
 
 def test_a_cancelled_run_leaves_none_of_its_runs_behind(outer):
-    begun, runs = outer
+    begun, run, started = outer
     with get_client(sync_client=True) as client:
-        client.set_flow_run_state(runs["left"].id, Running(), force=True)  # as a killed process leaves it
-        hooks.cancel_children(flow=begun, flow_run=runs["outer"], state=Cancelled())  # named, as a worker calls it
-        assert client.read_flow_run(runs["left"].id).state.is_cancelled()
+        client.set_flow_run_state(started, Running(), force=True)  # as a killed process leaves it
+        hooks.cancel_children(flow=begun, flow_run=run, state=Cancelled())  # named, as a worker calls it
+        assert client.read_flow_run(started).state.is_cancelled()
 
 
 def test_a_run_on_a_worker_that_ends_while_it_is_being_cancelled_stays_completed(outer, monkeypatch):
     """As "cancelling" it would wait for ever for a worker that ends its process."""
-    begun, runs = outer
+    begun, run, started = outer
     read = SyncPrefectClient.read_flow_runs
     with get_client(sync_client=True) as client:
-        client.set_flow_run_state(runs["left"].id, Running(), force=True)
+        client.set_flow_run_state(started, Running(), force=True)
 
         def ends_meanwhile(self, **asked):
             found = read(self, **asked)
-            for run in found:
-                client.set_flow_run_state(run.id, Completed(), force=True)
-            return [run.model_copy(update={"deployment_id": run.id, "infrastructure_pid": "host:1"}) for run in found]
+            for one in found:
+                client.set_flow_run_state(one.id, Completed(), force=True)
+            return [one.model_copy(update={"deployment_id": one.id, "infrastructure_pid": "host:1"}) for one in found]
 
         monkeypatch.setattr(SyncPrefectClient, "read_flow_runs", ends_meanwhile)
-        hooks.cancel_children(flow=begun, flow_run=runs["outer"], state=Cancelled())
-        assert client.read_flow_run(runs["left"].id).state.is_completed()
+        hooks.cancel_children(flow=begun, flow_run=run, state=Cancelled())
+        assert client.read_flow_run(started).state.is_completed()
 
 
 def test_every_run_leaves_its_artifacts(finished: Place):
@@ -321,7 +321,7 @@ def test_prefect_yaml_lies_beside_its_settings(tmp_path, monkeypatch):
 
 TRAINING = """
 import sys
-from prefect import flow
+from prefect import flow, runtime
 import bigfusion.flows.project.assemble, bigfusion.model.training.train  # what takes seconds to import
 from bigfusion.flows.project import runs
 from bigfusion.flows.project.load import load
