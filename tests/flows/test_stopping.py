@@ -166,7 +166,8 @@ try:
     with stoppable():
         try:
             print("ready", flush=True)
-            time.sleep(100)
+            while True:  # a signal that comes just before one long sleep would be seen after it
+                time.sleep(0.1)
         finally:
             time.sleep(100)
 except KeyboardInterrupt as stopped:

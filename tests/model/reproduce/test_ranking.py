@@ -263,11 +263,11 @@ def test_the_page_is_whole_asks_for_nothing_and_draws_what_compare_says(place: P
     assert parser.open == []
     assert parser.addresses == []
     one = compare(ranking.pooled(systems[1]), ranking.pooled(systems[0])).weighted_f1
-    shown = f"bigru: {100 * one.difference:+.2f} [{100 * one.low:+.2f}, {100 * one.high:+.2f}], p {one.p:.4f}"
+    shown = f"biGRU: {100 * one.difference:+.2f} [{100 * one.low:+.2f}, {100 * one.high:+.2f}], p {one.p:.4f}"
     assert parser.titles.count(shown) == 2, "once for a screen, once for a phone"
     table = frame(found)
     assert f"{table['weighted_f1'][0]:.6g}" in parser.cells
     json.dumps(found, allow_nan=False)
     lines = markdown(found).splitlines()
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
-    assert any(line.startswith("| bigru") and f"{100 * one.difference:+.2f}" in line for line in lines)
+    assert any(line.startswith("| biGRU") and f"{100 * one.difference:+.2f}" in line for line in lines)
