@@ -63,6 +63,9 @@ def stoppable() -> Iterator[None]:
 @contextmanager
 def undivided() -> Iterator[None]:
     """Put a stop off to the end of this block. For short acts of two steps, as to start a process and remember it."""
+    if threading.current_thread() is not threading.main_thread():  # a stop is the main thread's, and never comes here
+        yield
+        return
     _put_off.append(None)
     try:
         yield
