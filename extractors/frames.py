@@ -7,7 +7,6 @@ this code pools. So the vector is the same number for number, and a cell without
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -49,8 +48,6 @@ class Kept(threading.local):
 
     def __init__(self) -> None:
         self.windows: list[tuple[int, NDArray[np.float32]]] = []
-        self.moments: Sequence[float] = ()
-        self.rows: Sequence[int] = ()
         self.values: Any = None
 
 

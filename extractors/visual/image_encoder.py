@@ -11,8 +11,7 @@ says how a picture is prepared, and their vector is what timm's classifier would
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -21,14 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome, media_failure
+from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome
 from bigfusion.extractors.checkpoints import FETCHING, PACKAGE, WEIGHTS, Checkpoint, locate, refuse_unfit
-from bigfusion.extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
-from bigfusion.extractors.faults import shielded
+from bigfusion.extractors.compute import device_named
 from bigfusion.extractors.files import Sha256, in_package
 from bigfusion.extractors.frames import Level, level_field
-from bigfusion.pipeline.errors import ExtractionError, ItemError, MediaError
-from bigfusion.pipeline.media.frames import read_frames
+from bigfusion.extractors.visual.viewing import ClipExtractor, FaceViewer, Sampling, Searching
+from bigfusion.pipeline.errors import ExtractionError, ItemError
 from bigfusion.pipeline.plan.notes import note_of
 from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
 from bigfusion.pipeline.settings import Settings
@@ -36,8 +34,7 @@ from bigfusion.pipeline.settings import Settings
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bigfusion.extractors.visual.detectors import CenterFace, Faces
-    from bigfusion.extractors.visual.tracking import Track
+    from bigfusion.extractors.visual.detectors import FaceDetector, Faces
     from bigfusion.pipeline.media.pictures import Frame
 
 PREPARES = ("preprocessor_config.json", "processor_config.json")
@@ -92,10 +89,8 @@ class ImageEncoderSettings(Settings):
     threads: int | None = Field(default=None, ge=1, description="clips side by side; none: one a processor")
 
 
-class ImageEncoderExtractor:
+class ImageEncoderExtractor(ClipExtractor):
     """A turn's pictures through an image encoder. Shape: (D,) float32 for each word of ``pool``, side by side."""
-
-    columns = None
 
     def __init__(self, settings: ImageEncoderSettings, sha256: Sha256) -> None:
         self._settings, self._sha256 = settings, sha256
@@ -122,98 +117,132 @@ class ImageEncoderExtractor:
         )
 
     @cached_property
-    def _encoder(self) -> _Encoder:
+    def encoder(self) -> _Encoder:
+        """The loaded model."""
         return _Encoder(self.checkpoint.fetched(), self._settings)
 
     @cached_property
-    def _detector(self) -> CenterFace:
+    def detector(self) -> FaceDetector:
+        """Finds faces."""
         from bigfusion.extractors.visual.detectors import CenterFace
 
         return CenterFace(self._detector_path, SCORE)
 
-    def extract(
-        self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
-    ) -> list[Outcome]:
-        """One vector for each utterance, or the reason why there is none. One thread computes one clip.
+    @property
+    def threads(self) -> int | None:
+        """Clips side by side."""
+        return self._settings.threads
+
+    @property
+    def sampling(self) -> Sampling:
+        """The frames that are read."""
+        settings = self._settings
+        return Sampling(settings.frames_per_second, settings.limit_seconds, settings.timeout_seconds)
+
+    @property
+    def searching(self) -> Searching | None:
+        """How faces are searched in them, if they are wanted."""
+        from bigfusion.extractors.visual.search import HELD
+
+        if self._settings.on == "frame":
+            return None
+        every = min(max(round(self._settings.frames_per_second), 1), HELD)
+        return Searching(self.spec.weights["detector"], SCORE, SEARCHED, every, self._settings.min_face)
+
+    def load(self) -> None:
+        """Load the model, and the detector if faces are read.
 
         Raises:
             ExtractionError: the model cannot be loaded.
         """
-        _ = (
-            self._encoder,
-            self._settings.on == "frame" or self._detector,
-        )  # what cannot be loaded fails here, before any thread starts
-        with torch_threads.held_at(1), opencv_threads.held_at(1):
-            threads = self._settings.threads or cores()
-            return side_by_side(shielded(self._outcome), utterances, threads, lambda _: progress(1))
+        _ = self.encoder, self._settings.on == "frame" or self.detector
 
-    def _outcome(self, utterance: Utterance, stop: threading.Event) -> Outcome:
-        span, notes = utterance.visual, list[str]()
-        if span is None:
-            return Failure(Status.MISSING_MEDIA, f"{utterance.id}: expected a media file, found none at ingest")
-        try:
-            read = self._faces if self._settings.on == "face" else self._frames
-            vectors = read(span, stop, notes)  # (T, D)
-        except MediaError as error:
-            return media_failure(error, span)
-        if vectors is None:
-            reason = f"{span.path.name}: expected a face of {self._settings.min_face} pixels, found none"
-            return Failure(Status.NO_FACE, reason)
+    def viewer(self, utterance: Utterance) -> FrameViewer | CropViewer:
+        """What encodes the utterance's frames, or the prominent face in them."""
+        assert utterance.visual is not None
+        return (FrameViewer if self._settings.on == "frame" else CropViewer)(self, utterance.visual)
+
+    def encoded(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """The pictures' vectors, batch by batch. Shape: (T, D)."""
+        size = self._settings.batch_size
+        batches = [self.encoder.encode(pictures[at : at + size]) for at in range(0, len(pictures), size)]
+        return np.concatenate(batches)
+
+    def feature(
+        self, span: MediaSpan, vectors: NDArray[np.float32], moments: Sequence[float], notes: list[str]
+    ) -> Feature:
+        """The vectors pooled. Shapes: vectors (T, D), moments (T,) in seconds of the file.
+
+        Raises:
+            ItemError: a number is not finite.
+        """
         if not np.isfinite(vectors).all():
             raise ItemError(
-                f"{utterance.id}: expected finite vectors of the image encoder, found others; set precision"
+                f"{span.path.name}: expected finite vectors of the image encoder, found others; set precision"
             )
         ways = {"mean": vectors.mean(0), "std": vectors.std(0), "max": vectors.max(0)}
         return Feature(np.concatenate([ways[way] for way in self._settings.pool]), note_of(notes))
 
-    def _frames(self, span: MediaSpan, stop: threading.Event, notes: list[str]) -> NDArray[np.float32]:
-        """The vectors of the sampled frames. Only one batch of pictures is in memory. Shape: (T, D)."""
-        vectors, batch = [], list[NDArray[np.uint8]]()
-        for frame in self._sampled(span, notes):
-            check(stop)
-            batch.append(frame.small)
-            if len(batch) == self._settings.batch_size:
-                vectors.append(self._encoder.encode(batch))
-                batch = []
-        return np.concatenate([*vectors, self._encoder.encode(batch)] if batch else vectors)
+    def no_face(self, span: MediaSpan) -> Failure:
+        """Why there is no vector: none of the sampled frames shows a face."""
+        reason = f"{span.path.name}: expected a face of {self._settings.min_face} pixels, found none"
+        return Failure(Status.NO_FACE, reason)
 
-    def _faces(self, span: MediaSpan, stop: threading.Event, notes: list[str]) -> NDArray[np.float32] | None:
-        """The vectors of the prominent face; None if there is no face. Shape: (T, D)."""
-        from bigfusion.extractors.visual.search import HELD, Search
-        from bigfusion.extractors.visual.tracking import Tracker
+    @property
+    def settings(self) -> ImageEncoderSettings:
+        """How it was made."""
+        return self._settings
 
-        rate = self._settings.frames_per_second
-        tracker = Tracker(int(PATIENCE_SECONDS * rate))
-        search: Search[NDArray[np.uint8]] = Search(self._detector, min(max(round(rate), 1), HELD))
 
-        def track(picture: NDArray[np.uint8], faces: Faces) -> None:
-            scale = max(max(picture.shape[:2]) / SEARCHED, 1.0)
-            tracker.add(list(faces.boxes), [_square(picture, box * scale) for box in faces.boxes])
+class FrameViewer:
+    """Encodes the whole frames of one clip. Only one batch of pictures is in memory."""
 
-        for frame in self._sampled(span, notes):
-            check(stop)
-            small = _at_most(frame.small, SEARCHED)
-            least = self._settings.min_face * small.shape[1] / frame.grey.shape[1]
-            for picture, faces in search.add(frame.small, small, least):
-                track(picture, faces)
-        for picture, faces in search.finish():
-            track(picture, faces)
-        speaker = tracker.prominent()
-        return None if speaker is None else self._encoded(speaker)
+    def __init__(self, extractor: ImageEncoderExtractor, span: MediaSpan) -> None:
+        self._extractor, self._span = extractor, span
+        self._moments: list[float] = []
+        self._vectors: list[NDArray[np.float32]] = []
+        self._batch: list[NDArray[np.uint8]] = []
 
-    def _encoded(self, speaker: Track) -> NDArray[np.float32]:
-        """The vectors of a speaker's faces. Shape: (T, D)."""
-        parts = range(0, len(speaker.crops), self._settings.batch_size)
-        return np.concatenate(
-            [self._encoder.encode(speaker.crops[at : at + self._settings.batch_size]) for at in parts]
-        )
+    def see(self, frame: Frame, faces: Faces | None) -> None:
+        """Add a frame to the batch, and encode the batch if it is full."""
+        self._moments.append(frame.time)
+        self._batch.append(frame.small(FRAME))
+        if len(self._batch) == self._extractor.settings.batch_size:
+            self._encode()
 
-    def _sampled(self, span: MediaSpan, notes: list[str]) -> Iterator[Frame]:
-        settings = self._settings
-        size = PICTURE if settings.on == "face" else FRAME
-        return read_frames(
-            span, settings.frames_per_second, size, settings.limit_seconds, settings.timeout_seconds, notes
-        )
+    def _encode(self) -> None:
+        self._vectors.append(self._extractor.encoder.encode(self._batch))
+        self._batch = []
+
+    def outcome(self, notes: list[str]) -> Outcome:
+        """The frames' vector."""
+        if self._batch:
+            self._encode()
+        return self._extractor.feature(self._span, np.concatenate(self._vectors), self._moments, notes)
+
+
+class CropViewer(FaceViewer):
+    """Follows the faces of one clip. At the end, the squares around the prominent one are encoded."""
+
+    def __init__(self, extractor: ImageEncoderExtractor, span: MediaSpan) -> None:
+        super().__init__(int(PATIENCE_SECONDS * extractor.sampling.rate))
+        self._extractor, self._span = extractor, span
+
+    def cut(self, frame: Frame, faces: Faces) -> list[NDArray[np.uint8]]:
+        """The square around each face. Shape: (S, S, 3)."""
+        if not len(faces):
+            return []
+        picture = frame.small(PICTURE)
+        scaled = faces.scaled(picture.shape[1] / frame.shape[1], picture.shape[0] / frame.shape[0])
+        return [_square(picture, box) for box in scaled.boxes]
+
+    def outcome(self, notes: list[str]) -> Outcome:
+        """The prominent face's vector, or that there is none."""
+        speaker = self.tracker.prominent()
+        if speaker is None:
+            return self._extractor.no_face(self._span)
+        moments = [self.moments[number] for number in speaker.frames]
+        return self._extractor.feature(self._span, self._extractor.encoded(speaker.crops), moments, notes)
 
 
 class _Encoder:

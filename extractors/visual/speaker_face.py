@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -15,16 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome, media_failure
-from bigfusion.extractors.compute import check, cores, device_named, opencv_threads, side_by_side, torch_threads
-from bigfusion.extractors.faults import shielded
+from bigfusion.extractors.base import ExtractorSpec, Failure, Feature, Outcome
+from bigfusion.extractors.compute import device_named
 from bigfusion.extractors.files import FACE_WEIGHTS, Sha256, in_package, sha256_of
 from bigfusion.extractors.frames import Level, level_field
+from bigfusion.extractors.visual.viewing import ClipExtractor, FaceViewer, Sampling, Searching
 from bigfusion.extractors.visual.yunet import fetch_yunet
 from bigfusion.pipeline.errors import ExtractionError, MediaError
 from bigfusion.pipeline.media.audio import chosen, read_audio
-from bigfusion.pipeline.media.frames import read_frames
-from bigfusion.pipeline.media.pictures import Frame
 from bigfusion.pipeline.plan.notes import note_of
 from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
 from bigfusion.pipeline.settings import Settings
@@ -32,7 +28,8 @@ from bigfusion.pipeline.settings import Settings
 if TYPE_CHECKING:
     from bigfusion.extractors.visual.detectors import FaceDetector, Faces
     from bigfusion.extractors.visual.embedder import FaceEmbedder
-    from bigfusion.extractors.visual.tracking import Tracker
+    from bigfusion.extractors.visual.tracking import Track, Tracker
+    from bigfusion.pipeline.media.pictures import Frame
 
 PATIENCE_SECONDS = 1.0
 """A face that is lost for longer (turned away, covered) counts as another one when it returns."""
@@ -91,10 +88,8 @@ class VisualSettings(Settings):
     threads: int | None = Field(default=None, ge=1, description="clips side by side; none: one a processor")
 
 
-class VisualExtractor:
+class VisualExtractor(ClipExtractor):
     """Facial features of the utterance's speaker. Shape: (342,) float32, or (684,) with ``pool`` mean+std."""
-
-    columns = None
 
     def __init__(self, settings: VisualSettings, sha256: Sha256 = sha256_of) -> None:
         self._settings = settings
@@ -134,98 +129,74 @@ class VisualExtractor:
             hears=hears,
         )
 
+    @property
+    def threads(self) -> int | None:
+        """Clips side by side."""
+        return self._settings.threads
+
+    @property
+    def sampling(self) -> Sampling:
+        """The frames that are read. A talking mouth needs more of them."""
+        settings = self._settings
+        rate = settings.frames_per_second
+        rate = max(rate, TALKING_RATE) if self.spec.hears else rate
+        return Sampling(rate, settings.limit_seconds, settings.timeout_seconds, settings.region)
+
+    @property
+    def searching(self) -> Searching:
+        """How faces are searched in them."""
+        from bigfusion.extractors.visual.search import HELD
+
+        settings = self._settings
+        every = min(max(round(settings.search_seconds * self.sampling.rate), 1), HELD)
+        return Searching(
+            self.spec.weights["detector"], settings.score_threshold, settings.detection_size, every, settings.min_face
+        )
+
     @cached_property
-    def _detector(self) -> FaceDetector:
+    def detector(self) -> FaceDetector:
+        """Finds faces."""
         from bigfusion.extractors.visual.detectors import CenterFace, YuNet
 
         kind = CenterFace if self._settings.detector == "centerface" else YuNet
         return kind(self._detector_path, self._settings.score_threshold)
 
     @cached_property
-    def _embedder(self) -> FaceEmbedder:
+    def embedder(self) -> FaceEmbedder:
+        """The DenseNet."""
         from bigfusion.extractors.visual.embedder import FaceEmbedder
 
         return FaceEmbedder(self._weights, device_named(self._settings.device), self._settings.batch_size)
 
-    def extract(
-        self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
-    ) -> list[Outcome]:
-        """One vector for each utterance, or the reason why there is none.
-
-        One thread computes one clip; clips run in parallel.
+    def load(self) -> None:
+        """Load detector and DenseNet.
 
         Raises:
             ExtractionError: weights, detector or device are not there.
         """
-        _ = self._detector, self._embedder  # load both here, once, before any thread needs them
-        with torch_threads.held_at(1), opencv_threads.held_at(1):
-            threads = self._settings.threads or cores()
-            return side_by_side(shielded(self._outcome), utterances, threads, lambda _: progress(1))
+        _ = self.detector, self.embedder
 
-    def _outcome(self, utterance: Utterance, stop: threading.Event) -> Outcome:
-        span, notes = utterance.visual, list[str]()
-        if span is None:
-            return Failure(Status.MISSING_MEDIA, f"{utterance.id}: expected a media file, found none at ingest")
-        try:
-            faces, moments = self._follow(self._part(span), stop, notes)
-        except MediaError as error:
-            return media_failure(error, span)
-        if self.spec.hears and len(faces.tracks) > 1:
-            speaker = faces.talking(self._loudness(utterance.audio, [at - (span.start or 0.0) for at in moments]))
-        else:
-            speaker = faces.prominent()
-        if speaker is None:
-            least = self._settings.min_face
-            reason = f"{span.path.name}: expected a face of {least} pixels, found none in {faces.frames} sampled frames"
-            return Failure(Status.NO_FACE, reason)
-        features = self._embedder.embed(np.stack(speaker.crops))  # (T, 342)
-        pooled = [features.mean(0)] if self._settings.pool == "mean" else [features.mean(0), features.std(0)]
-        return Feature(np.concatenate(pooled), note_of(notes))
+    def viewer(self, utterance: Utterance) -> SpeakerViewer:
+        """What follows the faces of the utterance's clip."""
+        return SpeakerViewer(self, utterance)
 
-    def _part(self, span: MediaSpan) -> MediaSpan:
-        """The span. If the table names no part of the frame, the settings' region is used."""
-        return span if span.crop or span.region else replace(span, region=self._settings.region)
+    def speaker(self, utterance: Utterance, tracker: Tracker, moments: Sequence[float]) -> Track | None:
+        """Which of the faces is the speaker's. ``moments`` are the sampled frames' times in the file."""
+        if not (self.spec.hears and len(tracker.tracks) > 1):
+            return tracker.prominent()
+        start = 0.0 if utterance.visual is None else utterance.visual.start or 0.0
+        return tracker.talking(self._loudness(utterance.audio, [moment - start for moment in moments]))
 
-    @property
-    def _rate(self) -> float:
-        rate = self._settings.frames_per_second
-        return max(rate, TALKING_RATE) if self.spec.hears else rate
+    def no_face(self, span: MediaSpan, frames: int) -> Failure:
+        """Why there is no vector: none of the sampled frames shows a face."""
+        least = self._settings.min_face
+        reason = f"{span.path.name}: expected a face of {least} pixels, found none in {frames} sampled frames"
+        return Failure(Status.NO_FACE, reason)
 
-    def _follow(
-        self, span: MediaSpan, stop: threading.Event, notes: list[str] | None = None
-    ) -> tuple[Tracker, list[float]]:
-        """Every face of the span's sampled frames, aligned and joined into tracks, and the frames' times in seconds.
-
-        Boxes are compared on the first frame's scale. The pictures of a call may shrink while the face stays the same.
-        """
-        from bigfusion.extractors.visual.search import HELD, Search
-        from bigfusion.extractors.visual.tracking import Tracker
-
-        settings = self._settings
-        tracker, moments = Tracker(math.floor(PATIENCE_SECONDS * self._rate)), []
-        search: Search[Frame] = Search(self._detector, min(max(round(settings.search_seconds * self._rate), 1), HELD))
-        how = self._rate, settings.detection_size, settings.limit_seconds, settings.timeout_seconds
-        size: tuple[int, ...] | None = None
-        for frame in read_frames(span, *how, notes):
-            check(stop)
-            size = size or frame.grey.shape
-            least = settings.min_face * min(1.0, frame.grey.shape[1] / size[1]) * _scale(frame)
-            for searched, faces in search.add(frame, frame.small, least):
-                self._track(tracker, searched, faces, size)
-            moments.append(frame.time)
-        for searched, faces in search.finish():
-            self._track(tracker, searched, faces, size or ())
-        return tracker, moments
-
-    @staticmethod
-    def _track(tracker: Tracker, frame: Frame, faces: Faces, first_size: tuple[int, ...]) -> None:
-        """Add a searched frame's faces to the tracks. Boxes are in pixels of a frame of the first one's size."""
-        from bigfusion.extractors.visual.alignment import aligned
-
-        (height, width), (small_height, small_width) = frame.grey.shape, frame.small.shape[:2]
-        landmarks = faces.scaled(width / small_width, height / small_height).landmarks
-        boxes = faces.scaled(first_size[1] / small_width, first_size[0] / small_height).boxes
-        tracker.add(list(boxes), [aligned(frame.grey, points) for points in landmarks])
+    def pooled(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """One vector of the faces' features. Shapes: (T, 342) -> (342,) or (684,)."""
+        ways = [features.mean(0)] if self._settings.pool == "mean" else [features.mean(0), features.std(0)]
+        return np.concatenate(ways)
 
     def _loudness(self, sound: MediaSpan | None, moments: Sequence[float]) -> NDArray[np.float64]:
         """The sound's root mean square from each sampled frame to the next. Shape: (frames,); zeros without sound.
@@ -249,9 +220,31 @@ class VisualExtractor:
         return loudness
 
 
-def _scale(frame: Frame) -> float:
-    """Pixels of the picture that is searched for each of the frame's own."""
-    return float(frame.small.shape[1] / frame.grey.shape[1])
+class SpeakerViewer(FaceViewer):
+    """Follows the faces of one utterance's clip. At the end, the speaker's are embedded and pooled."""
+
+    def __init__(self, extractor: VisualExtractor, utterance: Utterance) -> None:
+        super().__init__(math.floor(PATIENCE_SECONDS * extractor.sampling.rate))
+        assert utterance.visual is not None
+        self._extractor, self._utterance, self.span = extractor, utterance, utterance.visual
+
+    def cut(self, frame: Frame, faces: Faces) -> list[NDArray[np.uint8]]:
+        """Each face, aligned. Shape: (64, 64)."""
+        from bigfusion.extractors.visual.alignment import aligned
+
+        return [aligned(frame.grey, points) for points in faces.landmarks]
+
+    def outcome(self, notes: list[str]) -> Outcome:
+        """The speaker's vector, or why there is none."""
+        speaker = self._extractor.speaker(self._utterance, self.tracker, self.moments)
+        if speaker is None:
+            return self._extractor.no_face(self.span, self.tracker.frames)
+        features = self._extractor.embedder.embed(np.stack(speaker.crops))  # (T, 342)
+        return self.feature(speaker, features, note_of(notes))
+
+    def feature(self, speaker: Track, features: NDArray[np.float32], note: str) -> Feature:
+        """The feature of the speaker's track. Shape: features (T, 342)."""
+        return Feature(self._extractor.pooled(features), note)
 
 
 SETTINGS = VisualSettings

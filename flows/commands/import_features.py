@@ -75,6 +75,7 @@ def _extract(project: Project, manifest: Manifest) -> None:
         while todo:
             held: set[str] = set()  # cells that another import into the same store holds
             for part in cells.chunks(todo, project.extract.chunk_size):
-                held.update(cells.extract_chunk(project, manifest, part, run="import").left)
+                (result,) = cells.extract_chunk(project, manifest, part, run="import")
+                held.update(result.left)
             todo = [cell for cell in todo if cell.fingerprint in held]
             time.sleep(_HELD_SECONDS if todo else 0)

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module, metadata
@@ -56,6 +56,8 @@ class ChunkResult:
     faults: tuple[str, ...] = ()
 
 
+TOGETHER = " + "
+"""Stands between the names of features that share a look at the media."""
 _kept: dict[tuple[str, FeatureName], Extractor] = {}
 _DECLARED = ("SETTINGS", "make")
 """What the file of an extractor holds for the settings to find it. No number depends on it."""
@@ -134,14 +136,30 @@ def plan(
         return plan_cells(manifest, descriptions, store, retry_failed)
 
 
+def joined(project: Project, planned: CellPlan) -> list[tuple[FeatureName, ...]]:
+    """The features that have pending cells. Those that are computed in one look at the media stand together."""
+    groups: dict[object, list[FeatureName]] = {}
+    for feature in planned.features:
+        if planned.parts[feature].pending:
+            maker = extractor(project, feature)
+            groups.setdefault(getattr(maker, "sampling", feature), []).append(feature)
+    return [tuple(group) for group in groups.values()]
+
+
 def chunks(pending: Sequence[PlannedCell], size: int) -> Iterator[list[PlannedCell]]:
-    """Cut ``pending`` into chunks of about ``size``. Cells with one fingerprint (equal transcripts) stay together."""
+    """Cut ``pending`` into chunks of about ``size`` cells.
+
+    An utterance's cells stay together, and so do cells with one fingerprint (equal transcripts).
+    """
+    features = len({cell.feature for cell in pending})
+    first: dict[str, str] = {}
     groups: dict[str, list[PlannedCell]] = {}
     for cell in pending:
-        groups.setdefault(cell.fingerprint, []).append(cell)
+        groups.setdefault(first.setdefault(cell.utterance, cell.fingerprint), []).append(cell)
     together = list(groups.values())
-    for start in range(0, len(together), size):
-        yield [cell for group in together[start : start + size] for cell in group]
+    step = max(size // max(features, 1), 1)
+    for start in range(0, len(together), step):
+        yield [cell for group in together[start : start + step] for cell in group]
 
 
 def by_length(project: Project, manifest: Manifest, pending: Sequence[PlannedCell]) -> list[PlannedCell]:
@@ -164,10 +182,11 @@ def extract_chunk(
     cells: Sequence[PlannedCell],
     run: str,
     progress: Callable[[int], None] = lambda done: None,
-) -> ChunkResult:
-    """Compute ``cells`` (of one feature) and commit them as one shard. Equal fingerprints are computed once.
+) -> list[ChunkResult]:
+    """Compute ``cells`` and commit those of each feature as one shard. Equal fingerprints are computed once.
 
-    Cells with frames are committed as several shards, so that only the frames of a few are in memory.
+    The cells are of one feature, or of several that share a look at the media (:func:`joined`). Cells with frames are
+    committed as several shards, so that only the frames of a few are in memory. Returns a result for each feature.
 
     If an error concerns a single cell, this cell is left out and named in the result's ``faults``. Cells that another
     run on the same shards is computing are left to that run. Cells that it has stored since the plan was made count as
@@ -186,25 +205,52 @@ def extract_chunk(
             hold.callback(store.close, settle=False)  # the next chunk writes again, and the next plan seals it
             stored = store.statuses(mine)
         todo = [cell for cell in cells if cell.fingerprint in mine and not _done(cell, stored)]
-        left = tuple(sorted({cell.fingerprint for cell in cells} - mine))
         progress(sum(cell.fingerprint in mine for cell in cells) - len(todo))
-        if not todo:
-            return ChunkResult(cells[0].feature, "", {}, 0.0, left)
-        shard, seconds, faults = "", 0.0, list[str]()
-        counts: Counter[str] = Counter()
+        done = {feature: _Done() for feature in _by_feature(cells)}
         for part in _parts(project, todo):
-            made = _compute(project, manifest, part, run, progress)
-            with writing(project.store):
-                shard = _commit(store, made) or shard
-            counts.update(cell.status.value for cell in made.cells)
-            seconds, faults = seconds + made.origin.seconds, faults + made.faults
-    statuses = dict(counts) | ({"error": len(faults)} if faults else {})
-    return ChunkResult(cells[0].feature, shard, statuses, round(seconds, 3), left, tuple(faults))
+            for feature, made in _compute(project, manifest, part, run, progress).items():
+                with writing(project.store):
+                    done[feature].add(made, _commit(store, made))
+    return [
+        done[feature].result(feature, sorted({cell.fingerprint for cell in of_feature} - mine))
+        for feature, of_feature in _by_feature(cells).items()
+    ]
+
+
+@dataclass
+class _Done:
+    """What has been computed and stored of one feature's cells."""
+
+    shard: str = ""
+    seconds: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+    def add(self, made: _Made, shard: str) -> None:
+        """Count what was made and stored as ``shard`` (empty: nothing)."""
+        self.shard = shard or self.shard
+        self.seconds += made.origin.seconds
+        self.counts.update(cell.status.value for cell in made.cells)
+        self.faults += made.faults
+
+    def result(self, feature: FeatureName, left: Sequence[str]) -> ChunkResult:
+        """The chunk's result. ``left`` are the fingerprints of cells that another run is computing."""
+        statuses = dict(self.counts) | ({"error": len(self.faults)} if self.faults else {})
+        return ChunkResult(feature, self.shard, statuses, round(self.seconds, 3), tuple(left), tuple(self.faults))
+
+
+def _by_feature(cells: Sequence[PlannedCell]) -> dict[FeatureName, list[PlannedCell]]:
+    found: dict[FeatureName, list[PlannedCell]] = {}
+    for cell in cells:
+        found.setdefault(cell.feature, []).append(cell)
+    return found
 
 
 def _parts(project: Project, cells: Sequence[PlannedCell]) -> Iterator[Sequence[PlannedCell]]:
     """The cells that are computed and stored together: all of them, or a few if they have frames."""
-    if extractor(project, cells[0].feature).spec.settings.get("level") == "frame":
+    if not cells:
+        return iter([])
+    if any(extractor(project, feature).spec.settings.get("level") == "frame" for feature in _by_feature(cells)):
         return chunks(cells, _TOGETHER[cells[0].feature.modality])
     return iter([cells])
 
@@ -251,18 +297,54 @@ class _Made:
 
 def _compute(
     project: Project, manifest: Manifest, cells: Sequence[PlannedCell], run: str, progress: Callable[[int], None]
-) -> _Made:
-    feature = cells[0].feature
-    maker = extractor(project, feature)
-    _check_encoder(project, feature)
-    first = {cell.fingerprint: cell.utterance for cell in reversed(cells)}
-    started = time.perf_counter()
-    utterances = manifest.utterances(list(first.values()), maker.spec.window)
-    outcomes = dict(zip(first, maker.extract(utterances, progress), strict=True))
+) -> dict[FeatureName, _Made]:
+    """Compute cells, feature by feature or in one look at the media."""
+    several = _by_feature(cells)
+    makers = {feature: extractor(project, feature) for feature in several}
+    first = {
+        feature: {cell.fingerprint: cell.utterance for cell in reversed(of_feature)}
+        for feature, of_feature in several.items()
+    }
+    utterances: dict[FeatureName, Sequence[Utterance]] = {}
+    for feature, maker in makers.items():
+        _check_encoder(project, feature)
+        utterances[feature] = manifest.utterances(list(first[feature].values()), maker.spec.window)
+    outcomes, seconds = _outcomes(makers, utterances, progress)
     give_back()
-    seconds = time.perf_counter() - started
-    outcomes |= dict(zip(first, _changed(project, maker.spec, utterances, list(outcomes.values())), strict=True))
-    progress(len(cells) - len(first))
+    progress(len(cells) - sum(map(len, first.values())))
+    made = {}
+    for feature, maker in makers.items():
+        found = _changed(project, maker.spec, utterances[feature], outcomes[feature])
+        named = dict(zip(first[feature], found, strict=True))
+        made[feature] = _made(manifest, feature, maker, several[feature], named, run, seconds[feature])
+    return made
+
+
+def _outcomes(
+    makers: Mapping[FeatureName, Extractor],
+    utterances: Mapping[FeatureName, Sequence[Utterance]],
+    progress: Callable[[int], None],
+) -> tuple[Mapping[FeatureName, list[Outcome]], Mapping[FeatureName, float]]:
+    """The outcomes of each feature's utterances, and the seconds that each feature took."""
+    if len(makers) > 1:
+        from bigfusion.flows.project.viewed import outcomes
+
+        return outcomes(makers, utterances, progress)
+    started = time.perf_counter()
+    found = {feature: maker.extract(utterances[feature], progress) for feature, maker in makers.items()}
+    return found, dict.fromkeys(makers, time.perf_counter() - started)
+
+
+def _made(
+    manifest: Manifest,
+    feature: FeatureName,
+    maker: Extractor,
+    cells: Sequence[PlannedCell],
+    outcomes: Mapping[str, Outcome],
+    run: str,
+    seconds: float,
+) -> _Made:
+    """The outcomes of one feature, by fingerprint, as cells."""
     stored, faults, frames = [], [], {}
     for cell in cells:
         outcome = outcomes[cell.fingerprint]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from bigfusion.flows.progress import bar
 from bigfusion.flows.project import cells
@@ -33,14 +33,14 @@ def compute(project: Project, planned: CellPlan, command: str) -> dict[str, int]
         log.info("%s: %d cells to compute%s", command, planned.pending_count, _about(project, planned))
     computed: dict[str, int] = {}
     faults: list[str] = []
-    for name in planned.features:
-        pending = planned.pending(name)
-        if pending:
-            computed[str(name)] = len(pending)
-            with bar(str(name), len(pending)) as progress:
-                while pending:
-                    pending = _round(project, planned, pending, command, progress, faults)
-                    time.sleep(WAIT_SECONDS if pending else 0)
+    for features in cells.joined(project, planned):
+        of_feature = {feature: planned.pending(feature) for feature in features}
+        computed |= {str(feature): len(pending) for feature, pending in of_feature.items()}
+        todo = [cell for pending in of_feature.values() for cell in pending]
+        with bar(cells.TOGETHER.join(features), len(todo)) as progress:
+            while todo:
+                todo = _round(project, planned, todo, command, progress, faults)
+                time.sleep(WAIT_SECONDS if todo else 0)
     if faults:
         raise ExtractionError(
             f"{len(faults)} cells failed, what was computed beside them is stored; run the same command again to try"
@@ -50,15 +50,20 @@ def compute(project: Project, planned: CellPlan, command: str) -> dict[str, int]
 
 
 def _round(
-    project: Project, planned: CellPlan, pending: list[PlannedCell], command: str, progress: object, faults: list[str]
+    project: Project,
+    planned: CellPlan,
+    pending: list[PlannedCell],
+    command: str,
+    progress: Callable[[int], None],
+    faults: list[str],
 ) -> list[PlannedCell]:
     """Compute what no other process holds. Returns the cells that another holds."""
     held: list[PlannedCell] = []
     ordered = cells.by_length(project, planned.manifest, pending)
     for part in cells.chunks(ordered, project.extract.chunk_size):
-        result = cells.extract_chunk(project, planned.manifest, part, command, progress)  # type: ignore[arg-type]
-        faults += result.faults
-        held += [cell for cell in part if cell.fingerprint in result.left]
+        for result in cells.extract_chunk(project, planned.manifest, part, command, progress):
+            faults += result.faults
+            held += [cell for cell in part if cell.feature == result.feature and cell.fingerprint in result.left]
     return held
 
 

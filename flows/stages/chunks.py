@@ -1,4 +1,7 @@
-"""Compute the pending cells of one feature. Each chunk is one Prefect task and is committed as one shard."""
+"""Compute the pending cells of one feature, or of several that share a look at the media.
+
+Each chunk is one Prefect task, and is committed as one shard a feature.
+"""
 
 from __future__ import annotations
 
@@ -57,15 +60,17 @@ def may_pass(task: Any, run: TaskRun, state: State[Any]) -> bool:
 )  # fmt: skip
 def chunk(
     name: str, project: Project, manifest: Manifest, part: list[PlannedCell], run: str, progress: Callable[[int], None]
-) -> ChunkResult:
+) -> list[ChunkResult]:
     """Compute and commit one chunk."""
     return cells.extract_chunk(project, manifest, part, run, progress)
 
 
 def compute(
-    project: Project, manifest: Manifest, feature: FeatureName, pending: list[PlannedCell], which: str = ""
+    project: Project, manifest: Manifest, features: Sequence[FeatureName], pending: list[PlannedCell], which: str = ""
 ) -> tuple[list[ChunkResult], list[BaseException]]:
-    """Compute all chunks of one feature, or of the part ``which``, within a flow run.
+    """Compute all chunks of a feature, or of the part ``which``, within a flow run.
+
+    Several ``features`` share a look at the media. If one of them cannot run, each is computed alone.
 
     This stops when the extractor cannot run. It also stops when every cell of a chunk has failed with an error, for
     instance because a disk is gone or a library is broken. To go on would repeat the error for all cells of the corpus.
@@ -75,19 +80,20 @@ def compute(
     results: list[ChunkResult] = []
     errors: list[BaseException] = []
     done = 0
-    what = f"{feature} {which}".strip()
+    name = cells.TOGETHER.join(features)
+    what = f"{name} {which}".strip()
     shown = artifacts.Progress(
         f"{project.name}-{re.sub('[^a-z0-9]+', '-', what.lower())}",
         f"{what}: {numbered(len(pending), 'cell')}",
         len(pending),
     )
     todo = pending
-    with bar(str(feature), len(pending)) as progress:
+    with bar(name, len(pending)) as progress:
         while todo:
             held: list[PlannedCell] = []
-            for part, outcome in _states(project, manifest, feature, todo, progress):
+            for part, outcome in _states(project, manifest, name, todo, progress):
                 try:
-                    result = outcome()
+                    found = outcome()
                 except ExtractionError as error:
                     errors.append(error)
                     held = []
@@ -95,23 +101,37 @@ def compute(
                 except LIMITED as error:
                     errors.append(error)
                 else:
-                    results.append(result)
-                    if len(result.faults) == len(part) > 1:
-                        errors.append(ExtractionError(f"not one cell of a chunk; {result.faults[0]}"))
+                    results += found
+                    if hopeless := [one for one in found if len(one.faults) == _count(part, one) > 1]:
+                        errors.append(ExtractionError(f"not one cell of a chunk; {hopeless[0].faults[0]}"))
                         held = []
                         break
-                    held += [cell for cell in part if cell.fingerprint in result.left]
+                    left = {(one.feature, fingerprint) for one in found for fingerprint in one.left}
+                    held += [cell for cell in part if (cell.feature, cell.fingerprint) in left]
                 done += len(part)
                 shown.update(done - len(held))
             todo, done = held, done - len(held)
             if todo:
-                log.info("extract: %s: waiting for %s that another run computes", feature, numbered(len(todo), "cell"))
+                log.info("extract: %s: waiting for %s that another run computes", name, numbered(len(todo), "cell"))
                 time.sleep(WAIT_SECONDS)
-    log.info("extract: %s: %s", feature, tally(cells.summary(results).get(str(feature), {})))
-    alone = faults(results)
-    for line in [*alone[:NAMED], *([f"and {len(alone) - NAMED} more"] if len(alone) > NAMED else [])]:
+    if len(features) > 1 and any(isinstance(error, ExtractionError) for error in errors):
+        log.warning("extract: %s: each alone from now on, for together they cannot be computed: %s", name, errors[0])
+        alone = [
+            compute(project, manifest, [feature], [cell for cell in pending if cell.feature == feature], which)
+            for feature in features
+        ]
+        return results + [one for found, _ in alone for one in found], [one for _, failed in alone for one in failed]
+    for feature in features:
+        log.info("extract: %s: %s", feature, tally(cells.summary(results).get(str(feature), {})))
+    single = faults(results)
+    for line in [*single[:NAMED], *([f"and {len(single) - NAMED} more"] if len(single) > NAMED else [])]:
         log.error("extract: %s", line)
     return results, errors
+
+
+def _count(part: Sequence[PlannedCell], result: ChunkResult) -> int:
+    """How many of a chunk's cells are of a result's feature."""
+    return sum(cell.feature == result.feature for cell in part)
 
 
 def faults(results: Sequence[ChunkResult]) -> list[str]:
@@ -143,15 +163,15 @@ def raise_first(errors: list[BaseException], results: Sequence[ChunkResult]) -> 
 def _states(
     project: Project,
     manifest: Manifest,
-    feature: FeatureName,
+    label: str,
     pending: list[PlannedCell],
     progress: Callable[[int], None],
-) -> Iterator[tuple[list[PlannedCell], Callable[[], ChunkResult]]]:
+) -> Iterator[tuple[list[PlannedCell], Callable[[], list[ChunkResult]]]]:
     """Each finished chunk, with a function that returns its result or raises its error."""
     parts = list(cells.chunks(cells.by_length(project, manifest, pending), project.extract.chunk_size))
     run = str(flow_run.id or "")
     prepared = chunk.with_options(retries=project.extract.retries, timeout_seconds=project.runner.chunk_seconds)
-    named = [(f"{feature} {number}/{len(parts)}", part) for number, part in enumerate(parts, start=1)]
+    named = [(f"{label} {number}/{len(parts)}", part) for number, part in enumerate(parts, start=1)]
     if project.runner.kind == "ray":
         sent = [(part, prepared.submit(name, project, _only(manifest, part), part, run, void)) for name, part in named]
         for part, future in sent:

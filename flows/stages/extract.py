@@ -58,12 +58,11 @@ def extract_pending(project: Project, standing: Standing, retry_failed: bool) ->
     results: list[ChunkResult] = []
     errors: list[BaseException] = []
     with together():
-        for feature in plan.features:
-            pending = plan.pending(feature)
-            if pending:
-                found, failed = compute(project, standing.manifest, feature, pending)
-                results += found
-                errors += failed
+        for features in cells.joined(project, plan):
+            pending = [cell for feature in features for cell in plan.pending(feature)]
+            found, failed = compute(project, standing.manifest, features, pending)
+            results += found
+            errors += failed
     raise_first(errors, results)
     return cells.summary(results)
 

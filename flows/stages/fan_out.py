@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
 from bigfusion.flows.engine import artifacts
 from bigfusion.flows.engine.handout import Job, parameters, wait_for
+from bigfusion.flows.project import cells
 from bigfusion.flows.project.features import settings_of
 from bigfusion.flows.project.settings import Project
-from bigfusion.flows.stages.partition import part_of
+from bigfusion.flows.stages.partition import in_parts
 from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.plan.plan import CellPlan
 from bigfusion.pipeline.schema import FeatureName
@@ -41,19 +43,21 @@ def fan_out(project: Project, plan: CellPlan, retry_failed: bool) -> dict[str, d
 def _jobs(project: Project, plan: CellPlan, retry_failed: bool) -> list[Job]:
     """A job for each partition that has pending cells. A feature has at most as many partitions as chunks."""
     jobs = []
-    for feature in plan.features:
-        pending = plan.pending(feature)
-        parts = min(project.runner.partitions, -(-len(pending) // project.extract.chunk_size))
-        numbers = sorted({part_of(cell, parts) + 1 for cell in pending})
-        deployment = f"partition/{project.runner.deployment}-{_pool(project, feature)}" if pending else ""
-        for number in numbers:
-            more = {"feature": str(feature), "number": number, "parts": parts, "retry_failed": retry_failed}
-            jobs.append(Job(f"{feature} {number} of {parts}", deployment, parameters(project, **more)))
+    for features in cells.joined(project, plan):
+        pending = sum(len(plan.parts[feature].pending) for feature in features)
+        parts = min(project.runner.partitions, -(-pending // project.extract.chunk_size))
+        name, pool = cells.TOGETHER.join(features), _pool(project, features)
+        for number in sorted(in_parts(plan, features, parts)):
+            more = {"feature": name, "number": number + 1, "parts": parts, "retry_failed": retry_failed}
+            deployment = f"partition/{project.runner.deployment}-{pool}"
+            jobs.append(Job(f"{name} {number + 1} of {parts}", deployment, parameters(project, **more)))
     return jobs
 
 
-def _pool(project: Project, feature: FeatureName) -> str:
-    if project.corpus.kind == "features" or not hasattr(settings_of(project, feature), "device"):
+def _pool(project: Project, features: Sequence[FeatureName]) -> str:
+    if project.corpus.kind == "features" or not any(
+        hasattr(settings_of(project, feature), "device") for feature in features
+    ):
         return "cpu"  # a file is read, or openSMILE runs, for instance
     try:
         with get_client(sync_client=True) as client:

@@ -25,18 +25,16 @@ do not correspond (MPEG-4's packed B-frames).
 def read_frames(
     span: MediaSpan,
     rate: float = 5.0,
-    size: int = 320,
     limit_seconds: float = 60.0,
     timeout_seconds: float = 60.0,
     notes: list[str] | None = None,
 ) -> Iterator[Frame]:
     """A span's frames, sampled ``rate`` times a second (:mod:`pipeline.media.sampling` says which).
 
-    Frames are decoded in order, and converted only if sampled. If the container states presentation times and the
-    decoder supports it, frames that are neither sampled nor needed by others are not even decoded; the pixels are the
-    same. ``size`` is the longer side of :attr:`Frame.small`, in pixels, unless the frame is smaller.
-    ``timeout_seconds`` is processor time. Decisions on the way are appended to ``notes``: tone-mapped pictures, several
-    frame sizes.
+    Frames are decoded in order, and converted only if they are looked at. If the container states presentation times
+    and the decoder supports it, frames that are neither sampled nor needed by others are not even decoded; the pixels
+    are the same. ``timeout_seconds`` is processor time. Decisions on the way are appended to ``notes``: tone-mapped
+    pictures, several frame sizes.
 
     Raises:
         MediaError: missing_media, corrupt_media, no_video, overlong or too_short.
@@ -44,7 +42,7 @@ def read_frames(
     """
     with opened(span) as container:
         source = Source(container, span, "video", limit_seconds, timeout_seconds)
-        converter = Converter(source.stream, span, size)
+        converter = Converter(source.stream, span)
         for moment, frame in _sampled(source, rate):
             yield converter.convert(moment, frame)
         if notes is not None:

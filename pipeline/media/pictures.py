@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,29 +16,85 @@ from bigfusion.pipeline.schema import MediaSpan
 
 @dataclass(frozen=True)
 class Frame:
-    """One sampled frame, upright, with square pixels, cropped to the span's part of it.
+    """One sampled frame, upright, with square pixels, cropped to the span's part of it; ``time`` is in seconds.
 
-    Shapes: ``grey`` (H, W) uint8 at full size; ``small`` (h, w, 3) uint8 RGB, the same view scaled down. ``time`` is in
-    seconds.
+    A picture is converted when it is first asked for. So each reader pays for what it looks at, and several share it.
     """
 
     time: float
-    grey: NDArray[np.uint8]
-    small: NDArray[np.uint8]
+    picture: Picture
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the frame at full size, in pixels."""
+        return self.picture.shape
+
+    @property
+    def grey(self) -> NDArray[np.uint8]:
+        """The frame at full size. Shape: (H, W) uint8."""
+        return self.picture.grey
+
+    def small(self, size: int = 320) -> NDArray[np.uint8]:
+        """The frame with a longer side of ``size`` pixels, unless it is smaller. Shape: (h, w, 3) uint8 RGB."""
+        return self.picture.small(size)
+
+
+class Picture:
+    """A decoded frame, and what has been converted of it.
+
+    Args:
+        frame: of PyAV; SDR.
+        size: width and height of the whole upright picture's pixels before it is turned, made square.
+        turns: quarter turns, counterclockwise, that make it upright.
+        longest: longer side of the largest view so far, in pixels. A picture that shrank is enlarged to it: a detector
+            finds faces of one size in both.
+    """
+
+    def __init__(self, converter: Converter, frame: Any, size: tuple[int, int], turns: int, longest: int) -> None:
+        self._converter, self._frame, self._size = converter, frame, size
+        self._turns, self._longest = turns, longest
+        self._small: dict[int, NDArray[np.uint8]] = {}
+
+    @cached_property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the view at full size."""
+        width, height = self._size if self._turns % 2 == 0 else self._size[::-1]
+        rows, columns = self._converter.view(height, width)
+        return rows.stop - rows.start, columns.stop - columns.start
+
+    @cached_property
+    def grey(self) -> NDArray[np.uint8]:
+        """The view at full size. Shape: (H, W)."""
+        return self._converted("gray", self._size, 0)
+
+    def small(self, size: int) -> NDArray[np.uint8]:
+        """The view with a longer side of ``size`` pixels. Shape: (h, w, 3)."""
+        if size not in self._small:
+            width, height = self._size
+            scale = min(size, self._longest) / self._converter.longer_side(width, height, self._turns)
+            scaled = max(round(width * scale), 2), max(round(height * scale), 2)
+            self._small[size] = self._converted("rgb24", scaled, size)
+        return self._small[size]
+
+    def _converted(self, kind: str, size: tuple[int, int], scaler: int) -> NDArray[np.uint8]:
+        scaled = self._converter.scaler(scaler).reformat(
+            self._frame, *size, kind, interpolation=Interpolation.AREA, threads=1
+        )
+        picture = np.rot90(scaled.to_ndarray(), self._turns)
+        return np.ascontiguousarray(picture[self._converter.view(*picture.shape[:2])])
 
 
 class Converter:
     """Decoded frames -> :class:`Frame`. Each frame has its own size: a call's pictures shrink on a bad line."""
 
-    def __init__(self, stream: Any, span: MediaSpan, size: int) -> None:
+    def __init__(self, stream: Any, span: MediaSpan) -> None:
         self._aspect = float(stream.sample_aspect_ratio or 1)
         self._crop, self._region = span.crop, span.region
-        self._size = size
-        self._grey, self._small = VideoReformatter(), VideoReformatter()  # each keeps its scaler from frame to frame
+        self._scalers: dict[int, VideoReformatter] = {}
         self._tone = ToneMapper()
         self._longest = 0
         self._sizes: set[tuple[int, int]] = set()
-        self._last: tuple[Any, Frame] | None = None
+        self._last: tuple[Any, Picture] | None = None
 
     def notes(self) -> list[str]:
         """The decisions made on the way."""
@@ -45,50 +102,47 @@ class Converter:
         return [*(["tone-mapped"] if self._tone.used else []), *sizes]
 
     def convert(self, moment: float, frame: Any) -> Frame:
-        """The converted frame. If a still is sampled again, it is not converted again."""
-        if self._last is not None and self._last[0] is frame:
-            before = self._last[1]
-            return Frame(moment, before.grey, before.small)
-        made = self._convert(moment, frame)
-        self._last = frame, made
-        return made
+        """The upright frame. If a still is sampled again, its pictures are not converted again."""
+        if self._last is None or self._last[0] is not frame:
+            self._last = frame, self._picture(frame)
+        return Frame(moment, self._last[1])
 
-    def _convert(self, moment: float, frame: Any) -> Frame:
-        width, height = round(frame.width * self._aspect), frame.height
+    def _picture(self, frame: Any) -> Picture:
+        size = round(frame.width * self._aspect), frame.height
+        turns = round(frame.rotation / 90) % 4
         self._sizes.add((frame.width, frame.height))
-        turns = round(frame.rotation / 90) % 4  # quarter turns, counterclockwise
+        self._longest = max(self._longest, self.longer_side(*size, turns))
+        if is_hdr(frame):
+            frame = self._tone.mapped(frame, *size)
+        return Picture(self, frame, size, turns, self._longest)
+
+    def scaler(self, size: int) -> VideoReformatter:
+        """The scaler of one size of pictures: it keeps its tables from frame to frame."""
+        return self._scalers.setdefault(size, VideoReformatter())
+
+    def longer_side(self, width: int, height: int, turns: int) -> int:
+        """The longer side of the view of a picture that has this size before it is turned."""
         sides = [width, height] if turns % 2 == 0 else [height, width]
         if self._region is not None:
             left, top, right, bottom = self._region
             sides = [max(round(sides[0] * (right - left)), 1), max(round(sides[1] * (bottom - top)), 1)]
         elif self._crop:
             sides[0] //= 2
-        # A picture that shrank is enlarged to the largest size so far: a detector finds faces of one size in both.
-        self._longest = max(self._longest, *sides)
-        scale = min(self._size, self._longest) / max(sides)
-        small_size = max(round(width * scale), 2), max(round(height * scale), 2)
-        if is_hdr(frame):
-            frame = self._tone.mapped(frame, width, height)
-        grey = self._grey.reformat(frame, width, height, "gray", interpolation=Interpolation.AREA, threads=1)
-        small = self._small.reformat(frame, *small_size, "rgb24", interpolation=Interpolation.AREA, threads=1)
-        return Frame(moment, self._view(grey, turns), self._view(small, turns))
+        return max(sides)
 
-    def _view(self, frame: Any, turns: int) -> NDArray[np.uint8]:
-        """``frame`` as an array, turned upright and cropped."""
-        picture = np.rot90(frame.to_ndarray(), turns)
-        height, width = picture.shape[:2]
+    def view(self, height: int, width: int) -> tuple[slice, slice]:
+        """Rows and columns of the span's part of an upright picture of this size."""
         if self._region is not None:
             left, top, right, bottom = self._region
-            across, down = _bounds(left, right, width), _bounds(top, bottom, height)
-            picture = picture[down[0] : down[1], across[0] : across[1]]
-        elif self._crop == "left":
-            picture = picture[:, : width // 2]
-        elif self._crop == "right":
-            picture = picture[:, width - width // 2 :]
-        return np.ascontiguousarray(picture)
+            return _bounds(top, bottom, height), _bounds(left, right, width)
+        if self._crop == "left":
+            return slice(0, height), slice(0, width // 2)
+        if self._crop == "right":
+            return slice(0, height), slice(width - width // 2, width)
+        return slice(0, height), slice(0, width)
 
 
-def _bounds(first: float, last: float, size: int) -> tuple[int, int]:
+def _bounds(first: float, last: float, size: int) -> slice:
     """Shares of a side as pixels, at least one pixel."""
     begin = min(round(first * size), size - 1)
-    return begin, max(round(last * size), begin + 1)
+    return slice(begin, max(round(last * size), begin + 1))

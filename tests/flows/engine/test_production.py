@@ -30,11 +30,11 @@ from bigfusion.flows.project.corpus import kept
 from bigfusion.flows.project.load import load
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.stages.fan_out import _jobs
-from bigfusion.flows.stages.partition import part_of
+from bigfusion.flows.stages.partition import in_parts
 from bigfusion.pipeline.corpora.scan import scan
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
-from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.schema import FeatureName, Modality
 from tests.helpers import release_workspace
 from tests.helpers.small_project import Place
 
@@ -105,11 +105,12 @@ def test_partitions_hold_every_pending_cell_once(place: Place):
     project = load(place.config, None, ["text.layers=last4", "runner.partitions=3", "runner.deployment=lab"])
     planned = standing.load(project).plan
     pending = planned.pending(Modality.TEXT)
+    text = FeatureName("text")
     jobs = _jobs(project, planned, False)
     assert {job.deployment for job in jobs} == {"partition/lab-cpu"}  # no deployment for a GPU exists
     held = []
     for given in (job.parameters for job in jobs):
-        held += [cell.utterance for cell in pending if part_of(cell, given["parts"]) + 1 == given["number"]]
+        held += [cell.utterance for cell in in_parts(planned, [text], given["parts"])[given["number"] - 1]]
     assert sorted(held) == sorted(cell.utterance for cell in pending)
     assert {job.parameters["project"]["runner"]["kind"] for job in jobs} == {"local"}
 

@@ -254,7 +254,7 @@ def test_memory_does_not_grow_with_the_chunk(folder: Path, tmp_path: Path, monke
         return outcomes
 
     monkeypatch.setattr(maker, "extract", extract)
-    result = cells.extract_chunk(project, planned.manifest, planned.pending(feature), "r")
+    (result,) = cells.extract_chunk(project, planned.manifest, planned.pending(feature), "r")
     assert seen == [2, 1, 2, 2, 1]
     assert result.statuses == {"ok": 8, "silent": 1}
     with project.files.store() as store:

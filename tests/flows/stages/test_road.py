@@ -209,7 +209,7 @@ def test_a_clip_that_changes_under_the_run_is_not_stored_under_the_old_fingerpri
     clip.write_bytes(clip.read_bytes() + b"\x00\x00\x00\x08free")
     (part,) = [c for c in cells.plan(project, manifest).pending(Modality.AUDIO) if c.utterance == "train/dia0_utt0"]
     before = place.shards()
-    result = cells.extract_chunk(project, manifest, [part], "run")
+    (result,) = cells.extract_chunk(project, manifest, [part], "run")
     assert result.statuses == {"error": 1}
     assert "audio of train/dia0_utt0" in result.faults[0]
     assert "found it changed since" in result.faults[0]

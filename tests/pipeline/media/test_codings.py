@@ -163,12 +163,12 @@ class TestRegions:
 
         picture = np.random.default_rng(0).integers(0, 255, (16, 24, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
         path = write_clip(tmp_path / "a.mp4", [picture] * 3)
-        (whole, *_) = read_frames(span(path), size=96)
+        (whole, *_) = read_frames(span(path))
         for left, top, right, bottom in ((0, 0, 1, 1), (0.25, 0.5, 0.75, 1), (0, 0, 0.5, 1), (0.9, 0.9, 1, 1)):
-            (part, *_) = read_frames(replace(span(path), region=(left, top, right, bottom)), size=96)
+            (part, *_) = read_frames(replace(span(path), region=(left, top, right, bottom)))
             rows, columns = slice(round(128 * top), round(128 * bottom)), slice(round(192 * left), round(192 * right))
             np.testing.assert_array_equal(part.grey, whole.grey[rows, columns])
-            assert max(part.small.shape) in (96, *part.grey.shape)
+            assert max(part.small(96).shape) in (96, *part.grey.shape)
 
     def test_halves_are_regions(self, tmp_path: Path) -> None:
         from dataclasses import replace
@@ -178,4 +178,4 @@ class TestRegions:
             (half,) = read_frames(span(path, crop=crop))
             (part,) = read_frames(replace(span(path), region=region))
             np.testing.assert_array_equal(half.grey, part.grey)
-            np.testing.assert_array_equal(half.small, part.small)
+            np.testing.assert_array_equal(half.small(), part.small())

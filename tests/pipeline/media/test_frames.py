@@ -175,14 +175,14 @@ class TestPictures:
         frame = np.zeros((64, 96, 3), np.uint8)
         frame[:, 48:] = 255
         first = frames_of(write_clip(tmp_path / "a.mp4", [frame] * 3))[0]
-        for picture in (first.grey, first.small[..., 0], first.small[..., 1], first.small[..., 2]):
+        for picture in (first.grey, *np.moveaxis(first.small(), 2, 0)):
             assert picture[:, :44].max() <= 4
             assert picture[:, 52:].min() >= 251
 
     def test_colours_are_rgb(self, tmp_path: Path) -> None:
         frame = np.zeros((64, 64, 3), np.uint8)
         frame[..., 0] = 200
-        red, green, blue = frames_of(write_clip(tmp_path / "a.mp4", [frame]))[0].small.mean((0, 1))
+        red, green, blue = frames_of(write_clip(tmp_path / "a.mp4", [frame]))[0].small().mean((0, 1))
         assert red > 180
         assert max(green, blue) < 40
 
@@ -194,18 +194,20 @@ class TestPictures:
     ) -> None:
         frame = frames_of(write_clip(tmp_path / "a.mp4", levels(1, height, width)))[0]
         assert frame.grey.shape == (height, width)
-        assert frame.small.shape == (*small, 3)
+        assert frame.shape == (height, width)
+        assert frame.small(320).shape == (*small, 3)
         assert frame.grey.flags.c_contiguous
-        assert frame.small.flags.c_contiguous
+        assert frame.small(320).flags.c_contiguous
 
     def test_halves(self, tmp_path: Path) -> None:
         picture = np.zeros((64, 128, 3), np.uint8)
         picture[:, 64:] = 255
         path = write_clip(tmp_path / "a.mp4", [picture])
-        left, right = (next(read_frames(span(path, crop=crop), size=32)) for crop in ("left", "right"))
+        left, right = (next(read_frames(span(path, crop=crop))) for crop in ("left", "right"))
         for frame, dark in ((left, True), (right, False)):
             assert frame.grey.shape == (64, 64)
-            assert frame.small.shape == (32, 32, 3)
+            assert frame.small(32).shape == (32, 32, 3)
+            assert frame.shape == (64, 64)
             inner = frame.grey[:, 4:-4]
             assert inner.max() < 5 if dark else inner.min() > 250
 

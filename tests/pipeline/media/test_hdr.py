@@ -39,7 +39,7 @@ def test_it_looks_as_it_did(tmp_path: Path, clip: Path, transfer: str, white: in
         area = np.s_[row - 8 : row + 8, column - 8 : column + 8]
         tolerance = 24 if row == 32 and column > 150 else 18  # what is nearly white is rolled off
         assert np.abs(found.grey[area].astype(int) - expected.grey[area]).mean() < tolerance
-        assert np.abs(found.small[area].astype(int) - expected.small[area]).mean((0, 1)).max() < tolerance + 8
+        assert np.abs(found.small()[area].astype(int) - expected.small()[area]).mean((0, 1)).max() < tolerance + 8
     assert found.grey.std() == pytest.approx(expected.grey.std(), rel=0.1)
 
 
