@@ -98,6 +98,12 @@ def _scores(scores: Metrics, config: Config) -> Iterator[str]:
             f"| {title} | {points(getattr(scores, key))} | {deviation} | {span} | "
             f"{points(getattr(scores.majority, key))} |"
         )
+    if (together := scores.together) is not None:
+        yield ""
+        yield (
+            f"The mean of the seeds' probabilities, which is what the model answers with, scores "
+            f"{points(together.weighted_f1)} weighted F1 and {points(together.accuracy)} accuracy."
+        )
     yield ""
     yield "| label | F1 | precision | recall | utterances |\n|---|---|---|---|---|"
     for label, mean in scores.per_class.items():

@@ -140,6 +140,7 @@ def of_run(run: Path, place: Mapping[str, Any], device: str = "auto") -> Model:
 def origin_of(name: str, known: Makers, seeds: Sequence[Checkpoint], certainty: Trust, metrics: Metrics) -> Origin:
     """What a model was trained on and how it scored."""
     facts = seeds[0].facts
+    answers = metrics.together or metrics
     return Origin(
         model=name,
         corpus=known.corpus,
@@ -147,8 +148,8 @@ def origin_of(name: str, known: Makers, seeds: Sequence[Checkpoint], certainty: 
         seeds=len(seeds),
         features=tuple(f"{name}: {description['name']}" for name, description in known.extractors.items()),
         threshold=certainty.threshold,
-        weighted_f1=metrics.weighted_f1,
-        accuracy=metrics.accuracy,
+        weighted_f1=answers.weighted_f1,
+        accuracy=answers.accuracy,
         calibration_error=certainty.calibration_error,
         errors={label: 1 - mean.recall for label, mean in metrics.per_class.items() if mean.support},
     )

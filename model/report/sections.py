@@ -80,6 +80,11 @@ def _protocol(material: Material) -> Html:
         sentence += "± is the standard deviation over seeds (n − 1): how much training wanders. "
     if metrics.interval:
         sentence += "The interval is a bootstrap over dialogues: how much the choice of test dialogues matters. "
+    if (together := metrics.together) is not None:
+        sentence += (
+            f"What predict answers, the mean of the {len(metrics.seeds)} seeds' probabilities, scores "
+            f"{points(together.weighted_f1)} weighted F1 and {points(together.accuracy)} accuracy. "
+        )
     if picked is None:
         return tag("p", sentence)
     aside = (

@@ -25,6 +25,7 @@ def table(run: Path) -> str:
         f"{numbered(sum(size.labels.values()), 'labelled utterance')}; {numbered(len(metrics.seeds), 'seed')}; points",
         "",
         *_headline(metrics),
+        *_together(metrics),
         "",
         *_classes(metrics),
         *(["", *_folds(metrics)] if metrics.folds else []),
@@ -64,6 +65,17 @@ def _headline(metrics: Metrics) -> list[str]:
     spread = points(shift.std.weighted_f1) if shift.std else "-"
     rows.append([f"weighted F1 on {shift.utterances} emotion shifts", points(shift.weighted_f1), spread, ""])
     return _aligned(rows)
+
+
+def _together(metrics: Metrics) -> list[str]:
+    """The scores of what `predict` answers."""
+    if (found := metrics.together) is None:
+        return []
+    return [
+        "",
+        f"the {len(metrics.seeds)} seeds together, as `predict` answers: {points(found.weighted_f1)} weighted F1, "
+        f"{points(found.accuracy)} accuracy",
+    ]
 
 
 def _classes(metrics: Metrics) -> list[str]:

@@ -29,6 +29,7 @@ from bigfusion.model.scoring.compare import intervals
 from bigfusion.model.scoring.metrics import emotion_shifts, scores
 from bigfusion.model.scoring.predict import choose_device, predict
 from bigfusion.model.scoring.results import Metrics, Picked, SeedResult, summarise
+from bigfusion.model.scoring.together import together
 from bigfusion.model.seed import deterministic
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.schema import Split
@@ -70,8 +71,10 @@ def evaluate(
     }
     metrics = summarise(results, data, scored, splits)
     folder = out or run
-    write_file(folder / PREDICTIONS, parquet(pa.concat_tables(tables)))
-    metrics = metrics.model_copy(update={"interval": intervals(folder)})
+    predictions = pa.concat_tables(tables)
+    write_file(folder / PREDICTIONS, parquet(predictions))
+    as_one = together(predictions, scored, data.labels)
+    metrics = metrics.model_copy(update={"interval": intervals(folder), "together": as_one})
     write_record(folder / METRICS, metrics)
     return metrics
 

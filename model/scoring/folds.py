@@ -24,6 +24,7 @@ from bigfusion.model.scoring.compare import intervals
 from bigfusion.model.scoring.evaluate import parquet
 from bigfusion.model.scoring.metrics import emotion_shifts, scores
 from bigfusion.model.scoring.results import FoldScore, Metrics, SeedResult, read_metrics, summarise
+from bigfusion.model.scoring.together import together
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.schema import Split
 
@@ -51,6 +52,7 @@ def pool(run: Path, folders: Mapping[str, Path], data: Mapping[str, Data]) -> Me
     metrics = metrics.model_copy(
         update={
             "interval": intervals(run),
+            "together": together(table, Split.TEST, labels),
             "splits": {Split.TRAIN: nothing, Split.VALID: nothing, Split.TEST: size},
             "folds": tuple(_fold_score(name, one) for name, one in found.items()),
         }

@@ -94,6 +94,14 @@ class Majority(Record):
     macro_f1: float
 
 
+class Together(Record):
+    """The scores of the mean of the seeds' probabilities: the answers of ``predict``."""
+
+    weighted_f1: float
+    accuracy: float
+    macro_f1: float
+
+
 class TestPicking(Record):
     """NOT a result: the scores if each seed's best test epoch were picked, and by how many points they are inflated."""
 
@@ -136,7 +144,8 @@ class FoldScore(Record):
 class Metrics(Record):
     """The content of ``metrics.json``. ``scored`` is the split of every score for which no other split is named.
 
-    ``interval`` is the interval of the headline scores over the scored dialogues.
+    ``interval`` is the interval of the headline scores over the scored dialogues. ``together`` are the scores of the
+    seeds' mean probabilities, if there are several.
     ``folds`` is empty unless the run is a cross-validation; then all other scores are of its folds' pooled predictions.
     ``ece`` is the mean over seeds of the expected calibration error; ``calibration`` pools their predictions.
     """
@@ -154,6 +163,7 @@ class Metrics(Record):
     confusion: Confusion
     majority: Majority
     interval: Intervals | None = None
+    together: Together | None = None
     emotion_shift: EmotionShift
     calibration: Calibration
     valid: Mean | None

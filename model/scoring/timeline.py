@@ -46,7 +46,7 @@ class Moment:
 class Origin:
     """Which model spoke and how much it can be trusted. ``None`` where a figure was not measured.
 
-    ``weighted_f1`` and ``accuracy`` are shares (0 to 1) of the corpus's test split, mean over the seeds; ``errors``
+    ``weighted_f1`` and ``accuracy`` are shares (0 to 1) of the corpus's test split, of the seeds together; ``errors``
     maps a label to the share of its test utterances that were given another label. ``calibration_error`` is the
     expected calibration error (ECE) after temperature scaling. ``threshold``: below this probability a label is
     :data:`NOT_SURE`.

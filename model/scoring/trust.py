@@ -11,15 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from bigfusion.model.data.batch import UNLABELLED
 from bigfusion.model.runs.files import Record
 from bigfusion.model.runs.folder import PREDICTIONS
 from bigfusion.model.scoring.calibration import calibration
+from bigfusion.model.scoring.together import Probabilities, mean_probabilities
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.schema import Split
 
@@ -28,8 +27,6 @@ FEWEST = 10
 COLDEST, HOTTEST = 0.05, 20.0
 """The range in which the temperature is looked for: a perfect validation would have it fall to zero."""
 _LEAST = 1e-12
-
-Probabilities = NDArray[np.float64]
 
 
 class Trust(Record):
@@ -60,13 +57,13 @@ def trust(run: Path, labels: tuple[str, ...]) -> Trust:
         raise TrainingError(
             f"{run / PREDICTIONS}: expected the run's predictions, found {reason}; evaluate the run (`bigfusion run`)"
         ) from None
-    valid, true = _mean(table, Split.VALID, labels)
+    valid, true = mean_probabilities(table, Split.VALID, labels)
     found = Trust()
     if len(true) >= FEWEST:
         heat = temperature(valid, true)
         found = Trust(temperature=heat, threshold=threshold(scaled(valid, heat), true), fitted_on=len(true))
     for split in (Split.TEST, Split.VALID):
-        mean, true = _mean(table, split, labels)
+        mean, true = mean_probabilities(table, split, labels)
         if len(true):
             ece = calibration(scaled(mean, found.temperature).astype(np.float32), true).ece
             return found.model_copy(update={"calibration_error": ece, "measured_on": split})
@@ -108,17 +105,3 @@ def threshold(probabilities: Probabilities, true: NDArray[np.int64]) -> float:
     possible = np.concatenate([[True], np.diff(levels) > 0])  # equal probabilities are answered alike
     best = int(np.argmax(np.where(possible, gain, -len(true) - 1)))
     return 0.0 if best == 0 else float((levels[best - 1] + levels[best]) / 2)
-
-
-def _mean(table: pa.Table, split: Split, labels: tuple[str, ...]) -> tuple[Probabilities, NDArray[np.int64]]:
-    """The mean over seeds of a split's probabilities and the true classes, of the utterances with a label."""
-    rows = table.filter(pc.equal(table["split"], split.value))
-    seeds = rows["seed"].unique().to_pylist()
-    several = [rows.filter(pc.equal(rows["seed"], seed)) for seed in seeds]
-    if not several:
-        return np.zeros((0, len(labels))), np.zeros(0, np.int64)
-    codes = {label: code for code, label in enumerate(labels)}
-    true = np.array([codes.get(label, UNLABELLED) for label in several[0]["true"].to_pylist()], np.int64)
-    each = [np.column_stack([part[f"p_{label}"].to_numpy() for label in labels]) for part in several]
-    mean = np.mean(np.stack(each).astype(np.float64), axis=0)
-    return mean[true != UNLABELLED], true[true != UNLABELLED]

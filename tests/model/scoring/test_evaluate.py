@@ -71,6 +71,26 @@ def test_means_and_deviations_over_seeds(metrics: Metrics, predictions: pd.DataF
     assert metrics.accuracy == pytest.approx(np.mean(accuracy))
 
 
+def as_one(rows: pd.DataFrame) -> pd.DataFrame:
+    """The labelled utterances of a split with the class that is likeliest by the mean over seeds."""
+    columns = [f"p_{label}" for label in LABELS]
+    mean = rows.groupby(["dialogue", "utterance"], sort=False)[columns].mean()
+    first = rows[rows["seed"] == rows["seed"].iloc[0]].set_index(["dialogue", "utterance"])
+    return pd.DataFrame(
+        {"true": first["true"], "predicted": mean.idxmax(axis=1).str.removeprefix("p_").reindex(first.index)}
+    )
+
+
+def test_the_seeds_together_are_the_mean_of_their_probabilities(metrics: Metrics, predictions: pd.DataFrame) -> None:
+    test = predictions[(predictions["split"] == "test") & predictions["true"].notna()]
+    rows = as_one(test)
+    assert metrics.together is not None
+    assert metrics.together.weighted_f1 == pytest.approx(weighted_f1(rows))
+    assert metrics.together.accuracy == pytest.approx(accuracy_score(rows["true"], rows["predicted"]))
+    expected = f1_score(rows["true"], rows["predicted"], average="macro", zero_division=0)
+    assert metrics.together.macro_f1 == pytest.approx(expected)
+
+
 def test_classes_and_confusion(metrics: Metrics, predictions: pd.DataFrame) -> None:
     tables = [scored(predictions, seed) for seed in (0, 1)]
     matrices = [confusion_matrix(rows["true"], rows["predicted"], labels=LABELS) for rows in tables]
@@ -150,6 +170,10 @@ def test_a_choice_of_seeds(run: Path, metrics: Metrics, tmp_path: Path) -> None:
     assert one.seeds == metrics.seeds[1:]
     assert one.std is None
     assert one.per_class["joy"].f1_std is None
+
+
+def test_a_single_seed_has_no_others_to_be_together_with(run: Path, tmp_path: Path) -> None:
+    assert evaluate(run, small_data(), [1], out=tmp_path).together is None
 
 
 def test_without_labelled_test_utterances_validation_is_scored(run: Path, tmp_path: Path) -> None:
