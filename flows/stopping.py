@@ -3,6 +3,10 @@
 The first signal unwinds the command: it removes temporary files, frees its locks and ends the servers that it started.
 A library may delay this, for instance because it retries a connection. After :data:`GRACE_SECONDS` the process ends in
 any case. Nothing is lost, because every file that the project keeps on disk is complete or absent.
+
+Python calls a signal's handler when the main thread is between two of its own steps, so one long call of C (a solver, a
+file system that hangs) puts the first stage off. The second does not wait for it: a thread reads the byte that the C
+part of Python writes as soon as a signal comes.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ GRACE_SECONDS = 7.0
 
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 _last_acts: list[Callable[[], None]] = []
+_wakeups: list[int] = []
+"""Where the signals of each block of :func:`stoppable` under way are written."""
 _put_off: list[int | None] = []
 """For each block of :func:`undivided` under way, the signal that came in it."""
 
@@ -40,24 +46,76 @@ def stoppable() -> Iterator[None]:
         yield
         return
     stopped = False
+    timed = threading.Lock()
+
+    def end_in_time(number: int) -> None:
+        if timed.acquire(blocking=False):  # never released: one countdown is enough
+            _end_in_time(number)
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal stopped
         if not stopped:
             stopped = True
-            _end_in_time(number)
+            end_in_time(number)
             if _put_off:
                 _put_off[0] = number
             else:
                 raise Stopped(number)
 
-    before = {number: signal.signal(number, stop) for number in _WORDS}
+    def come(number: int) -> None:
+        if signal.getsignal(number) is stop:  # else a library handles this signal, and the command may go on
+            end_in_time(number)
+
+    with _watched(come):
+        before = {number: signal.signal(number, stop) for number in _WORDS}
+        try:
+            yield
+        finally:
+            if not stopped:  # after a stop, the handlers stay until the process has ended
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+
+@contextmanager
+def _watched(come: Callable[[int], None]) -> Iterator[None]:
+    """Call ``come`` in a thread with each signal as soon as it comes, whatever the main thread does meanwhile."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+
+    def watch() -> None:
+        while number := os.read(reading, 1)[0]:
+            come(number)
+
+    watcher = threading.Thread(target=watch, name="signals", daemon=True)
+    watcher.start()
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    _wakeups.append(writing)
     try:
         yield
     finally:
-        if not stopped:  # after a stop, the handlers stay until the process has ended
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        _wakeups.remove(writing)
+        _give_back(writing, before)
+        os.write(writing, b"\0")  # no signal: the end. A forked child may hold the pipe open, so closing does not tell
+        watcher.join()
+        os.close(reading)
+        os.close(writing)
+
+
+def _give_back(ours: int, before: int) -> None:
+    """Have signals written to ``before`` again, unless somebody else (an event loop) has taken them over since."""
+    found = signal.set_wakeup_fd(before)
+    if found not in (ours, -1):
+        signal.set_wakeup_fd(found)
+
+
+def _leave_wakeups() -> None:
+    """In a forked child: its signals are none of the parent's, whose pipe it shares."""
+    for ours in _wakeups:
+        _give_back(ours, -1)
+    _wakeups.clear()
+
+
+os.register_at_fork(after_in_child=_leave_wakeups)
 
 
 @contextmanager

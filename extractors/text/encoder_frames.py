@@ -1,4 +1,4 @@
-"""A transcript's vector with the rows of the tokens that it is pooled from. Tokens have no times.
+"""A transcript's vector with the rows of the tokens that it is pooled from. Tokens have spans, no times.
 
 The rows are those of the utterance's own tokens, in their order: without context the special ones too, as in the mean.
 """
@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigfusion.extractors.base import ExtractorSpec, Feature, Outcome
-from bigfusion.extractors.frames import Kept, KeptByVector, framed, with_code
+from bigfusion.extractors.frames import Kept, KeptByVector, with_code
 from bigfusion.extractors.text.encoder import DEEP, TextExtractor, TextSettings, Vectors, _Encoder
 from bigfusion.extractors.text.passages import Passage
 from bigfusion.extractors.text.pretrained import Reference
+from bigfusion.extractors.text.spans import token_spans, with_spans
 from bigfusion.pipeline.schema import Utterance
+from bigfusion.pipeline.sequences import NO_SPAN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,12 +40,15 @@ class FramedTextExtractor(TextExtractor):
     def extract(
         self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
     ) -> list[Outcome]:
-        """As :meth:`TextExtractor.extract`, with the rows of the tokens."""
+        """As :meth:`TextExtractor.extract`, with the rows of the tokens and where these lie in the transcripts."""
         outcomes = super().extract(utterances, progress)
-        found: list[Outcome] = [
-            framed(outcome, self._encoder.kept.take(outcome.vector), None) if isinstance(outcome, Feature) else outcome
-            for outcome in outcomes
-        ]
+        found: list[Outcome] = []
+        for utterance, outcome in zip(utterances, outcomes, strict=True):
+            if isinstance(outcome, Feature):
+                rows = self._encoder.kept.take(outcome.vector)
+                found.append(with_spans(outcome, rows, self._encoder.spans(utterance, len(rows))))
+            else:
+                found.append(outcome)
         if any(isinstance(outcome, Feature) for outcome in found):
             self._encoder.kept.forget()
         return found
@@ -65,6 +70,15 @@ class _FramedEncoder(_Encoder):
             for number, span in passage.spans.items():
                 self.kept.keep(found[number], hidden[row, span.start : span.end].copy())
         return vectors
+
+    def spans(self, utterance: Utterance, rows: int) -> NDArray[np.int32] | None:
+        """Where the tokens behind an utterance's rows lie in its transcript, as :mod:`text.passages` reads it."""
+        if utterance.context is None:
+            return token_spans(self._tokenizer, utterance.text, longest=self._longest)
+        words = token_spans(self._tokenizer, utterance.text, before=" ", special=False)
+        if words is None or len(words):
+            return words if words is None else words[:rows]
+        return np.full((rows, 2), NO_SPAN, np.int32)  # words without a token: the name's rows stand for them
 
     def _rows(self) -> NDArray[np.float32]:
         """The rows that :func:`sentence_vectors` pooled last in this thread."""

@@ -1,4 +1,4 @@
-"""A sentence model's vector with the rows of the tokens that it is pooled from. Tokens have no times.
+"""A sentence model's vector with the rows of the tokens that it is pooled from. Tokens have spans, no times.
 
 The rows are those of all tokens that are pooled, special ones included; those of a prompt only if the model pools them.
 What comes after pooling (dense layers, normalisation) has not touched them.
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from bigfusion.extractors.base import ExtractorSpec, Feature, Outcome
 from bigfusion.extractors.checkpoints import Checkpoint
-from bigfusion.extractors.frames import Kept, KeptByVector, framed, with_code
+from bigfusion.extractors.frames import Kept, KeptByVector, with_code
+from bigfusion.extractors.text.spans import token_spans, with_spans
 from bigfusion.extractors.text.transformer import SentenceExtractor, SentenceSettings, _Model
 from bigfusion.pipeline.schema import Utterance
 
@@ -38,12 +39,15 @@ class FramedSentenceExtractor(SentenceExtractor):
     def extract(
         self, utterances: Sequence[Utterance], progress: Callable[[int], None] = lambda done: None
     ) -> list[Outcome]:
-        """As :meth:`SentenceExtractor.extract`, with the rows of the tokens."""
+        """As :meth:`SentenceExtractor.extract`, with the rows of the tokens and where these lie in the transcripts."""
         outcomes = super().extract(utterances, progress)
-        found: list[Outcome] = [
-            framed(outcome, self._model.kept.take(outcome.vector), None) if isinstance(outcome, Feature) else outcome
-            for outcome in outcomes
-        ]
+        found: list[Outcome] = []
+        for utterance, outcome in zip(utterances, outcomes, strict=True):
+            if isinstance(outcome, Feature):
+                rows = self._model.kept.take(outcome.vector)
+                found.append(with_spans(outcome, rows, self._model.spans(utterance.text)))
+            else:
+                found.append(outcome)
         if any(isinstance(outcome, Feature) for outcome in found):
             self._model.kept.forget()
         return found
@@ -64,6 +68,13 @@ class _FramedModel(_Model):
         for row, (tokens, vector) in enumerate(zip(batch, vectors, strict=True)):
             self.kept.keep(vector, hidden[row, self._passed : len(tokens)].copy())
         return vectors
+
+    def spans(self, transcript: str) -> NDArray[np.int32] | None:
+        """Where the tokens behind a transcript's rows lie in it."""
+        found = token_spans(
+            self._tokenizer, transcript, before=self._prompt, longest=self._longest, lower=self._modules.lower
+        )
+        return found if found is None else found[self._passed :]
 
     def _hidden(self, tokens: Tensor, mask: Tensor) -> Tensor:
         found = super()._hidden(tokens, mask)

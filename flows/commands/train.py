@@ -45,7 +45,7 @@ def run(
     if features or out:
         return _on_file(common, features, out, seeds, name, note)
     from bigfusion.flows.project.experiments import describe
-    from bigfusion.flows.project.preflight import preflight_training, require
+    from bigfusion.flows.project.preflight import preflight, require
     from bigfusion.flows.project.standing import load
     from bigfusion.flows.project.workspace import relative
 
@@ -63,10 +63,10 @@ def run(
 
         train(project)
 
+    if stage.pending:
+        require(preflight(project, standing.plan))
     describe(present.folder, name, note)
     if stage.pending:
-        if project.runner.kind != "workers":
-            require(preflight_training(project.train))
         run_flow(project, common.debug, standing, flow)
     else:
         log.info("train: up to date: %s", stage.why)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigfusion.flows.project.exporting import exportable
-from bigfusion.flows.project.exporting_frames import Framed, blocks, framed
+from bigfusion.flows.project.exporting_frames import Framed, blocks, framed, token_spans
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.data.dialogues import hold_out
 from bigfusion.pipeline.atomic import write_whole
@@ -31,7 +31,7 @@ from bigfusion.pipeline.errors import SettingsError, StoreError
 from bigfusion.pipeline.feature_files.mmsa import BETWEEN, KEYS
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.schema import FeatureName, Modality, Split
-from bigfusion.pipeline.sequences import Frames
+from bigfusion.pipeline.sequences import NO_SPAN, Frames
 from bigfusion.pipeline.store.store import Store
 from bigfusion.pipeline.words import numbered
 
@@ -71,6 +71,8 @@ class _Chosen:
 def write_mmsa(project: Project, folder: Path) -> Exported:
     """Write ``features.pkl`` as MMSA's loader reads it: one frame an utterance, (N, 1, F) a modality, or its frames,
     (N, T, F), with ``audio_lengths``, ``vision_lengths``, and ``audio_times``, ``vision_times`` (N, T) in seconds.
+    Tokens have ``text_spans`` (N, T, 2): their first character in the transcript and the one behind their last, -1 for
+    none.
 
     ``regression_labels`` are the numbers of a regression; of the classes negative, neutral, positive they are -1, 0, 1,
     and of other classes NaN, for those have no order. ``classification_labels`` and ``annotations`` hold the classes.
@@ -119,7 +121,8 @@ def write_mmsa(project: Project, folder: Path) -> Exported:
 def write_merbench(project: Project, folder: Path) -> Exported:
     """Write ``features/NAME-UTT/UTTERANCE.npy`` (F,) and ``label.npz`` as MERBench's loaders read them.
 
-    Frames go to ``features/NAME-FRA/UTTERANCE.npy`` (T, F), their seconds to ``times/NAME-FRA/UTTERANCE.npy`` (T,).
+    Frames go to ``features/NAME-FRA/UTTERANCE.npy`` (T, F), their seconds to ``times/NAME-FRA/UTTERANCE.npy`` (T,), the
+    characters of tokens to ``spans/NAME-FRA/UTTERANCE.npy`` (T, 2), -1 for none.
 
     ``label.npz`` maps each utterance of train_corpus, val_corpus, test_corpus and of whole_corpus, which IEMOCAP's
     loader reads, to its class (emo) and number (val). A slash in an id becomes ``_``.
@@ -185,7 +188,7 @@ def _check_memory(chosen: _Chosen) -> None:
         StoreError: that is more than this machine has.
     """
     size = sum(
-        len(rows) * max(map(known.count, rows.tolist()), default=0) * (4 * known.width + 8)
+        len(rows) * max(map(known.count, rows.tolist()), default=0) * (4 * known.width + 16)
         for known in chosen.frames.values()
         for rows in chosen.rows.values()
     )
@@ -199,33 +202,38 @@ def _check_memory(chosen: _Chosen) -> None:
 
 def _padded(
     known: Framed, rows: NDArray[np.int64], store: Store
-) -> tuple[NDArray[np.float32], list[int], NDArray[np.float64]]:
-    """Frames and times padded to the longest of some rows, and how many are real.
+) -> tuple[NDArray[np.float32], list[int], NDArray[np.float64], NDArray[np.int32]]:
+    """Frames, times and spans padded to the longest of some rows, and how many are real.
 
-    A row without frames has one of zeros, at second 0. Shapes: (N, T, F), padded with zeros; (N, T), with NaN.
+    A row without frames has one of zeros. Shapes: (N, T, F), padded with zeros; (N,); (N, T), padded with NaN;
+    (N, T, 2), padded with -1.
     """
     counts = [max(known.count(row), 1) for row in rows.tolist()]
     values = np.zeros((len(rows), max(counts, default=1), known.width), np.float32)
     times = np.full(values.shape[:2], np.nan)
+    spans = np.full((*values.shape[:2], 2), NO_SPAN, np.int32)
     places = {row: at for at, row in enumerate(rows.tolist())}
     for block in blocks([known], rows):
         for row, frames in known.read(store, block).items():
             values[places[row], : len(frames.values)] = frames.values
+            spans[places[row], : len(frames.values)] = token_spans(frames)
             if frames.times is not None:
                 times[places[row], : len(frames.values)] = frames.times
-    return values, counts, times
+    return values, counts, times, spans
 
 
 def _merbench_frames(
     folder: Path, name: str, known: Framed, rows: NDArray[np.int64], names: Sequence[str], store: Store
 ) -> list[Path]:
-    """Write the frames of each utterance, and their times if they have any. A row without frames has one of zeros."""
-    place, timed = (folder / part / f"{name.replace('.', '-')}-FRA" for part in ("features", "times"))
+    """Write the frames of each utterance, and their times or spans if they have any. A row without frames has one of
+    zeros.
+    """
+    place, timed, spanned = (folder / part / f"{name.replace('.', '-')}-FRA" for part in ("features", "times", "spans"))
+    written = [place, *([timed] if known.timed else []), *([spanned] if known.spanned else [])]
     try:
-        place.mkdir(parents=True)
+        for one in written:
+            one.mkdir(parents=True)
         nothing = Frames(np.zeros((1, known.width), np.float32), np.zeros(1))
-        if known.timed:
-            timed.mkdir(parents=True)
         for block in blocks([known], rows):
             found = known.read(store, block)
             for row in block:
@@ -233,9 +241,11 @@ def _merbench_frames(
                 np.save(place / f"{names[row]}.npy", frames.values)
                 if known.timed and frames.times is not None:
                     np.save(timed / f"{names[row]}.npy", frames.times)
+                if known.spanned:
+                    np.save(spanned / f"{names[row]}.npy", token_spans(frames))
     except OSError as error:
         raise StoreError(f"{place}: cannot be written ({error.strerror}); make room or correct the rights") from error
-    return [place, timed] if known.timed else [place]
+    return written
 
 
 def _mmsa_split(chosen: _Chosen, rows: NDArray[np.int64], store: Store) -> dict[str, Any]:
@@ -261,9 +271,11 @@ def _mmsa_split(chosen: _Chosen, rows: NDArray[np.int64], store: Store) -> dict[
     frames = {feature.modality: known for feature, known in chosen.frames.items()}
     for modality, key in KEYS.items():
         if modality in frames:
-            part[key], part[f"{key}_lengths"], times = _padded(frames[modality], rows, store)
+            part[key], part[f"{key}_lengths"], times, spans = _padded(frames[modality], rows, store)
             if frames[modality].timed:
                 part[f"{key}_times"] = times
+            if frames[modality].spanned:
+                part[f"{key}_spans"] = spans
             continue
         block = there[modality][rows] if modality in there else np.zeros((len(rows), 1), np.float32)
         part[key] = block[:, None]  # (N, 1, F)

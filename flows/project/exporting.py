@@ -16,7 +16,7 @@ from bigfusion.flows.project import cells
 from bigfusion.flows.project.corpus import kept
 from bigfusion.flows.project.croissant import NAME as CROISSANT
 from bigfusion.flows.project.croissant import croissant
-from bigfusion.flows.project.exporting_frames import Framed, blocks, framed, nested, times
+from bigfusion.flows.project.exporting_frames import Framed, blocks, framed, nested, spans, times
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.atomic import whole, write_whole
 from bigfusion.pipeline.digests.files import file_sha256
@@ -43,7 +43,8 @@ def write_export(project: Project, folder: Path) -> dict[Path, int]:
 
     Each row is an utterance. A feature (``audio``, ``audio.wavlm``) is a list of float32, or null if its cell failed;
     ``<feature>_status`` names the failure. A feature with ``level = "frame"`` also has ``<feature>_frames``, a list of
-    frames, and ``<feature>_times``, their seconds. Transcripts and media are not exported.
+    frames, and ``<feature>_times``, their seconds, or ``<feature>_spans``, where tokens lie in the transcript.
+    Transcripts and media are not exported.
 
     Raises:
         SettingsError: the folder is not empty.
@@ -107,6 +108,7 @@ def _about(widths: dict[FeatureName, int], frames: Mapping[FeatureName, Framed])
     for feature, found in frames.items():
         about[f"{feature}_frames"] = f"the frames that {feature} is pooled from, each {found.width} numbers"
         about[f"{feature}_times"] = "the second, from the utterance's beginning, at which each frame begins"
+        about[f"{feature}_spans"] = "each token's first character in the transcript, and the one behind its last"
     return about
 
 
@@ -133,6 +135,8 @@ def _write_framed(
                     part = part.append_column(f"{feature}_frames", nested(block, frames, known.width))
                     if known.timed:
                         part = part.append_column(f"{feature}_times", times(block, frames))
+                    if known.spanned:
+                        part = part.append_column(f"{feature}_spans", spans(block, frames))
                 if writer is None:
                     writer = pq.ParquetWriter(partial, part.schema, compression="zstd", write_page_checksum=True)
                 writer.write_table(part)
@@ -209,9 +213,14 @@ anew here. The code that computed them is under the MIT licence; encoders and op
 
 
 def _framed_card(feature: FeatureName, found: Framed) -> str:
-    when = (
-        f"`{feature}_times` says at which second of the utterance each begins" if found.timed else "they have no times"
-    )
+    when = "they have no times"
+    if found.timed:
+        when = f"`{feature}_times` says at which second of the utterance each begins"
+    if found.spanned:
+        when += (
+            f", but places in the transcript: `{feature}_spans` holds each token's first character and the one behind"
+            " its last, counted from 0 in Unicode characters, null for one that stands for none"
+        )
     names = f" ({', '.join(found.columns)})" if found.columns else ""
     return f"`{feature}_frames` holds the frames behind `{feature}`, each {found.width} numbers{names}; {when}.\n\n"
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bigfusion.pipeline.plan.plan import CellPlan
 from bigfusion.pipeline.schema import FeatureName
-from bigfusion.pipeline.sequences import Frames
+from bigfusion.pipeline.sequences import NO_SPAN, Frames, spans_of
 from bigfusion.pipeline.store.frames import FramesPlace, pieces
 from bigfusion.pipeline.store.store import Store
 
@@ -24,7 +24,8 @@ class Framed:
     """A feature whose cells have frames.
 
     ``places`` says for each row of the manifest where its frames lie; ``None``: it has none. ``width`` is how many
-    numbers a frame has, ``columns`` their names if they have any, ``timed`` whether frames have times.
+    numbers a frame has, ``columns`` their names if they have any, ``timed`` whether frames have times, ``spanned``
+    whether they are tokens with spans.
     """
 
     keys: Sequence[str]
@@ -32,6 +33,7 @@ class Framed:
     width: int
     columns: tuple[str, ...]
     timed: bool
+    spanned: bool
 
     def count(self, row: int) -> int:
         """The number of a row's frames."""
@@ -39,8 +41,8 @@ class Framed:
         return 0 if place is None else place.count
 
     def bytes(self, row: int) -> int:
-        """The bytes of a row's frames and times."""
-        return self.count(row) * (4 * self.width + 8 * self.timed)
+        """The bytes of a row's frames, times and spans."""
+        return self.count(row) * (4 * self.width + 8 * self.timed + 8 * self.spanned)
 
     def read(self, store: Store, rows: Sequence[int]) -> dict[int, Frames]:
         """The frames of those of ``rows`` that have some."""
@@ -62,8 +64,9 @@ def framed(store: Store, planned: CellPlan) -> dict[FeatureName, Framed]:
         places = store.frames_places(feature.modality, keys)
         some = next((row for row, place in enumerate(places) if place is not None), None)
         if some is not None:
-            (one,) = Framed(keys, places, 0, (), False).read(store, [some]).values()
-            found[feature] = Framed(keys, places, one.values.shape[1], one.columns, one.times is not None)
+            (one,) = Framed(keys, places, 0, (), False, False).read(store, [some]).values()
+            timed, spanned = one.times is not None, spans_of(one) is not None
+            found[feature] = Framed(keys, places, one.values.shape[1], one.columns, timed, spanned)
     return found
 
 
@@ -92,7 +95,26 @@ def times(rows: Sequence[int], frames: dict[int, Frames]) -> pa.Array:
     return pa.ListArray.from_arrays(_offsets(counts), numbers, mask=_absent(rows, frames))
 
 
-def _offsets(counts: Sequence[int]) -> pa.Array:
+def spans(rows: Sequence[int], frames: dict[int, Frames]) -> pa.Array:
+    """One list for each row, of [start, end] for each token, null for a token without; null for a row without frames.
+
+    Shape of a row's: (T, 2).
+    """
+    counts = [len(frames[row].values) if row in frames else 0 for row in rows]
+    parts = [token_spans(frames[row]) for row in rows if row in frames]
+    every = np.concatenate(parts) if parts else np.zeros((0, 2), np.int32)
+    there = every[:, 0] >= 0
+    inner = pa.ListArray.from_arrays(_offsets(2 * there), pa.array(every[there].reshape(-1)), mask=pa.array(~there))
+    return pa.ListArray.from_arrays(_offsets(counts), inner, mask=_absent(rows, frames))
+
+
+def token_spans(frames: Frames) -> NDArray[np.int32]:
+    """The spans of frames, none for each token of frames without. Shape: (T, 2)."""
+    found = spans_of(frames)
+    return np.full((len(frames.values), 2), NO_SPAN, np.int32) if found is None else found
+
+
+def _offsets(counts: Sequence[int] | NDArray[np.int64]) -> pa.Array:
     return pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
 
 

@@ -58,10 +58,10 @@ def check_names(wanted: Sequence[str], known: Sequence[FeatureName]) -> None:
     for name in wanted:
         meant = [feature for feature in known if feature.is_called(name)]
         if len(meant) != 1:
-            names = [feature.name for feature in known]
-            found = f"several: {', '.join(meant)}" if meant else f"{name!r}{did_you_mean(name, names)}"
+            words = [word for feature in known for word in (feature, feature.name)]
+            found = f"several: {', '.join(meant)}" if meant else f"{name!r}{did_you_mean(name, words)}"
             raise SettingsError(
-                f"model.features: expected names among {', '.join(dict.fromkeys(names))}, found {found};"
+                f"model.features: expected names among {', '.join(known)}, found {found};"
                 " a name is that of a table like [audio.NAME]"
             )
 
@@ -71,7 +71,7 @@ def without(features: Sequence[FeatureName], left_out: Sequence[FeatureName]) ->
     kept = [feature for feature in features if feature not in left_out]
     if all(feature.is_first for feature in features):
         return f"model.modalities=[{_quoted(kept)}]"
-    return f"model.features=[{_quoted([feature.name for feature in kept])}]"
+    return f"model.features=[{_quoted(kept)}]"
 
 
 def _quoted(names: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.errors import SettingsError, TrainingError
 from bigfusion.pipeline.plan.differences import some
 from bigfusion.pipeline.plan.plan import CellPlan
+from bigfusion.pipeline.schema import Modality
 from bigfusion.pipeline.settings import validate
 from bigfusion.pipeline.tables.language import Habits, habits
 
@@ -82,6 +83,22 @@ def recorded(run: Path) -> Makers:
     return known
 
 
+def without_frames(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's settings with extractors that store no frames: a prediction reads the vectors alone, which are the same
+    number for number.
+    """
+    tables = {modality: _without_level(settings[modality]) for modality in map(str, Modality) if modality in settings}
+    return {**settings, **tables}
+
+
+def _without_level(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_level(value) if isinstance(value, Mapping) else value
+        for key, value in table.items()
+        if key != "level"
+    }
+
+
 def project_of(table: Mapping[str, Any], origin: Path) -> Project:
     """The project of a model's settings on another corpus. ``origin`` is where the settings come from.
 
@@ -97,11 +114,12 @@ def project_of(table: Mapping[str, Any], origin: Path) -> Project:
 def differences(known: Makers, planned: CellPlan) -> tuple[list[str], list[str]]:
     """How the extractors here differ from those of the training: what forbids a prediction, and what only may matter.
 
-    Other settings, weights or extractors make other features. Other code or library versions may make equal ones.
+    Other settings, weights or extractors make other features. Other code or library versions may make equal ones. Of a
+    training's features with frames, the vectors alone count: their code is what runs here.
     """
     forbidden, mentioned = [], []
     for name, now in planned.extractors.items():
-        before = known.extractors.get(str(name), {})
+        before = _of_vectors(known.extractors.get(str(name), {}), now)
         differing = [part for part in sorted({*before, *now}) if before.get(part) != _plain(now.get(part))]
         grave = [part for part in differing if part not in ("code", "engine")]
         if grave:
@@ -109,6 +127,17 @@ def differences(known: Makers, planned: CellPlan) -> tuple[list[str], list[str]]
         elif differing:
             mentioned.append(f"{name}: other {some(differing)}")
     return forbidden, mentioned
+
+
+def _of_vectors(before: Mapping[str, Any], now: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A description with frames as the one of its vectors, if that is what there is ``now``.
+
+    What only the plain module holds (a type, a constant of its settings) is not among the code with frames.
+    """
+    if "level" not in before.get("settings", {}) or "level" in now["settings"]:
+        return before
+    code = {name: before["code"].get(name, digest) for name, digest in now["code"].items()}
+    return {**before, "settings": _without_level(before["settings"]), "code": code}
 
 
 def _plain(value: Any) -> Any:

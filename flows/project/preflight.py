@@ -9,8 +9,11 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+
+import numpy as np
 
 from bigfusion.extractors.checkpoints import Checkpoint
 from bigfusion.extractors.download import model_bytes
@@ -19,6 +22,8 @@ from bigfusion.flows.project.features import make, settings_of, without
 from bigfusion.flows.project.leaks import leaks
 from bigfusion.flows.project.rates import INDEX_BYTES, RATES
 from bigfusion.flows.project.settings import Project
+from bigfusion.model.data.batch import Dialogue
+from bigfusion.model.data.dialogues import Data
 from bigfusion.model.settings import TrainSettings
 from bigfusion.pipeline.corpora.archives import packed as packed_in
 from bigfusion.pipeline.corpora.archives import unpack
@@ -67,14 +72,13 @@ def preflight(
 ) -> Preflight:
     """Look for what the pending cells of ``planned`` need on this machine; ``free`` says how much a folder can take.
 
-    Where workers compute, only the corpus is looked at: encoders, devices and disks are theirs.
+    Where workers compute, only the corpus and the settings are looked at: encoders, devices and disks are theirs.
     """
     pending = {feature: part.pending for feature, part in planned.parts.items() if part.pending}
     trained_here = training and project.runner.kind != "workers"
-    leaking = leaks(project, planned.manifest) if training else []
+    stops = [*leaks(project, planned.manifest), *for_classes_only(project, planned.manifest)] if training else []
     if not pending or project.corpus.kind == "features":
-        return Preflight((*leaking, *(preflight_training(project.train).stops if trained_here else ())), ())
-    stops = [*leaking]
+        return Preflight((*stops, *(preflight_training(project.train).stops if trained_here else ())), ())
     warnings: list[str] = []
     models: list[str] = []
     packed = list(packed_in(planned.manifest.root))
@@ -102,6 +106,27 @@ def preflight(
         warnings += _disks(project, cells, sum(downloads.values()), free)
         warnings += _downloads(downloads)
     return Preflight(tuple(stops), tuple(warnings), tuple(models))
+
+
+def for_classes_only(project: Project, manifest: Manifest) -> list[str]:
+    """A line for the first setting that exists for classes only, if the manifest's labels are numbers."""
+    if not manifest.has_values:
+        return []
+    if (manifest.table["fold"] != "").any():
+        return [
+            'corpus.folds: exists for classes only, found numbers (corpus.task = "regression"); deal splits by'
+            " corpus.split_by instead"
+        ]
+    from bigfusion.model.data.regression import check_regression
+
+    none = np.zeros(0, np.int64)
+    some = Dialogue("", (), {}, {}, speakers=none, labels=none, values=none.astype(np.float32))
+    regresses = import_module(f"bigfusion.model.networks.{project.model.kind}").NETWORK.regresses
+    try:
+        check_regression(Data(("value",), [some], [], []), regresses, project.model, project.train)
+    except TrainingError as error:
+        return [str(error)]
+    return []
 
 
 def preflight_training(train: TrainSettings) -> Preflight:

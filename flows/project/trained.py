@@ -101,8 +101,8 @@ class Model:
         return predict(self, heard(self.project(corpus, settings), names or {}))
 
     def project(self, corpus: Mapping[str, Any], settings: Sequence[str] = ()) -> Project:
-        """The project that makes this model's features for another corpus."""
-        own = {**self.makers.settings, **self.place, "corpus": dict(corpus)}
+        """The project that makes this model's features for another corpus: vectors, no frames."""
+        own = {**makers.without_frames(self.makers.settings), **self.place, "corpus": dict(corpus)}
         project = makers.project_of(own, self.source)
         return validate(Project, assign(own, settings), "--set") if settings else project
 

@@ -23,7 +23,7 @@ from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.schema import Skipped
 from bigfusion.pipeline.tables.encoding import plain
-from bigfusion.pipeline.tables.numbers import TASK, Task
+from bigfusion.pipeline.tables.numbers import TARGET, TASK, Target, Task
 from bigfusion.pipeline.tables.splits import split_of
 from bigfusion.pipeline.tables.tables import read_table
 
@@ -34,16 +34,14 @@ COLUMNS = ("video_id", "clip_id", "text", "label", "mode")
 class LabelCsvSettings(MappedSettings):
     """``kind = "mosei"``, ``"mosi"`` or ``"ch_sims"``: the folder with ``label.csv`` and ``Raw``.
 
-    The classes are those of the column annotation, or else the sign of the number. With ``task = "regression"`` the
-    number itself is predicted.
+    The classes are those of the column annotation, or else the sign of the number. Annotations are of the common label:
+    with another ``target`` the sign of its number counts. With ``task = "regression"`` the number itself is predicted.
     """
 
     kind: Literal["mosei", "mosi", "ch_sims"]
     root: Path
     task: Task = Field(default="classes", description=TASK)
-    target: Literal["label", "label_T", "label_A", "label_V"] = Field(
-        default="label", description="the column of numbers; CH-SIMS has those of text, audio and picture alone as well"
-    )
+    target: Target = Field(default="label", description=TARGET)
     context: Literal["clip", "video"] = Field(default="clip", description="what one dialogue is")
 
 
@@ -59,16 +57,18 @@ def scan(settings: LabelCsvSettings, digests: FileDigests, progress: Progress = 
     missing = [name for name in (*COLUMNS, settings.target) if name not in table.columns]
     regression = settings.task == "regression"
     if missing:
-        raise CorpusError(f"{path}: expected a column {missing[0]!r}, found {', '.join(table.header)[:200]}")
+        remedy = "" if missing[0] in COLUMNS else "; leave corpus.target out to read the column label"
+        raise CorpusError(f"{path}: expected a column {missing[0]!r}, found {', '.join(table.header)[:200]}{remedy}")
     skipped: list[Skipped] = []
     rows: dict[str, dict[str, Any]] = {}
     cells = {name: [cell.strip() for cell in column] for name, column in table.columns.items()}
-    annotations = cells.get("annotation", [""] * len(table))
+    common = settings.target == "label"
+    annotations = cells["annotation"] if common and "annotation" in cells else [""] * len(table)
     for row in range(len(table)):
         video, clip, mode = (cells[name][row] for name in ("video_id", "clip_id", "mode"))
         name, split = f"{video}/{clip}", split_of(mode)
         value = _value(cells[settings.target][row]) if regression else math.nan
-        label = _label(annotations[row], cells["label"][row])
+        label = _label(annotations[row], cells[settings.target][row])
         if regression:
             label = None if math.isnan(value) else ""
         where = f"label.csv: {table.where(row)}"
@@ -77,8 +77,10 @@ def scan(settings: LabelCsvSettings, digests: FileDigests, progress: Progress = 
                 Skipped(where, "broken_row", f"expected video_id, clip_id and a mode, found {name} {mode!r}")
             )
         elif label is None:
-            found = f"{annotations[row]!r} and {cells[settings.target][row]!r}"
-            expected = "a number" if regression else f"{', '.join(CLASSES)} or a number"
+            number = repr(cells[settings.target][row])
+            expected, found = f"{', '.join(CLASSES)} or a number", f"{annotations[row]!r} and {number}"
+            if regression or not common:
+                expected, found = "a number", number
             skipped.append(Skipped(where, "unknown_label", f"expected {expected}, found {found}"))
         elif name in rows:
             skipped.append(Skipped(where, "duplicate", f"{name} stands further up; the first one counts"))

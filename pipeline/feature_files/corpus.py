@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from bigfusion.pipeline.feature_files.reader import ImportedFeatures, read_features
+from bigfusion.pipeline.feature_files.reader import ImportedFeatures, read_features, read_target
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.settings import Settings
-from bigfusion.pipeline.tables.numbers import TASK, Task, without_classes
+from bigfusion.pipeline.tables.numbers import TARGET, TASK, Target, Task, without_classes
 
 
 class FeatureSettings(Settings):
@@ -25,6 +25,7 @@ class FeatureSettings(Settings):
     task: Task = Field(default="classes", description=TASK)
     labels: tuple[str, ...] = ()
     label_map: dict[str, str] = Field(default={}, description='renames or merges labels; "" makes one no label')
+    target: Target = Field(default="label", description=TARGET)
     name: str = ""
 
 
@@ -40,7 +41,14 @@ def read(settings: FeatureSettings) -> ImportedFeatures:
         UnsafePickleError: a pickle asks for anything but plain containers, strings, numbers and NumPy arrays.
         CorpusError: the file is missing, of another layout, or its parts do not fit together.
     """
-    if settings.task == "regression":
+    regression = settings.task == "regression"
+    if regression:
         without_classes(settings.labels, settings.label_map)
+    if settings.target != "label":
+        return read_target(
+            settings.path, settings.target, settings.labels, settings.name, label_map=settings.label_map,
+            regression=regression,
+        )  # fmt: skip
+    if regression:
         return read_features(settings.path, (), settings.name, regression=True)
     return read_features(settings.path, settings.labels, settings.name, label_map=settings.label_map)

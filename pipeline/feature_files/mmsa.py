@@ -3,7 +3,8 @@
 ``{"train": {...}, "valid": {...}, "test": {...}}``, and in each split, row for row: id (``VIDEO$_$CLIP``), raw_text,
 annotations (Negative, Neutral, Positive), regression_labels, classification_labels, text, audio and vision (N, T, F)
 padded with zeros, text_bert (N, 3, T: tokens, mask, segments), audio_lengths and vision_lengths (files that are not
-aligned). The keys are those that MMSA's ``data_loader.py`` reads and MMSA-FET's ``dataset.py`` writes.
+aligned). CH-SIMS also has regression_labels_T, _A, _V and classification_labels_T, _A, _V: what the text, the sound and
+the picture alone express. The keys are those that MMSA's ``data_loader.py`` reads and MMSA-FET's ``dataset.py`` writes.
 
 Frames become their mean over the real ones: those of the mask for text, else the given length, else the frames that are
 not all zero. A video's clips are a dialogue, in the order of their numbers. A file that ``export --layout mmsa`` wrote
@@ -89,6 +90,43 @@ def conversations(content: Mapping[str, Any]) -> Conversations:
         tuple(values[place] for place in order) if any(values) else (),
         tuple(notes),
     )
+
+
+def labels_of(content: Mapping[str, Any], target: str, regression: bool) -> Conversations:
+    """The utterances of such a file in the order of :func:`conversations`, with the labels of one modality alone, and
+    without features. ``target``: ``"label_T"``, ``"label_A"`` or ``"label_V"``.
+
+    The classes are the signs of the numbers, or else the file's codes.
+
+    Raises:
+        CorpusError: a split has no labels of that kind, or its parts do not fit together.
+    """
+    letter = target.removeprefix("label")
+    numbers, codes = f"regression_labels{letter}", f"classification_labels{letter}"
+    keys = (numbers,) if regression else (numbers, codes)
+    parts = {
+        split: part
+        for split in Split
+        if isinstance(part := content.get(split.value), Mapping) and is_sequence(part.get("id")) and len(part["id"])
+    }
+    key = next((key for key in keys if all(key in part for part in parts.values())), None)
+    if key is None:
+        split, part = next((split, part) for split, part in parts.items() if numbers not in part)
+        found = ", ".join(name for name in part if isinstance(name, str) and "labels" in name)[:200] or "no labels"
+        raise CorpusError(
+            f'expected {" or ".join(keys)} in every split (corpus.target = "{target}"), found {found} in {split};'
+            " leave corpus.target out to read the common label"
+        )
+    rows = [row for split, part in parts.items() for row in _rows(split, part)]
+    values = [value for part in parts.values() for value in _numbers(part, key)]
+    order = _order(rows)
+    targets = tuple(values[place] for place in order)
+    labels = list(targets) if key == codes else [_SIGNS[_sign(float(value)) + 1] if value else "" for value in targets]
+    return Conversations("MMSA", _columns([rows[place] for place in order]), labels, {}, targets=targets)
+
+
+def _sign(value: float) -> int:
+    return int(value > 0) - int(value < 0)
 
 
 def _rows(split: Split, part: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.feature_files.conversations import MOST_CLASSES, Conversations
 from bigfusion.pipeline.feature_files.layouts import from_pickle
+from bigfusion.pipeline.feature_files.mmsa import labels_of
 from bigfusion.pipeline.feature_files.unpickle import load
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.schema import FeatureName, Modality, Split
@@ -109,6 +110,48 @@ def read_features(
         present={name: present for name, (_, present, _) in complete.items()},
         filled={name: filled for name, (_, _, filled) in complete.items()},
     )
+
+
+def read_target(
+    path: Path,
+    target: str,
+    labels: Sequence[str] = (),
+    name: str = "",
+    *,
+    label_map: Mapping[str, str] | None = None,
+    regression: bool = False,
+) -> ImportedFeatures:
+    """As :func:`read_features`, with the labels of one modality alone: ``target`` is ``"label_T"``, ``"label_A"`` or
+    ``"label_V"``, as in MMSA's pickle of CH-SIMS.
+
+    The pickle is read a second time for them, so that the code of imported cells does not depend on labels.
+
+    Raises:
+        UnsafePickleError: the pickle asks for anything but plain containers, strings, numbers and NumPy arrays.
+        CorpusError: the file is missing, of another layout, or has no such labels.
+    """
+    features = read_features(path, name=name, labelled=False)
+    path = path.expanduser().absolute()
+    try:
+        if features.layout != "MMSA":
+            raise CorpusError(
+                f'expected MMSA\'s pickle, for corpus.target = "{target}" chooses among its labels, found '
+                f"{features.layout}; leave corpus.target out"
+            )
+        found = labels_of(load(path), target, regression)
+        table = features.manifest.table
+        classes: tuple[str, ...] = ()
+        notes: tuple[str, ...] = ()
+        if regression:
+            table = table.assign(value=numbers(found.targets))
+        else:
+            label, classes, notes = _classes(found, tuple(labels), label_map or {})
+            table = table.assign(label=label)
+    except CorpusError as error:
+        raise CorpusError(f"{path}: {error}") from None
+    said = features.manifest
+    manifest = Manifest(said.corpus, said.root, classes, table, said.skipped, (*said.notes, *notes))
+    return replace(features, manifest=manifest)
 
 
 def feature_columns(path: Path) -> tuple[FeatureName, ...]:

@@ -4,6 +4,9 @@
 megabytes of frames, a row for each fingerprint. A cell that has frames lies in a shard whose name says so
 (``audio-framed-...``): its vector is there, and the file and row of its frames. A program that knows no frames does
 not see these shards, and never needs one of their cells. The file is written before the shard that names it.
+
+A file whose frames are tokens has a column more, their spans. Files from before there were spans lack it, and programs
+from then pass it over.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import repeat
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +26,7 @@ from bigfusion.pipeline.digests.values import canonical, digest
 from bigfusion.pipeline.errors import DamagedShardError, StoreError
 from bigfusion.pipeline.formats import check_format
 from bigfusion.pipeline.schema import Modality
-from bigfusion.pipeline.sequences import Frames
+from bigfusion.pipeline.sequences import Frames, TokenFrames, spans_of
 from bigfusion.pipeline.store.shards import FRAMED_FORMAT, Cell, Shard, is_sound
 
 FOLDER = "frames"
@@ -92,6 +96,8 @@ def encode_frames(modality: Modality, frames: Mapping[str, Frames]) -> tuple[str
     for key, one in frames.items():
         if one.values.ndim != 2 or (one.times is not None and one.times.shape != one.values.shape[:1]):
             raise StoreError(f"{modality} frames of {key[:12]}...: expected (T, F) and T times, found others")
+        if (spans := spans_of(one)) is not None and spans.shape != (len(one.values), 2):
+            raise StoreError(f"{modality} frames of {key[:12]}...: expected a span a frame, found {len(spans)}")
     ((width,),) = widths
     table = pa.table(
         {
@@ -109,6 +115,10 @@ def encode_frames(modality: Modality, frames: Mapping[str, Frames]) -> tuple[str
             ),
         }
     )
+    every = [spans_of(one) for one in frames.values()]
+    if any(one is not None for one in every):
+        raw = [None if one is None else np.ascontiguousarray(one, "<i4").tobytes() for one in every]
+        table = table.append_column("spans", pa.array(raw, pa.large_binary()))
     metadata = {"format": FRAMED_FORMAT, "modality": modality.value, "width": width, "columns": columns.pop()}
     table = table.replace_schema_metadata({_METADATA: canonical(metadata)})
     sink = pa.BufferOutputStream()
@@ -135,20 +145,32 @@ def decode_frames(name: str, payload: bytes) -> FramesFile:
         metadata = json.loads(table.schema.metadata[_METADATA])
         check_format(name, metadata["format"], FRAMED_FORMAT)
         width, columns = int(metadata["width"]), tuple(metadata["columns"])
-        parts = (table.column(key) for key in ("count", "frames", "times"))
+        parts = [table.column(key) for key in ("count", "frames", "times")]
+        spans = table.column("spans") if "spans" in table.column_names else repeat(pa.scalar(None), len(table))
         frames = tuple(
-            Frames(
-                np.frombuffer(values.as_buffer(), "<f4").reshape(count.as_py(), width),
-                None if not times.is_valid else np.frombuffer(times.as_buffer(), "<f8"),
-                columns,
+            _with_spans(
+                Frames(
+                    np.frombuffer(values.as_buffer(), "<f4").reshape(count.as_py(), width),
+                    None if not times.is_valid else np.frombuffer(times.as_buffer(), "<f8"),
+                    columns,
+                ),
+                span.as_buffer() if span.is_valid else None,
             )
-            for count, values, times in zip(*parts, strict=True)
+            for count, values, times, span in zip(*parts, spans, strict=True)
         )
         return FramesFile(name, tuple(table.column("fingerprint").to_pylist()), frames)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedShardError(
             f"{name}: its bytes are those it was named by, but no frames ({error}); {_REMEDY}"
         ) from None
+
+
+def _with_spans(frames: Frames, raw: pa.Buffer | None) -> Frames:
+    """The frames of tokens, if they were stored with spans."""
+    if raw is None:
+        return frames
+    spans = np.frombuffer(raw, "<i4").reshape(len(frames.values), 2)
+    return TokenFrames(frames.values, frames.times, frames.columns, spans=spans)
 
 
 def frames_files(shard: Shard) -> tuple[str, ...]:

@@ -12,6 +12,9 @@ from bigfusion.pipeline.tables.classes import NONE
 Task = Literal["classes", "regression"]
 TASK = "regression: the labels are numbers to predict, e.g. valence; networks: bigfusion, bigru, dialogue_rnn"
 
+Target = Literal["label", "label_T", "label_A", "label_V"]
+TARGET = "whose labels: label, or CH-SIMS's of text, audio or picture alone: label_T, label_A, label_V"
+
 
 def without_classes(labels: Sequence[str], label_map: Mapping[str, str]) -> None:
     """Refuse settings of classes beside ``corpus.task = "regression"``.

@@ -1,26 +1,32 @@
 """``level = "frame"``: the frames that each extractor pools, with times, beside a vector that is the same as ever."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
+from tokenizers import models as kinds
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from bigfusion.extractors.audio import opensmile, transformer, whisper
 from bigfusion.extractors.audio.turn_times import times_of
 from bigfusion.extractors.base import Failure, Feature, Outcome
 from bigfusion.extractors.files import sha256_of
 from bigfusion.extractors.frames import FramedFeature
-from bigfusion.extractors.text import encoder
+from bigfusion.extractors.text import encoder, sentence_modules
 from bigfusion.extractors.text import transformer as sentences
+from bigfusion.extractors.text.spans import token_spans
 from bigfusion.extractors.visual import image_encoder, speaker_face
 from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.media.audio import read_audio
 from bigfusion.pipeline.schema import Context, Line, MediaSpan, Status, Utterance
-from bigfusion.pipeline.sequences import Frames
+from bigfusion.pipeline.sequences import NO_SPAN, Frames, spans_of
 from tests.helpers.clip_maker import sine, span, write_clip
 from tests.helpers.pictures import blank, collins, hopper, pasted
 from tests.helpers.tiny_encoder import SENTENCES, save_roberta
@@ -368,6 +374,148 @@ def test_tokens_pooled_are_the_vector_and_have_no_times(settings: dict[str, Any]
     assert isinstance(again.pop(len(utterances)), Failure)
     for outcome, expected in zip(again, [*found[::-1], *found], strict=True):
         same(outcome, expected)
+
+
+def pieces(outcome: Outcome, transcript: str) -> list[str | None]:
+    """What each token stands for; None for none."""
+    assert isinstance(outcome, FramedFeature)
+    spans = spans_of(outcome.frames)
+    assert spans is not None
+    assert spans.shape == (len(outcome.frames.values), 2)
+    assert spans.dtype == np.int32
+    assert ((spans >= 0) & (spans <= len(transcript)) | (spans == NO_SPAN)).all()
+    return [transcript[start:end] if start >= 0 else None for start, end in spans]
+
+
+def letters(text: str) -> str:
+    return "".join(text.split())
+
+
+@pytest.mark.parametrize("settings", [{}, {"context": 3}, {"context": 2, "following": 1}])
+def test_each_token_has_the_characters_of_the_transcript_that_it_stands_for(
+    settings: dict[str, Any], roberta: Path
+) -> None:
+    """As the manifest holds it, with the white space around it."""
+    lines = [Line("AB"[n % 2], f"{' ' * n}{text}  ") for n, text in enumerate(SENTENCES)]
+    before, after = settings.get("context", 0), settings.get("following", 0)
+    utterances = [
+        Utterance(
+            f"{n}",
+            line.text,
+            context=Context(line.speaker, tuple(lines[max(n - before, 0) : n]), tuple(lines[n + 1 : n + 1 + after]))
+            if settings
+            else None,
+        )
+        for n, line in enumerate(lines)
+    ]
+    tokenizer = AutoTokenizer.from_pretrained(roberta)
+    for text, outcome in zip(SENTENCES, words(roberta, **settings).extract(utterances), strict=True):
+        transcript = utterances[SENTENCES.index(text)].text
+        found = pieces(outcome, transcript)
+        special, own = (found[:1] + found[-1:], found[1:-1]) if not settings else ([], found)
+        assert set(special) <= {None}
+        ids = tokenizer(f" {text}" if settings else text, add_special_tokens=False)["input_ids"]
+        for piece, token in zip(own, ids, strict=True):
+            spelled = tokenizer.decode([token]).strip()
+            assert piece == spelled or "\ufffd" in spelled or not spelled, "a byte of a character is that character"
+        if text.isascii():
+            assert letters("".join(piece or "" for piece in own)) == letters(text)
+        assert set(letters(text)) == {letter for piece in own for letter in piece or ""}
+
+
+def test_tokens_behind_a_cut_have_no_span_and_those_before_it_have(roberta: Path) -> None:
+    long = max(SENTENCES, key=len)
+    for context in (None, Context("A", (Line("B", "What?"),))):
+        settings = {"context": 1} if context else {}
+        turn = Utterance("u", long, context=context)
+        (outcome,) = words(roberta, max_tokens=20, **settings).extract([turn])
+        read = "".join(piece or "" for piece in pieces(outcome, long))
+        assert read
+        assert letters(long).startswith(letters(read))
+        assert len(letters(read)) < len(letters(long))
+
+
+@pytest.mark.parametrize("lower", [False, True])
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_sentence_model_s_tokens_have_their_characters_and_a_prompt_s_have_none(
+    lower: bool, pooled: bool, roberta: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lower case may have more letters than there were: two for İ."""
+    read = sentence_modules.read
+    monkeypatch.setattr(
+        sentence_modules, "read", lambda *given: replace(read(*given), lower=lower, pools_prompt=pooled)
+    )
+    texts = ["  İI said NO. İ! ", "What?", "What? "]
+    prompt = "Say what is felt: "
+    chosen: dict[str, Any] = {"model": str(roberta), "device": "cpu", "threads": 1, "level": "frame", "prompt": prompt}
+    extractor = sentences.make(sentences.SETTINGS(**chosen, pooling="mean"), sha256_of)
+    tokenizer = AutoTokenizer.from_pretrained(roberta)
+    told = prompt.strip().lower() if lower else prompt.strip()
+    prompted = len(tokenizer(told, add_special_tokens=False)["input_ids"]) + 1
+    for text, outcome in zip(texts, extractor.extract([Utterance(text, text) for text in texts]), strict=True):
+        found = pieces(outcome, text)
+        own = found[prompted if pooled else 0 :]
+        assert set(found[: prompted if pooled else 0]) <= {None}
+        assert own[-1] is None, "the closing token"
+        assert {letter for piece in own for letter in piece or ""} == set(letters(text))
+        said = [piece for piece in dict.fromkeys(own[:-1]) if piece]
+        assert letters("".join(said)).startswith(letters(text)[:3])
+
+
+class Built:
+    """Tokenizers that normalise, part and mark words in other ways than RoBERTa's."""
+
+    @staticmethod
+    def wordpiece() -> Any:
+        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "cafe", "ha", "##ha", "no", ".", "u", "##ber"]
+        made = Tokenizer(kinds.WordPiece({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
+        made.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=True)
+        made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        made.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        )
+        return PreTrainedTokenizerFast(tokenizer_object=made, cls_token="[CLS]", sep_token="[SEP]")
+
+    @staticmethod
+    def unigram() -> Any:
+        pieces = [("<unk>", 0.0), ("\u2581", -3.0), ("\u2581so", -1.0), ("株式会社", -1.0), ("fi", -1.0), ("ne", -2.0)]
+        made = Tokenizer(kinds.Unigram(pieces, 0, False))
+        made.normalizer = normalizers.NFKC()
+        made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+        return PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>")
+
+    @staticmethod
+    def bytes_with_their_space() -> Any:
+        alphabet = {letter: n for n, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+        made = Tokenizer(kinds.BPE(alphabet, []))
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        made.post_processor = processors.ByteLevel(trim_offsets=False)
+        return PreTrainedTokenizerFast(tokenizer_object=made)
+
+
+def read_by(tokenizer: Any, transcript: str, **more: Any) -> list[str | None]:
+    spans = token_spans(tokenizer, transcript, **more)
+    assert spans is not None
+    return [transcript[start:end] if (start, end) != NO_SPAN else None for start, end in spans]
+
+
+def test_offsets_are_those_before_a_tokenizer_normalises() -> None:
+    accents = " CAFÉ hahaha\u200b \u0075\u0308ber no."  # a letter with its dots apart, as no manifest has it
+    assert read_by(Built.wordpiece(), accents) == [
+        None, "CAFÉ", "ha", "ha", "ha", "u", "ber", "no", ".", None,
+    ], "what a tokenizer takes away, no token stands for"  # fmt: skip
+    assert read_by(Built.wordpiece(), accents, longest=4) == [None, "CAFÉ", "ha", None]
+    assert read_by(Built.wordpiece(), accents, before=" ", special=False)[:3] == ["CAFÉ", "ha", "ha"]
+    assert read_by(Built.wordpiece(), "\u200b", before=" ", special=False) == []
+    ligatures = "so ㍿ ﬁne"  # one character each that becomes four, two
+    found = read_by(Built.unigram(), ligatures)
+    assert found == ["so", None, "㍿", None, "ﬁ", "ne"], "a mark of a space stands for no character"
+    spaced = read_by(Built.bytes_with_their_space(), "  a é", before=" ", special=False)
+    assert spaced == [None, "a", None, "é", "é"]
+
+
+def test_a_tokenizer_that_tells_no_offsets_gives_none() -> None:
+    assert token_spans(SimpleNamespace(is_fast=False), "What?") is None
 
 
 def test_the_first_token_is_the_vector_of_cls(roberta: Path) -> None:

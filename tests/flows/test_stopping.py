@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -186,6 +187,86 @@ def test_a_command_whose_unwinding_hangs_ends_all_the_same(number, how):
     _, shown = process.communicate(timeout=60)
     assert process.returncode == ENDS[how]
     assert shown == f"{how}; what is finished is kept, the same command goes on from there\n"
+
+
+IN_C = """
+import ctypes, os, signal, sys, time
+from bigfusion.flows import stopping
+stopping.GRACE_SECONDS = 0.5
+try:
+    with stopping.stoppable():
+{body}
+except KeyboardInterrupt as stopped:
+    sys.exit(stopping.say(stopped))
+"""
+LOCKED = """
+        lock = ctypes.create_string_buffer(128)  # zeros: a mutex; who locks it twice waits for ever, past any signal
+        ctypes.CDLL(None).pthread_mutex_lock(lock)
+        print("ready", flush=True)
+        ctypes.CDLL(None).pthread_mutex_lock(lock)
+"""
+CHILD = """
+        child = os.fork()
+        if not child:
+            signal.signal(signal.SIGTERM, lambda *_: os._exit(5))
+            print("ready", flush=True)
+            time.sleep(60)
+        time.sleep(0.5)
+        os.kill(child, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+        time.sleep(1.5)
+        print("lives", flush=True)
+"""
+OTHERS = """
+        print("ready", flush=True)
+        signal.signal(signal.SIGTERM, lambda *_: print("seen", flush=True))
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1.5)
+        print("lives", flush=True)
+"""
+
+
+def in_c(body: str) -> subprocess.Popen:
+    process = subprocess.Popen(
+        [sys.executable, "-c", IN_C.format(body=body)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize(("number", "how"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
+def test_a_command_inside_one_long_call_of_c_ends_all_the_same(number, how):
+    process = in_c(LOCKED)
+    try:
+        time.sleep(0.3)
+        process.send_signal(number)
+        _, shown = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == ENDS[how]
+    assert shown == f"{how}; what is finished is kept, the same command goes on from there\n"
+
+
+@pytest.mark.parametrize(("body", "said"), [(CHILD, "lives\n"), (OTHERS, "seen\nlives\n")])
+def test_a_child_s_signal_and_one_that_a_library_handles_end_no_command(body, said):
+    shown, errors = in_c(body).communicate(timeout=30)
+    assert (shown, errors) == (said, "")
+
+
+def test_a_block_leaves_no_thread_no_open_file_and_no_wakeup_behind():
+    before = threading.active_count(), len([*Path("/proc/self/fd").iterdir()])
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    known = signal.set_wakeup_fd(theirs)
+    try:
+        for _ in range(5):
+            with stopping.stoppable():
+                assert threading.active_count() == before[0] + 1
+        assert signal.set_wakeup_fd(known) == theirs
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (threading.active_count(), len([*Path("/proc/self/fd").iterdir()])) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

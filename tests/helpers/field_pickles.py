@@ -63,6 +63,28 @@ def mmsa(path: Path, **over: Any) -> Path:
     return save(path, content)
 
 
+def sims(path: Path, **over: dict[str, Any]) -> Path:
+    """CH-SIMS's pickle: labels of text, audio and vision alone beside the common ones; a split's ``over`` by name."""
+    content: dict[str, dict[str, Any]] = {
+        "train": mmsa_split(["v1$_$10", "v2$_$x$_$1", "v1$_$2"], [0.6, 0.0, -0.8]),
+        "valid": mmsa_split(["v3$_$0001"], [0.4]),
+        "test": mmsa_split(["v4$_$1"], [-1.0]),
+    }
+    alone = {
+        "T": {"train": [-0.2, 0.0, np.nan], "valid": [1.0], "test": [-0.4]},
+        "A": {"train": [0.2, 0.4, 0.6], "valid": [0.8], "test": [1.0]},
+        "V": {"train": [0.0, -0.6, 0.0], "valid": [0.0], "test": [0.2]},
+    }
+    for letter, numbers in alone.items():
+        for split, values in numbers.items():
+            codes = [value if np.isnan(value) else np.sign(value) + 1 for value in values]
+            content[split][f"regression_labels_{letter}"] = np.array(values, np.float32)
+            content[split][f"classification_labels_{letter}"] = np.array(codes)
+    for split, parts in over.items():
+        content[split] = {key: value for key, value in {**content[split], **parts}.items() if value is not None}
+    return save(path, content)
+
+
 def graphsmile_meld(path: Path) -> Path:
     """GraphSmile's MELD: fourteen fields, the sentiments behind the emotions, the text in four layers."""
     one_hot = [[1.0] + [0.0] * 8, [0.0] * 8 + [1.0]]

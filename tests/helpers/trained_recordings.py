@@ -44,7 +44,7 @@ def transcript(labels: list[str], seconds: float = 0.6) -> str:
     return "\n".join(["start,end,speaker,text,label", *rows]) + "\n"
 
 
-def make(folder: Path) -> Path:
+def make(folder: Path, settings: str = CONFIG) -> Path:
     """Make the project in a folder, with one trained and scored run. Returns its settings file."""
     for number in range(6):
         label = LABELS[number % 2]
@@ -53,7 +53,7 @@ def make(folder: Path) -> Path:
         path.with_suffix(".csv").write_text(transcript([label] * 2))
     save_roberta(folder / "encoder", layers=4)
     config = folder / "bigfusion.toml"
-    config.write_text(CONFIG)
+    config.write_text(settings)
     project = load(config)
     planned = cells.plan(project, ingest(project).manifest)
     compute(project, planned, "extract")

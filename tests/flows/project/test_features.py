@@ -6,7 +6,7 @@ import pytest
 
 from bigfusion.extractors.audio.opensmile import AudioSettings
 from bigfusion.flows.project import cells
-from bigfusion.flows.project.features import declared, features, make, settings_of
+from bigfusion.flows.project.features import declared, features, make, settings_of, without
 from bigfusion.flows.project.load import load
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.digests.values import digest
@@ -90,8 +90,21 @@ def test_a_table_that_is_wrong(tmp_path, assignment, said):
 
 
 def test_a_name_that_no_table_has(tmp_path):
-    with pytest.raises(SettingsError, match=r"expected names among roberta, opensmile, small, densenet, found 'smal'"):
+    """Whatever encoder reads the text, its feature is called text: roberta is what the first one was once."""
+    said = r"expected names among text, audio, audio\.small, visual, found 'smal'; did you mean 'small'"
+    with pytest.raises(SettingsError, match=said):
         features(project(tmp_path, 'model.features=["smal"]'))
+
+
+def test_the_remedy_without_a_feature_names_the_project_s_own_and_can_be_taken(tmp_path):
+    loaded = project(tmp_path)
+    remedy = without(features(loaded), [FeatureName("visual")])
+    assert remedy == 'model.features=["text", "audio", "audio.small"]'
+    assert features(project(tmp_path, remedy)) == ("text", "audio", "audio.small")
+    alike = project(tmp_path, 'text.small.kind="transformer"', 'text.small.model="m"')
+    remedy = without(features(alike), [FeatureName("visual")])
+    again = project(tmp_path, 'text.small.kind="transformer"', 'text.small.model="m"', remedy)
+    assert features(again) == ("text", "text.small", "audio", "audio.small"), "two tables of one name"
 
 
 def test_todays_cells_keep_their_fingerprints(tmp_path):

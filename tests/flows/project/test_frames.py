@@ -17,6 +17,7 @@ from bigfusion.flows.project.load import load_project
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.feature_files.reader import read_features
 from bigfusion.pipeline.schema import FeatureName
+from bigfusion.pipeline.sequences import spans_of
 from tests.helpers.clip_maker import write_clip
 from tests.helpers.tiny_encoder import save_roberta
 from tests.helpers.tiny_images import saved
@@ -138,18 +139,28 @@ def test_parquet_holds_frames_and_times_of_every_row(folder: Path, tmp_path: Pat
                 np.testing.assert_array_equal(np.float32(found[feature]), vectors.values[row])
                 if feature == "text":
                     assert f"{feature}_times" not in found
+                    spans = spans_of(frames[row])
+                    assert spans is not None
+                    said = [None if start < 0 else [start, end] for start, end in spans.tolist()]
+                    assert found["text_spans"] == said
+                    assert said[0] is said[-1] is None
+                    text = f"This is number {row}."
+                    own = [span for span in said if span]
+                    assert "".join(text[start:end] for start, end in own) == text.replace(" ", "")
                 else:
+                    assert f"{feature}_spans" not in found
                     np.testing.assert_array_equal(found[f"{feature}_times"], frames[row].times)
     assert seen == 4 * 9 - 2
     card = (tmp_path / "out/README.md").read_text()
     assert "`audio_frames` holds the frames behind `audio`, each 26 numbers (pcm_intensity_sma" in card
-    assert "`text_frames` holds the frames behind `text`, each 32 numbers; they have no times" in card
+    assert "`text_frames` holds the frames behind `text`, each 32 numbers; they have no times, but places" in card
     fields = {
         field["name"]: field
         for field in json.loads((tmp_path / "out/croissant.json").read_text())["recordSet"][0]["field"]
     }
     assert fields["audio.wavlm_frames"]["dataType"] == "sc:Float"
     assert fields["audio.wavlm_frames"]["repeated"]
+    assert fields["text_spans"]["dataType"] == "sc:Integer"
     assert pq.ParquetFile(tmp_path / "out/data/train.parquet").num_row_groups > 1
     assert not [*(tmp_path / "out").rglob("*.tmp")]
 
@@ -169,6 +180,7 @@ def test_mmsa_s_unaligned_pickle_is_padded_and_comes_back_as_means(folder: Path,
             assert part[key].dtype == np.float32
             assert part[key].shape == (len(rows), max(counts), next(iter(frames.values())).values.shape[1])
             assert (f"{key}_times" in part) == (key != "text")
+            assert (f"{key}_spans" in part) == (key == "text")
             for at, row in enumerate(rows):
                 assert not part[key][at, counts[at] :].any()
                 if row in frames:
@@ -176,6 +188,9 @@ def test_mmsa_s_unaligned_pickle_is_padded_and_comes_back_as_means(folder: Path,
                     if key != "text":
                         np.testing.assert_array_equal(part[f"{key}_times"][at, : counts[at]], frames[row].times)
                         assert np.isnan(part[f"{key}_times"][at, counts[at] :]).all()
+                    else:
+                        np.testing.assert_array_equal(part["text_spans"][at, : counts[at]], spans_of(frames[row]))
+                        assert (part["text_spans"][at, counts[at] :] == -1).all()
     back = read_features(tmp_path / "out/features.pkl")
     assert back.present["audio"].tolist() == [row != SILENT for row in range(9)]
     for name, feature in (("text", "text"), ("audio", "audio.wavlm"), ("visual", "visual.vit")):
@@ -204,6 +219,10 @@ def test_merbench_gets_an_array_a_clip(folder: Path, tmp_path: Path, capsys) -> 
             values = np.load(tmp_path / f"out/features/{place}/{name}.npy")
             times = tmp_path / f"out/times/{place}/{name}.npy"
             assert times.exists() == (feature != "text")
+            spans = tmp_path / f"out/spans/{place}/{name}.npy"
+            assert spans.exists() == (feature == "text")
+            if feature == "text":
+                np.testing.assert_array_equal(np.load(spans), spans_of(frames[row]))
             if row in frames:
                 np.testing.assert_array_equal(values, frames[row].values)
                 if feature != "text":

@@ -14,7 +14,7 @@ from bigfusion.flows.project.load import load
 from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.feature_files.reader import read_features
 from bigfusion.pipeline.schema import Modality
-from tests.helpers.field_pickles import bc_lstm, cogmen, daily_dialogue, mmsa
+from tests.helpers.field_pickles import bc_lstm, cogmen, daily_dialogue, mmsa, sims
 
 
 def save(path, seed: int = 0, sentence: str = "Yeah.") -> None:
@@ -108,6 +108,20 @@ def test_what_is_said_of_a_file_s_labels_at_import_stands_in_the_project(tmp_pat
     assert cli.main(["ingest", "--config", "mine/bigfusion.toml", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["digest"] == data["digest"]
     assert load("mine/bigfusion.toml").corpus.label_map == {"-1": "", "2": "😀"}
+
+
+def test_a_project_on_the_labels_of_one_modality_keeps_its_target_and_the_cells_of_the_common_label(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    sims(tmp_path / "sims.pkl")
+    assert cli.main(["import", "sims.pkl", "text", "--set", "corpus.target=label_T", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["labels"]["train"] == {"negative": 1, "neutral": 1, "positive": 0}
+    project = load("text/bigfusion.toml")
+    assert project.corpus.target == "label_T"
+    assert cells.plan(project, corpus.ingest(load("text/bigfusion.toml", None, ["corpus.target=label"])).manifest
+    ).pending_count == 0, "no cell depends on a label"  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from bigfusion.pipeline.errors import BigFusionError, CorpusError, TrainingError
 from tests.helpers import trained_recordings
 from tests.helpers.tiny_encoder import save_roberta
 from tests.helpers.tiny_media import write_avi
-from tests.helpers.trained_recordings import LABELS, new_recording
+from tests.helpers.trained_recordings import CONFIG, LABELS, new_recording
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +122,27 @@ def test_an_interrupted_call_goes_on_where_it_stopped(model, tmp_path, monkeypat
         model.timelines(path, settings=["extract.chunk_size=1"])
     monkeypatch.undo()
     assert model.timelines(path).computed == {"audio": 2}
+
+
+def test_a_model_on_features_with_frames_predicts_from_their_vectors_and_stores_no_frames(model, tmp_path, caplog):
+    framed = CONFIG.replace('model = "encoder"', 'model = "encoder"\nlevel = "frame"\n\n[audio]\nlevel = "frame"')
+    (tmp_path / "framed").mkdir()
+    config = trained_recordings.make(tmp_path / "framed", framed)
+    own = tmp_path / "framed/work/store"
+    before = {path.name for path in own.rglob("*") if path.is_file()}
+    assert any(name.endswith(".frames") for name in before)
+    path = new_recording(tmp_path)
+    expected = model.predict(path)
+    with caplog.at_level(logging.WARNING, "bigfusion"):
+        caplog.clear()
+        found = find_model.load(config.parent).predict(path)
+    pd.testing.assert_frame_equal(found, expected)
+    assert caplog.messages == [], "the same code made these vectors"
+    made = {path.name for path in own.rglob("*") if path.is_file()} - before
+    assert [name for name in made if name.startswith(("text-", "audio-"))]
+    assert [name for name in made if "framed" in name or name.endswith(".frames")] == []
+    project = load_project(config)
+    assert cells.plan(project, kept(project)).pending_count == 0, "its own cells are what they were"
 
 
 def test_several_recordings_are_one_plan_and_each_is_predicted_as_if_alone(model, tmp_path):

@@ -10,6 +10,7 @@ import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -71,6 +72,38 @@ def test_all_that_is_missing_is_said_at_once_a_line_each(tmp_path, capsys):
     assert "expected files for audio, found none" in lines[0]
     assert "--set 'model.modalities=[\"text\"]'" in lines[0]
     assert "nobody/no-roberta" in lines[1]
+
+
+CLASSES_ONLY = {
+    "a network": ("model.kind=dag_erc", 'model.kind = "dag_erc": exists for classes only'),
+    "a setting": ("train.smoothing=0.1", "train.smoothing: exists for classes only"),
+    "folds": ("corpus.folds=2", "corpus.folds: exists for classes only"),
+}
+
+
+@pytest.mark.parametrize(("assignment", "said"), CLASSES_ONLY.values(), ids=CLASSES_ONLY)
+def test_what_cannot_learn_numbers_is_refused_before_a_cell_is_computed_or_a_run_is_made(
+    tmp_path, capsys, assignment, said
+):
+    data = pd.DataFrame({"dialogue": [f"d{row // 2}" for row in range(16)], "turn": [0, 1] * 8, "speaker": "A"})
+    data.assign(text="Yes.", media="", label=np.linspace(-1, 1, 16)).to_csv(tmp_path / "t.csv", index=False)
+    encoder = save_roberta(tmp_path / "encoder", layers=1)
+    config = tmp_path / "bigfusion.toml"
+    config.write_text(
+        f'[corpus]\nkind = "table"\npath = "t.csv"\ntask = "regression"\n[text]\nmodel = "{encoder}"\n'
+        '[model]\nmodalities = ["text"]\n[train]\nepochs = 1\nseeds = [0]\n'
+    )
+    asked = ("--config", str(config), "--set", assignment)
+    assert said in fails(capsys, "run", *asked)
+    assert not list((tmp_path / "work").rglob("*.parquet")), "no cell"
+    assert cli.main(["plan", *asked]) == 2
+    assert f"a run would stop: {said}" in capsys.readouterr().out
+    assert cli.main(["ingest", *asked]) == cli.main(["extract", *asked]) == 0
+    assert said in fails(capsys, "run", *asked)
+    assert said in fails(capsys, "train", *asked, "--name", "mine")
+    assert not list((tmp_path / "work").glob("runs/*"))
+    assert cli.main(["models", "--json", *asked]) == 0
+    assert json.loads(capsys.readouterr().out)["models"] == []
 
 
 def test_the_command_that_unpacks_a_packed_archive_can_be_pasted(tmp_path):

@@ -203,3 +203,16 @@ def test_the_numbers_of_label_csv_are_what_a_regression_predicts(tmp_path):
     rows = ingest("ch_sims", tmp_path, task="regression", target="label_T").table
     assert rows["value"].tolist() == [0.2]
     assert not ingest("mosei", tmp_path).has_values
+
+
+def test_the_classes_of_one_modality_are_the_signs_of_its_column(tmp_path):
+    table = "video_id,clip_id,text,label,label_T,annotation,mode\n"
+    rows = ["a,1,x,-0.2,0.4,Negative,train", "a,2,x,1.0,0.0,Positive,train", "a,3,x,1.0,,Positive,test"]
+    (tmp_path / "label.csv").write_text(table + "\n".join(rows) + "\n")
+    manifest = ingest("ch_sims", tmp_path, target="label_T")
+    assert manifest.table["label"].tolist() == ["positive", "neutral"]
+    assert [(item.status, item.reason) for item in manifest.left_out] == [
+        ("unknown_label", "expected a number, found ''")
+    ]
+    with pytest.raises(CorpusError, match=r"expected a column 'label_A', .*; leave corpus.target out"):
+        ingest("ch_sims", tmp_path, target="label_A")

@@ -1,13 +1,16 @@
 """MMSA's and MMSA-FET's pickles: frames become the mean over the real ones, a video's clips a dialogue."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bigfusion.pipeline.corpora.scan import FeatureSettings, scan
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError, UnsafePickleError
+from bigfusion.pipeline.feature_files.corpus import read
 from bigfusion.pipeline.feature_files.reader import read_features
-from tests.helpers.field_pickles import bc_lstm, cogmen, daily_dialogue, mmsa, mmsa_split, save
+from tests.helpers.field_pickles import bc_lstm, cogmen, daily_dialogue, mmsa, mmsa_split, save, sims
 
 
 @pytest.mark.parametrize("front", [False, True], ids=["padded behind", "padded in front"])
@@ -55,6 +58,72 @@ def test_without_annotations_the_codes_or_the_signs_are_the_classes(tmp_path):
         del part["classification_labels"]
     manifest = read_features(save(tmp_path / "f.pkl", content)).manifest
     assert manifest.table["label"].tolist() == ["positive", "neutral", "negative", "positive", "neutral"]
+
+
+def labels_of(path, **settings):
+    return scan(FeatureSettings(kind="features", path=path, **settings), FileDigests())
+
+
+def test_a_regression_reads_the_numbers_of_one_modality(tmp_path):
+    path = sims(tmp_path / "unaligned_39.pkl")
+    common = labels_of(path, task="regression")
+    assert common.table["value"].tolist() == [-0.8, 0.6, 0.0, 0.4, -1.0]
+    text = labels_of(path, task="regression", target="label_T")
+    assert np.float32(text.table["value"].tolist()).tolist() == pytest.approx([np.nan, -0.2, 0, 1, -0.4], nan_ok=True)
+    assert text.summary()["unlabelled"] == {"train": 1}
+    vision = labels_of(path, task="regression", target="label_V")
+    assert vision.table["value"].tolist() == pytest.approx([0, 0, -0.6, 0, 0.2])
+    columns = ["utterance", "split", "dialogue", "turn", "speaker", "text"]
+    assert vision.table[columns].equals(common.table[columns]), "the rest is the same"
+
+
+def test_classes_of_one_modality_are_the_signs_of_its_numbers_and_never_the_common_annotation(tmp_path):
+    path = sims(tmp_path / "unaligned_39.pkl")
+    text = labels_of(path, target="label_T")
+    assert text.labels == ("negative", "neutral", "positive")
+    assert text.table["label"].tolist() == ["", "negative", "neutral", "positive", "negative"]
+    audio = labels_of(path, target="label_A", label_map={"positive": "loud"})
+    assert audio.labels == ("loud",)
+    without = {split: {"regression_labels_T": None} for split in ("train", "valid", "test")}
+    path = sims(tmp_path / "codes.pkl", **without)
+    assert labels_of(path, target="label_T").table["label"].tolist() == ["", "0", "1", "2", "0"]
+    named = labels_of(path, target="label_T", labels=("low", "none", "high"))
+    assert named.table["label"].tolist() == ["", "low", "none", "high", "low"]
+
+
+def test_the_features_are_the_same_under_every_target(tmp_path):
+    path = sims(tmp_path / "unaligned_39.pkl")
+    common, text = (read(FeatureSettings(kind="features", path=path, target=target)) for target in ("label", "label_T"))
+    for name, values in common.features.items():
+        np.testing.assert_array_equal(values, text.features[name])
+
+
+def test_labels_of_a_modality_that_the_file_lacks_are_named_in_one_line(tmp_path):
+    path = mmsa(tmp_path / "mosi.pkl")
+    with pytest.raises(CorpusError) as error:
+        labels_of(path, target="label_A")
+    assert str(error.value) == (
+        f"{path}: expected regression_labels_A or classification_labels_A in every split"
+        ' (corpus.target = "label_A"), found classification_labels, regression_labels in train;'
+        " leave corpus.target out to read the common label"
+    )
+    numbers = {split: {"regression_labels_A": None} for split in ("train", "valid", "test")}
+    path = sims(tmp_path / "codes.pkl", **numbers)
+    with pytest.raises(CorpusError, match=r"expected regression_labels_A in every .* in train; leave corpus.target"):
+        labels_of(path, target="label_A", task="regression")
+    path = sims(tmp_path / "half.pkl", test={"regression_labels_V": None, "classification_labels_V": None})
+    with pytest.raises(CorpusError, match=r"found .*classification_labels_A in test; leave"):
+        labels_of(path, target="label_V")
+    path = sims(tmp_path / "short.pkl", valid={"regression_labels_V": np.array([0.1, 0.2])})
+    with pytest.raises(CorpusError, match="expected 1 numbers in regression_labels_V, found 2"):
+        labels_of(path, target="label_V")
+    with pytest.raises(CorpusError, match=r"expected MMSA's pickle, .*found COGMEN"):
+        labels_of(cogmen(tmp_path / "cogmen.pkl"), target="label_V")
+    parquet = tmp_path / "f.parquet"
+    columns = {"dialogue": ["d"], "utterance": ["u"], "speaker": ["s"], "label": ["a"], "text": [[1.0]]}
+    pq.write_table(pa.table(columns), parquet)
+    with pytest.raises(CorpusError, match=r"expected MMSA's pickle, .*found parquet"):
+        labels_of(parquet, target="label_V")
 
 
 def test_one_modality_as_lists_and_two_dimensions_is_enough(tmp_path):

@@ -5,14 +5,17 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bigfusion.pipeline.errors import DamagedShardError, FormatError, StoreError
 from bigfusion.pipeline.schema import Modality, Status
-from bigfusion.pipeline.sequences import Frames
+from bigfusion.pipeline.sequences import NO_SPAN, Frames, TokenFrames, spans_of
 from bigfusion.pipeline.store import frames as framed_store
 from bigfusion.pipeline.store import shards
 from bigfusion.pipeline.store.compact import compact
+from bigfusion.pipeline.store.frames import decode_frames, encode_frames
 from bigfusion.pipeline.store.fsck import fsck
 from bigfusion.pipeline.store.garbage import find_garbage, remove
 from bigfusion.pipeline.store.store import Store
@@ -80,6 +83,53 @@ def test_frames_come_back_as_they_were_and_vectors_are_read_without_them(store, 
     assert features.present.tolist() == [True] * 6 + [False, True]
     assert not any(name.endswith(".frames") for name in read)
     assert store.frames_places(Modality.AUDIO, [key("f"), key("a1")]) == [None, None]
+
+
+def tokens(name: str, count: int = 3) -> TokenFrames:
+    spans = np.array([NO_SPAN, *((n, n + 2) for n in range(count - 1))], np.int32)
+    return TokenFrames(frames(name, count).values, None, spans=spans)
+
+
+def test_spans_of_tokens_come_back_beside_frames_without_and_survive_compaction(tmp_path):
+    store = Store(tmp_path)
+    told = {"t0": tokens("t0"), "t1": Frames(frames("t1").values, None), "t2": tokens("t2", 5)}
+    for named in (["t0", "t1"], ["t2"]):
+        cells = [cell(name, told[name].values.mean(0)) for name in named]
+        made = {key(name): told[name] for name in named}
+        store.commit_framed(origin(modality=Modality.TEXT, run=named[0]), cells, made)
+    fingerprints = [key(name) for name in told]
+
+    def check_all() -> None:
+        again = Store(tmp_path)
+        found = dict(again.frames(fingerprints, again.frames_places(Modality.TEXT, fingerprints)))
+        for row, expected in enumerate(told.values()):
+            np.testing.assert_array_equal(found[row].values, expected.values)
+            assert found[row].times is None
+            if row == 1:
+                assert spans_of(found[row]) is None
+            else:
+                np.testing.assert_array_equal(spans_of(found[row]), expected.spans)
+                assert spans_of(found[row]).dtype == np.int32
+
+    check_all()
+    assert compact(store)
+    assert len(frames_paths(store)) >= 1
+    check_all()
+
+
+def test_a_file_without_spans_is_what_it_was_and_is_read_as_ever():
+    """Its name holds the SHA-256 of its bytes."""
+    name, payload = encode_frames(Modality.AUDIO, {key("c0"): frames("c0")})
+    table = pq.read_table(pa.BufferReader(payload))
+    assert table.column_names == ["fingerprint", "count", "frames", "times"]
+    (found,) = decode_frames(name, payload).frames
+    assert type(found) is Frames
+
+
+def test_spans_that_do_not_fit_are_refused():
+    bad = TokenFrames(frames("c0").values, None, spans=np.zeros((2, 2), np.int32))
+    with pytest.raises(StoreError, match="expected a span a frame, found 2"):
+        encode_frames(Modality.TEXT, {key("c0"): bad})
 
 
 def test_an_older_program_may_use_a_store_and_its_index_until_there_are_frames(tmp_path):
