@@ -181,7 +181,7 @@ def _viewed(item: tuple[Utterance, Sequence[ClipExtractor]], stop: threading.Eve
         rooms.setdefault(seat.sampling, _Room()).admit(seat)
     for sampling, room in rooms.items():
         room.show(sampling, utterance.visual, stop)
-    return [seat.outcome() for seat in seats]
+    return [seat.outcome(stop) for seat in seats]
 
 
 class _Seat:
@@ -212,8 +212,9 @@ class _Seat:
         if self._end is None:
             self._end = outcome
 
-    def outcome(self) -> Outcome:
+    def outcome(self, stop: threading.Event) -> Outcome:
         """What the viewer saw, or what ended its view."""
+        check(stop)  # encoding one viewer's crops may take long
         if self._end is None:
             try:
                 return self._viewer.outcome(self.notes)

@@ -61,8 +61,8 @@ TOGETHER = " + "
 _kept: dict[tuple[str, FeatureName], Extractor] = {}
 _DECLARED = ("SETTINGS", "make")
 """What the file of an extractor holds for the settings to find it. No number depends on it."""
-_TOGETHER = {Modality.TEXT: 64, Modality.AUDIO: 32, Modality.VISUAL: 32}
-"""Utterances whose frames are in memory at once. They are stored before the next are computed."""
+_AT_ONCE = {Modality.TEXT: 64, Modality.AUDIO: 32, Modality.VISUAL: 32}
+"""Cells whose frames are in memory at once. They are stored before the next are computed."""
 
 
 def extractor(project: Project, feature: FeatureName | Modality) -> Extractor:
@@ -251,7 +251,7 @@ def _parts(project: Project, cells: Sequence[PlannedCell]) -> Iterator[Sequence[
     if not cells:
         return iter([])
     if any(extractor(project, feature).spec.settings.get("level") == "frame" for feature in _by_feature(cells)):
-        return chunks(cells, _TOGETHER[cells[0].feature.modality])
+        return chunks(cells, _AT_ONCE[cells[0].feature.modality])
     return iter([cells])
 
 

@@ -24,7 +24,7 @@ from bigfusion.pipeline.store.folder import Place
 class ExtractSettings(Settings):
     """How extraction is divided into tasks. No setting here changes a number."""
 
-    chunk_size: int = Field(default=64, ge=1, le=4096, description="utterances a task; one chunk is one shard")
+    chunk_size: int = Field(default=64, ge=1, le=4096, description="cells a task; one chunk is one shard a feature")
     retries: int = Field(default=3, ge=0, description="of a chunk, after an error that may pass (disk, memory)")
 
 

@@ -70,15 +70,28 @@ def compute(
 ) -> tuple[list[ChunkResult], list[BaseException]]:
     """Compute all chunks of a feature, or of the part ``which``, within a flow run.
 
-    Several ``features`` share a look at the media. If one of them cannot run, each is computed alone.
+    Several ``features`` share a look at the media. If one of them cannot run, what is left of each is computed alone.
 
     This stops when the extractor cannot run. It also stops when every cell of a chunk has failed with an error, for
     instance because a disk is gone or a library is broken. To go on would repeat the error for all cells of the corpus.
 
     Cells that another run on the same shards holds are tried again, until they are stored or that run is dead.
     """
+    results, errors = _computed(project, manifest, features, pending, which)
+    for feature in features:
+        log.info("extract: %s: %s", feature, tally(cells.summary(results).get(str(feature), {})))
+    single = faults(results)
+    for line in [*single[:NAMED], *([f"and {len(single) - NAMED} more"] if len(single) > NAMED else [])]:
+        log.error("extract: %s", line)
+    return results, errors
+
+
+def _computed(
+    project: Project, manifest: Manifest, features: Sequence[FeatureName], pending: list[PlannedCell], which: str
+) -> tuple[list[ChunkResult], list[BaseException]]:
     results: list[ChunkResult] = []
     errors: list[BaseException] = []
+    settled: set[tuple[str, str]] = set()
     done = 0
     name = cells.TOGETHER.join(features)
     what = f"{name} {which}".strip()
@@ -101,13 +114,18 @@ def compute(
                 except LIMITED as error:
                     errors.append(error)
                 else:
+                    hopeless = [one for one in found if len(one.faults) == _count(part, one) > 1]
+                    if len(features) > 1:  # what is hopeless is tried again alone, and says there what is wrong
+                        found = [one for one in found if one not in hopeless]
                     results += found
-                    if hopeless := [one for one in found if len(one.faults) == _count(part, one) > 1]:
+                    left = {(one.feature, fingerprint) for one in found for fingerprint in one.left}
+                    tried = {one.feature for one in found}
+                    settled |= {_key(cell) for cell in part if cell.feature in tried} - left
+                    if hopeless:
                         errors.append(ExtractionError(f"not one cell of a chunk; {hopeless[0].faults[0]}"))
                         held = []
                         break
-                    left = {(one.feature, fingerprint) for one in found for fingerprint in one.left}
-                    held += [cell for cell in part if (cell.feature, cell.fingerprint) in left]
+                    held += [cell for cell in part if _key(cell) in left]
                 done += len(part)
                 shown.update(done - len(held))
             todo, done = held, done - len(held)
@@ -115,18 +133,16 @@ def compute(
                 log.info("extract: %s: waiting for %s that another run computes", name, numbered(len(todo), "cell"))
                 time.sleep(WAIT_SECONDS)
     if len(features) > 1 and any(isinstance(error, ExtractionError) for error in errors):
-        log.warning("extract: %s: each alone from now on, for together they cannot be computed: %s", name, errors[0])
-        alone = [
-            compute(project, manifest, [feature], [cell for cell in pending if cell.feature == feature], which)
-            for feature in features
-        ]
+        log.warning("extract: %s: each alone from now on, for together they cannot be computed: %s", name, errors[-1])
+        rest = [cell for cell in pending if _key(cell) not in settled]
+        parts = {feature: [cell for cell in rest if cell.feature == feature] for feature in features}
+        alone = [_computed(project, manifest, [feature], part, which) for feature, part in parts.items() if part]
         return results + [one for found, _ in alone for one in found], [one for _, failed in alone for one in failed]
-    for feature in features:
-        log.info("extract: %s: %s", feature, tally(cells.summary(results).get(str(feature), {})))
-    single = faults(results)
-    for line in [*single[:NAMED], *([f"and {len(single) - NAMED} more"] if len(single) > NAMED else [])]:
-        log.error("extract: %s", line)
     return results, errors
+
+
+def _key(cell: PlannedCell) -> tuple[str, str]:
+    return cell.feature, cell.fingerprint
 
 
 def _count(part: Sequence[PlannedCell], result: ChunkResult) -> int:

@@ -42,9 +42,11 @@ def read_frames(
     """
     with opened(span) as container:
         source = Source(container, span, "video", limit_seconds, timeout_seconds)
-        converter = Converter(source.stream, span)
+        converter, last, picture = Converter(source.stream, span), None, None
         for moment, frame in _sampled(source, rate):
-            yield converter.convert(moment, frame)
+            if picture is None or frame is not last:  # a still that is sampled again is not converted again
+                last, picture = frame, converter.picture(frame)
+            yield Frame(moment, picture)
         if notes is not None:
             notes.extend(converter.notes())
 

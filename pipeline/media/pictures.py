@@ -85,7 +85,7 @@ class Picture:
 
 
 class Converter:
-    """Decoded frames -> :class:`Frame`. Each frame has its own size: a call's pictures shrink on a bad line."""
+    """Decoded frames -> :class:`Picture`. Each frame has its own size: a call's pictures shrink on a bad line."""
 
     def __init__(self, stream: Any, span: MediaSpan) -> None:
         self._aspect = float(stream.sample_aspect_ratio or 1)
@@ -94,20 +94,14 @@ class Converter:
         self._tone = ToneMapper()
         self._longest = 0
         self._sizes: set[tuple[int, int]] = set()
-        self._last: tuple[Any, Picture] | None = None
 
     def notes(self) -> list[str]:
         """The decisions made on the way."""
         sizes = [f"{len(self._sizes)} frame sizes"] if len(self._sizes) > 1 else []
         return [*(["tone-mapped"] if self._tone.used else []), *sizes]
 
-    def convert(self, moment: float, frame: Any) -> Frame:
-        """The upright frame. If a still is sampled again, its pictures are not converted again."""
-        if self._last is None or self._last[0] is not frame:
-            self._last = frame, self._picture(frame)
-        return Frame(moment, self._last[1])
-
-    def _picture(self, frame: Any) -> Picture:
+    def picture(self, frame: Any) -> Picture:
+        """The upright picture. It refers to this converter, which keeps none: no circle holds decoded frames."""
         size = round(frame.width * self._aspect), frame.height
         turns = round(frame.rotation / 90) % 4
         self._sizes.add((frame.width, frame.height))

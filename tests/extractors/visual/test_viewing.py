@@ -1,6 +1,8 @@
 """Several visual extractors look at a clip at once: what each would find alone, and the work of one."""
 
+import threading
 from collections import Counter
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +217,21 @@ def test_an_error_that_all_clips_would_meet_ends_the_work(clips, model) -> None:
     broken: Any = Broken(images(model), "outcome", ExtractionError("the GPU is away"))
     with pytest.raises(ExtractionError, match="the GPU is away"):
         together([faces(), broken], clips)
+
+
+def test_a_stop_while_one_encodes_lets_no_other_begin(clips, model) -> None:
+    stop, begun = threading.Event(), list[str]()
+
+    class Stopped(Broken):
+        def viewer(self, utterance: Utterance) -> Any:
+            viewer: Any = self._extractor.viewer(utterance)
+            viewer.outcome = lambda notes: begun.append(self._where) or stop.set()
+            return viewer
+
+    kinds: Any = [Stopped(images(model, on="frame"), name, ItemError("")) for name in ("first", "second")]
+    with pytest.raises(CancelledError):
+        viewing._viewed((clips[0], kinds), stop)
+    assert begun == ["first"]
 
 
 def test_not_every_clip_is_for_all(clips, model) -> None:

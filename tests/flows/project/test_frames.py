@@ -261,7 +261,7 @@ def test_memory_does_not_grow_with_the_chunk(folder: Path, tmp_path: Path, monke
     project = load_project(folder / "bigfusion.toml", assignments=[f"workspace.path={tmp_path}"])
     planned = cells.plan(project, corpus.ingest(project).manifest)
     feature = FeatureName("audio.wavlm")
-    monkeypatch.setattr(cells, "_TOGETHER", {feature.modality: 2})
+    monkeypatch.setattr(cells, "_AT_ONCE", {feature.modality: 2})
     monkeypatch.setattr(cells.pieces, "__defaults__", (100_000,))
     seen: list[int] = []
     maker = cells.extractor(project, feature)

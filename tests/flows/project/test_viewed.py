@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from bigfusion.extractors.visual import viewing
+from bigfusion.extractors.visual.image_encoder import ImageEncoderExtractor
+from bigfusion.extractors.visual.speaker_face import VisualExtractor
 from bigfusion.flows.project import cells, corpus
 from bigfusion.flows.project.computing import compute
 from bigfusion.flows.project.load import load_project
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.viewed import _shares
 from bigfusion.flows.stages.partition import in_parts
-from bigfusion.pipeline.errors import ExtractionError
+from bigfusion.pipeline.errors import ExtractionError, ItemError
 from bigfusion.pipeline.schema import FeatureName
 from tests.helpers.clip_maker import write_clip
 from tests.helpers.pictures import blank, collins, hopper, pasted
@@ -172,3 +174,38 @@ def test_what_cannot_be_computed_together_is_computed_alone(folder, tmp_path, mo
     assert [len(planned.pending(feature)) for feature in (FACE, CROP)] == [0, 6]
     monkeypatch.undo()
     assert extract(project) == {"visual.vit": {"ok": 5, "no_face": 1}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("lasting", "said"),
+    [
+        (ExtractionError("the GPU is away"), "1 chunk failed and 1 single cell, 2 stored; .* the GPU is away"),
+        (ItemError("no such number"), "1 chunk failed and 3 single cells, 2 stored; .* not one cell of a chunk; "),
+    ],
+)
+def test_what_was_tried_together_is_not_tried_again_alone(folder, tmp_path, monkeypatch, lasting, said) -> None:
+    """Of two chunks, one cell fails in the first, and the encoder in the second. All figures count each cell once."""
+    from bigfusion.flows.stages.extract import extract
+
+    project = project_of(folder, tmp_path, 'model.features=["densenet", "vit"]', "extract.chunk_size=6")
+    manifest = corpus.ingest(project).manifest
+    cells.extract_chunk(project, manifest, cells.plan(project, manifest).pending(FACE), "run")
+    feature, no_face, sought = ImageEncoderExtractor.feature, VisualExtractor.no_face, list[str]()
+
+    def fails(extractor, span, *more):
+        if span.path.name == "1.mp4":
+            raise ItemError("the disk is away")
+        if span.path.name in ("3.mp4", "4.mp4"):
+            raise lasting
+        return feature(extractor, span, *more)
+
+    def counted(extractor, span, *more):
+        sought.append(span.path.name)
+        return no_face(extractor, span, *more)
+
+    monkeypatch.setattr(ImageEncoderExtractor, "feature", fails)
+    monkeypatch.setattr(VisualExtractor, "no_face", counted)
+    with pytest.raises(ExtractionError, match=said):
+        extract(project, retry_failed=True)
+    assert sought == ["2.mp4"]

@@ -1,7 +1,9 @@
 """Frames from media files: the right ones, the right way up, and every bad file a typed failure."""
 
+import gc
 import itertools
 import struct
+import weakref
 from fractions import Fraction
 from pathlib import Path
 
@@ -325,3 +327,18 @@ def test_frames_come_one_by_one(tmp_path: Path) -> None:
     assert next(frames).time == pytest.approx(0, abs=1e-3)
     assert next(frames).time == pytest.approx(0.2, abs=1e-3)
     frames.close()
+
+
+def test_what_is_over_is_freed_at_once(tmp_path: Path) -> None:
+    """Without waiting for Python's collector, which does not see how large decoded frames are."""
+    clip = write_clip(tmp_path / "a.mp4", levels(30))
+    gc.disable()
+    try:
+        pictures = []
+        for frame in read_frames(span(clip)):
+            assert frame.grey.shape == frame.small(96).shape[:2]
+            pictures.append(weakref.ref(frame.picture))
+        del frame
+        assert [picture() for picture in pictures] == [None] * 6
+    finally:
+        gc.enable()
