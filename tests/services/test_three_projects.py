@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import shutil
 import signal
 import time
 from collections import Counter
@@ -13,8 +12,8 @@ import pytest
 from bigfusion.flows.project import cells, corpus
 from bigfusion.flows.project.load import load
 from tests.helpers import services
+from tests.helpers.calm_run import calm_run
 from tests.helpers.lab import CHUNK, finished, prefect_api, runs, state_of, talk
-from tests.helpers.processes import Project
 
 pytestmark = [
     pytest.mark.services,
@@ -25,7 +24,7 @@ pytestmark = [
 
 NAMES = ("one", "two", "three")
 FLOWS = ("retrain", "ingest", "extract", "partition", "train", "evaluate")
-TURNS = 6
+TURNS = 4
 LONG = (("epochs = 2", "epochs = 60\npatience = 60"),)
 UNDER_WAY = 2 * CHUNK
 """Cells that a project's two partitions compute at a time."""
@@ -73,10 +72,8 @@ def whole(config, twice):
     assert planned.pending_count == 0
     with project.files.store() as store:
         assert store.info()["duplicates"] <= twice
-    calm = config.parent.with_name(f"{config.parent.name}-calm")
-    shutil.copytree(config.parent, calm, ignore=shutil.ignore_patterns("work", "prefect.yaml"))
-    Project(calm / config.name).run("run")
-    (disturbed,), (undisturbed,) = ((one / "work/runs").iterdir() for one in (config.parent, calm))
+    undisturbed = calm_run(config, config.parent.with_name(f"{config.parent.name}-calm"))
+    (disturbed,) = (config.parent / "work/runs").iterdir()
     tables = [pd.read_parquet(run / "predictions.parquet") for run in (disturbed, undisturbed)]
     pd.testing.assert_frame_equal(*tables)  # within 1e-5: workers pad other utterances together
     scores = [json.loads((run / "metrics.json").read_bytes()) for run in (disturbed, undisturbed)]
