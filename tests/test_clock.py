@@ -6,7 +6,8 @@ import time
 import pandas as pd
 import pytest
 
-from tests.helpers.calm_run import calm_run
+from bigfusion.flows.project.load import load
+from tests.helpers.calm_run import calm_run, extracted
 from tests.helpers.lab import talk
 from tests.helpers.processes import Project, ended
 from tests.helpers.wall_clock import COMPILER, DAY, WallClock
@@ -69,12 +70,13 @@ def test_gc_of_a_machine_that_is_two_days_ahead_stops_no_run(tmp_path):
     shared = ("[extract]", f'[workspace]\nstore = "{tmp_path / "store"}"\n[extract]')
     computes = Project(talk(tmp_path / "computes", 0, TURNS, shared))
     collects = Project(talk(tmp_path / "collects", 1, 2, shared), clock.environment)
-    collects.run("extract")
+    extracted(load(collects.config))
     clock.set(2 * DAY)
     process, collected = computes.start("run"), 0
     while process.poll() is None:
         collects.run("gc", "--apply")
         collected += 1
+        time.sleep(1)  # the other has the processor meanwhile
     ended(process)
     assert collected > 1
     for project, code in ((computes, 0), (collects, 2)):  # the other has a training to do
