@@ -97,8 +97,10 @@ def test_three_retrains_survive_a_server_that_is_killed_twice(tmp_path):
             services.wait("a training", lambda: list(tmp_path.glob("*/work/runs/*/seed-0/resume.safetensors")), 600)
             services.kill(running.server, signal.SIGKILL)
             running.start_server()
-            services.wait("the retrains' end", lambda: all(finished(client, run) for run in retrains.values()), 900)
-            services.wait("every run's end", lambda: all_over(client), 120)
+            services.wait(
+                "the retrains' end", lambda: all(finished(client, run) for run in retrains.values()), 900, every=1
+            )
+            services.wait("every run's end", lambda: all_over(client), 120, every=1)
             print(f"over after {time.monotonic() - begun:.0f} s")
             for flow in FLOWS:
                 found = [(run.name, run.state.type.value, run.state.message) for run in runs(client, flow)]
@@ -124,9 +126,11 @@ def test_after_a_longer_outage_nothing_is_stuck_and_the_next_retrain_takes_up_wh
             services.wait("a free workspace", lambda: not any(map(at_work, configs.values())), 600, every=1)
             print(f"after the outage: {told(client)}")
             again = started(client, configs)
-            services.wait("the next retrain", lambda: all(finished(client, run) for run in again.values()), 600)
+            services.wait(
+                "the next retrain", lambda: all(finished(client, run) for run in again.values()), 600, every=1
+            )
             assert [state_of(client, run).name for run in again.values()] == ["Completed"]
-            services.wait("every run's end", lambda: all_over(client), 120)
+            services.wait("every run's end", lambda: all_over(client), 120, every=1)
             print(f"at the end: {told(client)}")
     for config in configs.values():
         whole(config, twice=UNDER_WAY)
