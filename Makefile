@@ -20,8 +20,10 @@ test test-slow: export PYTHONDONTWRITEBYTECODE =
 test: $(READY)
 	$(PYTEST) -m "not slow and not services and not gpu"
 
+# To collect the other files costs each process eleven seconds.
 test-slow: $(READY)
-	$(BIN)/pytest --numprocesses 3 -m "(slow or services) and not gpu"
+	$(BIN)/pytest --numprocesses 3 -m "(slow or services) and not gpu" \
+		$(shell grep -rlE "mark\.(slow|services)" tests --include="test_*.py" | sort)
 
 # The property tests with new random examples, in place of the fixed ones.
 test-random: $(READY)

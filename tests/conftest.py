@@ -32,8 +32,8 @@ def s3(s3_server: Server, monkeypatch) -> Server:
     return s3_server
 
 
-LONGEST = ("tests/services", "tests/flows")
-"""Folders whose tests take longest: they wait for servers."""
+LONGEST = ("tests/services", "tests/flows", "tests/test_")
+"""What takes longest, the longest first: these tests wait for servers and for whole runs."""
 
 
 def share_of(nodeid: str) -> str:

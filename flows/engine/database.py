@@ -26,8 +26,11 @@ def template() -> Path:
 
 
 def lay(home: Path) -> bool:
-    """Copy the kept database into a new home, if there is one. Returns whether the server must build a database."""
-    if (home / DATABASE).exists():
+    """Copy the kept database into a new home, if there is one. Returns whether the server must build a database.
+
+    A file without a byte is none: SQLite makes one as soon as somebody looks into a database that is not there.
+    """
+    if _holds_anything(home / DATABASE):
         return False
     try:
         content = template().read_bytes()
@@ -58,11 +61,17 @@ def free_slots(home: Path) -> None:
     A server keeps the leases of its slots in memory. If it is killed under a training, its database counts the slot as
     taken for ever, and every later training would wait for it.
     """
+    if not _holds_anything(home / DATABASE):  # to look into it would make it, and no database would be copied
+        return
     try:
         with closing(sqlite3.connect(home / DATABASE, timeout=60)) as database, database:
             database.execute("UPDATE concurrency_limit_v2 SET active_slots = 0 WHERE active_slots > 0")
-    except sqlite3.Error:  # no database yet, or one that the server has still to build
+    except sqlite3.Error:  # a database that the server has still to build
         return
+
+
+def _holds_anything(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def _is_whole(content: bytes) -> bool:

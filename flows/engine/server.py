@@ -91,6 +91,7 @@ def own_server(workspace: Workspace, port: int) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}/api"
     with kept(workspace, url) as home, configured(PREFECT_HOME=str(home)):
         _check_free(port)
+        database.lay(home)
         command = [sys.executable, "-P", "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
         # Without this setting its pages call 127.0.0.1:4200, whatever the port is.
         with _process(command, home, {"PREFECT_SERVER_UI_API_URL": url}, _END_SECONDS["lasting"]) as (server, logged):

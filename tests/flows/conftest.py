@@ -1,3 +1,6 @@
+import fcntl
+import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -20,11 +23,34 @@ def prefect():
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, prefect) -> Place:
-    """The whole road on a small demo corpus with every kind of bad media, once for all tests. Not to be changed."""
+    """The whole road on a small demo corpus with every kind of bad media, once for all tests. Not to be changed.
+
+    Of several processes (``--numprocesses``) the first goes that road, and the others copy what it made.
+    """
     place = Place(tmp_path_factory.mktemp("finished"))
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return run_through(place)
+    common = tmp_path_factory.getbasetemp().parent / "finished"
+    with common.with_name("finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not common.exists():
+            shutil.copytree(run_through(place).folder, common.with_name("finished.part"))
+            common.with_name("finished.part").rename(common)
+            return place
+    shutil.copytree(common, place.folder, dirs_exist_ok=True)
+    return place
+
+
+def run_through(place: Place) -> Place:
+    """The project, made and run. What it left on the server of this process lies beside it in ``artifacts.json``."""
+    from prefect.client.orchestration import get_client
+
     build(place.corpus, dialogues=2)
     place.config.write_text(CONFIG)
     assert place.run("run") == 0
+    with get_client(sync_client=True) as client:
+        left = {artifact.key: artifact.data for artifact in client.read_artifacts() if artifact.key}
+    (place.folder / "artifacts.json").write_text(json.dumps(left))
     return place
 
 

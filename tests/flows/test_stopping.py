@@ -13,7 +13,7 @@ import pytest
 from bigfusion.flows import cli, stopping
 from bigfusion.flows.engine import server
 from bigfusion.flows.engine.server import free_port
-from bigfusion.pipeline.demo.build import build
+from tests.helpers.demo_corpus import copy_corpus
 from tests.helpers.own_features import separable
 from tests.helpers.small_ferplus import write_ferplus
 from tests.helpers.small_project import CONFIG
@@ -44,7 +44,7 @@ def stop(terminal: Terminal, how: str) -> None:
 @pytest.fixture
 def media(tmp_path):
     """A project on raw media, nothing done yet."""
-    build(tmp_path / "MELD.Raw", dialogues=1)
+    copy_corpus(tmp_path / "MELD.Raw", dialogues=1)
     (tmp_path / "bigfusion.toml").write_text(CONFIG)
     return tmp_path
 

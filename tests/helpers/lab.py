@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 
 import httpx
 
-from bigfusion.pipeline.demo.build import build
+from tests.helpers.demo_corpus import copy_corpus
 from tests.helpers.release_workspace import CONFIG as TALK
 from tests.helpers.release_workspace import SAID, SPLITS
 from tests.helpers.small_project import CONFIG
@@ -45,7 +45,7 @@ def runs(client, flow):
 def lab(folder, dialogues: int, *changes: tuple[str, str]):
     """A small project's settings file, its corpus beside it."""
     folder.mkdir()
-    build(folder / "MELD.Raw", dialogues=dialogues)
+    copy_corpus(folder / "MELD.Raw", dialogues=dialogues)
     config = folder / "bigfusion.toml"
     small = CONFIG.replace(', "audio", "visual"', "").replace("chunk_size = 16", f"chunk_size = {CHUNK}")
     for old, new in (("seeds = [0, 1]", "seeds = [0]"), *changes):

@@ -46,7 +46,7 @@ def free_port() -> int:
 
 
 def wait(what: str, ready: Callable[[], object], seconds: float = 400, every: float = 0.25) -> None:
-    """Wait until ``ready`` says something true."""
+    """Wait until ``ready`` says something true. A question to Prefect's server costs it work: once a second will do."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with suppress(OSError):

@@ -31,9 +31,11 @@ def test_a_cancelled_retrain_leaves_nothing_behind(tmp_path):
             running.worker("works", limit=2)
             services.wait("a partition in the middle", lambda: in_the_middle(tmp_path / "works.log"), 600)
             client.set_flow_run_state(retrain.id, Cancelling(), force=True)
-            services.wait("the end", lambda: state_of(client, retrain).is_final(), 120)
+            services.wait("the end", lambda: state_of(client, retrain).is_final(), 120, every=1)
             assert state_of(client, retrain).is_cancelled()
-            services.wait("its parts'", lambda: all(run.state.is_final() for run in runs(client, "partition")), 120)
+            services.wait(
+                "its parts'", lambda: all(run.state.is_final() for run in runs(client, "partition")), 120, every=1
+            )
             services.wait("their processes'", lambda: not processes("prefect.engine", tmp_path), 120)
 
 
@@ -56,7 +58,7 @@ def test_a_retrain_survives_its_server_and_its_database(tmp_path):
             services.kill(running.database, signal.SIGQUIT)  # "immediate": as when its machine is switched off
             running.database.wait(60)
             running.start_postgres()
-            services.wait("the retrain's end", lambda: finished(client, retrain), 600)
+            services.wait("the retrain's end", lambda: finished(client, retrain), 600, every=1)
             assert state_of(client, retrain).is_completed(), state_of(client, retrain).message
             for flow in ("retrain", "extract", "partition", "train", "evaluate"):
                 assert [run.state.type.value for run in runs(client, flow)] == ["COMPLETED"] * len(runs(client, flow))

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import shutil
 import signal
 import time
 from collections import Counter
@@ -13,8 +12,8 @@ import pytest
 from bigfusion.flows.project import cells, corpus
 from bigfusion.flows.project.load import load
 from tests.helpers import services
+from tests.helpers.calm_run import calm_run
 from tests.helpers.lab import CHUNK, finished, prefect_api, runs, state_of, talk
-from tests.helpers.processes import Project
 
 pytestmark = [
     pytest.mark.services,
@@ -25,7 +24,7 @@ pytestmark = [
 
 NAMES = ("one", "two", "three")
 FLOWS = ("retrain", "ingest", "extract", "partition", "train", "evaluate")
-TURNS = 6
+TURNS = 4
 LONG = (("epochs = 2", "epochs = 60\npatience = 60"),)
 UNDER_WAY = 2 * CHUNK
 """Cells that a project's two partitions compute at a time."""
@@ -73,10 +72,8 @@ def whole(config, twice):
     assert planned.pending_count == 0
     with project.files.store() as store:
         assert store.info()["duplicates"] <= twice
-    calm = config.parent.with_name(f"{config.parent.name}-calm")
-    shutil.copytree(config.parent, calm, ignore=shutil.ignore_patterns("work", "prefect.yaml"))
-    Project(calm / config.name).run("run")
-    (disturbed,), (undisturbed,) = ((one / "work/runs").iterdir() for one in (config.parent, calm))
+    undisturbed = calm_run(config, config.parent.with_name(f"{config.parent.name}-calm"))
+    (disturbed,) = (config.parent / "work/runs").iterdir()
     tables = [pd.read_parquet(run / "predictions.parquet") for run in (disturbed, undisturbed)]
     pd.testing.assert_frame_equal(*tables)  # within 1e-5: workers pad other utterances together
     scores = [json.loads((run / "metrics.json").read_bytes()) for run in (disturbed, undisturbed)]
@@ -100,8 +97,10 @@ def test_three_retrains_survive_a_server_that_is_killed_twice(tmp_path):
             services.wait("a training", lambda: list(tmp_path.glob("*/work/runs/*/seed-0/resume.safetensors")), 600)
             services.kill(running.server, signal.SIGKILL)
             running.start_server()
-            services.wait("the retrains' end", lambda: all(finished(client, run) for run in retrains.values()), 900)
-            services.wait("every run's end", lambda: all_over(client), 120)
+            services.wait(
+                "the retrains' end", lambda: all(finished(client, run) for run in retrains.values()), 900, every=1
+            )
+            services.wait("every run's end", lambda: all_over(client), 120, every=1)
             print(f"over after {time.monotonic() - begun:.0f} s")
             for flow in FLOWS:
                 found = [(run.name, run.state.type.value, run.state.message) for run in runs(client, flow)]
@@ -127,9 +126,11 @@ def test_after_a_longer_outage_nothing_is_stuck_and_the_next_retrain_takes_up_wh
             services.wait("a free workspace", lambda: not any(map(at_work, configs.values())), 600, every=1)
             print(f"after the outage: {told(client)}")
             again = started(client, configs)
-            services.wait("the next retrain", lambda: all(finished(client, run) for run in again.values()), 600)
+            services.wait(
+                "the next retrain", lambda: all(finished(client, run) for run in again.values()), 600, every=1
+            )
             assert [state_of(client, run).name for run in again.values()] == ["Completed"]
-            services.wait("every run's end", lambda: all_over(client), 120)
+            services.wait("every run's end", lambda: all_over(client), 120, every=1)
             print(f"at the end: {told(client)}")
     for config in configs.values():
         whole(config, twice=UNDER_WAY)

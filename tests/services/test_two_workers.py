@@ -30,11 +30,11 @@ def test_a_retrain_on_two_workers_survives_the_death_of_one(tmp_path):
             retrain = client.create_flow_run_from_deployment(deployment.id)
             # It takes the retrain itself and one partition beside it.
             running.worker("stays", limit=2, PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER="json")
-            services.wait("the retrain", lambda: state_of(client, retrain).is_running())
+            services.wait("the retrain", lambda: state_of(client, retrain).is_running(), every=1)
             dies = running.worker("dies", limit=1)
             services.wait("a partition in the middle", lambda: in_the_middle(tmp_path / "dies.log"), 600)
             services.kill(dies, signal.SIGKILL)
-            services.wait("the retrain's end", lambda: state_of(client, retrain).is_final(), 900)
+            services.wait("the retrain's end", lambda: state_of(client, retrain).is_final(), 900, every=1)
             state = state_of(client, retrain)
             assert state.is_completed(), state.message
             partitions = runs(client, "partition")
@@ -43,7 +43,7 @@ def test_a_retrain_on_two_workers_survives_the_death_of_one(tmp_path):
             assert states.count("COMPLETED") == len(states) - 1
             assert "no heartbeat" in next(run.state.message for run in partitions if run.state.is_crashed())
             again = client.create_flow_run_from_deployment(deployment.id)
-            services.wait("the second retrain", lambda: state_of(client, again).is_final(), 600)
+            services.wait("the second retrain", lambda: state_of(client, again).is_final(), 600, every=1)
             assert state_of(client, again).is_completed()
             assert len(runs(client, "partition")) == len(partitions), "nothing was to do"
             for flow in ("retrain", "ingest", "extract", "train", "evaluate"):

@@ -5,8 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from bigfusion.flows.engine import configuration, database
-from bigfusion.flows.engine.server import temporary_server
+from bigfusion.flows.engine import configuration, database, session
+from bigfusion.flows.project.workspace import Workspace, WorkspaceSettings
 
 
 @pytest.fixture
@@ -25,15 +25,29 @@ def schema(path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_second_home_gets_a_copy_that_the_server_takes_as_it_is(homes):
+def test_a_command_in_a_second_project_gets_a_copy_that_the_server_takes_as_it_is(homes):
+    """It first frees the slots of a killed command. That once made an empty database, and the server built its own."""
+    one, two = (Workspace(WorkspaceSettings(path=home)) for home in homes)
+    with session._of_our_own(one, lambda: None):
+        pass
+    with closing(sqlite3.connect(database.template())) as kept:
+        kept.execute("CREATE TABLE copied (id)")
+    with session._of_our_own(two, lambda: None):
+        pass
+    built, copied = (schema(workspace.prefect_home / database.DATABASE) for workspace in (one, two))
+    assert copied == sorted([*built, "CREATE TABLE copied (id)"])
+
+
+@pytest.mark.parametrize("found", [None, b""], ids=["no file", "an empty one"])
+def test_slots_that_were_never_taken_are_no_database(homes, found):
     one, two = homes
-    with temporary_server(one):
-        pass
-    assert database.template().exists()
-    assert not database.lay(two)
-    assert schema(two / database.DATABASE) == schema(one / database.DATABASE)
-    with temporary_server(two):
-        pass
+    with closing(sqlite3.connect(one / database.DATABASE)) as made:
+        made.executescript("CREATE TABLE flow_run (id TEXT)")
+    database.keep(one)
+    if found is not None:
+        (two / database.DATABASE).write_bytes(found)
+    database.free_slots(two)
+    assert not database.lay(two), "the copy is taken"
     assert schema(two / database.DATABASE) == schema(one / database.DATABASE)
 
 

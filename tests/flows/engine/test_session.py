@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
-from bigfusion.flows.engine import deployments, home, server, session
+from bigfusion.flows.engine import database, deployments, home, server, session
 from bigfusion.flows.engine.configuration import SLOT
 from bigfusion.flows.project.load import load
 from bigfusion.pipeline.errors import SettingsError
@@ -232,8 +232,13 @@ def test_the_slot_of_a_killed_training_is_free_again(tmp_path):
 
 @contextmanager
 def lasting(folder: Path, port: int, *settings: str):
-    """A user's own server on a database in a folder, killed at the end as if its machine stopped."""
+    """A user's own server on a database in a folder, killed at the end as if its machine stopped.
+
+    It looks for leases that have run out every second (Prefect's default: 15).
+    """
+    database.lay(folder)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {"PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "1"}
     environment |= {"PREFECT_HOME": str(folder), **dict(setting.split("=", 1) for setting in settings)}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "log").open("ab") as log:
@@ -250,15 +255,18 @@ def lasting(folder: Path, port: int, *settings: str):
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [(), (deployments.LEASES_ON_DISK,)], ids=["in memory", "on disk"])
 def test_deploys_warning_tells_servers_that_keep_a_slot_for_ever_from_others(tmp_path, settings):
-    """A slot is taken for a minute, and both its holder and the server are killed."""
-    port = free_port()
+    """A slot is taken for a minute, and both its holder and the server are killed.
+
+    What is in memory only is never free again: half a minute after the lease has run out it still is not.
+    """
+    port, patience = free_port(), 150 if settings else 90
     with lasting(tmp_path, port, *settings) as client:
         deployments.set_slots(client, 1)
         assert deployments._leases_in_memory(client) == (not settings)
         client.increment_concurrency_slots_with_lease([SLOT], 1, "concurrency", 60)
         assert client.read_global_concurrency_limit_by_name(SLOT).active_slots == 1
     with lasting(tmp_path, port, *settings) as client:
-        deadline = time.monotonic() + 150
+        deadline = time.monotonic() + patience
         while client.read_global_concurrency_limit_by_name(SLOT).active_slots and time.monotonic() < deadline:
             time.sleep(1)
         assert client.read_global_concurrency_limit_by_name(SLOT).active_slots == (not settings)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bigfusion.flows import cli
-from bigfusion.pipeline.demo.build import build
+from tests.helpers.demo_corpus import copy_corpus
 from tests.helpers.own_features import separable
 from tests.helpers.small_project import CONFIG
 
@@ -30,7 +30,7 @@ def test_a_killed_command_leaves_nothing_behind_and_the_next_one_goes_on(tmp_pat
 
     A copied database is there before its server.
     """
-    build(tmp_path / "MELD.Raw", dialogues=1)
+    copy_corpus(tmp_path / "MELD.Raw", dialogues=1)
     (tmp_path / "bigfusion.toml").write_text(
         CONFIG.replace('"audio", "visual"', '"audio"').replace("epochs = 2", "epochs = 40\npatience = 40")
     )
