@@ -7,7 +7,6 @@ this code pools. So the vector is the same number for number, and a cell without
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -48,10 +47,7 @@ class Kept(threading.local):
     """What the code of one thread passed by on its way to a vector."""
 
     def __init__(self) -> None:
-        # Nobody reads moments and rows any more. Without them, all framed cells of text and sound would be stale.
         self.windows: list[tuple[int, NDArray[np.float32]]] = []
-        self.moments: Sequence[float] = ()
-        self.rows: Sequence[int] = ()
         self.values: Any = None
 
 
