@@ -75,7 +75,8 @@ def whole(config, twice):
     undisturbed = calm_run(config, config.parent.with_name(f"{config.parent.name}-calm"))
     (disturbed,) = (config.parent / "work/runs").iterdir()
     tables = [pd.read_parquet(run / "predictions.parquet") for run in (disturbed, undisturbed)]
-    pd.testing.assert_frame_equal(*tables)  # within 1e-5: workers pad other utterances together
+    # Workers pad other utterances together, so features differ by rounding, and sixty epochs make more of it.
+    pd.testing.assert_frame_equal(*tables, rtol=0, atol=1e-3)
     scores = [json.loads((run / "metrics.json").read_bytes()) for run in (disturbed, undisturbed)]
     for name in ("weighted_f1", "accuracy", "confusion"):
         assert scores[0][name] == scores[1][name]

@@ -281,21 +281,29 @@ class FaceTraining:
         self.history = [Epoch(**epoch) for epoch in facts["history"]]
 
 
-def predict(network: FaceNet, faces: Faces, side: int = 64) -> NDArray[np.float32]:
+def predict(
+    network: FaceNet,
+    faces: Faces,
+    side: int = 64,
+    embed: Callable[[Tensor], Tensor] | None = None,
+    batch_size: int = 32,
+) -> NDArray[np.float32]:
     """The probability of each class. Shape: (N, 8) float32. The network's mode is restored afterwards.
 
-    On a processor, batches are computed in parallel, one thread for each (see :mod:`extractors.compute`).
+    ``embed`` takes the place of the network's own features: (B, 1, S, S) in [0, 1] -> (B, 342). On a processor, batches
+    of ``batch_size`` are computed in parallel, one thread for each (see :mod:`extractors.compute`).
     """
+    features = embed or network.embed
     device, mode = next(network.parameters()).device, network.training
 
     def one(tiles: Tensor, stop: threading.Event) -> Tensor:
         check(stop)
         with torch.inference_mode():
             pixels = resized(tiles.to(device), side).contiguous(memory_format=torch.channels_last)
-            return functional.softmax(network(pixels), dim=1).float().cpu()
+            return functional.softmax(network.classifier(features(pixels)), dim=1).float().cpu()
 
     network.eval()
-    threads, batch_size = (torch.get_num_threads(), 32) if device.type == "cpu" else (1, 1024)
+    threads, batch_size = (torch.get_num_threads(), batch_size) if device.type == "cpu" else (1, 1024)
     with torch_threads.held_at(1):
         found = side_by_side(one, torch.split(torch.from_numpy(faces.tiles), batch_size), threads)
     network.train(mode)

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from bigfusion.extractors.visual.densenet import CLASSES
+from bigfusion.extractors.visual.densenet import CLASSES, seeded
 from bigfusion.extractors.visual.training import ferplus
 from bigfusion.extractors.visual.training.augmentation import augmented, resized
 from bigfusion.extractors.visual.training.ferplus import Faces
-from bigfusion.extractors.visual.training.scores import score
-from bigfusion.extractors.visual.training.training import FaceTraining, FaceTrainingSettings
+from bigfusion.extractors.visual.training.scores import features_by_engine, score
+from bigfusion.extractors.visual.training.training import FaceTraining, FaceTrainingSettings, predict
 from bigfusion.pipeline.errors import ExtractionError
 from tests.helpers.small_ferplus import votes, write_ferplus
 
@@ -164,3 +164,10 @@ def test_it_learns_and_is_scored(folder: Path, tmp_path: Path) -> None:
     matrix = np.array(found["confusion"])
     assert found["test_accuracy"] == pytest.approx(np.trace(matrix) / matrix.sum())
     assert sum(found["supports"].values()) == 20
+
+
+def test_the_engine_of_extraction_scores_as_the_network_does(folder: Path) -> None:
+    faces = ferplus.read(folder)["test"]
+    network = seeded(1)
+    by_engine = predict(network, faces, embed=features_by_engine(network), batch_size=3)
+    np.testing.assert_allclose(by_engine, predict(network, faces), rtol=0, atol=1e-5)
