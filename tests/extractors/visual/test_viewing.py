@@ -24,6 +24,10 @@ from tests.helpers.tiny_images import saved
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+def slow(settings: dict[str, Any]) -> Any:
+    return pytest.param(settings, marks=pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Utterance]:
     """Two portraits that drift, one that goes away, two people, nobody, a broken file, a lost one, and none."""
@@ -128,7 +132,9 @@ def test_each_finds_what_it_finds_alone_and_the_clip_is_read_and_searched_once(c
     assert isinstance(alone[4][4], Feature)  # a whole frame needs no face
 
 
-@pytest.mark.parametrize("settings", [{"frames_per_second": 2}, {"limit_seconds": 1}, {"region": (0, 0, 0.5, 1)}])
+@pytest.mark.parametrize(
+    "settings", [{"frames_per_second": 2}, slow({"limit_seconds": 1}), slow({"region": (0, 0, 0.5, 1)})]
+)
 def test_what_reads_other_frames_reads_the_clip_again(clips, settings, monkeypatch) -> None:
     kinds = [faces(), faces(**settings)]
     expected = [kind.extract(clips[:1])[0] for kind in kinds]
@@ -140,7 +146,7 @@ def test_what_reads_other_frames_reads_the_clip_again(clips, settings, monkeypat
     assert not same(one, other)
 
 
-@pytest.mark.parametrize("settings", [{"min_face": 150}, {"detection_size": 200}, {"search_seconds": 0}])
+@pytest.mark.parametrize("settings", [{"min_face": 150}, slow({"detection_size": 200}), slow({"search_seconds": 0})])
 def test_what_searches_otherwise_reads_the_clip_once_and_searches_it_again(clips, settings, monkeypatch) -> None:
     kinds = [faces(), faces(**settings)]
     expected, counts = [], Counter[str]()

@@ -105,6 +105,7 @@ def test_features_of_equal_sampling_stand_together(folder: Path, tmp_path: Path)
     assert [len(part) for part in parts] == [6, 4, 2]  # the first clip's two utterances stay together
 
 
+@pytest.mark.slow
 def test_a_clip_is_read_once_for_both_and_the_numbers_are_those_of_each_alone(folder, tmp_path, reads) -> None:
     both = project_of(folder, tmp_path / "both", 'model.features=["densenet", "vit", "whole"]')
     assert computed(both) == {"visual": 6, "visual.vit": 6, "visual.whole": 6}
@@ -116,6 +117,7 @@ def test_a_clip_is_read_once_for_both_and_the_numbers_are_those_of_each_alone(fo
     assert computed(both) == {}
 
 
+@pytest.mark.slow
 def test_an_encoder_that_is_added_later_is_computed_alone(folder, tmp_path, reads) -> None:
     assert computed(project_of(folder, tmp_path, 'model.features=["densenet"]')) == {"visual": 6}
     assert computed(project_of(folder, tmp_path, 'model.features=["densenet", "vit"]')) == {"visual.vit": 6}
