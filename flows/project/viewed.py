@@ -38,9 +38,10 @@ def outcomes(
     for (name, one), found in zip(wanted.items(), view(work, progress), strict=True):
         made |= {(feature, name): outcome for feature, outcome in zip(one, found, strict=True)}
     seconds = time.perf_counter() - started
+    threads = min(len(work), *(maker.threads or cores() for maker in timed.values()))
     return (
         {feature: [made[feature, utterance.id] for utterance in several] for feature, several in utterances.items()},
-        _shares({feature: one.seconds for feature, one in timed.items()}, seconds, min(cores(), len(work))),
+        _shares({feature: one.seconds for feature, one in timed.items()}, seconds, threads),
     )
 
 
