@@ -95,7 +95,7 @@ class Majority(Record):
 
 
 class Together(Record):
-    """The scores of the mean of the seeds' probabilities: the answers of ``predict``."""
+    """The scores of the mean of the seeds' probabilities: the likeliest labels of ``predict``, sure of them or not."""
 
     weighted_f1: float
     accuracy: float

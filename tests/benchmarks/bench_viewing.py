@@ -13,8 +13,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,9 +24,8 @@ from bigfusion.extractors.visual.image_encoder import ImageEncoderExtractor, Ima
 from bigfusion.extractors.visual.speaker_face import VisualExtractor, VisualSettings
 from bigfusion.extractors.visual.viewing import ClipExtractor, view
 from bigfusion.pipeline.schema import MediaSpan, Utterance
+from tests.benchmarks.bench_visual import least
 from tests.helpers.tiny_images import saved
-
-ROUNDS = 3
 
 
 def vit(folder: Path) -> Path:
@@ -41,15 +39,6 @@ def vit(folder: Path) -> Path:
 def images(folder: Path, on: str, pool: str = "mean") -> ImageEncoderExtractor:
     settings = {"model": str(folder), "on": on, "pool": (pool,), "device": "cpu", "threads": 1}
     return ImageEncoderExtractor(ImageEncoderSettings.model_validate(settings), sha256_of)
-
-
-def least(work: Callable[[], object]) -> float:
-    seconds = []
-    for _ in range(ROUNDS):
-        began = time.process_time()
-        work()
-        seconds.append(time.process_time() - began)
-    return min(seconds)
 
 
 def compare(name: str, pair: Sequence[ClipExtractor], utterances: Sequence[Utterance]) -> None:
