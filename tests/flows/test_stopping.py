@@ -206,19 +206,19 @@ LOCKED = """
         ctypes.CDLL(None).pthread_mutex_lock(lock)
 """
 CHILD = """
+        ready, handled = os.pipe()
         child = os.fork()
         if not child:
             signal.signal(signal.SIGTERM, lambda *_: os._exit(5))
-            print("ready", flush=True)
+            os.write(handled, b"1")
             time.sleep(60)
-        time.sleep(0.5)
+        os.read(ready, 1)
         os.kill(child, signal.SIGTERM)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
         time.sleep(1.5)
         print("lives", flush=True)
 """
 OTHERS = """
-        print("ready", flush=True)
         signal.signal(signal.SIGTERM, lambda *_: print("seen", flush=True))
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(1.5)
@@ -227,17 +227,16 @@ OTHERS = """
 
 
 def in_c(body: str) -> subprocess.Popen:
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-c", IN_C.format(body=body)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    assert process.stdout.readline() == "ready\n"
-    return process
 
 
 @pytest.mark.parametrize(("number", "how"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
 def test_a_command_inside_one_long_call_of_c_ends_all_the_same(number, how):
     process = in_c(LOCKED)
     try:
+        assert process.stdout.readline() == "ready\n"  # nothing else is written there: `communicate` would miss it
         time.sleep(0.3)
         process.send_signal(number)
         _, shown = process.communicate(timeout=30)
