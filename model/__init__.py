@@ -22,3 +22,7 @@ Table 4, Figures 3-5                                     ``reproduce/studies.py`
 The paper's printed figures                              ``report/paper.py``
 ======================================================== ==================================================
 """
+
+from bigfusion.model.late_imports import import_datasets_late
+
+import_datasets_late()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from prefect import flow
-
 from bigfusion.flows.engine import artifacts
-from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.engine.session import alone
+from bigfusion.flows.engine.stage import stage
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.pipeline.errors import TrainingError
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("bigfusion")
 
 
-@flow(name="evaluate", flow_run_name="evaluate {project.name}", **HOOKS)
+@stage("evaluate {project.name}")
 @alone
 def evaluate(project: Project) -> str:
     """Score the present run and write its report, unless it was scored already. Returns the run's id.

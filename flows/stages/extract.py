@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from prefect import Flow, flow
+from prefect import Flow
 
 from bigfusion.flows.engine import artifacts
-from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.engine.session import alone
+from bigfusion.flows.engine.stage import stage
 from bigfusion.flows.progress import together
 from bigfusion.flows.project import cells
 from bigfusion.flows.project.cells import ChunkResult
@@ -23,7 +23,7 @@ from bigfusion.flows.stages.fan_out import fan_out
 log = logging.getLogger("bigfusion")
 
 
-@flow(name="extract", flow_run_name="extract {project.name}", **HOOKS)
+@stage("extract {project.name}")
 @alone
 def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str, int]]:
     """Compute every new and changed cell of the kept manifest. Returns cells by feature and status.

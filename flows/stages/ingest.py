@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from prefect import flow
-
-from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.engine.session import alone
+from bigfusion.flows.engine.stage import stage
 from bigfusion.flows.progress import counted
 from bigfusion.flows.project import corpus
 from bigfusion.flows.project.corpus import Ingested
@@ -18,7 +16,7 @@ from bigfusion.pipeline.words import numbered
 log = logging.getLogger("bigfusion")
 
 
-@flow(name="ingest", flow_run_name="ingest {project.name}", **HOOKS)
+@stage("ingest {project.name}")
 @alone
 def ingest(project: Project) -> str:
     """Scan the corpus, keep its manifest, return the manifest's digest."""

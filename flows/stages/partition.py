@@ -8,9 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from prefect import flow
-
-from bigfusion.flows.engine.hooks import HOOKS
+from bigfusion.flows.engine.stage import stage
 from bigfusion.flows.project import cells
 from bigfusion.flows.project.corpus import kept
 from bigfusion.flows.project.preflight import preflight, require
@@ -39,7 +37,7 @@ def in_parts(planned: CellPlan, features: Sequence[FeatureName], parts: int) -> 
     return found
 
 
-@flow(name="partition", flow_run_name="{feature} {number} of {parts}", **HOOKS)
+@stage("{feature} {number} of {parts}")
 def partition(
     project: Project, feature: str, number: int, parts: int, retry_failed: bool = False
 ) -> dict[str, dict[str, int]]:

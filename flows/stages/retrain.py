@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from prefect import flow
-
 from bigfusion.flows.engine import artifacts
 from bigfusion.flows.engine.handout import Job, parameters, wait_for
-from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.engine.session import alone, end_abandoned_runs
+from bigfusion.flows.engine.stage import stage
 from bigfusion.flows.project import promotion
 from bigfusion.flows.project.preflight import preflight, require
 from bigfusion.flows.project.settings import Project
@@ -23,7 +21,7 @@ from bigfusion.pipeline.errors import TrainingError
 log = logging.getLogger("bigfusion")
 
 
-@flow(name="retrain", flow_run_name="retrain {project.name}", **HOOKS)
+@stage("retrain {project.name}")
 @alone
 def retrain(project: Project, retry_failed: bool = False) -> str:
     """Run all stages. Returns the run's id. The run becomes the current model unless its validation score is worse.

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prefect import flow, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
 from bigfusion.flows.engine import artifacts
 from bigfusion.flows.engine.configuration import SLOT
-from bigfusion.flows.engine.hooks import HOOKS
 from bigfusion.flows.engine.session import alone
+from bigfusion.flows.engine.stage import stage
 from bigfusion.flows.progress import bar, training, warn_of_neurons
 from bigfusion.flows.project import makers
 from bigfusion.flows.project.leaks import leaks
@@ -50,7 +50,7 @@ def train_seed(project: Project, data: Data, seed: int, folder: Path, progress: 
     return trained.best.valid_weighted_f1
 
 
-@flow(name="train", flow_run_name="train {project.name}", **HOOKS)
+@stage("train {project.name}")
 @alone
 def train(project: Project) -> str:
     """Train every seed with the present cells, labels, settings and code. Returns the run's id.
