@@ -34,8 +34,14 @@ _START_SECONDS = 300.0  # a first start builds the database: 10-20 s on an idle 
 _DELIVERED_SECONDS = 3.0
 _END_SECONDS = {"temporary": 3.0, "lasting": 20.0}
 _TEMPORARY = ("-P", "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--log-level", "error")
-_ONLY_API = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-"""Prefect's options for a temporary server: no pages, and only the services that a run needs."""
+_ONLY_API = {
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "0",
+    "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "0",
+}
+"""Prefect's options for a temporary server: no pages, no blocks, and only the services that a run needs."""
 
 
 @contextmanager

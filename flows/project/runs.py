@@ -163,7 +163,8 @@ def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
 def trained_model(project: Project, manifest: Manifest) -> ModelSettings:
     """The settings of the network that a training of this corpus really trains."""
     single = not manifest.has_values and manifest.table["dialogue"].is_unique
-    return project.model.for_single_utterances() if single else project.model
+    fitted = project.model.for_single_utterances() if single else project.model
+    return fitted.for_classes(manifest.labels)
 
 
 def training_code(model: ModelSettings, train: TrainSettings) -> dict[str, str]:

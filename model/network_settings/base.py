@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -52,6 +52,11 @@ class NetworkSettings(Settings):
 
     def for_single_utterances(self) -> NetworkSettings:
         """The settings that are trained on a corpus whose dialogues all have one utterance."""
+        return self
+
+    def for_classes(self, labels: Sequence[str]) -> NetworkSettings:
+        """The settings that are trained on a corpus with these classes."""
+        del labels
         return self
 
     def itself(self) -> NetworkSettings:

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, Self
 
 from pydantic import Field
 
 from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Range, Space
+from bigfusion.pipeline.errors import TrainingError
+
+_NEGATIVE = """
+    negative sad sadness ang anger angry mad fru frustrated frustration fear fearful scared anxiety disgust disgusted
+    boredom bored
+"""
+_NEUTRAL = "neutral neu calm no_emotion"
+_POSITIVE = "positive hap happy happiness joy joyful exc excited excitement peaceful powerful"
+_EITHER = "surprise surprised"
+SENTIMENTS: dict[str, Literal[-1, 0, 1, 2]] = {
+    **dict.fromkeys(_NEGATIVE.split(), 0),
+    **dict.fromkeys(_NEUTRAL.split(), 1),
+    **dict.fromkeys(_POSITIVE.split(), 2),
+    **dict.fromkeys(_EITHER.split(), -1),
+}
+"""The sentiment of each emotion by the names of many corpora: IEMOCAP's as GraphSmile released them."""
 
 
 class GraphSmileSettings(NetworkSettings):
@@ -21,15 +38,30 @@ class GraphSmileSettings(NetworkSettings):
     edge_weights: Literal["offset", "ones"] = Field(
         default="offset", description="a learnt weight for each distance in time, or none"
     )
-    sentiments: tuple[Literal[-1, 0, 1, 2], ...] = Field(
-        default=(2, 0, 1, 0, 2, 0),
-        min_length=1,
+    sentiments: tuple[Literal[-1, 0, 1, 2], ...] | None = Field(
+        default=None,
         description="of each class in its order: 0 negative, 1 neutral, 2 positive, -1 not taught; "
-        "the default is that of IEMOCAP's hap, sad, neu, ang, exc, fru",
+        "none: by the classes' names",
     )
     sentiment_weight: float = Field(default=1.0, ge=0, description="of the loss of sentiments")
     shift_weight: float = Field(default=0.7, ge=0, description="of the loss of sentiment shifts")
     block: int = Field(default=19, ge=1, description="utterances among which shifts are predicted")
+
+    def for_classes(self, labels: Sequence[str]) -> Self:
+        """With the sentiments of these classes, unless they are set.
+
+        Raises:
+            TrainingError: a class's name tells nothing.
+        """
+        if self.sentiments is not None:
+            return self
+        for label in labels:
+            if label.lower() not in SENTIMENTS:
+                raise TrainingError(
+                    f"label {label}: expected an emotion whose sentiment is known ({', '.join(sorted(SENTIMENTS))}); "
+                    f"set model.sentiments: 0 negative, 1 neutral, 2 positive or -1 for each of {', '.join(labels)}"
+                )
+        return self.model_copy(update={"sentiments": tuple(SENTIMENTS[label.lower()] for label in labels)})
 
 
 SETTINGS = GraphSmileSettings
@@ -55,7 +87,6 @@ RELEASED: dict[str, dict[str, dict[str, object]]] = {
             "layers": 5,
             "window": 3,
             "block": 3,
-            "sentiments": [1, -1, 0, 0, 2, 0, 0],  # surprise has no sentiment of its own in MELD
             "sentiment_weight": 0.5,
             "shift_weight": 0.2,
         },

@@ -122,10 +122,11 @@ class GraphSmile(Network):
 
     def __init__(self, settings: GraphSmileSettings, widths: Mapping[str, int], classes: int) -> None:
         super().__init__(settings, widths)
-        if len(settings.sentiments) != classes:
+        sentiments = settings.sentiments or ()
+        if len(sentiments) != classes:
             raise TrainingError(
-                f"model.sentiments: expected one for each of the corpus's {classes} classes, found "
-                f"{len(settings.sentiments)}; set 0 negative, 1 neutral, 2 positive or -1 for each class in its order"
+                f"model.sentiments: expected one for each of the corpus's {classes} classes, found {len(sentiments)}; "
+                "set 0 negative, 1 neutral, 2 positive or -1 for each class in its order, or leave them out"
             )
         self.settings = settings
         width = settings.width
@@ -137,7 +138,7 @@ class GraphSmile(Network):
         self.emotion = nn.Linear(width, classes)
         self.sentiment = nn.Linear(width, 3)
         self.shift = nn.Linear(2 * width, 2)
-        self.register_buffer("sentiment_of", torch.tensor(settings.sentiments), persistent=False)
+        self.register_buffer("sentiment_of", torch.tensor(sentiments), persistent=False)
 
     def forward(self, batch: Batch) -> Output:
         """Read a batch."""

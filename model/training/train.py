@@ -85,7 +85,8 @@ def train(
 def fitting(data: Data, settings: NetworkSettings) -> NetworkSettings:
     """The settings of the network that is really trained on these data."""
     single = data.single_utterances and not data.regression
-    return settings.for_single_utterances() if single else settings
+    fitted = settings.for_single_utterances() if single else settings
+    return fitted.for_classes(data.labels)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def epoch_flops(data: Data, model: NetworkSettings, train: TrainSettings) -> int
     """FLOPs of the products of matrices in one epoch of gradient steps; a multiplication and an addition are two."""
     with deterministic(train.threads):
         seed_everything(0)
-        network = build(model, data.widths, len(data.labels))
+        network = build(model.for_classes(data.labels), data.widths, len(data.labels))
         network.fit(data.train)
         optimisation = Optimisation(network, data.train, train, 0, labels=data.labels)
         with FlopCounterMode(display=False) as counter:

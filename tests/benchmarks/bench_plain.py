@@ -36,6 +36,7 @@ from bigfusion.model.layers.regression import penalised_regression
 from bigfusion.model.networks.base import Network, Output, build
 from bigfusion.model.seed import deterministic
 from bigfusion.model.settings import network_settings
+from bigfusion.pipeline.tables.labels import IEMOCAP
 from tests.benchmarks.bench_networks import WIDTHS, corpus, machine_rate
 from tests.helpers.plain.dialogue import plain
 
@@ -65,7 +66,7 @@ def epoch(network: Network, dialogues: Sequence[Dialogue], size: int, form: Call
 def network_of(kind: str, dialogues: Sequence[Dialogue]) -> Network:
     """At its default settings, fitted and ready to train."""
     torch.manual_seed(0)
-    network = build(network_settings({"kind": kind}), WIDTHS, 6)
+    network = build(network_settings({"kind": kind}).for_classes(IEMOCAP), WIDTHS, 6)
     network.fit(dialogues)
     network.begin_epoch(1, 10)
     return network.train()

@@ -31,6 +31,7 @@ from bigfusion.model.networks.bigru import BiGRU
 from bigfusion.model.networks.mm_dfn import MMDFN
 from bigfusion.model.seed import deterministic
 from bigfusion.model.settings import network_settings
+from bigfusion.pipeline.tables.labels import IEMOCAP
 from tests.benchmarks.bench_networks import WIDTHS, corpus
 
 warnings.filterwarnings("ignore", message="There is a performance drop")
@@ -46,7 +47,7 @@ def module_of(kind: str, seed: int, batch: Batch, chance: bool) -> nn.Module:
     if kind == "bigfusion":
         changes["contrast"] = {"enabled": False}  # its importance ranks nodes: places that depend on values
     torch.manual_seed(seed)
-    network = build(network_settings({"kind": kind} | changes), WIDTHS, 6)
+    network = build(network_settings({"kind": kind} | changes).for_classes(IEMOCAP), WIDTHS, 6)
     network.fit(corpus().train[:4])
     return (GraphAlone(network, batch) if kind == "mm_dfn" else Loss(network)).train()
 

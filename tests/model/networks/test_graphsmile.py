@@ -6,7 +6,9 @@ import torch
 from bigfusion.model.network_settings.graphsmile import GraphSmileSettings
 from bigfusion.model.networks.base import build
 from bigfusion.model.networks.graphsmile import OffsetAdjacency, PairGraph, block_partners, shift_labels, shift_loss
+from bigfusion.pipeline.corpora import crema_d, dailydialog, emorynlp, iemocap, label_csv, m3ed, ravdess
 from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
 from tests.helpers.network_suite import WIDTHS, NetworkSuite, batch
 
 
@@ -89,3 +91,40 @@ def test_speakers_are_not_looked_at():
 def test_sentiments_of_other_classes_are_refused():
     with pytest.raises(TrainingError, match=r"model\.sentiments: expected one for each of the corpus's 4 classes"):
         build(TestGraphSmile.settings, WIDTHS, 4)
+
+
+def test_sentiments_come_from_the_names_of_the_classes():
+    """Six classes of CREMA-D are not IEMOCAP's six: their places say nothing."""
+    settings = GraphSmileSettings()
+    assert settings.for_classes(IEMOCAP).sentiments == (2, 0, 1, 0, 2, 0)
+    assert settings.for_classes(MELD).sentiments == (1, -1, 0, 0, 2, 0, 0)
+    assert settings.for_classes(tuple(crema_d.EMOTIONS.values())).sentiments == (0, 0, 0, 2, 1, 0)
+    chosen = GraphSmileSettings(sentiments=(0, 1))
+    assert chosen.for_classes(("calm", "loud")) is chosen
+    with pytest.raises(TrainingError, match=r"label loud: expected an emotion .*; set model\.sentiments"):
+        settings.for_classes(("calm", "loud"))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        IEMOCAP,
+        iemocap.FOUR,
+        MELD,
+        dailydialog.LABELS,
+        emorynlp.LABELS,
+        m3ed.LABELS,
+        crema_d.EMOTIONS.values(),
+        ravdess.EMOTIONS.values(),
+        label_csv.CLASSES,
+        ("anger", "anxiety", "boredom", "disgust", "happiness", "neutral", "sadness"),  # EmoDB
+    ],
+)
+def test_every_corpus_of_ours_has_sentiments(labels):
+    assert len(GraphSmileSettings().for_classes(tuple(labels)).sentiments) == len(labels)
+
+
+def test_the_run_is_that_of_the_sentiments_written_out():
+    """Numbers that were written down before the names were read keep their runs."""
+    named = GraphSmileSettings().for_classes(IEMOCAP)
+    assert named.numbers() == GraphSmileSettings(sentiments=(2, 0, 1, 0, 2, 0)).numbers()
