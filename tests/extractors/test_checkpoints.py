@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -205,8 +206,11 @@ def test_a_part_of_a_whisper_in_the_cache_is_completed_or_refused(hub: Hub, monk
     hf_hub_download("owner/whisper", "model.bin")
     known = weights.whisper("owner/whisper", COMMIT)
     at(monkeypatch, "http://127.0.0.1:9")
+    waited: list[float] = []  # the hub's library asks for a commit's files six times, over 23 s
+    monkeypatch.setattr("huggingface_hub.utils._http.time", SimpleNamespace(sleep=waited.append))
     with pytest.raises(ExtractionError, match=r"found no config\.json on the hub or, without a connection"):
         weights.fetched(known)
+    assert len(waited) == 5
     at(monkeypatch, hub.address)
     folder = weights.fetched(known)
     assert {path.name for path in folder.iterdir()} == set(hub.files["owner/whisper"])
