@@ -97,14 +97,14 @@ def _study(
     from bigfusion.model.reproduce.tables import rows as table_rows
     from bigfusion.model.reproduce.trials import Study
     from bigfusion.model.runs.files import write_file, write_json
-    from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
+    from bigfusion.pipeline.tables.labels import corpus_of
 
     name = f"table-{table}" if table else f"figure-{figure}"
     data, model, settings, folder = material(common, features, out, seeds)
     if not isinstance(model, BigFusionSettings):
         raise SettingsError(f"reproduce: expected model.kind bigfusion, which {name} is about, found {model.kind}")
     model = model.itself() if data.single_utterances else model
-    corpus = {IEMOCAP: "iemocap", MELD: "meld"}.get(data.labels)
+    corpus = corpus_of(data.labels)
     with exclusive(folder, "name another folder with --out"):
         study = Study.of(folder, data, settings)
         with training(_TRIALS[name] * settings.epochs_in_all) as progress:
@@ -141,7 +141,9 @@ def material(
 
     if features is not None:
         see(features)
-        wanted = load_learning(common.config, common.preset, common.settings(seeds))
+        wanted = load_learning(
+            common.config, common.preset, common.settings(seeds), lambda: file_runs.known_corpus(features)
+        )
         require(preflight_training(wanted.train))
         data, model = file_runs.training_data(features, wanted)
         return data, model, wanted.train, out or Path(name)

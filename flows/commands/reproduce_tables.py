@@ -78,9 +78,9 @@ def make(
     from bigfusion.model.reproduce.schemes import as_given, four_classes, sessions
     from bigfusion.model.reproduce.systems import NONE, chosen, contrasts, networks
     from bigfusion.model.training.train import fitting
-    from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
+    from bigfusion.pipeline.tables.labels import corpus_of
 
-    corpus = {IEMOCAP: "iemocap", MELD: "meld"}.get(data.labels)
+    corpus = corpus_of(data.labels)
     base = base_of(asked, common, corpus, model, train)
     wanted = None if asked.rows is None else asked.rows.split(",")
     if asked.table == FEATURES:
@@ -90,6 +90,7 @@ def make(
         systems = chosen((networks if asked.table == 2 else contrasts)(base), wanted)
         if asked.table == 2:
             _check_read(common, systems)
+            systems = [_with_speakers(system, data) for system in systems]
         if data.single_utterances:
             systems = [replace(system, model=system.model.itself()) for system in systems]
     if asked.classes == 4:
@@ -133,7 +134,15 @@ def base_of(asked: Asked, common: Common, corpus: str | None, model: ModelSettin
         )
     numbers = merge(read_preset(TUNED)["train"], above.get("train", {}))
     shared = TrainSettings.model_validate(merge(numbers, {"seeds": list(train.seeds)}))
-    return Base(model, shared, corpus, False, above, of)
+    return Base(model, shared, corpus, False, above, (corpus or "") if asked.on_file else of)
+
+
+def _with_speakers(system: System, data: Data) -> System:
+    """With a mark if the corpus has more speakers than the network tells apart."""
+    from bigfusion.model.data.split_notes import speaker_notes
+
+    notes = [*filter(None, [system.note]), *speaker_notes(data, system.model)]
+    return replace(system, note="; ".join(notes))
 
 
 def _check_read(common: Common, systems: Sequence[System]) -> None:

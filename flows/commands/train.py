@@ -100,7 +100,9 @@ def _on_file(
         )
     see(features)
     check_description(name, note)
-    learning = load_learning(common.config, common.preset, common.settings(seeds))
+    learning = load_learning(
+        common.config, common.preset, common.settings(seeds), lambda: file_runs.known_corpus(features)
+    )
     trained = file_runs.train(features, out, learning)
     describe(out, name, note)
     follows = f"bigfusion evaluate --features OTHER --run {quoted(out)}"

@@ -25,6 +25,7 @@ from bigfusion.flows.project.workspace import exclusive, relative
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, hold_out, true_labels
 from bigfusion.model.data.split_notes import notes as split_notes
+from bigfusion.model.data.split_notes import speaker_notes
 from bigfusion.model.network_notes import notes as network_notes
 from bigfusion.model.reproduce.schemes import sessions_of
 from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
@@ -43,6 +44,7 @@ from bigfusion.pipeline.errors import CorpusError, TrainingError
 from bigfusion.pipeline.feature_files.reader import ImportedFeatures, read_features
 from bigfusion.pipeline.formats import check_format
 from bigfusion.pipeline.schema import Modality, Split
+from bigfusion.pipeline.tables.labels import corpus_of
 from bigfusion.pipeline.words import quoted
 
 log = logging.getLogger("bigfusion")
@@ -83,7 +85,7 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
         "train": learning.train.numbers(),
         "code": code_digests(*training_entries(trained_as, learning.train), stop=NO_NUMBER),
     }
-    for note in (*network_notes(trained_as), *split_notes(data)):
+    for note in (*network_notes(trained_as), *split_notes(data), *speaker_notes(data, trained_as)):
         log.info("train: %s", note)
     with exclusive(out, "name another folder with --out"):
         seeds = _begin(out, features, data, inputs, learning.train.seeds)
@@ -104,6 +106,15 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
             " expect", ", ".join(shared), model.kind, quoted(features),
         )  # fmt: skip
     return seeds
+
+
+def known_corpus(features: Path) -> str:
+    """``iemocap`` or ``meld``, if a feature file has its classes; else empty.
+
+    Raises:
+        CorpusError: the file is not a feature file.
+    """
+    return corpus_of(read_features(features, fill=False).manifest.labels) or ""
 
 
 def training_data(features: Path, learning: Learning) -> tuple[Data, ModelSettings]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,9 @@ def layers(
     return preset, _below(_for_network(preset, own, assignments), own) if preset else {}, own
 
 
-def _for_network(preset: str, own: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+def _for_network(
+    preset: str, own: Mapping[str, Any], assignments: Sequence[str], corpus_of_file: Callable[[], str] = lambda: ""
+) -> dict[str, Any]:
     """The preset's table. If it is `tuned`, for the network that the layers above it choose."""
     table = read_preset(preset)
     above = laid(own, assign({}, assignments))
@@ -98,7 +100,7 @@ def _for_network(preset: str, own: Mapping[str, Any], assignments: Sequence[str]
     kind = model.get("kind", DEFAULT_NETWORK) if isinstance(model, Mapping) else DEFAULT_NETWORK
     if preset != TUNED or kind == DEFAULT_NETWORK or kind not in settings_classes(NETWORKS):
         return table
-    numbers = tuned(kind, str(corpus.get("kind", "")) if isinstance(corpus, Mapping) else "")
+    numbers = tuned(kind, str(corpus.get("kind", "")) if isinstance(corpus, Mapping) else corpus_of_file())
     if numbers.source != "searched":
         whose = "released numbers" if numbers.source == "released" else "defaults"
         rate = numbers.table.get("train", {}).get("learning_rate")
@@ -110,14 +112,18 @@ def _for_network(preset: str, own: Mapping[str, Any], assignments: Sequence[str]
     return laid(table, numbers.table)
 
 
-def load_learning(config: Path | None, preset: str | None, assignments: Sequence[str] = ()) -> Learning:
+def load_learning(
+    config: Path | None, preset: str | None, assignments: Sequence[str] = (), corpus: Callable[[], str] = lambda: ""
+) -> Learning:
     """Settings of the network and its training, from a preset (default ``tuned``), a settings file and ``--set``.
+
+    ``corpus`` tells whose classes the features have (``iemocap``, ``meld`` or none), for numbers that depend on it.
 
     Raises:
         SettingsError: as in :func:`load_project`, or an assignment to anything except the network and its training.
     """
     own = {} if config is None else read_toml(config)
-    table = laid(_for_network(_preset(preset, own, config) or LEARNING[0], own, assignments), own)
+    table = laid(_for_network(_preset(preset, own, config) or LEARNING[0], own, assignments, corpus), own)
     table = {name: part for name, part in table.items() if name in Learning.model_fields}
     table = laid(table, assign({}, assignments))
     return validate(Learning, table, str(config or "settings"))

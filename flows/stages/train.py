@@ -24,6 +24,7 @@ from bigfusion.flows.project.standing import Standing, handed, load
 from bigfusion.flows.project.workspace import REMEDY, exclusive
 from bigfusion.flows.stages.chunks import BACKOFF, may_pass
 from bigfusion.model.data.split_notes import notes as split_notes
+from bigfusion.model.data.split_notes import speaker_notes
 from bigfusion.model.network_notes import notes as network_notes
 from bigfusion.model.runs.folder import Epoch, seed_folder
 from bigfusion.pipeline.errors import SettingsError, TrainingError
@@ -76,10 +77,11 @@ def train_run(project: Project, standing: Standing) -> str:
         makers.record(project, standing.plan, run.folder)
         with exclusive(run.folder, REMEDY):  # a training that counts as dead may still be at work on it
             data = _data(project, standing)
-            for note in network_notes(trained_model(project, standing.manifest)):
+            model = trained_model(project, standing.manifest)
+            for note in network_notes(model):
                 log.info("train: %s", note)
             for fold, part in data.items():
-                for note in split_notes(part):
+                for note in (*split_notes(part), *speaker_notes(part, model)):
                     log.info("train: %s%s", f"fold {fold}: " * bool(fold), note)
             # A lease that cannot be renewed must not end hours of training. At worst two share a GPU for a while.
             with concurrency(SLOT, strict=False, raise_on_lease_renewal_failure=False):

@@ -8,6 +8,7 @@ import numpy as np
 
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, true_labels
+from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.pipeline.schema import Split
 from bigfusion.pipeline.words import numbered
 
@@ -30,6 +31,19 @@ def notes(data: Data) -> tuple[str, ...]:
     elif _labelled(data.valid) < FEW:
         found.append(f"validation is {_size(data.valid)}: little to choose an epoch by")
     return tuple(found)
+
+
+def speaker_notes(data: Data, settings: NetworkSettings) -> tuple[str, ...]:
+    """That dialogues have more speakers than the network tells apart, if they do."""
+    counts = [len(np.unique(dialogue.speakers)) for split in Split for dialogue in data[split]]
+    if settings.crowd is None or max(counts, default=0) <= settings.crowd[1]:
+        return ()
+    key, told = settings.crowd
+    more = sum(count > told for count in counts)
+    return (
+        f"{key} = {told}: {more} of {numbered(len(counts), 'dialogue')} have more speakers, up to {max(counts)}; from "
+        f"number {told} on they count as one",
+    )
 
 
 def _classes(data: Data, split: Sequence[Dialogue]) -> list[str]:

@@ -19,21 +19,32 @@ KINDS = list(settings_classes(NETWORKS))
 FOUND = {"model": {"width": 64, "layers": 1}, "train": {"epochs": 17, "learning_rate": 2e-3}}
 
 
-def rows(common: Common) -> dict[str, System]:
+def rows(common: Common, corpus: str | None = "iemocap") -> dict[str, System]:
     given = load_learning(common.config, common.preset, common.settings())
     asked = Asked(2, None, "given", None, released=False, on_file=True)
-    return {row.key: row for row in networks(base_of(asked, common, "iemocap", given.model, given.train))}
+    return {row.key: row for row in networks(base_of(asked, common, corpus, given.model, given.train))}
 
 
+@pytest.mark.parametrize("corpus", ["iemocap", "meld", None])
 @pytest.mark.parametrize("preset", ["tuned", None])
-def test_on_a_file_each_row_is_what_train_would_train(preset, monkeypatch):
+def test_on_a_file_each_row_is_what_train_would_train(preset, corpus, monkeypatch):
     monkeypatch.setattr(bigru, "TUNED", FOUND, raising=False)
     common = Common(preset=preset, assignments=("train.batch_size=3",))
-    made = rows(common)
+    made = rows(common, corpus)
     for kind in KINDS:
-        alone = load_learning(None, preset, [*common.settings(), f"model.kind={kind}"])
+        alone = load_learning(None, preset, [*common.settings(), f"model.kind={kind}"], lambda: corpus or "")
         assert (made[kind].model, made[kind].train) == (alone.model, alone.train), kind
     assert (made["bigru"].train.epochs, made["bigru"].train.batch_size, made["bigru"].model.width) == (17, 3, 64)
+
+
+def test_meld_s_classes_in_a_file_bring_the_sizes_that_were_released_for_meld():
+    """They were IEMOCAP's, with two speakers: all of a dialogue's others counted as the second."""
+    found = {corpus: rows(Common(), corpus)["ga2mif"].model.numbers() for corpus in ("iemocap", "meld", None)}
+    assert found["meld"] == {"speakers": 9, "class_weights": 0.0} | found["iemocap"] | {
+        "speakers": 9,
+        "class_weights": 0.0,
+    }
+    assert found[None] == found["iemocap"] != found["meld"]
 
 
 def test_the_other_tables_train_one_network_with_its_own_numbers():

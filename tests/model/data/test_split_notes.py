@@ -8,7 +8,10 @@ import numpy as np
 
 from bigfusion.model.data.batch import Dialogue
 from bigfusion.model.data.dialogues import Data
-from bigfusion.model.data.split_notes import notes
+from bigfusion.model.data.split_notes import notes, speaker_notes
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings
+from bigfusion.model.network_settings.cogmen import COGMENSettings
+from bigfusion.model.network_settings.ga2mif import GA2MIFSettings
 
 
 def dialogue(name: str, *labels: int) -> Dialogue:
@@ -55,3 +58,16 @@ def test_a_small_validation_is_named():
 def test_numbers_have_no_classes():
     numbers = dataclasses.replace(TRAIN[0], labels=np.zeros(3, np.int64), values=np.zeros(3, np.float32))
     assert notes(Data(("value",), [numbers], [numbers], [])) == ()
+
+
+def test_speakers_beyond_those_that_a_network_tells_apart_are_counted():
+    crowd = dataclasses.replace(dialogue("c", 0, 1, 2, 0), speakers=np.array([0, 1, 2, 4]))
+    data = Data(LABELS, TRAIN, [BALANCED], [crowd])
+    settings = GA2MIFSettings(speakers=2)
+    assert speaker_notes(data, settings) == (
+        "model.speakers = 2: 1 of 4 dialogues have more speakers, up to 4; from number 2 on they count as one",
+    )
+    assert speaker_notes(data, settings.model_copy(update={"speakers": 4})) == ()
+    assert speaker_notes(data, COGMENSettings(relations="order")) == speaker_notes(data, BigFusionSettings()) == ()
+    pairs = BigFusionSettings.model_validate({"graph": {"relations": "pairs", "speakers": 3}})
+    assert speaker_notes(data, pairs)[0].startswith("model.graph.speakers = 3: 1 of 4")
