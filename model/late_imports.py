@@ -1,8 +1,4 @@
-"""torch_geometric without its collection of data sets, until somebody asks for one.
-
-The package imports all of its parts at once. The networks need its layers only, but the data sets import transformers
-and more besides: a third of what it takes to import a network.
-"""
+"""Modules that other libraries import, and that nothing here uses, are imported when they are first looked into."""
 
 from __future__ import annotations
 
@@ -13,16 +9,18 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from types import ModuleType
 
-DATASETS = "torch_geometric.datasets"
 
+class Late(MetaPathFinder):
+    """Finds a module where it is, and has it loaded when the first of its names is looked up."""
 
-class _Late(MetaPathFinder):
-    """Finds the data sets where they are, and has them loaded when the first of them is looked up."""
+    def __init__(self, module: str) -> None:
+        self.module = module
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != DATASETS:
+        """The module's place, with a loader that waits."""
+        if fullname != self.module:
             return None
         found = PathFinder.find_spec(fullname, path, target)
         if found is not None and found.loader is not None:
@@ -30,9 +28,11 @@ class _Late(MetaPathFinder):
         return found
 
 
-def import_datasets_late() -> None:
-    """Put the import of torch_geometric's data sets off to their first use. Called before torch_geometric is imported.
+def import_late(module: str) -> Late:
+    """Put the import of a module off to its first use. Returns what sees to it.
 
     Source: the documentation of :class:`importlib.util.LazyLoader`.
     """
-    sys.meta_path.insert(0, _Late())
+    finder = Late(module)
+    sys.meta_path.insert(0, finder)
+    return finder

@@ -9,6 +9,7 @@ import numpy as np
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, true_labels
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.pipeline.schema import Split
 from bigfusion.pipeline.words import numbered
 
@@ -36,14 +37,21 @@ def notes(data: Data) -> tuple[str, ...]:
 def speaker_notes(data: Data, settings: NetworkSettings) -> tuple[str, ...]:
     """That dialogues have more speakers than the network tells apart, if they do."""
     counts = [len(np.unique(dialogue.speakers)) for split in Split for dialogue in data[split]]
-    if settings.crowd is None or max(counts, default=0) <= settings.crowd[1]:
+    key, told = told_apart(settings)
+    if told is None or max(counts, default=0) <= told:
         return ()
-    key, told = settings.crowd
     more = sum(count > told for count in counts)
     return (
         f"{key} = {told}: {more} of {numbered(len(counts), 'dialogue')} have more speakers, up to {max(counts)}; from "
         f"number {told} on they count as one",
     )
+
+
+def told_apart(settings: NetworkSettings) -> tuple[str, int | None]:
+    """The setting that says how many speakers of a dialogue the network tells apart, and its value; none: all."""
+    key, table = ("model.graph", settings.graph) if isinstance(settings, BigFusionSettings) else ("model", settings)
+    by_number = getattr(table, "relations", "pairs") == "pairs"
+    return f"{key}.speakers", getattr(table, "speakers", None) if by_number else None
 
 
 def _classes(data: Data, split: Sequence[Dialogue]) -> list[str]:

@@ -63,12 +63,6 @@ class NetworkSettings(Settings):
         """These settings, such that ``for_single_utterances`` changes nothing: for comparisons between networks."""
         return self
 
-    @property
-    def crowd(self) -> tuple[str, int] | None:
-        """How many speakers of a dialogue the network tells apart, after the setting that says so; none: all."""
-        told: int | None = getattr(self, "speakers", None)
-        return None if told is None or getattr(self, "relations", "pairs") == "order" else ("model.speakers", told)
-
     def code_entries(self) -> Iterator[str]:
         """The code that the numbers depend on. Of the networks it is this one's file alone."""
         yield from super().code_entries()

@@ -127,11 +127,6 @@ class BigFusionSettings(NetworkSettings):
             raise ValueError("relative must name each modality once")
         return self
 
-    @property
-    def crowd(self) -> tuple[str, int] | None:
-        """Its graph's, if the relations are pairs of speakers."""
-        return ("model.graph.speakers", self.graph.speakers) if self.graph.relations == "pairs" else None
-
     def for_single_utterances(self) -> NetworkSettings:
         """The discriminant analysis on the same features, unless ``single_utterances`` is ``network``.
 
