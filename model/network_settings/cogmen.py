@@ -57,3 +57,7 @@ RELEASED: dict[str, dict[str, dict[str, object]]] = {
     "iemocap": {"model": {}, "train": _TRAIN},
     "meld": {"model": {"relations": "order"}, "train": _TRAIN},  # the code has no MELD; 162 pairs of 9 would starve
 }
+
+RATE = 3e-4
+"""At the shared rate of 1e-3 it learns slowly: validation WF1 62.5 after ten epochs on IEMOCAP's training dialogues
+(mean of four, each without another session), 67.0 at 3e-4. Its own rate is 1e-4, for 55 epochs."""
