@@ -41,6 +41,7 @@ def ran(work: Callable[[], object], inside: str = "") -> set[str]:
         threading.setprofile(None)  # type: ignore[arg-type]
     errors = {name for name in seen if name.partition(".")[0].endswith("Error")}
     seen.discard("<lambda>")  # a default argument: part of the function that has it
+    seen.discard("Late.find_spec")  # asked about every module that is imported meanwhile
     return seen - errors - digested_by_value()
 
 
@@ -73,8 +74,9 @@ def test_whatever_a_training_runs_counts(tmp_path):
     data = small_data()
     found = ran(lambda: train(data, model, training, 0, tmp_path / "seed-0"))
     assert len(found) > 50
-    written = {name for name in found if name.startswith("Events.")} | {"epoch_logs", "fitting", "scalars"}
+    written = {name for name in found if name.startswith("Events.")} | {"epoch_logs", "scalars"}
     assert len(written) > 4
+    written |= {"fitting", "NetworkSettings.for_classes"}
     assert found - runs.training_code(model, training).keys() == written, "nor does the choice of a network that counts"
 
 

@@ -20,6 +20,7 @@ def test_numbers_and_conversations_keep_the_network():
         model = BigFusionSettings()
 
     class Manifest:
+        labels = ("calm", "loud")
         has_values = False
         table = {"dialogue": pd.Series(["a", "b"])}
 

@@ -22,7 +22,7 @@ def test_every_network_has_it(kind, caplog):
         if numbers.source != "searched":
             shared = read_preset("tuned")["train"] | numbers.table.get("train", {})
             assert found.train == TrainSettings.model_validate(shared)
-            rates = {"joyful": 1e-4, "ga2mif": 3e-4}
+            rates = {"joyful": 1e-4, "ga2mif": 3e-4, "cogmen": 3e-4}
             assert numbers.table.get("train", {}) == ({"learning_rate": rates[kind]} if kind in rates else {})
             assert f"nobody has searched for {kind} yet" in caplog.text
 
