@@ -29,7 +29,7 @@ class Late(MetaPathFinder):
 
 
 def import_late(module: str) -> Late:
-    """Put the import of a module off to its first use. Returns what sees to it.
+    """Put the import of a module off to its first use. Returns the finder that does so.
 
     Source: the documentation of :class:`importlib.util.LazyLoader`.
     """

@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 def stage(called: str) -> Callable[[Callable[P, T]], Flow[P, T]]:
-    """Make a function a flow of its name, whose runs are ``called`` so. A pattern may name the function's parameters.
+    """Make a function a Prefect flow of the same name. ``called`` names its runs and may use the function's parameters.
 
-    Prefect makes a form of the parameters, with all settings and their bounds, as soon as a flow is defined. Nothing
-    reads it: a deployment, whose page shows it, makes its own. It takes a third of a second for each flow, so the
-    parameters have no types while the flow is being defined.
+    As soon as a flow is defined, Prefect makes a form of its parameters, with all settings and their bounds. No run
+    reads this form, and a deployment, whose page shows it, makes it again. It takes a third of a second for each flow.
+    So the parameters have no types while the flow is being defined.
     """
 
     def define(work: Callable[P, T]) -> Flow[P, T]:

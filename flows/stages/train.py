@@ -78,10 +78,11 @@ def train_run(project: Project, standing: Standing) -> str:
         with exclusive(run.folder, REMEDY):  # a training that counts as dead may still be at work on it
             data = _data(project, standing)
             model = trained_model(project, standing.manifest)
-            for note in network_notes(model):
+            whole = next(iter(data.values()))  # each fold holds every dialogue
+            for note in (*network_notes(model), *speaker_notes(whole, model)):
                 log.info("train: %s", note)
             for fold, part in data.items():
-                for note in (*split_notes(part), *speaker_notes(part, model)):
+                for note in split_notes(part):
                     log.info("train: %s%s", f"fold {fold}: " * bool(fold), note)
             # A lease that cannot be renewed must not end hours of training. At worst two share a GPU for a while.
             with concurrency(SLOT, strict=False, raise_on_lease_renewal_failure=False):
