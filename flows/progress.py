@@ -22,6 +22,8 @@ log = logging.getLogger("bigfusion")
 
 _SILENT_SECONDS = 2.0
 _FRAMES_PER_SECOND = 5
+_LEAST_BAR, _GREATEST_BAR = 6, 40
+_WORDS_WIDTH = 74  # of a label and what is said beside the bar: on 80 columns the bar is short, not the words
 _MANY = 0.5
 _SHOW_CURSOR = b"\r\x1b[2K\x1b[?25h"
 
@@ -205,10 +207,14 @@ def _progress() -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-    columns = (SpinnerColumn("line"), TextColumn("{task.description}", markup=False), BarColumn(), _words())
+    console = Console(stderr=True, highlight=False)
+    bar = BarColumn(bar_width=min(max(console.width - _WORDS_WIDTH, _LEAST_BAR), _GREATEST_BAR))
     return Progress(
-        *columns,
-        console=Console(stderr=True, highlight=False),
+        SpinnerColumn("line"),
+        TextColumn("{task.description}", markup=False),
+        bar,
+        _words(),
+        console=console,
         refresh_per_second=_FRAMES_PER_SECOND,
         transient=True,
         redirect_stdout=False,

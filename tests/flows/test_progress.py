@@ -116,6 +116,13 @@ def test_the_bars_of_works_that_belong_together_stay_until_the_last_has_ended(te
         assert terminal.rows() == ["done"]
 
 
+def test_on_a_narrow_terminal_the_bar_is_short_and_the_time_that_is_left_is_there(terminal, monkeypatch):
+    monkeypatch.setattr(progress._Bar, "words", lambda bar, _: "123 of 1,000 cells, 12 min 34 s left")
+    with terminal, progress.bar("whisper, is10", 1000) as done:
+        done(123)
+        terminal.wait_for("123 of 1,000 cells, 12 min 34 s left")
+
+
 def test_what_is_left_is_said_in_words():
     shown = progress._Bar("text", 1200, " cells")
     shown.done = 200
