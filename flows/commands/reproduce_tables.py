@@ -140,8 +140,9 @@ def base_of(asked: Asked, common: Common, corpus: str | None, model: ModelSettin
 def _with_speakers(system: System, data: Data) -> System:
     """With a mark if the corpus has more speakers than the network tells apart."""
     from bigfusion.model.data.split_notes import speaker_notes
+    from bigfusion.model.training.train import fitting
 
-    notes = [*filter(None, [system.note]), *speaker_notes(data, system.model)]
+    notes = [*filter(None, [system.note]), *speaker_notes(data, fitting(data, system.model))]
     return replace(system, note="; ".join(notes))
 
 

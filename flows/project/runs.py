@@ -164,7 +164,10 @@ def trained_model(project: Project, manifest: Manifest) -> ModelSettings:
     """The settings of the network that a training of this corpus really trains."""
     single = not manifest.has_values and manifest.table["dialogue"].is_unique
     fitted = project.model.for_single_utterances() if single else project.model
-    return fitted.for_classes(manifest.labels)
+    fitted = fitted.for_classes(manifest.labels)
+    if "speakers" not in fitted.left_to_corpus:
+        return fitted
+    return fitted.for_speakers(int(manifest.table.groupby("dialogue", sort=False)["speaker"].nunique().max()))
 
 
 def training_code(model: ModelSettings, train: TrainSettings) -> dict[str, str]:

@@ -108,9 +108,9 @@ class Project(Settings):
         """Every setting as plain values, for a flow run in another process, where they mean the same.
 
         A column of a table that the user named must be there; a column that has its name by default need not. So the
-        names that nobody gave stay out.
+        names that nobody gave stay out, as does what the corpus decides of the network.
         """
-        settings = self.model_dump(mode="json")
+        settings = self.model_dump(mode="json", exclude={"model": set(self.model.left_to_corpus) - {"modalities"}})
         if isinstance(self.corpus, TableSettings):
             settings["corpus"]["columns"] = self.corpus.columns.model_dump(mode="json", exclude_unset=True)
         return settings

@@ -12,11 +12,9 @@ from bigfusion.model.settings import ModelSettings, TrainSettings
 def settings_text(model: ModelSettings, train: TrainSettings) -> str:
     """TOML with every value, so that it means the same after a default has changed.
 
-    What changes no number is left out, and so are the modalities if nobody chose them: then they are the data's.
+    What changes no number is left out, and so is what nobody chose and the corpus decides.
     """
-    own = model.model_dump(mode="json", exclude_none=True)
-    if "modalities" not in model.model_fields_set:
-        del own["modalities"]
+    own = model.model_dump(mode="json", exclude_none=True, exclude=set(model.left_to_corpus))
     training = train.model_dump(mode="json", exclude_none=True, exclude=set(train.run_only))
     return "\n".join(_lines({"model": own, "train": training})) + "\n"
 

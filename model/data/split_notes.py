@@ -36,7 +36,7 @@ def notes(data: Data) -> tuple[str, ...]:
 
 def speaker_notes(data: Data, settings: NetworkSettings) -> tuple[str, ...]:
     """That dialogues have more speakers than the network tells apart, if they do."""
-    counts = [len(np.unique(dialogue.speakers)) for split in Split for dialogue in data[split]]
+    counts = _speakers(data)
     key, told = told_apart(settings)
     if told is None or max(counts, default=0) <= told:
         return ()
@@ -45,6 +45,16 @@ def speaker_notes(data: Data, settings: NetworkSettings) -> tuple[str, ...]:
         f"{key} = {told}: {more} of {numbered(len(counts), 'dialogue')} have more speakers, up to {max(counts)}; from "
         f"number {told} on they count as one",
     )
+
+
+def most_speakers(data: Data) -> int:
+    """How many speakers a dialogue has at most."""
+    return max(_speakers(data), default=0)
+
+
+def _speakers(data: Data) -> list[int]:
+    """How many speakers each dialogue has."""
+    return [len(np.unique(dialogue.speakers)) for dialogue in data]
 
 
 def told_apart(settings: NetworkSettings) -> tuple[str, int | None]:

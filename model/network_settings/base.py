@@ -10,6 +10,9 @@ from pydantic import Field, field_validator
 from bigfusion.pipeline.schema import FeatureName, Modality
 from bigfusion.pipeline.settings import Settings
 
+MOST_SPEAKERS = 9
+"""As many speakers are told apart at most where the corpus decides: MELD's. Some networks have P * P relations."""
+
 
 class NetworkSettings(Settings):
     """Base of a network's settings. A subclass sets ``kind`` to its file's name: ``kind: Literal["x"] = "x"``."""
@@ -58,6 +61,23 @@ class NetworkSettings(Settings):
         """The settings that are trained on a corpus with these classes."""
         del labels
         return self
+
+    def for_speakers(self, most: int) -> NetworkSettings:
+        """The settings that are trained on a corpus whose dialogues have up to ``most`` speakers.
+
+        A network that numbers the speakers tells all of them apart, up to :data:`MOST_SPEAKERS`, unless somebody set
+        ``speakers``. It is never less than the default, which is that of its release.
+        """
+        if "speakers" not in self.left_to_corpus:
+            return self
+        default: int = type(self).model_fields["speakers"].default
+        told = max(default, min(most, MOST_SPEAKERS))
+        return self if told == default else self.model_copy(update={"speakers": told})
+
+    @property
+    def left_to_corpus(self) -> frozenset[str]:
+        """The settings that the corpus decides, for nobody else has. To write their values down would decide them."""
+        return frozenset({"modalities", "speakers"} & type(self).model_fields.keys() - self.model_fields_set)
 
     def itself(self) -> NetworkSettings:
         """These settings, such that ``for_single_utterances`` changes nothing: for comparisons between networks."""

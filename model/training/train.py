@@ -22,6 +22,7 @@ from torch.nn.functional import cross_entropy
 from bigfusion.model.data.batch import UNLABELLED
 from bigfusion.model.data.dialogues import Data, check, true_labels, true_values, utterance_digest
 from bigfusion.model.data.regression import check_regression
+from bigfusion.model.data.split_notes import most_speakers
 from bigfusion.model.device import machine_name
 from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.networks.base import build
@@ -86,7 +87,7 @@ def fitting(data: Data, settings: NetworkSettings) -> NetworkSettings:
     """The settings of the network that is really trained on these data."""
     single = data.single_utterances and not data.regression
     fitted = settings.for_single_utterances() if single else settings
-    return fitted.for_classes(data.labels)
+    return fitted.for_classes(data.labels).for_speakers(most_speakers(data))
 
 
 @dataclass(frozen=True)

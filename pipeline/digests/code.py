@@ -28,7 +28,7 @@ DIGITS = 16
 
 _ITSELF = f"{__name__}:code_digests"
 """Its return value is a digest already."""
-_ASKED_FOR_DIGESTS = {"numbers", "code_entries", "for_classes"}
+_ASKED_FOR_DIGESTS = {"numbers", "code_entries", "for_classes", "for_speakers", "left_to_corpus"}
 """These methods of settings return values that are digested elsewhere."""
 _ERRORS = ("Error", "Exception", "Warning")
 

@@ -1,0 +1,56 @@
+"""How many speakers a network tells apart where nobody has said so: as many as the corpus has in a dialogue."""
+
+import tomllib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from bigfusion.flows.project.load import load_learning
+from bigfusion.flows.project.settings_text import settings_text
+from bigfusion.model.kinds import settings_classes
+from bigfusion.model.network_settings.base import MOST_SPEAKERS
+from bigfusion.model.runs import checkpoint
+from bigfusion.model.settings import NETWORKS, TrainSettings, network_settings
+from bigfusion.model.training.train import fitting, train
+from tests.helpers.small_runs import small_data, small_training
+
+KINDS = [kind for kind, settings in settings_classes(NETWORKS).items() if "speakers" in settings.model_fields]
+CMCF = {"kind": "cmcf_srnet", "modalities": ["text", "audio"], "width": 8, "heads": 2, "window": 2, "graph_window": 3}
+
+
+def data(speakers: int):
+    """A corpus whose third dialogue has so many speakers, the others two."""
+    some = small_data()
+    crowd = replace(some.train[2], speakers=np.arange(len(some.train[2].speakers)) % speakers)
+    assert len(np.unique(crowd.speakers)) == speakers
+    return replace(some, train=[*some.train[:2], crowd, *some.train[3:]])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_as_many_as_a_dialogue_has(kind):
+    settings = network_settings({"kind": kind})
+    default = settings.speakers
+    assert settings.for_speakers(1) is settings and settings.for_speakers(2) is settings, "a release's own size"
+    assert settings.for_speakers(5).speakers == max(default, 5)
+    assert settings.for_speakers(40).speakers == MOST_SPEAKERS
+    chosen = network_settings({"kind": kind, "speakers": 2})
+    assert chosen.for_speakers(5) is chosen
+    assert settings.for_speakers(5).for_speakers(7).speakers == max(default, 5), "decided once"
+
+
+def test_a_training_decides_it_and_a_release_for_many_speakers_keeps_its_own(tmp_path):
+    train(data(4), network_settings(CMCF), small_training(epochs=1), 0, tmp_path)
+    assert checkpoint.load(tmp_path, torch.device("cpu")).facts.model.speakers == 4
+    for corpus, told in (("meld", 9), ("", 4)):
+        learning = load_learning(None, "tuned", ["model.kind=cmcf_srnet"], lambda corpus=corpus: corpus)
+        assert fitting(data(4), learning.model).speakers == told
+
+
+def test_settings_that_are_written_down_leave_it_to_the_next_corpus():
+    model = network_settings(CMCF)
+    written = tomllib.loads(settings_text(model, TrainSettings()))["model"]
+    assert "speakers" not in written and fitting(data(3), network_settings(written)).speakers == 3
+    chosen = tomllib.loads(settings_text(network_settings(CMCF | {"speakers": 2}), TrainSettings()))["model"]
+    assert fitting(data(3), network_settings(chosen)).speakers == 2
