@@ -138,12 +138,12 @@ def base_of(asked: Asked, common: Common, corpus: str | None, model: ModelSettin
 
 
 def _with_speakers(system: System, data: Data) -> System:
-    """With a mark if the corpus has more speakers than the network tells apart."""
-    from bigfusion.model.data.split_notes import speaker_notes
-    from bigfusion.model.training.train import fitting
+    """For as many speakers as the corpus has, and with a mark if these are more than the network tells apart."""
+    from bigfusion.model.data.split_notes import most_speakers, speaker_notes
 
-    notes = [*filter(None, [system.note]), *speaker_notes(data, fitting(data, system.model))]
-    return replace(system, note="; ".join(notes))
+    model = system.model.for_speakers(most_speakers(data))
+    notes = [*filter(None, [system.note]), *speaker_notes(data, model)]
+    return replace(system, model=model, note="; ".join(notes))
 
 
 def _check_read(common: Common, systems: Sequence[System]) -> None:

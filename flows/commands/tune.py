@@ -61,7 +61,8 @@ def run(
     kind = kind_of(network)
     common = replace(common, assignments=(f"model.kind={kind}", *common.assignments))
     data, model, train, folder = material(common, features, out, seeds or 1, "tuning", scheme == "sessions")
-    if (trained := fitting(data, model)) != model:
+    trained = fitting(data, model)
+    if trained.kind != kind:
         raise SettingsError(
             f"tune: a corpus of single utterances trains {trained.kind} in place of {kind}; add"
             f" --set model.single_utterances=network to search {kind} all the same"
@@ -73,7 +74,7 @@ def run(
         "data": [*objective.digests],
         "scheme": scheme,
         "seeds": [*train.seeds],
-        "settings": {"model": model.numbers(), "train": train.numbers()},
+        "settings": {"model": trained.numbers(), "train": train.numbers()},
     }
     search = Search(folder, kind, space, {key: _value(key, model, train) for key in space}, facts)
     with bar("tune", trials * len(objective.folds), " folds") as progress:

@@ -21,6 +21,7 @@ from bigfusion.extractors.text.encoder import TextSettings
 from bigfusion.flows.project.features import make, settings_of, without
 from bigfusion.flows.project.leaks import leaks
 from bigfusion.flows.project.rates import INDEX_BYTES, RATES
+from bigfusion.flows.project.runs import trained_model
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.data.batch import Dialogue
 from bigfusion.model.data.dialogues import Data
@@ -76,7 +77,7 @@ def preflight(
     """
     pending = {feature: part.pending for feature, part in planned.parts.items() if part.pending}
     trained_here = training and project.runner.kind != "workers"
-    stops = [*leaks(project, planned.manifest), *for_classes_only(project, planned.manifest)] if training else []
+    stops = [said for check in _OF_TRAINING for said in check(project, planned.manifest)] if training else []
     if not pending or project.corpus.kind == "features":
         return Preflight((*stops, *(preflight_training(project.train).stops if trained_here else ())), ())
     warnings: list[str] = []
@@ -127,6 +128,18 @@ def for_classes_only(project: Project, manifest: Manifest) -> list[str]:
     except TrainingError as error:
         return [str(error)]
     return []
+
+
+def _classes_unlearnable(project: Project, manifest: Manifest) -> list[str]:
+    """A line if the network cannot learn the corpus's classes."""
+    try:
+        trained_model(project, manifest)
+    except TrainingError as error:
+        return [str(error)]
+    return []
+
+
+_OF_TRAINING = (leaks, for_classes_only, _classes_unlearnable)
 
 
 def preflight_training(train: TrainSettings) -> Preflight:

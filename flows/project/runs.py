@@ -18,6 +18,7 @@ from bigfusion.model.training.code import NO_NUMBER, training_entries
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.digests.code import code_digests, entry
 from bigfusion.pipeline.digests.values import digest
+from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.formats import check_format
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.manifest.rows import content_digest
@@ -147,21 +148,28 @@ class Run:
 
 
 def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
-    """The run of the present inputs. Its folder may not exist yet."""
+    """The run of the present inputs. Its folder may not exist yet, nor ever if the network cannot learn the classes."""
     folds = fold_names(manifest)
+    try:
+        model = trained_model(project, manifest)
+    except TrainingError:  # the preflight of a training says so; features can be extracted all the same
+        model = project.model
     inputs = {
         "cells": {str(feature): part.digest for feature, part in planned.parts.items()},
         "labels": content_digest(manifest.arrow, manifest.labels, _LABEL_COLUMNS),
-        "model": trained_model(project, manifest).numbers(),
+        "model": model.numbers(),
         "train": project.train.numbers(),
-        "code": training_code(trained_model(project, manifest), project.train)
-        | (code_digests(_FOLDS, stop=_DIGESTED) if folds else {}),
+        "code": training_code(model, project.train) | (code_digests(_FOLDS, stop=_DIGESTED) if folds else {}),
     }
     return Run(project.files.runs / digest(inputs)[:16], inputs, project.train.seeds, folds)
 
 
 def trained_model(project: Project, manifest: Manifest) -> ModelSettings:
-    """The settings of the network that a training of this corpus really trains."""
+    """The settings of the network that a training of this corpus really trains.
+
+    Raises:
+        TrainingError: the network cannot learn the corpus's classes.
+    """
     single = not manifest.has_values and manifest.table["dialogue"].is_unique
     fitted = project.model.for_single_utterances() if single else project.model
     fitted = fitted.for_classes(manifest.labels)

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bigfusion.flows.commands.common import Common
-from bigfusion.flows.commands.reproduce_tables import Asked, base_of
+from bigfusion.flows.commands.reproduce_tables import Asked, _with_speakers, base_of
 from bigfusion.flows.project.load import load_learning, load_project
+from bigfusion.model.data.batch import Dialogue
+from bigfusion.model.data.dialogues import Data
 from bigfusion.model.kinds import settings_classes
 from bigfusion.model.network_settings import bigru
 from bigfusion.model.reproduce.systems import System, networks
@@ -45,6 +48,18 @@ def test_meld_s_classes_in_a_file_bring_the_sizes_that_were_released_for_meld():
         "class_weights": 0.0,
     }
     assert found[None] == found["iemocap"] != found["meld"]
+
+
+def test_a_row_says_how_many_speakers_its_network_tells_apart_and_no_class_name_stops_the_table():
+    crowd = [Dialogue(str(number), tuple("abcdefghijk"), {}, {}, np.arange(11) % number, np.zeros(11, np.int64))
+             for number in (3, 11)]  # fmt: skip
+    made = rows(Common(), None)
+    for speakers, told in ((crowd[:1], 3), (crowd, 9)):
+        data = Data(("calm", "loud"), speakers, [], [])
+        found = _with_speakers(made["cogmen"], data)
+        assert found.model.speakers == told
+        assert ("model.speakers = 9: 1 of 2 dialogues have more" in found.note) == (told == 9)
+        assert _with_speakers(made["graphsmile"], data).model == made["graphsmile"].model
 
 
 def test_the_other_tables_train_one_network_with_its_own_numbers():

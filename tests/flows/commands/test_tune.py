@@ -16,7 +16,7 @@ from bigfusion.model.settings import TrainSettings
 from tests.helpers.command_line import fails
 
 
-def sessions(path):
+def sessions(path, speakers="FM"):
     """Eight dialogues in four sessions whose text carries the label, and one of a fifth that is the test split."""
     random = np.random.default_rng(0)
     rows = []
@@ -27,7 +27,7 @@ def sessions(path):
             text = (2 * label + random.normal(size=4)).astype(np.float32)
             name = f"Ses0{session}F_impro{number:02}"
             split = "test" if session == 5 else "train"
-            rows.append((name, f"{name}_{turn}", "FM"[turn % 2], label, text, split))
+            rows.append((name, f"{name}_{turn}", speakers[turn % len(speakers)], label, text, split))
     pd.DataFrame(rows, columns=["dialogue", "utterance", "speaker", "label", "text", "split"]).to_parquet(path)
     return path
 
@@ -47,6 +47,29 @@ def test_a_trials_values_lie_above_the_settings():
         BigFusionSettings(width=64), TrainSettings(epochs=9), {"model.contrast.weight": 0.3, "train.batch_size": 2}
     )
     assert (model.width, model.contrast.weight, train.epochs, train.batch_size) == (64, 0.3, 9, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "small"),
+    [
+        ("graphsmile", ["model.width=8", "model.layers=1", "model.window=2", "model.block=4"]),
+        ("cogmen", ["model.width=8", "model.heads=2", "model.layers=1", "model.inner=8"]),
+    ],
+)
+def test_a_network_of_which_the_corpus_decides_something_is_searched(tmp_path, capsys, monkeypatch, network, small):
+    """It was refused: a corpus of single utterances trains graphsmile in place of graphsmile."""
+    pytest.importorskip("optuna")
+    monkeypatch.chdir(tmp_path)
+    file = sessions(tmp_path / "f.parquet", "FMX")
+    named = pd.read_parquet(file)
+    named["label"] = np.array(["neutral", "joy", "anger"])[named["label"]]
+    named.to_parquet(file)
+    settings = [part for one in small for part in ("--set", one)]
+    asked = ("--network", network, "--features", str(file), *settings)
+    assert cli.main(["tune", *asked, "--trials", "1", "--scheme", "given", "--set", "train.epochs=1"]) == 0
+    found = load_learning(tmp_path / f"tuning/{network}.toml", None).model
+    assert "speakers" not in found.model_fields_set, "the next corpus decides it"
 
 
 @pytest.mark.slow

@@ -152,6 +152,26 @@ def test_plan_estimates_from_the_rates_what_was_never_recorded(tmp_path, capsys)
     assert "a run would stop" not in shown
 
 
+def test_classes_that_a_network_cannot_learn_stop_a_run_before_its_first_cell_and_nothing_else(tmp_path, capsys):
+    """`status`, `plan` and `extract` ended in the line that only a training needs."""
+    data = pd.DataFrame({"dialogue": [f"d{row // 2}" for row in range(16)], "turn": [0, 1] * 8, "speaker": "A"})
+    data.assign(text="Yes.", media="", label=["calm", "loud"] * 8).to_csv(tmp_path / "t.csv", index=False)
+    encoder = save_roberta(tmp_path / "encoder", layers=1)
+    config = tmp_path / "bigfusion.toml"
+    config.write_text(
+        f'[corpus]\nkind = "table"\npath = "t.csv"\n[text]\nmodel = "{encoder}"\n'
+        '[model]\nkind = "graphsmile"\nmodalities = ["text"]\n[train]\nepochs = 1\nseeds = [0]\n'
+    )
+    asked, said = ("--config", str(config)), "label loud: expected an emotion whose sentiment is known"
+    assert said in fails(capsys, "run", *asked)
+    assert not list((tmp_path / "work").rglob("*.parquet")), "no cell"
+    assert cli.main(["plan", *asked]) == 2
+    assert f"a run would stop: {said}" in capsys.readouterr().out
+    assert cli.main(["extract", *asked]) == cli.main(["status", *asked]) == 0
+    assert said in fails(capsys, "train", *asked)
+    assert not list((tmp_path / "work").glob("runs/*"))
+
+
 @pytest.mark.usefixtures("no_hub")
 def test_plan_says_what_would_stop_a_run(tmp_path, capsys):
     config = write_project(tmp_path, "nobody/no-roberta", True, '["text", "audio"]')
