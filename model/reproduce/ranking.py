@@ -31,7 +31,7 @@ from bigfusion.model.scoring.results import Metrics
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.schema import Split
-from bigfusion.pipeline.words import duration
+from bigfusion.pipeline.words import duration, numbered
 
 Data = dict[str, Any]
 Told = Callable[[str], None]
@@ -72,7 +72,7 @@ class Ranking:
 
 def rank(ranking: Ranking, systems: Sequence[System], progress: Progress, told: Told) -> Data:
     """Train and score every row. One that cannot be trained is in the table with the reason, and the others go on."""
-    costs = {system.key: _cost(ranking, system) for system in systems}
+    costs = _costs(ranking, systems, told)
     rows: list[Data] = []
     for place, system in enumerate(systems):
         try:
@@ -185,18 +185,32 @@ def _against(ranking: Ranking, systems: dict[str, System], key: str, finished: s
     }
 
 
+def _costs(ranking: Ranking, systems: Sequence[System], told: Told) -> dict[str, Cost | str]:
+    """What each row costs, and a line on what all of them will take."""
+    if unmeasured := [system for system in systems if not _cost_file(ranking, system).exists()]:
+        told(f"two epochs of {numbered(len(unmeasured), 'system')} are trained first, to measure their cost")
+    costs = {system.key: _cost(ranking, system) for system in systems}
+    left = sum(_seconds(ranking, system, costs[system.key]) for system in systems)
+    if left >= 1:
+        told(f"at most {duration(left)} of training")
+    return costs
+
+
 def _cost(ranking: Ranking, system: System) -> Cost | str:
     """The cost of the row's first fold, measured once; where that cannot be trained, why."""
-    first: Study = ranking.studies(system)[0]
-    path = first.run(system.model) / COST
+    path = _cost_file(ranking, system)
     if path.exists():
         return read_record(path, Cost)
     try:
-        cost = measure(first.data, system.model, system.train)
+        cost = measure(ranking.folds[0].data, system.model, system.train)
     except TrainingError as error:
         return str(error)
     write_record(path, cost)
     return cost
+
+
+def _cost_file(ranking: Ranking, system: System) -> Path:
+    return ranking.studies(system)[0].run(system.model) / COST
 
 
 def _seconds(ranking: Ranking, system: System, cost: Cost | str) -> float:

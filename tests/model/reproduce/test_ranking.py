@@ -49,7 +49,7 @@ def two(given: Base) -> list[System]:
 def made(ranking: Ranking, systems: list[System], epochs: list[Epoch] | None = None) -> dict:
     told: list[str] = []
     found = rank(ranking, systems, [].append if epochs is None else epochs.append, told.append)
-    assert len(told) == len(systems)
+    assert len([line for line in told if re.search(r" \(. of .\): WF1 |: failed: ", line)]) == len(systems), told
     around = {"table": 2, "title": "Table 2", "lead": "Lead.", "caveats": ["A caveat."], "labels": list(LABELS)}
     return around | {"seeds": [0, 1], "folds": ["given"], "preset": "tuned"} | found
 
@@ -60,6 +60,22 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ranking")
     made(Ranking.of(folder, as_given(small_data()), ["bigfusion"]), two(base()))
     return folder
+
+
+def test_what_a_table_will_take_is_said_before_its_first_row(tmp_path: Path) -> None:
+    ranking, told = Ranking.of(tmp_path, as_given(small_data()), ["bigfusion"]), []
+    system = two(base(train=small_training(seeds=(0,), epochs=2)))[0]
+    rank(ranking, [system], [].append, told.append)
+    assert told[0] == "two epochs of 1 system are trained first, to measure their cost"
+    (path,) = tmp_path.glob(f"runs/*/{COST}")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": 45.0}))
+    told.clear()
+    more = replace(system, train=small_training(seeds=(0, 1, 2), epochs=2))
+    rank(ranking, [more], [].append, told.append)
+    assert told[0] == "at most 3 min of training", "two more seeds of two epochs"
+    told.clear()
+    rank(ranking, [more], [].append, told.append)
+    assert len(told) == 1, "all of it is there"
 
 
 def test_every_network_and_every_contrast_is_a_row() -> None:
