@@ -69,6 +69,7 @@ def run(
         )
     train = train.model_copy(update={"log": ()})
     objective = Objective.of(folder, data, scheme, train.holdout)
+    trained = fitting(objective.folds[0].data, model)  # the test split is in no fold
     space = import_module(f"{NETWORKS}.{kind}").SEARCHABLE
     facts = {
         "data": [*objective.digests],

@@ -9,6 +9,9 @@ from typing import Any
 from bigfusion.flows.project.load import layers, load, settings_file
 from bigfusion.pipeline.settings import assign
 
+OF_CORPUS = "default; more if the corpus has more in a dialogue"
+"""The source of what the corpus decides where nobody has."""
+
 
 def effective_settings(
     config: Path | None, preset: str | None, assignments: Sequence[str] = ()
@@ -25,8 +28,9 @@ def effective_settings(
         | dict.fromkeys((key for key, _ in _leaves(own)), str(settings_file(config, preset)))
         | dict.fromkeys((key for key, _ in _leaves(assign({}, assignments))), "--set")
     )
+    left = {f"model.{name}" for name in project.model.left_to_corpus - {"modalities"}}
     return [
-        {"key": key, "value": value, "source": sources.get(key, "default")}
+        {"key": key, "value": value, "source": sources.get(key, OF_CORPUS if key in left else "default")}
         for key, value in _leaves(project.model_dump(mode="json"))
     ]
 

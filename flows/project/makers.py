@@ -45,7 +45,7 @@ def makers(project: Project, planned: CellPlan) -> Makers:
         corpus="the demo corpus" if project.is_demo else planned.manifest.corpus,
         kind=project.corpus.kind,
         labels=planned.manifest.labels,
-        settings=project.model_dump(mode="json", exclude=_ELSEWHERE),
+        settings={name: table for name, table in project.parameters().items() if name not in _ELSEWHERE},
         extractors={str(name): dict(description) for name, description in planned.extractors.items()},
         words=habits(planned.manifest.table["text"].tolist()),
     )

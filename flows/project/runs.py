@@ -175,7 +175,8 @@ def trained_model(project: Project, manifest: Manifest) -> ModelSettings:
     fitted = fitted.for_classes(manifest.labels)
     if "speakers" not in fitted.left_to_corpus:
         return fitted
-    return fitted.for_speakers(int(manifest.table.groupby("dialogue", sort=False)["speaker"].nunique().max()))
+    counts = manifest.table.groupby("dialogue", sort=False)["speaker"].nunique()
+    return fitted.for_speakers(int(max(counts, default=0)))
 
 
 def training_code(model: ModelSettings, train: TrainSettings) -> dict[str, str]:

@@ -98,10 +98,11 @@ class Project(Settings):
         return re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "bigfusion"
 
     def decisive(self) -> dict[str, Any]:
-        """The settings that a model's numbers depend on, as plain values."""
+        """The settings that a model's numbers depend on, as plain values, and what is left to the corpus."""
         tables = ("text", "audio", "visual", "model", "train")
         return {name: getattr(self, name).numbers() for name in tables} | {
-            "corpus": self.corpus.model_dump(mode="json")
+            "corpus": self.corpus.model_dump(mode="json"),
+            "left": sorted(self.model.left_to_corpus - {"modalities"}),
         }
 
     def parameters(self) -> dict[str, Any]:

@@ -73,11 +73,11 @@ def train_run(project: Project, standing: Standing) -> str:
     if stage.pending:
         if leaking := leaks(project, standing.manifest):
             raise SettingsError("; ".join(leaking))
+        model = trained_model(project, standing.manifest)
         run.begin(standing.plan)
         makers.record(project, standing.plan, run.folder)
         with exclusive(run.folder, REMEDY):  # a training that counts as dead may still be at work on it
             data = _data(project, standing)
-            model = trained_model(project, standing.manifest)
             whole = next(iter(data.values()))  # each fold holds every dialogue
             for note in (*network_notes(model), *speaker_notes(whole, model)):
                 log.info("train: %s", note)

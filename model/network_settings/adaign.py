@@ -22,7 +22,11 @@ class AdaIGNSettings(NetworkSettings):
     dropout: float = Field(default=0.4, ge=0, lt=1)
     recurrence: bool = Field(default=True, description="a BiGRU over the text; without it no utterance sees later ones")
     party: bool = Field(default=False, description="a BiGRU over each speaker's own utterances, as released for MELD")
-    speakers: int = Field(default=2, ge=1, description="rows of the speaker table; later speakers share the last")
+    speakers: int = Field(
+        default=2,
+        ge=1,
+        description="rows of the speaker table, the last for all later ones; unset: as many as the corpus has, 2 to 9",
+    )
     speaker_width: int = Field(default=16, ge=1, description="of a speaker's vector beside a policy's utterance")
     text_share: float = Field(default=0.8, ge=0, description="what the text is multiplied by before the classifier")
     other_share: float = Field(default=0.1, ge=0, description="what audio and visual are multiplied by")

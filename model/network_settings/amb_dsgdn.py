@@ -20,7 +20,11 @@ class AMBDSGDNSettings(NetworkSettings):
     relation_width: int = Field(default=10, ge=1)
     window: int = Field(default=20, ge=0, description="utterances on either side that an utterance hears")
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    speakers: int = Field(default=2, ge=1, description="rows of the speaker table; later speakers share the last")
+    speakers: int = Field(
+        default=2,
+        ge=1,
+        description="rows of the speaker table, the last for all later ones; unset: as many as the corpus has, 2 to 9",
+    )
     unimodal_weight: float = Field(default=0.1, ge=0, description="of each modality's squared loss")
     drop_rate: float = Field(default=0.3, ge=0, le=1, description="q0 of the balanced modality dropout")
     drop_share: float = Field(default=0.5, ge=0, le=1, description="share of the batches with modality dropout")

@@ -66,9 +66,10 @@ class NetworkSettings(Settings):
         """The settings that are trained on a corpus whose dialogues have up to ``most`` speakers.
 
         A network that numbers the speakers tells all of them apart, up to :data:`MOST_SPEAKERS`, unless somebody set
-        ``speakers``. It is never less than the default, which is that of its release.
+        ``speakers``. They are never fewer than the default.
         """
-        if "speakers" not in self.left_to_corpus:
+        by_number = getattr(self, "relations", "pairs") == "pairs"
+        if not by_number or "speakers" not in self.left_to_corpus:
             return self
         default: int = type(self).model_fields["speakers"].default
         told = max(default, min(most, MOST_SPEAKERS))

@@ -21,7 +21,11 @@ class CMCFSRNetSettings(NetworkSettings):
     graph_window: int = Field(default=6, ge=0, description="utterances on either side that the graph joins")
     graph_layers: int = Field(default=2, ge=1, description="of the graph transformer")
     dropout: float = Field(default=0.3, ge=0, lt=1)
-    speakers: int = Field(default=2, ge=1, description="rows of the speaker table; later speakers share the last")
+    speakers: int = Field(
+        default=2,
+        ge=1,
+        description="rows of the speaker table, the last for all later ones; unset: as many as the corpus has, 2 to 9",
+    )
 
     @model_validator(mode="after")
     def _divisible(self) -> CMCFSRNetSettings:

@@ -26,7 +26,11 @@ class COGMENSettings(NetworkSettings):
     relations: Literal["pairs", "order"] = Field(
         default="pairs", description="2 * P * P pairs of speakers, or same/other speaker x earlier/later"
     )
-    speakers: int = Field(default=2, ge=1, description="P of the pairs; speakers beyond it count as the P-th")
+    speakers: int = Field(
+        default=2,
+        ge=1,
+        description="P of the pairs, the P-th for all later ones; unset: as many as the corpus has, 2 to 9",
+    )
 
 
 SETTINGS = COGMENSettings

@@ -22,7 +22,11 @@ class GA2MIFSettings(NetworkSettings):
     past: int = Field(default=16, ge=0, description="earlier utterances that an utterance hears")
     future: int = Field(default=16, ge=0, description="later utterances that an utterance hears")
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    speakers: int = Field(default=2, ge=1, description="rows of the speaker table; later speakers share the last")
+    speakers: int = Field(
+        default=2,
+        ge=1,
+        description="rows of the speaker table, the last for all later ones; unset: as many as the corpus has, 2 to 9",
+    )
     speaker_weight: float = Field(default=1.6, ge=0, description="of a speaker's vector beside the features")
     form: Literal["paper", "released"] = Field(
         default="paper",

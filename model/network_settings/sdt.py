@@ -17,7 +17,11 @@ class SDTSettings(NetworkSettings):
     width: int = Field(default=1024, ge=1, description="H")
     heads: int = Field(default=8, ge=1)
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    speakers: int = Field(default=2, ge=1, description="rows of the speaker table; later speakers share the last")
+    speakers: int = Field(
+        default=2,
+        ge=1,
+        description="rows of the speaker table, the last for all later ones; unset: as many as the corpus has, 2 to 9",
+    )
     gate: Literal["learnt", "identity"] = Field(
         default="learnt", description="sigmoid(W z) * z, or sigmoid(z) * z as released for MELD"
     )

@@ -187,7 +187,7 @@ def _against(ranking: Ranking, systems: dict[str, System], key: str, finished: s
 
 def _costs(ranking: Ranking, systems: Sequence[System], told: Told) -> dict[str, Cost | str]:
     """What each row costs, and a line on what all of them will take."""
-    if unmeasured := [system for system in systems if not _cost_file(ranking, system).exists()]:
+    if unmeasured := [system for system in systems if _is_unmeasured(ranking, system)]:
         told(f"two epochs of {numbered(len(unmeasured), 'system')} are trained first, to measure their cost")
     costs = {system.key: _cost(ranking, system) for system in systems}
     left = sum(_seconds(ranking, system, costs[system.key]) for system in systems)
@@ -198,10 +198,10 @@ def _costs(ranking: Ranking, systems: Sequence[System], told: Told) -> dict[str,
 
 def _cost(ranking: Ranking, system: System) -> Cost | str:
     """The cost of the row's first fold, measured once; where that cannot be trained, why."""
-    path = _cost_file(ranking, system)
-    if path.exists():
-        return read_record(path, Cost)
     try:
+        path = _cost_file(ranking, system)
+        if path.exists():
+            return read_record(path, Cost)
         cost = measure(ranking.folds[0].data, system.model, system.train)
     except TrainingError as error:
         return str(error)
@@ -209,7 +209,15 @@ def _cost(ranking: Ranking, system: System) -> Cost | str:
     return cost
 
 
+def _is_unmeasured(ranking: Ranking, system: System) -> bool:
+    try:
+        return not _cost_file(ranking, system).exists()
+    except TrainingError:  # it cannot be trained on these data
+        return False
+
+
 def _cost_file(ranking: Ranking, system: System) -> Path:
+    """Raises a TrainingError if the network cannot learn the classes."""
     return ranking.studies(system)[0].run(system.model) / COST
 
 

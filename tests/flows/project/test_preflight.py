@@ -19,8 +19,9 @@ from bigfusion.flows.project import cells, corpus, standing
 from bigfusion.flows.project.load import load
 from bigfusion.flows.project.preflight import PreflightError, _hopeless, preflight
 from bigfusion.flows.project.rates import RATES
+from bigfusion.flows.stages.train import train_run
 from bigfusion.pipeline.corpora import scan
-from bigfusion.pipeline.errors import ExtractionError
+from bigfusion.pipeline.errors import ExtractionError, TrainingError
 from bigfusion.pipeline.schema import FeatureName, Modality
 from tests.helpers.command_line import fails
 from tests.helpers.hub_server import hub_server
@@ -169,6 +170,8 @@ def test_classes_that_a_network_cannot_learn_stop_a_run_before_its_first_cell_an
     assert f"a run would stop: {said}" in capsys.readouterr().out
     assert cli.main(["extract", *asked]) == cli.main(["status", *asked]) == 0
     assert said in fails(capsys, "train", *asked)
+    with pytest.raises(TrainingError, match="label loud"):  # a deployed flow looks for nothing beforehand
+        train_run(load(config), standing.load(load(config)))
     assert not list((tmp_path / "work").glob("runs/*"))
 
 

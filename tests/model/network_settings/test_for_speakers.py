@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from bigfusion.flows.commands.common import Common
+from bigfusion.flows.project.effective import OF_CORPUS, effective_settings
 from bigfusion.flows.project.load import load_learning
 from bigfusion.flows.project.settings_text import settings_text
 from bigfusion.model.kinds import settings_classes
@@ -38,6 +40,25 @@ def test_as_many_as_a_dialogue_has(kind):
     chosen = network_settings({"kind": kind, "speakers": 2})
     assert chosen.for_speakers(5) is chosen
     assert settings.for_speakers(5).for_speakers(7).speakers == max(default, 5), "decided once"
+
+
+@pytest.mark.parametrize("kind", ["cogmen", "joyful"])
+def test_relations_without_numbers_leave_the_runs_name_alone(kind):
+    settings = network_settings({"kind": kind, "relations": "order"})
+    assert settings.for_speakers(5) is settings
+
+
+def test_to_set_the_default_is_a_trial_where_the_corpus_has_more(tmp_path):
+    config = tmp_path / "bigfusion.toml"
+    config.write_text('[corpus]\nkind = "table"\npath = "utterances.csv"\n[model]\nkind = "cogmen"\n')
+    assert Common(config=config, assignments=("model.speakers=2",)).trial() == "--set model.speakers=2"
+    assert Common(config=config, assignments=("train.device=cpu",)).trial() == ""
+
+
+def test_what_the_corpus_decides_is_not_shown_as_if_it_were_decided():
+    for assignments, source in (["model.kind=cogmen"], OF_CORPUS), (["model.kind=cogmen", "model.speakers=2"], "--set"):
+        found = effective_settings(None, "iemocap", ["corpus.root=/c", *assignments])
+        assert [one["source"] for one in found if one["key"] == "model.speakers"] == [source]
 
 
 def test_a_training_decides_it_and_a_release_for_many_speakers_keeps_its_own(tmp_path):

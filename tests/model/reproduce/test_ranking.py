@@ -226,6 +226,15 @@ def test_a_table_resumes_by_row_and_by_seed(place: Path) -> None:
     assert len(found["rows"][0]["weighted_f1"]["values"]) == 3
 
 
+def test_classes_that_one_network_cannot_learn_stop_no_other(tmp_path: Path) -> None:
+    data = replace(small_data(), labels=("humming", *LABELS[1:]))
+    systems = chosen(networks(base(train=small_training(seeds=(0,), epochs=1))), ["graphsmile", "bigru"])
+    found = made(Ranking.of(tmp_path, as_given(data), ["bigru"]), systems)
+    rows = {row["key"]: row for row in found["rows"]}
+    assert "whose sentiment is known" in rows["graphsmile"]["failed"]
+    assert rows["bigru"]["weighted_f1"]["mean"] > 0
+
+
 @pytest.mark.slow
 def test_folds_are_pooled_by_seed_and_a_row_that_fails_stops_no_other(tmp_path: Path) -> None:
     folds = sessions(in_sessions(), 0.2)
