@@ -63,7 +63,8 @@ def tuned(kind: str, corpus: str = "") -> Tuned:
     """The numbers that a search has found for a network (``TUNED`` of its settings file).
 
     Without a search they are the network's numbers that its authors released for ``corpus``, or else for their first
-    one, with the learning rate ``RATE`` if it cannot learn at the shared one. Without a release they are its defaults.
+    one, with training settings of its own (``TRAINING_OF_ITS_OWN``) where the shared ones do not do. Without a release they are
+    its defaults.
     Which modalities are read is no such number: it is the caller's.
     """
     module = import_module(f"{NETWORKS}.{kind}")
@@ -72,9 +73,9 @@ def tuned(kind: str, corpus: str = "") -> Tuned:
     released: dict[str, dict[str, dict[str, Any]]] = getattr(module, "RELEASED", {})
     numbers = (released.get(corpus) or next(iter(released.values()), {})).get("model", {})
     own = {name: value for name, value in numbers.items() if name != "modalities"}
-    rate = getattr(module, "RATE", None)
-    train = {} if rate is None else {"train": {"learning_rate": rate}}
-    return Tuned({"model": {"kind": kind, **own}, **train}, "released" if released else "default")
+    training = getattr(module, "TRAINING_OF_ITS_OWN", {})
+    table = {"model": {"kind": kind, **own}} | ({"train": dict(training)} if training else {})
+    return Tuned(table, "released" if released else "default")
 
 
 class HCLSettings(Settings):

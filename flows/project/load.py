@@ -103,8 +103,8 @@ def _for_network(
     numbers = tuned(kind, str(corpus.get("kind", "")) if isinstance(corpus, Mapping) else corpus_of_file())
     if numbers.source != "searched":
         whose = "released numbers" if numbers.source == "released" else "defaults"
-        rate = numbers.table.get("train", {}).get("learning_rate")
-        but = "" if rate is None else f" but for a learning rate of {rate:g}"
+        apart = [f"{name} {value:g}" for name, value in numbers.table.get("train", {}).items()]
+        but = f" but for {' and '.join(apart)}" if apart else ""
         log.info(
             "preset %s: nobody has searched for %s yet: its %s are used, with the training settings that all networks "
             "share%s; `bigfusion tune --network %s` searches", TUNED, kind, whose, but, kind,

@@ -8,6 +8,12 @@ from bigfusion.model.network_settings import bigru, cogmen, dialogue_rnn
 from bigfusion.model.settings import NETWORKS, TrainSettings, tuned
 
 KINDS = list(settings_classes(NETWORKS))
+OWN = {
+    "joyful": {"learning_rate": 1e-4},
+    "ga2mif": {"learning_rate": 3e-4},
+    "cogmen": {"learning_rate": 3e-4, "epochs": 20},
+    "mmgcn": {"epochs": 30},
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -22,9 +28,9 @@ def test_every_network_has_it(kind, caplog):
         if numbers.source != "searched":
             shared = read_preset("tuned")["train"] | numbers.table.get("train", {})
             assert found.train == TrainSettings.model_validate(shared)
-            rates = {"joyful": 1e-4, "ga2mif": 3e-4, "cogmen": 3e-4}
-            assert numbers.table.get("train", {}) == ({"learning_rate": rates[kind]} if kind in rates else {})
+            assert numbers.table.get("train", {}) == OWN.get(kind, {})
             assert f"nobody has searched for {kind} yet" in caplog.text
+            assert ("but for learning_rate 0.0003 and epochs 20;" in caplog.text) == (kind == "cogmen")
 
 
 def test_released_numbers_are_the_corpuss():
@@ -43,7 +49,7 @@ def test_what_a_search_has_found_lies_above_the_shared_training_and_below_the_us
     found = load_learning(None, "tuned", ["model.kind=bigru", "model.layers=3"])
     assert (found.model.width, found.model.layers, found.train.epochs, found.train.average) == (64, 3, 17, 0.99)
     assert "nobody has searched" not in caplog.text
-    assert load_learning(None, "tuned", ["model.kind=cogmen"]).train.epochs == 10
+    assert load_learning(None, "tuned", ["model.kind=dag_erc"]).train.epochs == 10
 
 
 def test_a_settings_file_that_names_the_network_gets_its_numbers(tmp_path):
