@@ -63,9 +63,8 @@ def tuned(kind: str, corpus: str = "") -> Tuned:
     """The numbers that a search has found for a network (``TUNED`` of its settings file).
 
     Without a search they are the network's numbers that its authors released for ``corpus``, or else for their first
-    one, with training settings of its own (``TRAINING_OF_ITS_OWN``) where the shared ones do not do. Without a release they are
-    its defaults.
-    Which modalities are read is no such number: it is the caller's.
+    one, with training settings of its own (``TRAINING_OF_ITS_OWN``) where the shared ones do not do. Without a release
+    they are its defaults. Which modalities are read is no such number: it is the caller's.
     """
     module = import_module(f"{NETWORKS}.{kind}")
     if (searched := getattr(module, "TUNED", None)) is not None:

@@ -175,6 +175,8 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
         log.warning("evaluate: whether these dialogues were trained or validated on cannot be told: %s", why)
     elif seen:
         log.warning("evaluate: %d of %d dialogues were trained or validated on: not a test", seen, len(scored))
+    for note in speaker_notes(data, facts.model):
+        log.warning("evaluate: %s", note)
     seeds = [int(one.name.removeprefix("seed-")) for one in folders]
     metrics = score(run, data, seeds, device, out=folder)
     if modalities and read_modality_scores(folder, metrics) is None:

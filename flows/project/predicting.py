@@ -21,6 +21,7 @@ from bigfusion.flows.project.corpus import ingest
 from bigfusion.flows.project.needs import mention_needs
 from bigfusion.flows.project.preflight import preflight, require
 from bigfusion.flows.project.settings import Project
+from bigfusion.model.data.split_notes import told_apart
 from bigfusion.model.scoring.timeline import NO_SPEECH, NOT_SURE, Moment, Timeline
 from bigfusion.model.scoring.trust import scaled
 from bigfusion.pipeline.corpora.subtitles import Recording, SubtitleSettings, recordings
@@ -161,6 +162,13 @@ def _warnings(
         rest = f"predicted from {' and '.join(others)} alone" if others else "so nothing is predicted"
         every = "its only utterance" if len(rows) == 1 else f"all {len(rows)} utterances"
         lines.append(f"{recording.path.name}: {feature} is absent from {every} ({reason}); {rest}")
+    key, told = told_apart(model.seeds[0].facts.model)
+    speakers = manifest.table["speaker"].iloc[rows].nunique()
+    if told is not None and speakers > told:
+        lines.append(
+            f"{recording.path.name}: has {speakers} speakers, and the network tells {told} apart ({key} of its"
+            f" training); from number {told} on they count as one"
+        )
     if any(feature.modality is Modality.TEXT for feature in vectors):
         why = foreign(manifest.table["text"].iloc[rows].tolist(), model.makers.words)
         if why:

@@ -17,6 +17,7 @@ from bigfusion.flows.project.load import load_project
 from bigfusion.flows.project.predicting import predict, subtitles
 from bigfusion.flows.project.prediction_frames import frame
 from bigfusion.model.data.batch import Dialogue
+from bigfusion.model.network_settings.cogmen import COGMENSettings
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.scoring.predict import choose_device
 from bigfusion.model.scoring.predict import predict as logits_of
@@ -185,6 +186,14 @@ def test_a_recording_without_sound_says_so_in_one_line(model, tmp_path, caplog):
     (line,) = [line for line in found.warnings if "audio" in line]
     assert line.startswith("mute.avi: audio is absent from all 3 utterances (")
     assert line.endswith("predicted from text alone")
+
+
+def test_more_speakers_than_the_network_tells_apart_are_said(model, tmp_path):
+    assert not any("speakers" in line for line in model.timelines(new_recording(tmp_path)).warnings)
+    facts = model.seeds[0].facts.model_copy(update={"model": COGMENSettings(speakers=1)})
+    small = replace(model, seeds=(replace(model.seeds[0], facts=facts), *model.seeds[1:]))
+    (line,) = [line for line in small.timelines(new_recording(tmp_path)).warnings if "speakers" in line]
+    assert "has 2 speakers, and the network tells 1 apart (model.speakers of its training)" in line
 
 
 def test_the_threshold_makes_an_answer_not_sure(model, tmp_path):

@@ -4,9 +4,11 @@ import tomllib
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from bigfusion.flows import cli
 from bigfusion.flows.commands.common import Common
 from bigfusion.flows.project.effective import OF_CORPUS, effective_settings
 from bigfusion.flows.project.load import load_learning
@@ -16,6 +18,7 @@ from bigfusion.model.network_settings.base import MOST_SPEAKERS
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.settings import NETWORKS, TrainSettings, network_settings
 from bigfusion.model.training.train import fitting, train
+from tests.helpers import own_features
 from tests.helpers.small_runs import small_data, small_training
 
 KINDS = [kind for kind, settings in settings_classes(NETWORKS).items() if "speakers" in settings.model_fields]
@@ -75,3 +78,18 @@ def test_settings_that_are_written_down_leave_it_to_the_next_corpus():
     assert "speakers" not in written and fitting(data(3), network_settings(written)).speakers == 3
     chosen = tomllib.loads(settings_text(network_settings(CMCF | {"speakers": 2}), TrainSettings()))["model"]
     assert fitting(data(3), network_settings(chosen)).speakers == 2
+
+
+def test_an_evaluation_on_a_file_with_more_speakers_says_that_some_count_as_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    own_features.features(tmp_path / "two.parquet")
+    crowd = pd.read_parquet("two.parquet")
+    crowd.assign(speaker=["A", "B", "C"] * 24).to_parquet("three.parquet")
+    small = [part for one in ("width=8", "heads=2", "window=2", "graph_window=2") for part in ("--set", f"model.{one}")]
+    asked = ["--network", "cmcf_srnet", "--features", "two.parquet", "--out", "run", "--seeds", "1"]
+    assert cli.main(["train", *asked, *small, "--set", "train.epochs=1"]) == 0
+    for name, more in ("two", False), ("three", True):
+        capsys.readouterr()
+        assert cli.main(["evaluate", "--features", f"{name}.parquet", "--run", "run"]) == 0
+        shown = capsys.readouterr().err
+        assert ("evaluate: model.speakers = 2: 2 of 2 dialogues have more speakers, up to 3" in shown) == more
