@@ -19,6 +19,7 @@ from pathlib import Path
 from bigfusion.flows import logs
 from bigfusion.flows.commands.common import Answer, Common
 from bigfusion.flows.commands.parser import command, parse
+from bigfusion.flows.garbage import collect_all_rarely
 from bigfusion.flows.stopping import say, stoppable
 from bigfusion.pipeline.atomic import PARTIAL, write_whole
 from bigfusion.pipeline.errors import BigFusionError
@@ -41,6 +42,7 @@ _ADVICE = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code."""
+    collect_all_rarely()
     given = vars(parse(sys.argv[1:] if arguments is None else arguments))
     common = Common(**{field.name: given.pop(field.name) for field in fields(Common)})
     name = given.pop("command")

@@ -33,7 +33,8 @@ _LOG = "server.log"
 _START_SECONDS = 300.0  # a first start builds the database: 10-20 s on an idle machine
 _DELIVERED_SECONDS = 3.0
 _END_SECONDS = {"temporary": 3.0, "lasting": 20.0}
-_TEMPORARY = ("-P", "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--log-level", "error")
+_UVICORN = "from bigfusion.flows.garbage import collect_all_rarely as r; r(); from uvicorn.main import main; main()"
+_TEMPORARY = ("-P", "-c", _UVICORN, "--factory", "prefect.server.api.server:create_app", "--log-level", "error")
 _ONLY_API = {
     "PREFECT_UI_ENABLED": "0",
     "PREFECT__SERVER_EPHEMERAL": "1",

@@ -9,9 +9,12 @@ from typing import ParamSpec, TypeVar
 from prefect import Flow, flow
 
 from bigfusion.flows.engine.hooks import HOOKS
+from bigfusion.flows.garbage import collect_all_rarely
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+collect_all_rarely()  # this is the first module of ours that a worker's process imports
 
 
 def stage(called: str) -> Callable[[Callable[P, T]], Flow[P, T]]:
