@@ -7,7 +7,10 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler.loadfile import LoadFileScheduling
 
+from bigfusion.flows.garbage import collect_all_rarely
 from tests.helpers.s3_server import CREDENTIALS, Server, server
+
+collect_all_rarely()  # all libraries are imported here, and they stay
 
 # A busy machine is no fault of the code: no deadline. The same examples everywhere, so that a change is judged by its
 # own faults; `make test-random` draws new ones.
