@@ -13,6 +13,7 @@ OWN = {
     "ga2mif": {"learning_rate": 3e-4},
     "cogmen": {"learning_rate": 3e-4, "epochs": 20},
     "mmgcn": {"epochs": 30},
+    "dialogue_rnn": {"batch_size": 16, "epochs": 20},
 }
 
 
