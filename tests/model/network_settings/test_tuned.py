@@ -10,7 +10,7 @@ from bigfusion.model.settings import NETWORKS, TrainSettings, tuned
 KINDS = list(settings_classes(NETWORKS))
 OWN = {
     "joyful": {"learning_rate": 1e-4},
-    "ga2mif": {"learning_rate": 3e-4},
+    "ga2mif": {"learning_rate": 3e-4, "epochs": 20},
     "cogmen": {"learning_rate": 3e-4, "epochs": 20},
     "mmgcn": {"epochs": 30},
     "dialogue_rnn": {"batch_size": 16, "epochs": 20},
@@ -31,7 +31,7 @@ def test_every_network_has_it(kind, caplog):
             assert found.train == TrainSettings.model_validate(shared)
             assert numbers.table.get("train", {}) == OWN.get(kind, {})
             assert f"nobody has searched for {kind} yet" in caplog.text
-            assert ("but for learning_rate 0.0003 and epochs 20;" in caplog.text) == (kind == "cogmen")
+            assert ("but for learning_rate 0.0003 and epochs 20;" in caplog.text) == (kind in ("cogmen", "ga2mif"))
 
 
 def test_released_numbers_are_the_corpuss():
