@@ -1,4 +1,4 @@
-"""Modules that other libraries import, and that nothing here uses, are imported when they are first looked into."""
+"""Modules that other libraries import, and that no network uses, are imported when they are first looked into."""
 
 from __future__ import annotations
 

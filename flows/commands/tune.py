@@ -61,10 +61,9 @@ def run(
     kind = kind_of(network)
     common = replace(common, assignments=(f"model.kind={kind}", *common.assignments))
     data, model, train, folder = material(common, features, out, seeds or 1, "tuning", scheme == "sessions")
-    trained = fitting(data, model)
-    if trained.kind != kind:
+    if (other := fitting(data, model).kind) != kind:
         raise SettingsError(
-            f"tune: a corpus of single utterances trains {trained.kind} in place of {kind}; add"
+            f"tune: a corpus of single utterances trains {other} in place of {kind}; add"
             f" --set model.single_utterances=network to search {kind} all the same"
         )
     train = train.model_copy(update={"log": ()})

@@ -14,7 +14,7 @@ from bigfusion.flows.garbage import collect_all_rarely
 P = ParamSpec("P")
 T = TypeVar("T")
 
-collect_all_rarely()  # this is the first module of ours that a worker's process imports
+collect_all_rarely()  # a worker's process imports this before networks and encoders
 
 
 def stage(called: str) -> Callable[[Callable[P, T]], Flow[P, T]]:

@@ -28,7 +28,7 @@ def effective_settings(
         | dict.fromkeys((key for key, _ in _leaves(own)), str(settings_file(config, preset)))
         | dict.fromkeys((key for key, _ in _leaves(assign({}, assignments))), "--set")
     )
-    left = {f"model.{name}" for name in project.model.left_to_corpus - {"modalities"}}
+    left = {f"model.{name}" for name in project.model.left_to_corpus}
     return [
         {"key": key, "value": value, "source": sources.get(key, OF_CORPUS if key in left else "default")}
         for key, value in _leaves(project.model_dump(mode="json"))

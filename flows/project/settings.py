@@ -102,7 +102,7 @@ class Project(Settings):
         tables = ("text", "audio", "visual", "model", "train")
         return {name: getattr(self, name).numbers() for name in tables} | {
             "corpus": self.corpus.model_dump(mode="json"),
-            "left": sorted(self.model.left_to_corpus - {"modalities"}),
+            "left": sorted(self.model.left_to_corpus),
         }
 
     def parameters(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Project(Settings):
         A column of a table that the user named must be there; a column that has its name by default need not. So the
         names that nobody gave stay out, as does what the corpus decides of the network.
         """
-        settings = self.model_dump(mode="json", exclude={"model": set(self.model.left_to_corpus) - {"modalities"}})
+        settings = self.model_dump(mode="json", exclude={"model": set(self.model.left_to_corpus)})
         if isinstance(self.corpus, TableSettings):
             settings["corpus"]["columns"] = self.corpus.columns.model_dump(mode="json", exclude_unset=True)
         return settings

@@ -14,7 +14,8 @@ def settings_text(model: ModelSettings, train: TrainSettings) -> str:
 
     What changes no number is left out, and so is what nobody chose and the corpus decides.
     """
-    own = model.model_dump(mode="json", exclude_none=True, exclude=set(model.left_to_corpus))
+    left = model.left_to_corpus | ({"modalities"} - model.model_fields_set)
+    own = model.model_dump(mode="json", exclude_none=True, exclude=set(left))
     training = train.model_dump(mode="json", exclude_none=True, exclude=set(train.run_only))
     return "\n".join(_lines({"model": own, "train": training})) + "\n"
 

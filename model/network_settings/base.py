@@ -77,8 +77,10 @@ class NetworkSettings(Settings):
 
     @property
     def left_to_corpus(self) -> frozenset[str]:
-        """The settings that the corpus decides, for nobody else has. To write their values down would decide them."""
-        return frozenset({"modalities", "speakers"} & type(self).model_fields.keys() - self.model_fields_set)
+        """The settings that the corpus may raise, for nobody has set them. Writing a value down would set it."""
+        field = type(self).model_fields.get("speakers")
+        left = field is not None and field.default < MOST_SPEAKERS and "speakers" not in self.model_fields_set
+        return frozenset({"speakers"} if left else ())
 
     def itself(self) -> NetworkSettings:
         """These settings, such that ``for_single_utterances`` changes nothing: for comparisons between networks."""

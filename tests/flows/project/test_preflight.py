@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -53,6 +54,19 @@ def write_project(folder: Path, model: str, media: bool, modalities: str) -> Pat
     return config
 
 
+def write_table_project(folder: Path, labels: Sequence[object], corpus: str = "", model: str = "") -> Path:
+    """Sixteen utterances of text in eight dialogues, a small encoder, and one epoch."""
+    data = pd.DataFrame({"dialogue": [f"d{row // 2}" for row in range(16)], "turn": [0, 1] * 8, "speaker": "A"})
+    data.assign(text="Yes.", media="", label=labels).to_csv(folder / "t.csv", index=False)
+    encoder = save_roberta(folder / "encoder", layers=1)
+    config = folder / "bigfusion.toml"
+    config.write_text(
+        f'[corpus]\nkind = "table"\npath = "t.csv"\n{corpus}\n[text]\nmodel = "{encoder}"\n'
+        f'[model]\nmodalities = ["text"]\n{model}\n[train]\nepochs = 1\nseeds = [0]\n'
+    )
+    return config
+
+
 @pytest.mark.usefixtures("no_hub")
 def test_without_a_hub_run_says_so_at_once_and_computes_no_cell(tmp_path, capfd):
     config = write_project(tmp_path, "nobody/no-roberta", True, '["text", "audio"]')
@@ -86,14 +100,7 @@ CLASSES_ONLY = {
 def test_what_cannot_learn_numbers_is_refused_before_a_cell_is_computed_or_a_run_is_made(
     tmp_path, capsys, assignment, said
 ):
-    data = pd.DataFrame({"dialogue": [f"d{row // 2}" for row in range(16)], "turn": [0, 1] * 8, "speaker": "A"})
-    data.assign(text="Yes.", media="", label=np.linspace(-1, 1, 16)).to_csv(tmp_path / "t.csv", index=False)
-    encoder = save_roberta(tmp_path / "encoder", layers=1)
-    config = tmp_path / "bigfusion.toml"
-    config.write_text(
-        f'[corpus]\nkind = "table"\npath = "t.csv"\ntask = "regression"\n[text]\nmodel = "{encoder}"\n'
-        '[model]\nmodalities = ["text"]\n[train]\nepochs = 1\nseeds = [0]\n'
-    )
+    config = write_table_project(tmp_path, np.linspace(-1, 1, 16), corpus='task = "regression"')
     asked = ("--config", str(config), "--set", assignment)
     assert said in fails(capsys, "run", *asked)
     assert not list((tmp_path / "work").rglob("*.parquet")), "no cell"
@@ -155,14 +162,7 @@ def test_plan_estimates_from_the_rates_what_was_never_recorded(tmp_path, capsys)
 
 def test_classes_that_a_network_cannot_learn_stop_a_run_before_its_first_cell_and_nothing_else(tmp_path, capsys):
     """`status`, `plan` and `extract` ended in the line that only a training needs."""
-    data = pd.DataFrame({"dialogue": [f"d{row // 2}" for row in range(16)], "turn": [0, 1] * 8, "speaker": "A"})
-    data.assign(text="Yes.", media="", label=["calm", "loud"] * 8).to_csv(tmp_path / "t.csv", index=False)
-    encoder = save_roberta(tmp_path / "encoder", layers=1)
-    config = tmp_path / "bigfusion.toml"
-    config.write_text(
-        f'[corpus]\nkind = "table"\npath = "t.csv"\n[text]\nmodel = "{encoder}"\n'
-        '[model]\nkind = "graphsmile"\nmodalities = ["text"]\n[train]\nepochs = 1\nseeds = [0]\n'
-    )
+    config = write_table_project(tmp_path, ["calm", "loud"] * 8, model='kind = "graphsmile"')
     asked, said = ("--config", str(config)), "label loud: expected an emotion whose sentiment is known"
     assert said in fails(capsys, "run", *asked)
     assert not list((tmp_path / "work").rglob("*.parquet")), "no cell"

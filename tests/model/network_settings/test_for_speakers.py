@@ -62,6 +62,7 @@ def test_what_the_corpus_decides_is_not_shown_as_if_it_were_decided():
     for assignments, source in (["model.kind=cogmen"], OF_CORPUS), (["model.kind=cogmen", "model.speakers=2"], "--set"):
         found = effective_settings(None, "iemocap", ["corpus.root=/c", *assignments])
         assert [one["source"] for one in found if one["key"] == "model.speakers"] == [source]
+    assert network_settings({"kind": "mmgcn"}).left_to_corpus == frozenset(), "nine by default: no corpus raises it"
 
 
 def test_a_training_decides_it_and_a_release_for_many_speakers_keeps_its_own(tmp_path):
