@@ -6,7 +6,7 @@ The settings class of each network lies in its file ``network_settings/KIND.py``
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -57,14 +57,16 @@ class Tuned:
 
     table: dict[str, Any]
     source: Literal["searched", "released", "default"]
+    by_hand: Mapping[str, Any] = field(default_factory=dict)
+    """Those of the model's settings that are not its source's."""
 
 
 def tuned(kind: str, corpus: str = "") -> Tuned:
     """The numbers that a search has found for a network (``TUNED`` of its settings file).
 
     Without a search they are the network's numbers that its authors released for ``corpus``, or else for their first
-    one, with training settings of its own (``TRAINING_OF_ITS_OWN``) where the shared ones do not do. Without a release
-    they are its defaults. Which modalities are read is no such number: it is the caller's.
+    one, but for what was set by hand (``SET_BY_HAND``) where these or the shared training settings do not do. Without a
+    release they are its defaults. Which modalities are read is no such number: it is the caller's.
     """
     module = import_module(f"{NETWORKS}.{kind}")
     if (searched := getattr(module, "TUNED", None)) is not None:
@@ -72,9 +74,11 @@ def tuned(kind: str, corpus: str = "") -> Tuned:
     released: dict[str, dict[str, dict[str, Any]]] = getattr(module, "RELEASED", {})
     numbers = (released.get(corpus) or next(iter(released.values()), {})).get("model", {})
     own = {name: value for name, value in numbers.items() if name != "modalities"}
-    training = getattr(module, "TRAINING_OF_ITS_OWN", {})
-    table = {"model": {"kind": kind, **own}} | ({"train": dict(training)} if training else {})
-    return Tuned(table, "released" if released else "default")
+    by_hand: dict[str, dict[str, Any]] = getattr(module, "SET_BY_HAND", {})
+    table = {"model": {"kind": kind, **own, **by_hand.get("model", {})}}
+    if training := by_hand.get("train"):
+        table["train"] = dict(training)
+    return Tuned(table, "released" if released else "default", by_hand.get("model", {}))
 
 
 class HCLSettings(Settings):

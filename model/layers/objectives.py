@@ -17,8 +17,9 @@ def classification_loss(
 ) -> Tensor:
     """Eq. 11: mean cross-entropy over the labelled real utterances. Without any, it is 0 with a gradient of 0.
 
-    ``smoothing`` is the share of each label that is spread over all classes. ``class_weights`` (C,) multiply an
-    utterance's loss by its label's weight; the mean still divides by the number of utterances, so that the loss of a
+    ``smoothing`` is the share of each label that is spread over all classes. ``class_weights`` (C,) multiply each
+    class's part of an utterance's loss, as torch's own loss has it: without smoothing its label's weight alone, with it
+    what is spread over the others by theirs. The mean still divides by the number of utterances, so that the loss of a
     batch is the sum of its dialogues'. Where the batch has soft ``targets``, those are taught; where it has ``values``,
     the loss is a regression's. Shapes: (B, N, C) -> scalar.
     """

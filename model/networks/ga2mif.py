@@ -74,7 +74,7 @@ class PartnerAttention(nn.Module):
         super().__init__()
         width, dropout = settings.width, settings.dropout
         self.attention = nn.ModuleDict(
-            {name: nn.MultiheadAttention(width, settings.heads, dropout, batch_first=True) for name in partners}
+            {name: nn.MultiheadAttention(width, settings.heads, batch_first=True) for name in partners}
         )
         self.norm, self.last_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.feed_forward = nn.Sequential(

@@ -6,9 +6,9 @@ the modality's own; the word encoder falls away. Its equations stay. For utteran
 
 - Att(q, k, v) = LN(x + dropout(FF(x))), x = LN(q + softmax(q W_q (k W_k)^T / sqrt(D)) v W_v), one norm in both places;
   Gate(a, b) = z a + (1 - z) b, z = sigmoid(A a + B b).
-- Word view: r_Q = max over tokens of Gate_1(Att_1(Q, Q, Q), Att_2(Q, X, X)), r_X that of Gate_1(Att_1(X, X, X),
+- Word view: r_Q = drop max over tokens of Gate_1(Att_1(Q, Q, Q), Att_2(Q, X, X)), r_X that of Gate_1(Att_1(X, X, X),
   Att_2(X, Q, Q)); Gate_2(r_Q, r_X).
-- Utterance view: u = max over tokens; bank = m + both directions of a GRU over m; c = softmax(u . bank) bank;
+- Utterance view: u = drop max over tokens; bank = m + both directions of a GRU over m; c = softmax(u . bank) bank;
   Gate_3(u, c).
 - Each view has a head, Linear, tanh, dropout, Linear; the output is the sum of both log-softmaxes, the loss the sum of
   both cross-entropies.
@@ -138,12 +138,13 @@ class WordView(nn.Module):
         self.across = AttentionBlock(width, dropout)
         self.tokens_gate = Gate(width)
         self.gate = Gate(width)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, near: Windows) -> Tensor:
         """What each utterance's tokens are among those of its window."""
         within = [layer(tokens) for layer in (self.within.query, self.within.key, self.within.value)]  # (V, M, D) each
         own = self.within(tokens, *within)
-        alone: Tensor = own.amax(1)
+        alone: Tensor = self.dropout(own.amax(1))
         if not len(near.owner):
             return alone
         across = [layer(tokens) for layer in (self.across.query, self.across.key, self.across.value)]
@@ -160,10 +161,10 @@ class WordView(nn.Module):
         asked_by, *answering = (near.gather(rows) for rows in across)
         real = near.real.repeat_interleave(tokens.shape[1], dim=1)  # (W, K M)
         asked = self.across(query, asking[0], *answering, real)
-        asked = self.tokens_gate(own[near.owner], asked).amax(1)
+        asked = self.dropout(self.tokens_gate(own[near.owner], asked).amax(1))
         answers = self.tokens_gate(self.within(context, *inside, real), self.across(context, asked_by, *asking[1:]))
         lowest = torch.finfo(answers.dtype).min
-        answered = answers.masked_fill(~real.unsqueeze(2), lowest).amax(1)
+        answered = self.dropout(answers.masked_fill(~real.unsqueeze(2), lowest).amax(1))
         mixed: Tensor = self.gate(asked, answered)
         return mixed
 

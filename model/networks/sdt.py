@@ -2,7 +2,7 @@
 
 With x_m = Linear(features of m) + position + speaker embedding (one table for all modalities):
 
-- for each ordered pair (q, k) of modalities, q = k included, with weights of its own:
+- for each ordered pair (q, k) of modalities, q = k included, with weights and dropout of x_q and x_k of its own:
   y = x_q + drop Att(x_q <- x_k), z = y + drop W2 drop gelu(W1 LN(y)), g_qk = sigmoid(W z) * z;
 - h_m = Linear([g_mk over all k]);
 - fused: h = sum_m w_m * h_m, w = softmax over m of W_g h_m, channel by channel;
@@ -56,12 +56,15 @@ class PairTransformer(nn.Module):
 
     def __init__(self, settings: SDTSettings) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(settings.dropout)
         self.transformer = CrossTransformer(settings.width, settings.heads, settings.dropout)
         self.gate = Gate(settings.width, settings.gate == "learnt")
 
     def forward(self, query: Tensor, key: Tensor, mask: Tensor) -> Tensor:
         """Let each utterance of ``query`` attend to its dialogue's of ``key``, and what it found through the gate."""
-        gated: Tensor = self.gate(self.transformer(query, key, mask))
+        asked = self.dropout(query)
+        told = asked if key is query else self.dropout(key)
+        gated: Tensor = self.gate(self.transformer(asked, told, mask))
         return gated
 
 
@@ -98,7 +101,6 @@ class SDT(Network):
         self.class_weights = ClassWeights(classes, settings.class_weights)
         self.project = Projections(self.widths, width)
         self.speaker = nn.Embedding(settings.speakers, width)
-        self.dropout = nn.Dropout(settings.dropout)
         self.pairs = nn.ModuleDict({f"{one}_{other}": PairTransformer(settings) for one in names for other in names})
         self.join = nn.ModuleDict({name: nn.Linear(len(names) * width, width) for name in names})
         self.fusion = ChannelFusion(width)
@@ -120,7 +122,7 @@ class SDT(Network):
         speaker = self.speaker(utterances.speaker.clamp(max=self.settings.speakers - 1))  # (V, D)
         added = positions(mask.shape[1], self.settings.width, like=speaker)[place] + speaker
         inputs = {
-            name: self.dropout(projected + added)
+            name: projected + added
             for name, projected in self.project(utterances.features, utterances.present).items()
         }
         states = {

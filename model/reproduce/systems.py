@@ -6,6 +6,7 @@ A network's settings file may say more of its row: ``RELEASED``, its paper's set
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -159,7 +160,9 @@ def _tuned(kind: str, base: Base, shared: dict[str, Any]) -> tuple[NetworkSettin
     """What ``train --network KIND --preset tuned`` trains, and a mark if nobody has searched for the network."""
     numbers = tuned(kind, base.tuned or "")
     searched = kind == DEFAULT_NETWORK or numbers.source == "searched"
-    mark = "" if searched else f"not searched: its {'released sizes' if numbers.source == 'released' else 'defaults'}"
+    sizes = "released sizes" if numbers.source == "released" else "defaults"
+    changed = "".join(f", but {name} = {json.dumps(value)}" for name, value in numbers.by_hand.items())
+    mark = "" if searched else f"not searched: its {sizes}{changed}"
     own = {} if kind == DEFAULT_NETWORK else numbers.table
     model = base.model if base.model.kind == kind else network_settings({**own.get("model", {"kind": kind}), **shared})
     train = merge(merge(base.train.model_dump(), own.get("train", {})), base.own.get("train", {}))
