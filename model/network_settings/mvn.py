@@ -46,7 +46,7 @@ RELEASED: dict[str, dict[str, dict[str, object]]] = {
             "patience": 60,
             "warmup": 0.0,
             "schedule": "constant",
-            "clip": 5.0,
+            "clip": 30.0,
         },
     },
     "meld": {
@@ -59,8 +59,12 @@ RELEASED: dict[str, dict[str, dict[str, object]]] = {
             "patience": 20,
             "warmup": 0.0,
             "schedule": "constant",
-            "clip": 5.0,
+            "clip": 54.0,
         },
     },
 }
-"""The released numbers of each corpus that are not defaults. There the rate fell at a standstill; here it does not."""
+"""The released numbers of each corpus that are not defaults. There the rate fell at a standstill; here it does not.
+
+Gradients were clipped at a norm of 5, those of a loss whose class weights sum to 1: of 1/6 an utterance on IEMOCAP, and
+of 0.092 in the mean over MELD's training utterances. Here the mean is 1, and the norms are as much larger.
+"""

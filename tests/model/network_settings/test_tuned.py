@@ -39,6 +39,7 @@ def test_released_numbers_are_the_corpuss():
     assert "party_width" not in tuned("dialogue_rnn", "iemocap").table["model"], "the default is IEMOCAP's"
     assert "modalities" in dialogue_rnn.RELEASED["meld"]["model"]
     assert "modalities" not in tuned("dialogue_rnn", "meld").table["model"]
+    assert tuned("dialogue_rnn").table["model"]["attention"] is False, "set by hand"
     assert (tuned("cogmen").source, tuned("bigru").source) == ("released", "default")
 
 

@@ -61,3 +61,13 @@ def test_as_released_rounds_share_weights_and_one_partner_is_heard():
     partners = {name: list(layer.attention) for name, layer in released.layers[0].items()}
     assert partners == {"audio": ["text"], "visual": ["text"], "text": ["visual"]}
     assert list(paper.layers[0]["audio"].attention) == ["visual", "text"]
+
+
+def test_attentions_weights_are_not_dropped():
+    """What it finds is."""
+    torch.manual_seed(0)
+    layer = PartnerAttention(GA2MIFSettings(**SMALL | {"dropout": 0.5}), ["text"]).double().train()
+    own, text = torch.randn(2, 6, 8, dtype=torch.float64)
+    mask = torch.ones(1, 6, dtype=torch.bool)
+    torch.testing.assert_close(layer.attend("text", text, own, mask), layer.attend("text", text, own, mask))
+    assert not torch.equal(layer(own, {"text": text}, mask), layer(own, {"text": text}, mask))

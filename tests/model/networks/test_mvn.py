@@ -100,3 +100,11 @@ def test_every_utterance_is_what_the_equations_say_of_it_alone():
             expected_vector = memory.gate(vector, (bank @ vector).softmax(0) @ bank)
         torch.testing.assert_close(output.representations["words"][0, index], expected_words, **CLOSE)
         torch.testing.assert_close(output.representations["utterances"][0, index], expected_vector, **CLOSE)
+
+
+def test_every_view_of_the_words_is_dropped_out():
+    """All of it: nothing of an utterance's words is left, its first utterance's included."""
+    some, inputs = network().train(), batch()
+    assert some(inputs).representations["words"][inputs.mask].abs().min() > 0
+    some.words.dropout.p = 1.0
+    assert not some(inputs).representations["words"].any()

@@ -57,3 +57,18 @@ def test_the_loss_is_the_sum_of_all_parts_unweighted():
     parts = network.loss(network(inputs), inputs)
     assert parts.keys() == {"cross_entropy", "modalities", "distillation"}
     torch.testing.assert_close(summed(parts), sum(part.value for part in parts.values()))
+
+
+def test_each_transformer_drops_out_by_itself_and_a_modality_asks_itself_what_it_asks():
+    """One draw for all of them would take a channel from every copy of an utterance's state at once."""
+    network, inputs = TestSDT().network(dropout=0.5).train(), batch()
+    heard = {}
+    for name, pair in network.pairs.items():
+        pair.transformer.register_forward_pre_hook(lambda _, given, name=name: heard.update({name: given[:2]}))
+    network(inputs)
+    for name, (query, key) in heard.items():
+        one, other = name.split("_")
+        assert (query is key) == (one == other)
+    dropped = [query == 0 for name, (query, _) in heard.items() if name.startswith("text_")]
+    assert len(dropped) == len(network.join)
+    assert not any(torch.equal(dropped[0], other) for other in dropped[1:])

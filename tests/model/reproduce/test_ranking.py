@@ -109,6 +109,7 @@ def test_a_tuned_row_has_its_networks_own_numbers_above_the_shared_training(monk
     assert (row.model.width, row.model.modalities) == (64, ("text", "audio"))
     assert (row.train.learning_rate, row.train.epochs, row.train.seeds) == (0.25, 3, (0, 1)), "by hand lies above"
     assert (row.note, rows["cogmen"].note) == ("", "not searched: its released sizes")
+    assert rows["dialogue_rnn"].note == "not searched: its released sizes, but attention = false"
     assert rows["logistic"].train == rows["bigfusion"].train, "what one network's search has found is no other's"
     assert (rows["bigfusion"].model, rows["bigfusion"].note) == (small_model(), "")
     meld = {system.key: system for system in networks(replace(given, tuned="meld"))}
