@@ -154,6 +154,11 @@ class Services:
         start()
         return f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
 
+    def switch_off_the_database(self) -> None:
+        """Stop PostgreSQL without a goodbye, as when its machine is switched off."""
+        kill(self.database, signal.SIGQUIT)
+        self.database.wait(60)
+
     def redis(self) -> int:
         """A Redis server. Returns its port."""
         port = free_port()

@@ -1,4 +1,4 @@
-"""One Prefect server under the retrains of three projects at once, killed and started again in the middle of them."""
+"""One Prefect server under the retrains of three projects at once; it and its database stop in the middle of them."""
 
 import importlib.util
 import json
@@ -82,8 +82,8 @@ def whole(config, twice):
         assert scores[0][name] == scores[1][name]
 
 
-def test_three_retrains_survive_a_server_that_is_killed_twice(tmp_path):
-    """Once when each has stored cells, once when one trains. It is back at once."""
+def test_three_retrains_survive_a_server_and_a_database_that_are_killed_twice(tmp_path):
+    """Once when each has stored cells, once when one trains. They are back at once."""
     with services.Services(tmp_path) as running:
         running.prefect_server(running.postgres(), running.redis())
         configs = deployed(running, tmp_path, NAMES)
@@ -94,8 +94,12 @@ def test_three_retrains_survive_a_server_that_is_killed_twice(tmp_path):
             begun = time.monotonic()
             services.kill(running.server, signal.SIGKILL)
             running.start_server()
+            running.switch_off_the_database()
+            running.start_postgres()
             print(f"back after {time.monotonic() - begun:.0f} s, shards {[stored(one) for one in configs.values()]}")
             services.wait("a training", lambda: list(tmp_path.glob("*/work/runs/*/seed-0/resume.safetensors")), 600)
+            running.switch_off_the_database()
+            running.start_postgres()
             services.kill(running.server, signal.SIGKILL)
             running.start_server()
             services.wait(
