@@ -382,6 +382,41 @@ def test_a_file_with_splits_keeps_them(tmp_path, capsys):
     assert data["weighted_f1"]["std"] is None
 
 
+def test_a_pick_of_the_test_epoch_is_of_the_very_test_split_that_training_predicted(tmp_path, capsys):
+    """Training keeps each epoch's predictions of its test split. They say nothing of other features or labels."""
+    table = frame(12, 0)
+    split = {
+        name: "test" if place > 8 else "valid" if place > 6 else "train"
+        for place, name in enumerate(table["dialogue"].unique())
+    }
+    table["split"] = table["dialogue"].map(split)
+    test = table[table["split"] == "test"].reset_index(drop=True)
+    random = np.random.default_rng(5)
+    noisy = test.assign(text=[random.normal(size=8).astype(np.float16) for _ in range(len(test))])
+    run = ("--features", write(tmp_path / "all.parquet", table), "--out", tmp_path / "run", "--seeds", 1)
+    assert train(*run) == 0
+
+    def picked(part: pd.DataFrame) -> bool:
+        data = call(capsys, "evaluate", "--features", write(tmp_path / "f.parquet", part), "--run", tmp_path / "run")
+        kept = read_metrics(Path(data["paths"]["scores"]))
+        assert (kept.test_picking is None) is (data["test_picking"] is None)
+        assert [seed.picked_on_test is None for seed in kept.seeds] == [data["test_picking"] is None]
+        shown = "would have shown" in Path(data["paths"]["report"]).read_text()
+        assert shown is (data["test_picking"] is not None)
+        return shown
+
+    assert picked(table) and picked(test), "the very test split, alone or beside the others"
+    assert not picked(noisy)
+    assert not picked(test.assign(label=(test["label"] + 1) % 6)), "labels corrected after the training"
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    earlier = {key: value for key, value in record.items() if key != "test"}
+    (tmp_path / "run/run.json").write_text(json.dumps(earlier))
+    assert not picked(test), "a run of an earlier version does not say what its test split was"
+    assert train(*run) == 0
+    assert json.loads((tmp_path / "run/run.json").read_text()) == record, "the same command adds it"
+    assert picked(test)
+
+
 def test_the_presets_of_the_network_say_nothing_of_a_corpus(tmp_path, capsys):
     paper = load_learning(None, "paper")
     assert (paper.train.learning_rate, paper.train.weight_decay, paper.train.batch_size) == (3e-5, 1e-8, 32)
