@@ -24,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(common: Common, first: Path, second: Path) -> Answer:
     """Compare two scored runs by paired bootstrap. Each is an id, a run folder or a folder of scores."""
+    from bigfusion.flows.project.scored_files import notes
+    from bigfusion.flows.project.workspace import relative
     from bigfusion.model.scoring.compare import compare
 
     remedy = "both runs are scored already"
@@ -43,7 +45,11 @@ def run(common: Common, first: Path, second: Path) -> Answer:
         f"\n\n{found.dialogues} dialogues, {found.utterances} utterances, {found.seeds[0]} and {found.seeds[1]} seeds; "
         f"paired bootstrap, {found.resamples} draws of dialogues"
     )
-    return Answer(text, found.model_dump(mode="json") | {"first": str(first), "second": str(second)})
+    said = notes(first, second)
+    text += "".join(f"\nnote: {note}" for note in said)
+    text += f"\n\nfirst     {relative(first.absolute())}\nsecond    {relative(second.absolute())}"
+    data = found.model_dump(mode="json") | {"first": str(first), "second": str(second), "notes": said}
+    return Answer(text, data)
 
 
 def _scores(folder: Path) -> Path:

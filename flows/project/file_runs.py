@@ -20,6 +20,7 @@ from bigfusion.flows.progress import training, warn_of_neurons
 from bigfusion.flows.project.assemble import dialogues
 from bigfusion.flows.project.features import check_names
 from bigfusion.flows.project.runs import FORMAT, differences
+from bigfusion.flows.project.scored_files import write_scored_file
 from bigfusion.flows.project.settings import Learning
 from bigfusion.flows.project.workspace import exclusive, relative
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
@@ -186,6 +187,7 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
         write_record(folder / METRICS, metrics)
     if modalities and read_modality_scores(folder, metrics) is None:
         modality_scores(run, data, metrics, device, out=folder)
+    write_scored_file(folder, features, len(scored), seen)
     return Scored(metrics, folder, seen, data.digest(), absent)
 
 

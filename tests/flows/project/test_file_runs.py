@@ -152,6 +152,34 @@ def test_two_runs_are_compared_on_the_dialogues_they_scored(place, tmp_path, cap
     assert "paired bootstrap" in capsys.readouterr().out
 
 
+def test_a_comparison_names_what_was_scored_and_says_if_the_files_differ(place, tmp_path, capsys):
+    """The ids and labels of a noisy copy are equal; a difference then is not that of the networks."""
+    for name in ("one", "two"):
+        shutil.copytree(place / "run", tmp_path / name, ignore=shutil.ignore_patterns("scores"))
+    table = frame(8, 1, first=50)
+    noisy = write(tmp_path / "noisy.parquet", table.assign(text=[-row for row in table["text"]]))
+    first, second = tmp_path / "one", tmp_path / "two"
+    one = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", first)["paths"]["scores"]
+    other = call(capsys, "evaluate", "--features", noisy, "--run", second)["paths"]["scores"]
+    found = call(capsys, "compare", first, second)
+    assert (found["first"], found["second"]) == (one, other)
+    (note,) = found["notes"]
+    assert note.startswith("the first run scored test.parquet, the second noisy.parquet")
+    assert cli.main(["compare", str(first), str(second)]) == 0
+    shown = capsys.readouterr().out
+    assert f"note: {note}" in shown and one in shown and other in shown
+    (Path(other) / "scored-file.json").unlink()
+    (note,) = call(capsys, "compare", first, second)["notes"]
+    assert note.startswith(f"{Path(other).name}: of which file is not known"), "scores of an earlier version"
+    shutil.rmtree(other)
+    call(capsys, "evaluate", "--features", place / "test.parquet", "--run", second)
+    assert call(capsys, "compare", first, second)["notes"] == []
+    known = call(capsys, "evaluate", "--features", place / "train.parquet", "--run", first)["paths"]["scores"]
+    assert call(capsys, "compare", known, known)["notes"] == [
+        f"the {one} run: 20 of 20 dialogues were trained or validated on: no test" for one in ("first", "second")
+    ]
+
+
 def test_a_run_is_scored_where_it_is_asked_for_and_by_its_own_settings(place, monkeypatch, capsys):
     scoring = ("evaluate", "--features", str(place / "test.parquet"), "--run", str(place / "run"))
     assert "nowhere" in fails(capsys, *scoring, "--set", "train.device=nowhere")
