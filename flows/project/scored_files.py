@@ -13,7 +13,7 @@ SCORED_FILE = "scored-file.json"
 class ScoredFile(Record):
     """The content of ``scored-file.json``. ``sha256`` is that of the file's bytes.
 
-    The run was trained on or validated on ``seen`` of the ``dialogues`` that were scored; ``None``: that cannot be told.
+    The run was trained or validated on ``seen`` of the scored ``dialogues``; ``None`` if that cannot be told.
     """
 
     name: str
@@ -57,7 +57,9 @@ def notes(first: Path, second: Path) -> list[str]:
     """
     files = [read_scored_file(folder) for folder in (first, second)]
     unknown = dict.fromkeys(
-        folder.absolute().name for folder, file in zip((first, second), files, strict=True) if file is None and is_of_file(folder)
+        folder.absolute().name
+        for folder, file in zip((first, second), files, strict=True)
+        if file is None and is_of_file(folder)
     )
     if unknown:
         return [f"{' and '.join(unknown)}: of which file is not known, perhaps of other features; evaluate again"]
