@@ -163,17 +163,18 @@ def test_a_comparison_names_what_was_scored_and_says_if_the_files_differ(place, 
     other = call(capsys, "evaluate", "--features", noisy, "--run", second)["paths"]["scores"]
     found = call(capsys, "compare", first, second)
     assert (found["first"], found["second"]) == (one, other)
-    (note,) = found["notes"]
+    note, few = found["notes"]
+    assert few.startswith("8 dialogues are few")
     assert note.startswith("the first run scored test.parquet, the second noisy.parquet")
     assert cli.main(["compare", str(first), str(second)]) == 0
     shown = capsys.readouterr().out
     assert f"note: {note}" in shown and one in shown and other in shown
     (Path(other) / "scored-file.json").unlink()
-    (note,) = call(capsys, "compare", first, second)["notes"]
+    note, _ = call(capsys, "compare", first, second)["notes"]
     assert note.startswith(f"{Path(other).name}: of which file is not known"), "scores of an earlier version"
     shutil.rmtree(other)
     call(capsys, "evaluate", "--features", place / "test.parquet", "--run", second)
-    assert call(capsys, "compare", first, second)["notes"] == []
+    assert call(capsys, "compare", first, second)["notes"] == [few]
     known = call(capsys, "evaluate", "--features", place / "train.parquet", "--run", first)["paths"]["scores"]
     assert call(capsys, "compare", known, known)["notes"] == [
         f"the {one} run: 20 of 20 dialogues were trained or validated on: no test" for one in ("first", "second")
