@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(common: Common, first: Path, second: Path) -> Answer:
     """Compare two scored runs by paired bootstrap. Each is an id, a run folder or a folder of scores."""
-    from bigfusion.model.scoring.compare import compare
+    from bigfusion.flows.project.scored_files import notes
+    from bigfusion.flows.project.workspace import relative
+    from bigfusion.model.scoring.compare import compare, too_few
 
     remedy = "both runs are scored already"
     if first.exists() and second.exists():  # otherwise they are ids in the project that the options name
@@ -36,14 +38,25 @@ def run(common: Common, first: Path, second: Path) -> Answer:
     for name, title in (("weighted_f1", "weighted F1"), ("accuracy", "accuracy"), ("macro_f1", "macro F1")):
         one: Difference = getattr(found, name)
         points = [f"{100 * value:.2f}" for value in (one.first, one.second)]
-        interval = f"{100 * one.low:+.2f} to {100 * one.high:+.2f}"
-        rows.append([title, *points, f"{100 * one.difference:+.2f}", interval, f"{one.p:.4f}"])
+        rows.append([title, *points, f"{100 * one.difference:+.2f}", *_sure(one)])
     text = show.columns(rows, ["points", "first", "second", "difference", "95 %", "p"])
     text += (
         f"\n\n{found.dialogues} dialogues, {found.utterances} utterances, {found.seeds[0]} and {found.seeds[1]} seeds; "
         f"paired bootstrap, {found.resamples} draws of dialogues"
     )
-    return Answer(text, found.model_dump(mode="json") | {"first": str(first), "second": str(second)})
+    few = too_few(found.dialogues)
+    said = [*notes(first, second), *[few] * bool(few)]
+    text += "".join(f"\nnote: {note}" for note in said)
+    text += f"\n\nfirst     {relative(first.absolute())}\nsecond    {relative(second.absolute())}"
+    data = found.model_dump(mode="json") | {"first": str(first), "second": str(second), "notes": said}
+    return Answer(text, data)
+
+
+def _sure(one: Difference) -> tuple[str, str]:
+    """The interval and p of a difference; empty for a single dialogue."""
+    if one.low is None or one.high is None or one.p is None:
+        return "", ""
+    return f"{100 * one.low:+.2f} to {100 * one.high:+.2f}", f"{one.p:.4f}"
 
 
 def _scores(folder: Path) -> Path:

@@ -87,7 +87,7 @@ def _lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             *[row.get("scored")] * scored,
             row["seeds"],
             points(row["valid_weighted_f1"]),
-            points(row["weighted_f1"]),
+            points(row["weighted_f1"]) + "*" * bool(row["no_test"]),
             points(row["weighted_f1_std"]),
             f"{row['hours']:.2f}",
             *(_said(row["differs"].get(key, "")) for key in shown),
@@ -100,6 +100,7 @@ def _lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     machines = dict.fromkeys(row["machine"] for row in rows if row["machine"])
     lines += [""] * bool(machines) + [f"trained on {machine}" for machine in machines]
     lines += ["", *(f"{row['run']}: {row['why']}" for row in rows if row["why"])]
+    lines += [f"* {row.get('scored') or row['run']}: {row['no_test']}" for row in rows if row["no_test"]]
     lines += [f"{row['run']}: note: {row['note']}" for row in rows if row["note"]]
     return lines
 

@@ -24,6 +24,9 @@ HELP = "search a network's settings: the same number of trials for any network, 
 
 log = logging.getLogger("bigfusion")
 
+_SCORES = "bigfusion.model.scoring.metrics:scores"
+"""What turns the predictions of a trial into its score."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `tune` takes."""
@@ -54,9 +57,11 @@ def run(
     """Search, and write the best settings as a file for ``--config``. Without ``--seeds`` a trial trains one seed."""
     from bigfusion.flows.progress import bar
     from bigfusion.model.settings import NETWORKS
+    from bigfusion.model.training.code import NO_NUMBER, training_entries
     from bigfusion.model.training.train import fitting
     from bigfusion.model.tuning.objective import Objective
     from bigfusion.model.tuning.search import Search
+    from bigfusion.pipeline.digests.code import code_digests
 
     kind = kind_of(network)
     common = replace(common, assignments=(f"model.kind={kind}", *common.assignments))
@@ -75,6 +80,7 @@ def run(
         "scheme": scheme,
         "seeds": [*train.seeds],
         "settings": {"model": trained.numbers(), "train": train.numbers()},
+        "code": code_digests(*training_entries(trained, train), _SCORES, stop=NO_NUMBER),
     }
     search = Search(folder, kind, space, {key: _value(key, model, train) for key in space}, facts)
     with bar("tune", trials * len(objective.folds), " folds") as progress:

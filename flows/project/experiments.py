@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 
 from bigfusion.flows.project import promotion, runs
+from bigfusion.flows.project.scored_files import is_of_file, read_scored_file
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.runs.files import Record, read_json, read_record, write_json
 from bigfusion.model.runs.folder import METRICS, TRAINED, Trained, read_history, seed_folder
@@ -17,6 +18,7 @@ from bigfusion.model.settings import TrainSettings, network_settings
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import SettingsError, TrainingError
 from bigfusion.pipeline.nearest import did_you_mean
+from bigfusion.pipeline.schema import Split
 from bigfusion.pipeline.settings import Settings, first_defaults
 
 ABOUT = "about.json"
@@ -102,7 +104,7 @@ def experiments_in(folder: Path) -> list[dict[str, Any]]:
         TrainingError: the folder holds no run.
     """
     rows = []
-    for place in sorted(path for path in folder.glob("*") if runs.record(path)):
+    for place in sorted(path for path in folder.glob("*") if path.is_dir() and runs.record(path)):
         record = runs.record(place)
         scored = sorted(path.parent for path in place.glob(f"scores/*/{METRICS}"))
         for scores in scored or [place]:
@@ -118,7 +120,8 @@ def experiments_in(folder: Path) -> list[dict[str, Any]]:
 
 def _row(folder: Path, base: Mapping[str, Any], scores: Path | None = None) -> dict[str, Any]:
     """A run's row, without what differs."""
-    metrics, seeds = runs.metrics(scores or folder), runs.record(folder).get("seeds", [])
+    scores = scores or folder
+    metrics, seeds = runs.metrics(scores), runs.record(folder).get("seeds", [])
     return {
         **base,
         **about(folder).model_dump(),
@@ -126,9 +129,22 @@ def _row(folder: Path, base: Mapping[str, Any], scores: Path | None = None) -> d
         "valid_weighted_f1": (metrics.get("valid") or {}).get("weighted_f1"),
         **{name: metrics.get(name) for name in SCORES[1:]},
         "weighted_f1_std": (metrics.get("std") or {}).get("weighted_f1"),
+        "no_test": "" if metrics.get("weighted_f1") is None else _no_test(scores, metrics),
         **cost(folder, seeds),
         "folder": str(folder),
     }
+
+
+def _no_test(scores: Path, metrics: Mapping[str, Any]) -> str:
+    """Why the scores in a folder are no test, or perhaps none. Empty if they are one."""
+    if metrics.get("scored") == Split.VALID:
+        return "these are scores on validation, since no test label is there"
+    if not is_of_file(scores):
+        return ""
+    with suppress(TrainingError):  # a damaged record hides no run
+        if (file := read_scored_file(scores)) is not None:
+            return file.no_test
+    return "whether these dialogues were trained or validated on is not known; evaluate again"
 
 
 def _with_differences(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from bigfusion.flows.progress import training, warn_of_neurons
 from bigfusion.flows.project.assemble import dialogues
 from bigfusion.flows.project.features import check_names
 from bigfusion.flows.project.runs import FORMAT, differences
+from bigfusion.flows.project.scored_files import write_scored_file
 from bigfusion.flows.project.settings import Learning
 from bigfusion.flows.project.workspace import exclusive, relative
 from bigfusion.model.data.batch import UNLABELLED, Dialogue
@@ -29,8 +30,8 @@ from bigfusion.model.data.split_notes import speaker_notes
 from bigfusion.model.network_notes import notes as network_notes
 from bigfusion.model.reproduce.schemes import sessions_of
 from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
-from bigfusion.model.runs.files import read_json, read_record, write_json
-from bigfusion.model.runs.folder import finished_seeds, seed_folder
+from bigfusion.model.runs.files import read_json, read_record, write_json, write_record
+from bigfusion.model.runs.folder import METRICS, finished_seeds, seed_folder
 from bigfusion.model.scoring.evaluate import evaluate as score
 from bigfusion.model.scoring.modalities import modality_scores, read_modality_scores
 from bigfusion.model.scoring.results import Metrics
@@ -179,8 +180,14 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
         log.warning("evaluate: %s", note)
     seeds = [int(one.name.removeprefix("seed-")) for one in folders]
     metrics = score(run, data, seeds, device, out=folder)
+    if record.get("test") != data.digest() and (honest := _without_picks(metrics)) != metrics:
+        if "test" not in record:
+            log.info("evaluate: no score of picked test epochs: the run's record does not tell its test split")
+        metrics = honest
+        write_record(folder / METRICS, metrics)
     if modalities and read_modality_scores(folder, metrics) is None:
         modality_scores(run, data, metrics, device, out=folder)
+    write_scored_file(folder, features, len(scored), seen)
     return Scored(metrics, folder, seen, data.digest(), absent)
 
 
@@ -277,9 +284,16 @@ def _begin(out: Path, features: Path, data: Data, inputs: dict[str, Any], wanted
             "dialogues": {split.value: _digests(data[split]) for split in (Split.TRAIN, Split.VALID)},
         }
     seeds = sorted({*record["seeds"], *wanted})
-    if seeds != record["seeds"]:
-        write_json(out / RUN, record | {"seeds": seeds})
+    known = record | {"seeds": seeds, "test": Data(data.labels, [], [], data.test).digest()}
+    if known != record:  # records of earlier versions have no test split
+        write_json(out / RUN, known)
     return seeds
+
+
+def _without_picks(metrics: Metrics) -> Metrics:
+    """The scores without those of picked test epochs: they were predicted from other features than were scored."""
+    seeds = tuple(seed.model_copy(update={"picked_on_test": None}) for seed in metrics.seeds)
+    return metrics.model_copy(update={"seeds": seeds, "test_picking": None})
 
 
 def _record(run: Path) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def ablations(material: Material) -> Html:
         f"Each part taken away in turn, {len(made['seeds'])} seeds, {made['scored']} split, points. The interval is "
         "that of a paired bootstrap over dialogues; where it holds 0 the part has not been shown to matter."
     )
+    lead += f" But {few}." if (few := made.get("few", "")) else ""
     return section("Ablations", table(head, rows, name="ablations"), lead=lead)
 
 
@@ -67,8 +68,9 @@ def _ablation(row: dict[str, Any], complete: dict[str, float] | None) -> list[Ch
     against = row["against_complete"]
     cells: list[Child] = [row["name"], _mean(row["accuracy"]), _mean(row["weighted_f1"])]
     if against:
-        low, high = 100 * against["low"], 100 * against["high"]
-        cells += [f"{100 * against['difference']:+.2f}", f"{low:+.2f} to {high:+.2f}"]
+        known = against["low"] is not None  # a single dialogue has no interval
+        interval = f"{100 * against['low']:+.2f} to {100 * against['high']:+.2f}" if known else "–"
+        cells += [f"{100 * against['difference']:+.2f}", interval]
     else:
         cells += ["–", "–"]
     if complete and row["paper"]:

@@ -99,7 +99,7 @@ def _forests(data: Data, finished: list[Data]) -> list[Html]:
     return [
         section(f"Difference to {names[reference]}", forest(finished, reference), lead=lead)
         for reference in data["references"]
-        if any(reference in row["against"] for row in finished)
+        if any(row["against"].get(reference, {}).get("dialogues", 0) > 1 for row in finished)
     ]
 
 

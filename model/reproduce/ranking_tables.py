@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from bigfusion.model.scoring.compare import too_few
+
 Data = dict[str, Any]
 
 
@@ -83,6 +85,9 @@ def notes(data: Data) -> list[str]:
         "Scores are points, mean ± sample deviation over seeds. Differences are of weighted F1, with the interval that"
         " holds 95 % of them when the dialogues are drawn again (paired bootstrap)."
     )
+    compared = [against["dialogues"] for row in data["rows"] for against in row.get("against", {}).values()]
+    if compared and (few := too_few(min(compared))):
+        found.append(f"Differences: {few}.")
     found.append(
         "Parameters are the stored numbers; seconds an epoch the median on this machine, validation included; MiB the"
         " peak of a process that trains this network alone, with Python, torch and the features."
@@ -97,8 +102,9 @@ def difference(row: Data, reference: str) -> str:
     against = row["against"].get(reference)
     if against is None:
         return ""
-    low, middle, high = (f"{100 * against['weighted_f1'][key]:+.2f}" for key in ("low", "difference", "high"))
-    return f"{middle} [{low}, {high}]"
+    one = against["weighted_f1"]
+    middle = f"{100 * one['difference']:+.2f}"
+    return middle if one["low"] is None else f"{middle} [{100 * one['low']:+.2f}, {100 * one['high']:+.2f}]"
 
 
 def points(score: Data) -> str:

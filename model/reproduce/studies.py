@@ -15,7 +15,7 @@ from bigfusion.model.reproduce.variants import CASE, COMPLETE, NO_SPIKING, TABLE
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.files import read_json, write_json
 from bigfusion.model.runs.folder import PREDICTIONS, seed_folder
-from bigfusion.model.scoring.compare import compare
+from bigfusion.model.scoring.compare import compare, too_few
 from bigfusion.model.scoring.predict import choose_device
 from bigfusion.model.scoring.results import Metrics
 
@@ -25,7 +25,7 @@ Told = Callable[[str], None]
 
 def table_4(study: Study, base: BigFusionSettings, corpus: str | None, progress: Progress, told: Told) -> Data:
     """Accuracy and weighted F1 of each row, and its difference from the complete network (paired bootstrap)."""
-    rows = []
+    rows, few = [], ""
     for variant in TABLE_4:
         metrics = study.trial(variant.of(base), progress)
         row: Data = {"name": variant.name, **_headline(metrics)}
@@ -36,9 +36,12 @@ def table_4(study: Study, base: BigFusionSettings, corpus: str | None, progress:
         if variant is not COMPLETE:
             found = compare(study.run(COMPLETE.of(base)), study.run(variant.of(base)))
             row["against_complete"] = found.weighted_f1.model_dump()
+            few = too_few(found.dialogues)
         rows.append(row)
         told(f"{variant.name}: WF1 {100 * metrics.weighted_f1:.2f}")
-    return {"table": 4, "scored": metrics.scored.value, "corpus": corpus, "rows": rows}
+    if few:
+        told(few)
+    return {"table": 4, "scored": metrics.scored.value, "corpus": corpus, "rows": rows, "few": few}
 
 
 def figure_3(study: Study, base: BigFusionSettings, corpus: str | None, progress: Progress, told: Told) -> Data:

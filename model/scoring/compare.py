@@ -19,6 +19,8 @@ from bigfusion.model.scoring.results import Interval, Intervals
 from bigfusion.pipeline.errors import TrainingError
 
 NAMES = ("weighted_f1", "accuracy", "macro_f1")
+FEW = 10
+"""Of fewer dialogues a bootstrap knows too little: its intervals are too narrow, and its p is too small."""
 _CHUNK = 500
 
 
@@ -26,15 +28,15 @@ class Difference(Record):
     """``second`` - ``first`` of one score, as fractions; the interval holds 95 % of the resampled differences.
 
     ``p`` is two-sided: about twice the share of resampled differences on the rarer side of 0, where 0 counts for
-    both sides; at most 1.
+    both sides; at most 1. All three are ``None`` if there is one dialogue alone, which cannot be resampled.
     """
 
     first: float
     second: float
     difference: float
-    low: float
-    high: float
-    p: float
+    low: float | None
+    high: float | None
+    p: float | None
 
 
 class Comparison(Record):
@@ -71,16 +73,28 @@ def compare(first: Path, second: Path, resamples: int = 10_000, seed: int = 0) -
             f"{first} and {second}: expected the same utterances with the same labels, found {len(one.truth)} and "
             f"{len(other.truth)} that differ; evaluate both runs on the same dialogues"
         )
-    drawn = bootstrap(one.matrices, other.matrices, resamples, seed)  # (resamples, 3)
+    dialogues = one.matrices.shape[1]
+    drawn = bootstrap(one.matrices, other.matrices, resamples, seed) if dialogues > 1 else None  # (resamples, 3)
     values = [scores_of(counts.matrices.sum(1)).mean(0) for counts in (one, other)]  # each (3,)
-    found = {name: _difference(values[0][k], values[1][k], drawn[:, k]) for k, name in enumerate(NAMES)}
+    found = {
+        name: _difference(values[0][k], values[1][k], None if drawn is None else drawn[:, k])
+        for k, name in enumerate(NAMES)
+    }
     return Comparison(
         **found,
-        dialogues=one.matrices.shape[1],
+        dialogues=dialogues,
         utterances=len(one.truth),
         seeds=(len(one.matrices), len(other.matrices)),
         resamples=resamples,
     )
+
+
+def too_few(dialogues: int) -> str:
+    """What intervals and p of a comparison over so few dialogues are worth. Empty if they are enough."""
+    if dialogues < 2:
+        return "one dialogue cannot be drawn again: there is no interval and no p; score more dialogues"
+    few = f"{dialogues} dialogues are few: the intervals are too narrow and p too small; score {FEW} or more"
+    return few if dialogues < FEW else ""
 
 
 def intervals(folder: Path, resamples: int = 10_000, seed: int = 0) -> Intervals | None:
@@ -139,7 +153,9 @@ def scores_of(matrices: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.stack([(f1 * support).sum(-1) / total, hits.sum(-1) / total, f1.sum(-1) / occurring], axis=-1)
 
 
-def _difference(first: float, second: float, drawn: NDArray[np.float64]) -> Difference:
+def _difference(first: float, second: float, drawn: NDArray[np.float64] | None) -> Difference:
+    if drawn is None:
+        return Difference(first=first, second=second, difference=second - first, low=None, high=None, p=None)
     low, high = np.quantile(drawn, [0.025, 0.975])
     beyond = min((drawn <= 0).sum(), (drawn >= 0).sum())
     return Difference(

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.distributions import BaseDistribution
 
+log = logging.getLogger("bigfusion")
+
 _FACTS, _WHY, _SEEDS = "facts", "why", "seeds"
 
 
@@ -40,7 +42,10 @@ class Tried:
 
 @dataclass(frozen=True)
 class Search:
-    """A search in ``folder``, which may hold those of other networks. ``facts`` are what its scores depend on."""
+    """A search in ``folder``, which may hold those of other networks. ``facts`` are what its scores depend on.
+
+    A journal of an earlier version may tell fewer of them.
+    """
 
     folder: Path
     name: str
@@ -63,6 +68,11 @@ class Search:
             SettingsError: Optuna is not installed, or the journal is that of another search.
         """
         study = self._study()
+        if untold := [key for key in self.facts if key not in study.user_attrs[_FACTS]]:
+            log.warning(
+                "tune: %s.journal does not tell the %s of its earlier trials, which may differ; to search anew, name"
+                " another folder with --out", self.name, " and ".join(untold),
+            )  # fmt: skip
         while True:
             with self._next(study, budget) as trial:
                 if trial is None:
@@ -109,8 +119,7 @@ class Search:
             if known is None:
                 study.set_user_attr(_FACTS, facts)
                 study.enqueue_trial({key: value for key, value in self.start.items() if fits(self.space[key], value)})
-            elif known != facts:
-                other = ", ".join(key for key in facts if known.get(key) != facts[key])
+            elif other := ", ".join(key for key in known if known[key] != facts.get(key)):
                 raise SettingsError(
                     f"{journal}: expected no search or this one, found one with other {other}; name another folder with"
                     " --out"

@@ -63,6 +63,7 @@ def main() -> None:
     print(f"{arguments.reference}: WF1 {100 * found[0][1].weighted_f1.first:.2f}; best of {len(found)} combinations:")
     for keys, comparison in found[: arguments.shown]:
         score = comparison.weighted_f1
+        assert score.low is not None and score.high is not None, "more than one dialogue"
         error = (score.high - score.low) / (2 * 1.96)
         print(
             f"  {' + '.join(keys):<40} {100 * score.second:.2f}  {100 * score.difference:+.2f}"

@@ -13,6 +13,7 @@ from bigfusion.flows.project.settings_text import settings_text
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.network_settings.cogmen import COGMENSettings
 from bigfusion.model.settings import TrainSettings
+from bigfusion.model.tuning.search import Search
 from tests.helpers.command_line import fails
 
 
@@ -47,6 +48,19 @@ def test_a_trials_values_lie_above_the_settings():
         BigFusionSettings(width=64), TrainSettings(epochs=9), {"model.contrast.weight": 0.3, "train.batch_size": 2}
     )
     assert (model.width, model.contrast.weight, train.epochs, train.batch_size) == (64, 0.3, 9, 2)
+
+
+def test_a_search_depends_on_the_code_of_training_and_of_the_score(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    searches = []
+    monkeypatch.setattr(Search, "run", lambda search, *_: searches.append(search) or [])
+    file = str(sessions(tmp_path / "f.parquet"))
+    for network in ("bigru", "logistic"):
+        assert "expected a trial" in fails(capsys, "tune", "--network", network, "--features", file)
+    one, other = ({*search.facts["code"]} for search in searches)
+    assert {"train", "scores"} <= one & other
+    assert "BiGRU" in one - other
+    assert "calibration" not in one | other, "a metric that no trial is chosen by"
 
 
 @pytest.mark.slow

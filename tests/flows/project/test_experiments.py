@@ -10,6 +10,7 @@ import pytest
 from bigfusion.flows import cli
 from bigfusion.flows.project.experiments import differing, in_order, whole
 from bigfusion.flows.project.load import load
+from bigfusion.flows.project.scored_files import write_scored_file
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.network_settings.bigru import BiGRUSettings
 from bigfusion.model.settings import TrainSettings
@@ -27,8 +28,10 @@ def record(folder: Path, model=None, train=None, **inputs) -> Path:
     return folder
 
 
-def scores(folder: Path, test: float, valid: float) -> None:
+def scores(folder: Path, test: float, valid: float, **more) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     known = {"weighted_f1": test, "accuracy": test, "macro_f1": test, "valid": {"weighted_f1": valid}, "std": None}
+    known |= more
     (folder / "metrics.json").write_text(json.dumps(known))
 
 
@@ -86,6 +89,39 @@ def test_the_table_is_sorted_by_any_column(project, capsys):
     assert "did you mean 'weighted_f1'" in fails(capsys, "models", "--sort", "weighted_f")
     with pytest.raises(SettingsError, match="--sort nope: expected one of run, created"):
         in_order([{"run": "a", "created": "", "differs": {}}], "nope")
+
+
+def test_scores_that_are_no_test_are_marked(tmp_path, capsys):
+    """On dialogues of the training, on validation, or of an earlier version that did not say what was scored."""
+    file = tmp_path / "f.parquet"
+    file.write_bytes(b"features")
+    for name, seen in (("fresh-1", 0), ("half-2", 6), ("untold-3", None), ("earlier-4", ...)):
+        folder = record(tmp_path / name) / "scores" / name
+        scores(folder, 0.9, 0.7, scored="test")
+        if seen is not ...:
+            write_scored_file(folder, file, 12, seen)
+    scores(record(tmp_path / "valid-5"), 0.8, 0.8, scored="valid")
+    assert {row["run"]: row["no_test"] for row in table(capsys, str(tmp_path))} == {
+        "fresh-1": "",
+        "half-2": "6 of 12 dialogues were trained or validated on: no test",
+        "untold-3": "whether these dialogues were trained or validated on cannot be told",
+        "earlier-4": "whether these dialogues were trained or validated on is not known; evaluate again",
+        "valid-5": "these are scores on validation, since no test label is there",
+    }
+    assert cli.main(["models", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert ["90.00*" in line for line in lines if line.startswith(("fresh", "half", "untold", "earlier"))] == [
+        False, True, True, True,
+    ]  # fmt: skip
+    assert "* half-2: 6 of 12 dialogues were trained or validated on: no test" in lines
+    (tmp_path / "half-2/scores/half-2/scored-file.json").write_text("{")
+    assert "not known" in table(capsys, str(tmp_path))[1]["no_test"], "a damaged record hides no run"
+
+
+def test_files_beside_the_runs_are_passed_over(tmp_path, capsys):
+    record(tmp_path / "RUN")
+    (tmp_path / "train.parquet").write_bytes(b"features")
+    assert [row["run"] for row in table(capsys, str(tmp_path))] == ["RUN"]
 
 
 def test_csv_holds_what_json_does(project, capsys):

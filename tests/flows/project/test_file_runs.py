@@ -152,6 +152,35 @@ def test_two_runs_are_compared_on_the_dialogues_they_scored(place, tmp_path, cap
     assert "paired bootstrap" in capsys.readouterr().out
 
 
+def test_a_comparison_names_what_was_scored_and_says_if_the_files_differ(place, tmp_path, capsys):
+    """The ids and labels of a noisy copy are equal; a difference then is not that of the networks."""
+    for name in ("one", "two"):
+        shutil.copytree(place / "run", tmp_path / name, ignore=shutil.ignore_patterns("scores"))
+    table = frame(8, 1, first=50)
+    noisy = write(tmp_path / "noisy.parquet", table.assign(text=[-row for row in table["text"]]))
+    first, second = tmp_path / "one", tmp_path / "two"
+    one = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", first)["paths"]["scores"]
+    other = call(capsys, "evaluate", "--features", noisy, "--run", second)["paths"]["scores"]
+    found = call(capsys, "compare", first, second)
+    assert (found["first"], found["second"]) == (one, other)
+    note, few = found["notes"]
+    assert few.startswith("8 dialogues are few")
+    assert note.startswith("the first run scored test.parquet, the second noisy.parquet")
+    assert cli.main(["compare", str(first), str(second)]) == 0
+    shown = capsys.readouterr().out
+    assert f"note: {note}" in shown and one in shown and other in shown
+    (Path(other) / "scored-file.json").unlink()
+    note, _ = call(capsys, "compare", first, second)["notes"]
+    assert note.startswith(f"{Path(other).name}: of which file is not known"), "scores of an earlier version"
+    shutil.rmtree(other)
+    call(capsys, "evaluate", "--features", place / "test.parquet", "--run", second)
+    assert call(capsys, "compare", first, second)["notes"] == [few]
+    known = call(capsys, "evaluate", "--features", place / "train.parquet", "--run", first)["paths"]["scores"]
+    assert call(capsys, "compare", known, known)["notes"] == [
+        f"the {one} run: 20 of 20 dialogues were trained or validated on: no test" for one in ("first", "second")
+    ]
+
+
 def test_a_run_is_scored_where_it_is_asked_for_and_by_its_own_settings(place, monkeypatch, capsys):
     scoring = ("evaluate", "--features", str(place / "test.parquet"), "--run", str(place / "run"))
     assert "nowhere" in fails(capsys, *scoring, "--set", "train.device=nowhere")
@@ -380,6 +409,41 @@ def test_a_file_with_splits_keeps_them(tmp_path, capsys):
     assert (data["dialogues"], data["seen_in_training"]) == (3, 0)
     assert data["test_picking"] is not None, "the run saw these test dialogues, unscored, at every epoch"
     assert data["weighted_f1"]["std"] is None
+
+
+def test_a_pick_of_the_test_epoch_is_of_the_very_test_split_that_training_predicted(tmp_path, capsys):
+    """Training keeps each epoch's predictions of its test split. They say nothing of other features or labels."""
+    table = frame(12, 0)
+    split = {
+        name: "test" if place > 8 else "valid" if place > 6 else "train"
+        for place, name in enumerate(table["dialogue"].unique())
+    }
+    table["split"] = table["dialogue"].map(split)
+    test = table[table["split"] == "test"].reset_index(drop=True)
+    random = np.random.default_rng(5)
+    noisy = test.assign(text=[random.normal(size=8).astype(np.float16) for _ in range(len(test))])
+    run = ("--features", write(tmp_path / "all.parquet", table), "--out", tmp_path / "run", "--seeds", 1)
+    assert train(*run) == 0
+
+    def picked(part: pd.DataFrame) -> bool:
+        data = call(capsys, "evaluate", "--features", write(tmp_path / "f.parquet", part), "--run", tmp_path / "run")
+        kept = read_metrics(Path(data["paths"]["scores"]))
+        assert (kept.test_picking is None) is (data["test_picking"] is None)
+        assert [seed.picked_on_test is None for seed in kept.seeds] == [data["test_picking"] is None]
+        shown = "would have shown" in Path(data["paths"]["report"]).read_text()
+        assert shown is (data["test_picking"] is not None)
+        return shown
+
+    assert picked(table) and picked(test), "the very test split, alone or beside the others"
+    assert not picked(noisy)
+    assert not picked(test.assign(label=(test["label"] + 1) % 6)), "labels corrected after the training"
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    earlier = {key: value for key, value in record.items() if key != "test"}
+    (tmp_path / "run/run.json").write_text(json.dumps(earlier))
+    assert not picked(test), "a run of an earlier version does not say what its test split was"
+    assert train(*run) == 0
+    assert json.loads((tmp_path / "run/run.json").read_text()) == record, "the same command adds it"
+    assert picked(test)
 
 
 def test_the_presets_of_the_network_say_nothing_of_a_corpus(tmp_path, capsys):

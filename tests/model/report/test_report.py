@@ -262,6 +262,10 @@ def test_ablations_stand_in_the_page_where_they_were_made(run: Path) -> None:
     for shown in ("Ablations", "w/o GCL", "-1.23", "-2.00 to +0.40", "68.50", "-4.41"):
         assert shown in text
     assert "Ablations" not in page_of(run, context())[1]
+    rows[1]["against_complete"] = against | dict.fromkeys(("low", "high", "p"))
+    single = {"rows": rows, "seeds": [0], "scored": "test", "few": "one dialogue cannot be drawn again"}
+    _, text = page_of(run, context(ablations=single))
+    assert "-1.23 – 68.50" in text and "But one dialogue cannot be drawn again." in text
 
 
 def test_every_dialogue_stands_in_the_page_the_worst_first(run: Path) -> None:

@@ -19,7 +19,7 @@ from bigfusion.model.network_settings.bigfusion import CONTRASTS
 from bigfusion.model.report.paper import TABLE_2, TABLE_3, figures_of
 from bigfusion.model.reproduce.ranking import COST, Ranking, rank
 from bigfusion.model.reproduce.ranking_page import page
-from bigfusion.model.reproduce.ranking_tables import frame, markdown
+from bigfusion.model.reproduce.ranking_tables import difference, frame, markdown, notes
 from bigfusion.model.reproduce.schemes import as_given, four_classes, sessions
 from bigfusion.model.reproduce.systems import Base, System, chosen, contrasts, networks
 from bigfusion.model.runs.folder import PREDICTIONS, Epoch
@@ -253,6 +253,17 @@ def test_folds_are_pooled_by_seed_and_a_row_that_fails_stops_no_other(tmp_path: 
     assert frame(found)["failed"].notna().tolist() == [True, False]
     assert "Broken failed" in markdown(found)
     assert "Broken" in page(found)
+
+
+def test_a_single_dialogue_gives_differences_without_intervals() -> None:
+    nothing = dict.fromkeys(("low", "high", "p"))
+    against = {"dialogues": 1, "weighted_f1": {"first": 0.5, "second": 0.52, "difference": 0.02, **nothing}}
+    row = {"key": "a", "name": "A", "note": "", "against": {"b": against}}
+    assert difference(row, "b") == "+2.00"
+    told = "\n".join(notes({"caveats": [], "rows": [row], "references": ["b"]}))
+    assert "Differences: one dialogue cannot be drawn again" in told
+    against["dialogues"] = 10
+    assert "dialogues are few" not in "\n".join(notes({"caveats": [], "rows": [row], "references": ["b"]}))
 
 
 class _Page(HTMLParser):

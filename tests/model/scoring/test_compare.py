@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bigfusion.model.runs.folder import PREDICTIONS
-from bigfusion.model.scoring.compare import Comparison, bootstrap, compare, intervals, scores_of
+from bigfusion.model.scoring.compare import Comparison, bootstrap, compare, intervals, scores_of, too_few
 from bigfusion.model.scoring.metrics import scores
 from bigfusion.pipeline.errors import TrainingError
 
@@ -64,7 +64,7 @@ def test_symmetries(
     folder = tmp_path_factory.mktemp("runs")
     random = np.random.default_rng(number)
     truth = [random.integers(-1, 3, random.integers(1, 6)) for _ in range(dialogues)]
-    truth[0][0] = 0
+    truth[0][0] = truth[1][0] = 0  # a dialogue without a label is not scored, and one alone has no interval
     labels = [part.tolist() for part in truth]
     first = write(folder / "first", labels, random_run(random, truth, one))
     second = write(folder / "second", labels, random_run(random, truth, other))
@@ -112,6 +112,18 @@ def test_a_clear_difference_is_sure(tmp_path: Path) -> None:
     found: Comparison = compare(write(tmp_path / "a", truth, wrong), write(tmp_path / "b", truth, [truth]))
     assert found.weighted_f1.low == found.weighted_f1.difference == 1
     assert found.weighted_f1.p < 0.001
+
+
+def test_a_single_dialogue_has_a_difference_without_interval_and_p(tmp_path: Path) -> None:
+    """It cannot be drawn again: every draw is the same dialogue, and each difference would look certain."""
+    first = write(tmp_path / "first", [[0, 1, 0, 1]], [[[1, 1, 1, 1]]])
+    second = write(tmp_path / "second", [[0, 1, 0, 1]], [[[0, 1, 1, 1]]])
+    found = compare(first, second).accuracy
+    assert (found.first, found.second, found.difference) == (0.5, 0.75, 0.25)
+    assert (found.low, found.high, found.p) == (None, None, None)
+    assert "one dialogue cannot be drawn again" in too_few(1)
+    assert "9 dialogues are few" in too_few(9)
+    assert too_few(10) == ""
 
 
 def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:

@@ -87,6 +87,23 @@ def test_a_journal_is_of_one_search(tmp_path):
         search(tmp_path, data="other").run(2, score)
 
 
+def test_scores_of_other_code_do_not_compete(tmp_path, caplog):
+    search(tmp_path, code={"train": "1"}).run(1, score)
+    search(tmp_path, code={"train": "1"}).run(2, score)
+    with pytest.raises(SettingsError, match=r"bigru\.journal: expected .*, found one with other code"):
+        search(tmp_path, code={"train": "2"}).run(3, score)
+    assert caplog.text == ""
+
+
+def test_a_journal_of_an_earlier_version_goes_on_with_a_warning(tmp_path, caplog):
+    """It does not tell the code of its trials. What it tells must agree all the same."""
+    search(tmp_path).run(1, score)
+    with pytest.raises(SettingsError, match="found one with other data;"):
+        search(tmp_path, data="other", code={"train": "1"}).run(2, score)
+    assert len(search(tmp_path, code={"train": "1"}).run(2, score)) == 2
+    assert "bigru.journal does not tell the code of its earlier trials" in caplog.text
+
+
 def test_a_killed_trial_is_taken_up_by_the_next_process(tmp_path):
     def killed(settings):
         (tmp_path / "settings").write_text(str(sorted(settings.items())))
