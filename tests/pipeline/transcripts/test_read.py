@@ -30,6 +30,34 @@ def test_subrip_gives_times_and_words(tmp_path):
     assert cues(tmp_path / "a.srt", SRT) == [Cue(1, 2.5, "Hello there."), Cue(63.25, 64, "How are you?")]
 
 
+@pytest.mark.parametrize(
+    "times",
+    [
+        "00:00:06 --> 00:00:07",
+        "00: 00: 06,000 --> 00: 00: 07,000",
+        "00:06,000 --> 00:07,000",
+        "00:00:06,000 -->",
+        "--> 00:00:07,000",
+        "00:00:06 –> 00:00:07",
+        "00;00;06,000 → 00;00;07,000",
+        "6 --> 7",
+    ],
+)
+def test_times_that_the_reader_does_not_know_are_refused_and_never_read_as_words(tmp_path, times):
+    words = SRT.replace("Hello there.", "From A --> B, 2 -> 3")
+    assert len(cues(tmp_path / "words.srt", words)) == 2
+    for number, known in [(2, "00:00:01,000 --> 00:00:02,500"), (6, "00:01:03,250 --> 00:01:04,000")]:
+        with pytest.raises(CorpusError, match=rf"line {number}: expected times like .*, found .*; correct that line"):
+            cues(tmp_path / "a.srt", words.replace(known, times))
+    with pytest.raises(CorpusError, match=r"line 4: expected times like 00:01\.000 --> 00:02\.000, found "):
+        cues(tmp_path / "a.vtt", f"WEBVTT\n\n1\n{times}\nI hate you!\n\n00:08.000 --> 00:09.000\nBye.\n")
+
+
+def test_lines_that_end_in_a_carriage_return_are_lines(tmp_path):
+    assert cues(tmp_path / "a.srt", SRT.replace("\n", "\r")) == cues(tmp_path / "b.srt", SRT)
+    assert cues(tmp_path / "c.srt", SRT.replace("\n", "\r\n")) == cues(tmp_path / "b.srt", SRT)
+
+
 @pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16"])
 def test_a_byte_order_mark_says_the_encoding(tmp_path, coding):
     assert cues(tmp_path / "a.srt", SRT.replace("Hello", "Élan").encode(coding))[0].text == "Élan there."
