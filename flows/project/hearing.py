@@ -91,7 +91,7 @@ def _with_speakers(project: Project, media: Path, path: Path) -> Path:
     assert isinstance(project.corpus, SubtitleSettings)
     if project.predict.speakers is None or project.corpus.speakers:
         return path
-    known = read_transcript(path, project.corpus.encoding)
+    known = read_transcript(path, project.corpus.encoding, media)
     if any(cue.speaker for cue in known.cues):
         return path
     from bigfusion.extractors.speech.transcript import speakers_of

@@ -164,7 +164,7 @@ def _recording(
                 " none; name one with --subtitles (corpus.transcripts)"
             )
         return Recording(path, name, facts, (Cue(math.nan, math.nan, "", NOBODY),))
-    known = read_transcript(transcript, settings.encoding)
+    known = read_transcript(transcript, settings.encoding, path)
     cues, notes = list(known.cues), [*known.notes]
     unwritten = len(names) > 1 and any(_absolute(media).is_dir() for media in settings.media)
     if owner != name and (owner or unwritten):

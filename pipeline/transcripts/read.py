@@ -31,8 +31,8 @@ def beside(media: Path) -> Path | None:
     return next((media.with_name(name) for name in names if media.with_name(name).is_file()), None)
 
 
-def read_transcript(path: Path, encoding: str = "") -> Transcript:
-    """The cues of a transcript. Its format is that of its name's ending.
+def read_transcript(path: Path, encoding: str = "", media: Path | None = None) -> Transcript:
+    """The cues of a transcript of ``media``. Its format is that of its name's ending.
 
     Cues may overlap. Those without words, or that end before they begin, are left out and counted in the notes.
 
@@ -41,7 +41,7 @@ def read_transcript(path: Path, encoding: str = "") -> Transcript:
     """
     if not path.is_file():
         raise CorpusError(f"{path}: expected a transcript, found no such file; check --subtitles")
-    cues = without_names([_tidy(cue) for cue in _read(path, encoding)])
+    cues = without_names([_tidy(cue) for cue in _read(path, encoding, media)])
     good = [cue for cue in cues if cue.text and _in_order(cue)]
     if not good:
         raise CorpusError(
@@ -51,7 +51,7 @@ def read_transcript(path: Path, encoding: str = "") -> Transcript:
     return Transcript(tuple(sorted(good, key=lambda cue: (cue.start, cue.end))), tuple(_notes(path, cues, good)))
 
 
-def _read(path: Path, encoding: str) -> Sequence[Cue]:
+def _read(path: Path, encoding: str, media: Path | None) -> Sequence[Cue]:
     match path.suffix.lower():
         case ".srt":
             return srt.read(path, read_text(path, encoding))
@@ -62,7 +62,7 @@ def _read(path: Path, encoding: str) -> Sequence[Cue]:
         case ".textgrid":
             return textgrid.read(path)
         case ".eaf":
-            return elan.read(path)
+            return elan.read(path, media)
         case ".csv" | ".tsv" | ".parquet":
             return table.read(path, encoding)
         case other:

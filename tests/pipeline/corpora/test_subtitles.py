@@ -181,3 +181,17 @@ def test_turns_are_paired_by_name_and_those_of_another_recording_are_said(tmp_pa
     ]
     with pytest.raises(CorpusError, match=r"ben\.rttm: expected turns of ben, found Carl; give its own file"):
         manifest(tmp_path, ".", speakers=turns[:1])
+
+
+def test_elans_offset_of_the_recording_counts(tmp_path, recording):
+    from pympi.Elan import Eaf
+
+    place(tmp_path, recording, transcript=None)
+    file = Eaf()
+    for name, origin in (("talk.mp4", 500), ("other.mp4", 0)):
+        file.add_linked_file(f"file:///home/{name}", time_origin=origin)
+    file.add_tier("Anna")
+    file.add_annotation("Anna", 100, 900, "Hello.")
+    file.to_file(str(tmp_path / "talk.eaf"))
+    table = manifest(tmp_path, "talk.mp4").table
+    assert (table["audio_start"].tolist(), table["audio_end"].tolist()) == ([0.6], [1.4])

@@ -202,6 +202,34 @@ def test_an_elan_file_as_annotators_make_it(tmp_path):
     assert list(read_transcript(tmp_path / "a.eaf").cues) == [Cue(1, 2, "Bonjour.", "Anna", "joy")]
 
 
+def test_elans_times_begin_at_the_offset_of_the_recording(tmp_path):
+    from pympi.Elan import Eaf
+
+    def annotated(**origins: int | None) -> Path:
+        file = Eaf()
+        for name, origin in origins.items():
+            url = f"file:///C:/my%20talks/{name.replace('_', '.')}"
+            file.add_linked_file(url, mimetype="unknown", time_origin=origin)
+        file.add_tier("Anna")
+        file.add_annotation("Anna", 1000, 2500, "Bonjour.")
+        file.add_tier("emotion@Anna")
+        file.add_annotation("emotion@Anna", 1000, 2500, "joy")
+        file.to_file(str(tmp_path / "a.eaf"))
+        return tmp_path / "a.eaf"
+
+    def start(path: Path, media: str = "talk.mp4") -> float:
+        (cue,) = read_transcript(path, media=tmp_path / media).cues
+        assert (round(cue.end - cue.start, 3), cue.label) == (1.5, "joy")
+        return cue.start
+
+    assert start(annotated()) == start(annotated(talk_mp4=None)) == 1
+    assert start(annotated(talk_mp4=5000)) == start(annotated(talk_wav=5000)) == start(annotated(other_mp4=5000)) == 6
+    several = annotated(talk_mp4=5000, talk_wav=None, closeup_mp4=250)
+    assert [start(several, name) for name in ("talk.mp4", "talk.wav", "closeup.wav")] == [6, 1, 1.25]
+    with pytest.raises(CorpusError, match=r"a\.eaf: expected talk\.mkv among the linked media, .*talk\.wav with 0 ms"):
+        start(several, "talk.mkv")
+
+
 @pytest.mark.parametrize("name", ["a.TextGrid", "a.eaf", "a.vtt", "a.srt"])
 @pytest.mark.parametrize("content", [b"", b"something else", b"<xml", bytes(range(1, 128))])
 def test_a_file_of_another_kind_is_one_line_with_the_remedy(tmp_path, name, content):
