@@ -248,7 +248,11 @@ def _absolute(path: Path) -> Path:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """A name for each recording: its file's, with as many folders in front as tell it from the others."""
+    """A name for each recording: its file's, with as many folders in front as tell it from the others.
+
+    A second file of one name gives all of them longer names, and with the names other splits. That stays as it is,
+    because any other rule would change the splits of projects that have such files; ingest says whose split changed.
+    """
     plain = [composed(path.stem) for path in paths]
     if len(set(plain)) == len(plain):
         return plain
