@@ -132,6 +132,24 @@ def test_a_name_in_front_is_a_speaker_only_where_it_is_sure(tmp_path):
     assert (whisperx[0].speaker, whisperx[0].text) == ("SPEAKER_00", "Hello there.")
 
 
+def test_names_that_were_taken_out_of_texts_are_said_unless_every_text_has_one(tmp_path):
+    path, said = tmp_path / "a.csv", ["Look: a bird", "I see.", "Look: a cat", "Yes.", "TOM: No."]
+
+    def notes() -> tuple[str, ...]:
+        rows = [f"{turn},{turn + 1},{text}" for turn, text in enumerate(said)]
+        path.write_text("\n".join(["start,end,text", *rows]) + "\n")
+        return read_transcript(path).notes
+
+    assert notes() == (
+        "a.csv: words before a colon count as speakers' names and not as text: Look (2), TOM (1); write those that are"
+        " no names without the colon",
+    )
+    said[:] = ["Anna: a bird", "BEN: I see.", "Anna: a cat", "[S1]: Yes."]
+    assert notes() == ()
+    said[:] = ["[S1]: a bird", "I see.", "Yes.", "No.", "Note: once"]
+    assert notes() == ()
+
+
 def test_whisper_and_whisperx_segments(tmp_path):
     segments = [{"id": 0, "start": 0.5, "end": 1.5, "text": " Hello.", "speaker": "SPEAKER_01", "words": []}]
     assert cues(tmp_path / "a.json", json.dumps({"segments": segments, "language": "en"})) == [
