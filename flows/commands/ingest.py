@@ -22,5 +22,6 @@ def run(common: Common) -> Answer:
     project = common.project()
     with project.files.exclusive(), counted("ingest", " files") as progress:
         found = corpus.ingest(project, progress)
-    data = found.manifest.summary(project.files.manifest)
+    summary = found.manifest.summary(project.files.manifest)
+    data = {**summary, "notes": [*summary["notes"], *found.moved]}
     return Answer(show.ingested(data, found.changed), data)

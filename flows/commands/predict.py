@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("media", type=Path, metavar="VIDEO", nargs="+", help="videos, sound files, or folders of them")
     parser.add_argument(
         "--subtitles", type=Path, nargs="+", default=[], metavar="FILE",
-        help="transcripts in the videos' order: srt, vtt, json (Whisper), TextGrid, eaf, csv (default: beside them)",
+        help="one a video, by name, else in order: srt, vtt, json (Whisper), TextGrid, eaf, csv (default: beside them)",
     )  # fmt: skip
     parser.add_argument(
         "--speakers-file", type=Path, nargs="+", default=[], metavar="RTTM", help="who speaks when, one or one a video"

@@ -9,14 +9,19 @@ from bigfusion.pipeline.corpora.base import Progress, silent
 from bigfusion.pipeline.corpora.scan import scan
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.manifest.moved import moved
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """A scanned manifest, and whether it differs from the one that the workspace keeps."""
+    """A scanned manifest, and whether it differs from the one that the workspace keeps.
+
+    ``moved`` says which dialogues were in another split there.
+    """
 
     manifest: Manifest
     changed: bool
+    moved: tuple[str, ...] = ()
 
 
 def look(project: Project, progress: Progress = silent) -> Ingested:
@@ -27,10 +32,11 @@ def look(project: Project, progress: Progress = silent) -> Ingested:
     """
     manifest = scan(project.corpus, project.files.digests(), progress)
     try:
-        changed = kept(project).digest != manifest.digest
+        before = kept(project)
     except CorpusError:  # missing or damaged: ingest writes a new one
-        changed = True
-    return Ingested(manifest, changed)
+        return Ingested(manifest, True)
+    changed = before.digest != manifest.digest
+    return Ingested(manifest, changed, tuple(moved(before, manifest)) if changed else ())
 
 
 def ingest(project: Project, progress: Progress = silent) -> Ingested:

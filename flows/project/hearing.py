@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bigfusion.flows.progress import bar
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.atomic import write_whole
-from bigfusion.pipeline.corpora.subtitles import SubtitleSettings, media_files
+from bigfusion.pipeline.corpora.subtitles import SubtitleSettings, media_files, transcripts_of
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import CorpusError, MediaError
 from bigfusion.pipeline.media.facts import media_facts
-from bigfusion.pipeline.transcripts.read import beside, read_transcript
+from bigfusion.pipeline.transcripts.read import read_transcript
 
 log = logging.getLogger("bigfusion")
 
@@ -37,14 +37,15 @@ def heard(project: Project, names: Mapping[str, str]) -> Project:
     if corpus.whole:
         return project
     paths = media_files(corpus, all_of_folders=True)
-    given: Sequence[Path | None] = corpus.transcripts or [beside(path) for path in paths]
+    given = transcripts_of(corpus, paths)
     if len(given) != len(paths):  # the scan says so
         return project
     transcripts = [
         _recognised(project, path, names) if transcript is None else _with_speakers(project, path, transcript)
         for path, transcript in zip(paths, given, strict=True)
     ]
-    known = corpus.model_copy(update={"media": tuple(paths), "transcripts": tuple(transcripts)})
+    media = corpus.media if corpus.transcripts else tuple(paths)
+    known = corpus.model_copy(update={"media": media, "transcripts": tuple(transcripts)})
     return project.model_copy(update={"corpus": known})
 
 
@@ -90,7 +91,7 @@ def _with_speakers(project: Project, media: Path, path: Path) -> Path:
     assert isinstance(project.corpus, SubtitleSettings)
     if project.predict.speakers is None or project.corpus.speakers:
         return path
-    known = read_transcript(path, project.corpus.encoding)
+    known = read_transcript(path, project.corpus.encoding, media)
     if any(cue.speaker for cue in known.cues):
         return path
     from bigfusion.extractors.speech.transcript import speakers_of

@@ -28,7 +28,8 @@ log = logging.getLogger("bigfusion")
 class Standing:
     """The manifest, its cells, the run that belongs to them, and the stages after them: train, evaluate, promote.
 
-    ``changed`` is true if the manifest comes from a new scan and differs from the one that the workspace keeps.
+    ``changed`` is true if the manifest comes from a new scan and differs from the one that the workspace keeps, and
+    ``moved`` says which dialogues were in another split there.
     ``trial`` names the options of a trial (``--set model.width=64``), whose run is never promoted by itself.
     """
 
@@ -38,6 +39,7 @@ class Standing:
     stages: tuple[Stage, ...]
     changed: bool = False
     trial: str = ""
+    moved: tuple[str, ...] = ()
 
     @property
     def pending(self) -> bool:
@@ -82,7 +84,7 @@ def look(project: Project, retry_failed: bool = False, progress: Progress = sile
         CorpusError: the corpus is not laid out as its kind expects.
     """
     found = corpus.look(project, progress)
-    return _of(project, found.manifest, found.changed, retry_failed, trial)
+    return replace(_of(project, found.manifest, found.changed, retry_failed, trial), moved=found.moved)
 
 
 def load(project: Project, retry_failed: bool = False) -> Standing:

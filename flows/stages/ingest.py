@@ -20,8 +20,8 @@ log = logging.getLogger("bigfusion")
 @alone
 def ingest(project: Project) -> str:
     """Scan the corpus, keep its manifest, return the manifest's digest."""
-    standing = handed(project)
-    return keep(project, scanned(project) if standing is None else Ingested(standing.manifest, standing.changed))
+    known = handed(project)
+    return keep(project, scanned(project) if known is None else Ingested(known.manifest, known.changed, known.moved))
 
 
 def scanned(project: Project) -> Ingested:
@@ -46,4 +46,6 @@ def keep(project: Project, found: Ingested) -> str:
     )
     for note in manifest.notes:
         log.info("ingest: note: %s", note)
+    for note in found.moved:
+        log.warning("ingest: %s", note)
     return manifest.digest

@@ -1,7 +1,8 @@
 """Recordings with their transcripts -> a manifest: one dialogue a recording, one utterance a cue.
 
-A recording is a video or a sound file. Its transcript is the file of the same name beside it, or is named. Utterances
-are spans of the one file, numbered in the order of their beginning: ``talk/0``, ``talk/1``. Labels come from tiers
+A recording is a video or a sound file. Its transcript is the file of the same name beside it, or is named. Those that
+are named are paired with the recordings by name, or in the recordings' order if the names do not tell. Utterances are
+spans of the one file, numbered in the order of their beginning: ``talk/0``, ``talk/1``. Labels come from tiers
 ``emotion@NAME`` (ELAN, Praat) or a column ``label``, so what annotators corrected can be trained on. Whole recordings
 are dealt to train, valid and test by the hash of their names.
 """
@@ -45,16 +46,20 @@ class SubtitleSettings(Settings):
     kind: Literal["subtitles"]
     media: tuple[Path, ...] = Field(min_length=1, description="videos and sound files, or folders of them")
     transcripts: tuple[Path, ...] = Field(
-        default=(), description="one a file of `media`, in its order; none: the files of the same names beside them"
+        default=(), description="one a recording: by their names, else in its order; none: those of its name beside it"
     )
     speakers: tuple[Path, ...] = Field(
-        default=(), description="RTTM of who speaks when: one a file, or one for all; none: as the transcripts say"
+        default=(), description="RTTM of who speaks when: one a recording, or one for all; none: as transcripts say"
     )
     encoding: str = Field(default="", description='of the transcripts, e.g. "cp1251"; "": as the file shows')
     whole: bool = Field(default=False, description="a file without a transcript is one utterance without words")
     labels: tuple[str, ...] = Field(default=(), description="the classes in order; none: those found, sorted")
     label_map: dict[str, str] = Field(default={}, description='renames or merges labels; "" makes one no label')
     name: str = Field(default="subtitles", description="the corpus's name")
+
+
+_Owned = tuple[Path | None, str]
+"""A file, and the name of the recording that it belongs to; ``""``: its name does not tell."""
 
 
 @dataclass(frozen=True)
@@ -111,19 +116,47 @@ def recordings(settings: SubtitleSettings) -> list[Recording]:
             " name them in the recordings' order"
         )
     names = _names(paths)
-    given: Sequence[Path | None] = [_absolute(path) for path in settings.transcripts] or [beside(p) for p in paths]
-    speakers = [_absolute(path) for path in settings.speakers]
-    speakers = speakers * len(paths) if len(speakers) == 1 else speakers
+    given = _transcripts(settings, paths, names)
+    turns: Sequence[_Owned] = _paired(settings.speakers, names) or [(None, "")]
+    turns = turns if len(turns) == len(paths) else [*turns] * len(paths)
     return [
-        _recording(path, name, transcript, speakers[place] if speakers else None, settings)
-        for place, (path, name, transcript) in enumerate(zip(paths, names, given, strict=True))
+        _recording(path, name, transcript, speakers, settings, names)
+        for path, name, transcript, speakers in zip(paths, names, given, turns, strict=True)
     ]
 
 
+def transcripts_of(settings: SubtitleSettings, paths: Sequence[Path]) -> list[Path | None]:
+    """The transcript of each recording: one of the settings, or else the one beside it; ``None``: there is none."""
+    return [file for file, _ in _transcripts(settings, paths, _names(paths))]
+
+
+def _transcripts(settings: SubtitleSettings, paths: Sequence[Path], names: Sequence[str]) -> list[_Owned]:
+    near = ((beside(path), name) for path, name in zip(paths, names, strict=True))
+    return _paired(settings.transcripts, names) or [*near]
+
+
+def _paired(files: Sequence[Path], names: Sequence[str]) -> list[_Owned]:
+    """``files`` in the recordings' order, if their names tell whose each is. Otherwise they are in that order already.
+
+    Beside each stands the recording that its name tells.
+    """
+    known = [_absolute(file) for file in files]
+    owned: list[_Owned] = [(file, _owner(own, names)) for file, own in zip(known, _names(known), strict=True)]
+    place = {owner: file for file, owner in owned if owner}
+    return [(place[name], name) for name in names] if len(place) == len(names) == len(files) else owned
+
+
+def _owner(file: str, names: Sequence[str]) -> str:
+    """Which recording a name tells: ``talk`` and ``talk_english`` tell ``talk``, ``talk2`` does not; ``""``: none."""
+    told = [name for name in names if file.startswith(name) and not file[len(name) : len(name) + 1].isalnum()]
+    return max(told, key=len, default="")
+
+
 def _recording(
-    path: Path, name: str, transcript: Path | None, turns: Path | None, settings: SubtitleSettings
+    path: Path, name: str, given: _Owned, turns: _Owned, settings: SubtitleSettings, names: Sequence[str]
 ) -> Recording:
     facts = media_facts(path)
+    transcript, owner = given
     if transcript is None:
         if not settings.whole:
             raise CorpusError(
@@ -131,15 +164,34 @@ def _recording(
                 " none; name one with --subtitles (corpus.transcripts)"
             )
         return Recording(path, name, facts, (Cue(math.nan, math.nan, "", NOBODY),))
-    known = read_transcript(transcript, settings.encoding)
-    cues = list(known.cues) if turns is None else rttm.with_speakers(known.cues, rttm.read(turns, path.stem))
-    notes = [*known.notes]
+    known = read_transcript(transcript, settings.encoding, path)
+    cues, notes = list(known.cues), [*known.notes]
+    unwritten = len(names) > 1 and any(_absolute(media).is_dir() for media in settings.media)
+    if owner != name and (owner or unwritten):
+        notes.append(
+            f"{path.name}: {transcript.name} is taken as its transcript because of their order alone; check that they"
+            " belong together, and give both the same name"
+        )
+    if turns[0] is not None:
+        cues = rttm.with_speakers(cues, rttm.read(turns[0], path.stem, shared=len(settings.speakers) < len(names)))
+        notes += _others_turns(path, name, turns[0], turns[1], names)
     if len(cues) > 1 and not any(cue.speaker for cue in cues):
         notes.append(
             f"{transcript.name}: no cue names a speaker, so all count as one person's; --speakers-file (RTTM), <v NAME>"
             " or `NAME: ` in front name them"
         )
     return _within(path, name, facts, transcript, Transcript(tuple(cues), tuple(notes)))
+
+
+def _others_turns(path: Path, name: str, turns: Path, owner: str, names: Sequence[str]) -> list[str]:
+    """A note if neither the RTTM file's lines nor its name tell that its turns are this recording's."""
+    held = rttm.recordings(turns)
+    if path.stem in held or (_owner(composed(held[0]), names) or owner) == name:
+        return []
+    return [
+        f"{turns.name}: its turns are those of {held[0]}, and are taken as those of {path.name}; check that they belong"
+        " together"
+    ]
 
 
 def _within(path: Path, name: str, facts: MediaFacts, transcript: Path, known: Transcript) -> Recording:
@@ -196,7 +248,11 @@ def _absolute(path: Path) -> Path:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """A name for each recording: its file's, with as many folders in front as tell it from the others."""
+    """A name for each recording: its file's, with as many folders in front as tell it from the others.
+
+    A second file of one name gives all of them longer names, and with the names other splits. That stays as it is,
+    because any other rule would change the splits of projects that have such files; ingest says whose split changed.
+    """
     plain = [composed(path.stem) for path in paths]
     if len(set(plain)) == len(plain):
         return plain

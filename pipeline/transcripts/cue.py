@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -10,6 +12,9 @@ from bigfusion.pipeline.errors import CorpusError
 
 UNANSWERED = ("not sure", "no speech")
 """What a model writes in place of a label when it gives none. Read back, such a cue has no label."""
+
+_TIMES = re.compile(r"(?=.*\d)[\W\d]*(?:--+>|\d\s*[:;.,]\s*\d[\W\d]*(?:[-–—]>|→))")
+"""A line that is meant as a cue's times: numbers and an arrow, and no word before the arrow."""
 
 
 @dataclass(frozen=True)
@@ -35,3 +40,18 @@ def refuse(path: Path, kind: str, found: object) -> NoReturn:
     """
     words = " ".join(str(found).split())[:200] or type(found).__name__
     raise CorpusError(f"{path}: expected {kind}, found {words}; save the transcript again in this format") from None
+
+
+def require_times(path: Path, text: str, expected: str, known: Callable[[str], bool]) -> None:
+    """Check that each line of ``text`` that is meant as a cue's times is ``known`` to the reader as such.
+
+    A reader passes over any other one. It drops the cue, or adds it to the words of the cue before.
+
+    Raises:
+        CorpusError: the first such line.
+    """
+    for number, line in enumerate(re.split(r"\r\n?|\n", text), start=1):
+        if _TIMES.match(line, 0, 100) and not known(line):
+            raise CorpusError(
+                f"{path}: line {number}: expected times like {expected}, found {line.strip()[:80]!r}; correct that line"
+            )

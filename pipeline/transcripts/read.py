@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,8 +32,8 @@ def beside(media: Path) -> Path | None:
     return next((media.with_name(name) for name in names if media.with_name(name).is_file()), None)
 
 
-def read_transcript(path: Path, encoding: str = "") -> Transcript:
-    """The cues of a transcript. Its format is that of its name's ending.
+def read_transcript(path: Path, encoding: str = "", media: Path | None = None) -> Transcript:
+    """The cues of a transcript of ``media``. Its format is that of its name's ending.
 
     Cues may overlap. Those without words, or that end before they begin, are left out and counted in the notes.
 
@@ -41,17 +42,19 @@ def read_transcript(path: Path, encoding: str = "") -> Transcript:
     """
     if not path.is_file():
         raise CorpusError(f"{path}: expected a transcript, found no such file; check --subtitles")
-    cues = without_names([_tidy(cue) for cue in _read(path, encoding)])
+    read = [_tidy(cue) for cue in _read(path, encoding, media)]
+    cues = without_names(read)
     good = [cue for cue in cues if cue.text and _in_order(cue)]
     if not good:
         raise CorpusError(
             f"{path}: expected cues with words, found {len(cues)} cues and none with words and an end after its start;"
             " check the file"
         )
-    return Transcript(tuple(sorted(good, key=lambda cue: (cue.start, cue.end))), tuple(_notes(path, cues, good)))
+    notes = (*_notes(path, cues, good), *_names(path, read, cues))
+    return Transcript(tuple(sorted(good, key=lambda cue: (cue.start, cue.end))), notes)
 
 
-def _read(path: Path, encoding: str) -> Sequence[Cue]:
+def _read(path: Path, encoding: str, media: Path | None) -> Sequence[Cue]:
     match path.suffix.lower():
         case ".srt":
             return srt.read(path, read_text(path, encoding))
@@ -62,7 +65,7 @@ def _read(path: Path, encoding: str) -> Sequence[Cue]:
         case ".textgrid":
             return textgrid.read(path)
         case ".eaf":
-            return elan.read(path)
+            return elan.read(path, media)
         case ".csv" | ".tsv" | ".parquet":
             return table.read(path, encoding)
         case other:
@@ -102,3 +105,19 @@ def _notes(path: Path, cues: Sequence[Cue], good: Sequence[Cue]) -> list[str]:
     if starts != sorted(starts):
         notes.append(f"{path.name}: the cues are not in order, and were sorted by their start")
     return notes
+
+
+def _names(path: Path, read: Sequence[Cue], cues: Sequence[Cue]) -> list[str]:
+    """A note on names that were taken out of the texts, unless a name or a speaker stands in front of every text."""
+    taken = Counter(
+        cue.speaker
+        for before, cue in zip(read, cues, strict=True)
+        if cue.speaker != before.speaker and not before.text.startswith("[")
+    )
+    if not taken or all(cue.speaker for cue in cues if cue.text):
+        return []
+    names = ", ".join(f"{name} ({number})" for name, number in taken.most_common())
+    return [
+        f"{path.name}: words before a colon count as speakers' names and not as text: {names[:200]}; write those that"
+        " are no names without the colon"
+    ]

@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bigfusion.pipeline.transcripts.cue import Cue, refuse
+from bigfusion.pipeline.transcripts.cue import Cue, refuse, require_times
 
+_STAMP = r"(?:\d+:)?\d{1,2}:\d{1,2}\.\d{1,3}"
+_TIMES = re.compile(rf"\s*{_STAMP}\s*-->\s*{_STAMP}")
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
 
 
@@ -16,7 +18,7 @@ def read(path: Path, text: str) -> list[Cue]:
     """The cues in the file's order, with their tags. A cue of several voices becomes one cue a voice.
 
     Raises:
-        CorpusError: the file is not WebVTT.
+        CorpusError: the file is not WebVTT, or a cue's times are not.
     """
     import webvtt
 
@@ -24,6 +26,7 @@ def read(path: Path, text: str) -> list[Cue]:
         captions = webvtt.from_string(text)
     except webvtt.errors.MalformedFileError as error:
         refuse(path, "WebVTT, which begins with the line WEBVTT", error)
+    require_times(path, text, "00:01.000 --> 00:02.000", lambda line: bool(_TIMES.match(line)))
     return [cue for caption in captions for cue in _voices(caption)]
 
 

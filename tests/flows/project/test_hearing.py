@@ -29,6 +29,18 @@ def test_a_transcript_beside_a_recording_is_taken(tmp_path):
     assert heard(project(tmp_path, tmp_path), {}).corpus.media == (path,)
 
 
+def test_transcripts_that_are_named_are_paired_as_the_scan_pairs_them(tmp_path):
+    media = [write_wav(tmp_path / "media" / f"{name}.wav", 1.0 + place) for place, name in enumerate(("Anna", "ben"))]
+    given = [tmp_path / f"{name}.srt" for name in ("ben", "Anna")]
+    for path in given:
+        path.write_text(SRT)
+    corpus = subtitles([tmp_path / "media"], given)
+    project = Project.model_validate({"corpus": corpus, "workspace": {"path": tmp_path / "work"}})
+    found = heard(project, {}).corpus
+    assert found.transcripts == tuple(reversed(given))
+    assert [recording.path for recording in recordings(found)] == media
+
+
 def test_without_the_extra_one_line_names_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
     with pytest.raises(ExtractionError, match=r"pip install 'bigfusion\[speech\]', or give subtitles"):

@@ -132,3 +132,66 @@ def test_as_many_transcripts_as_recordings(tmp_path, recording):
         manifest(tmp_path, "talk.mp4", transcripts=[path.with_suffix(".srt")] * 2)
     with pytest.raises(CorpusError, match="expected each recording once, found it twice"):
         manifest(tmp_path, "talk.mp4", "talk.mp4")
+
+
+def spoken(folder: Path, recording: bytes, *names: str) -> list[Path]:
+    """A transcript in the folder ``written`` for each name, of the words "I am NAME"."""
+    place(folder, recording, "written/none", None)
+    paths = [folder / "written" / f"{name}.srt" for name in names]
+    for path in paths:
+        path.write_text(f"1\n00:00:00,200 --> 00:00:00,900\nI am {path.stem}.\n")
+    return paths
+
+
+@pytest.mark.parametrize("end", ["", "_english"])
+@pytest.mark.parametrize("names", [("Anna", "ben", "Carl"), ("talk1", "talk2", "talk10")])
+def test_transcripts_of_a_folders_recordings_are_paired_by_name_in_whatever_order(tmp_path, recording, names, end):
+    for name in names:
+        place(tmp_path, recording, f"media/{name}.mp4", None)
+    paths = spoken(tmp_path, recording, *(f"{name}{end}" for name in names))
+    found = manifest(tmp_path, "media", transcripts=paths)
+    said = dict(zip(found.table["dialogue"], found.table["text"], strict=True))
+    assert said == {name: f"I am {name}{end}." for name in names}
+    assert not [note for note in found.notes if "order" in note]
+
+
+def test_a_pair_that_only_the_order_makes_is_said_if_nobody_wrote_the_order(tmp_path, recording):
+    media = [place(tmp_path, recording, f"media/{name}.mp4", None) for name in ("ben", "Carl")]
+    paths = spoken(tmp_path, recording, "ben", "corrected")
+    notes = [note for note in manifest(tmp_path, "media", transcripts=paths).notes if "order" in note]
+    assert notes[0].startswith("Carl.mp4: ben.srt is taken as its transcript because of their order alone; check that")
+    assert notes[1].startswith("ben.mp4: corrected.srt is taken as its transcript")
+    written = manifest(tmp_path, *map(str, media), transcripts=paths)
+    assert written.table["text"].tolist() == ["I am ben.", "I am corrected."]
+    assert not [note for note in written.notes if "order" in note]
+
+
+def test_turns_are_paired_by_name_and_those_of_another_recording_are_said(tmp_path, recording):
+    for name in ("ben", "Carl"):
+        place(tmp_path, recording, f"{name}.mp4", SRT.replace("Anna: ", "").replace("Ben: ", ""))
+    turns = [tmp_path / f"{name}.rttm" for name in ("ben", "Carl")]
+    for path in turns:
+        path.write_text(f"SPEAKER waveform 1 0.0 2.0 <NA> <NA> {path.stem} <NA> <NA>\n")
+    found = manifest(tmp_path, ".", speakers=turns)
+    assert found.table["speaker"].tolist() == ["Carl", "Carl", "ben", "ben"]
+    assert not [note for note in found.notes if "turns" in note]
+    turns[0].write_text(turns[0].read_text().replace("waveform", "Carl"))
+    assert [note for note in manifest(tmp_path, ".", speakers=turns).notes if "turns" in note] == [
+        "ben.rttm: its turns are those of Carl, and are taken as those of ben.mp4; check that they belong together"
+    ]
+    with pytest.raises(CorpusError, match=r"ben\.rttm: expected turns of ben, found Carl; give its own file"):
+        manifest(tmp_path, ".", speakers=turns[:1])
+
+
+def test_elans_offset_of_the_recording_counts(tmp_path, recording):
+    from pympi.Elan import Eaf
+
+    place(tmp_path, recording, transcript=None)
+    file = Eaf()
+    for name, origin in (("talk.mp4", 500), ("other.mp4", 0)):
+        file.add_linked_file(f"file:///home/{name}", time_origin=origin)
+    file.add_tier("Anna")
+    file.add_annotation("Anna", 100, 900, "Hello.")
+    file.to_file(str(tmp_path / "talk.eaf"))
+    table = manifest(tmp_path, "talk.mp4").table
+    assert (table["audio_start"].tolist(), table["audio_end"].tolist()) == ([0.6], [1.4])

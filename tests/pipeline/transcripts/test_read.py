@@ -30,6 +30,34 @@ def test_subrip_gives_times_and_words(tmp_path):
     assert cues(tmp_path / "a.srt", SRT) == [Cue(1, 2.5, "Hello there."), Cue(63.25, 64, "How are you?")]
 
 
+@pytest.mark.parametrize(
+    "times",
+    [
+        "00:00:06 --> 00:00:07",
+        "00: 00: 06,000 --> 00: 00: 07,000",
+        "00:06,000 --> 00:07,000",
+        "00:00:06,000 -->",
+        "--> 00:00:07,000",
+        "00:00:06 –> 00:00:07",
+        "00;00;06,000 → 00;00;07,000",
+        "6 --> 7",
+    ],
+)
+def test_times_that_the_reader_does_not_know_are_refused_and_never_read_as_words(tmp_path, times):
+    words = SRT.replace("Hello there.", "From A --> B, 2 -> 3")
+    assert len(cues(tmp_path / "words.srt", words)) == 2
+    for number, known in [(2, "00:00:01,000 --> 00:00:02,500"), (6, "00:01:03,250 --> 00:01:04,000")]:
+        with pytest.raises(CorpusError, match=rf"line {number}: expected times like .*, found .*; correct that line"):
+            cues(tmp_path / "a.srt", words.replace(known, times))
+    with pytest.raises(CorpusError, match=r"line 4: expected times like 00:01\.000 --> 00:02\.000, found "):
+        cues(tmp_path / "a.vtt", f"WEBVTT\n\n1\n{times}\nI hate you!\n\n00:08.000 --> 00:09.000\nBye.\n")
+
+
+def test_lines_that_end_in_a_carriage_return_are_lines(tmp_path):
+    assert cues(tmp_path / "a.srt", SRT.replace("\n", "\r")) == cues(tmp_path / "b.srt", SRT)
+    assert cues(tmp_path / "c.srt", SRT.replace("\n", "\r\n")) == cues(tmp_path / "b.srt", SRT)
+
+
 @pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16"])
 def test_a_byte_order_mark_says_the_encoding(tmp_path, coding):
     assert cues(tmp_path / "a.srt", SRT.replace("Hello", "Élan").encode(coding))[0].text == "Élan there."
@@ -104,6 +132,24 @@ def test_a_name_in_front_is_a_speaker_only_where_it_is_sure(tmp_path):
     assert (whisperx[0].speaker, whisperx[0].text) == ("SPEAKER_00", "Hello there.")
 
 
+def test_names_that_were_taken_out_of_texts_are_said_unless_every_text_has_one(tmp_path):
+    path, said = tmp_path / "a.csv", ["Look: a bird", "I see.", "Look: a cat", "Yes.", "TOM: No."]
+
+    def notes() -> tuple[str, ...]:
+        rows = [f"{turn},{turn + 1},{text}" for turn, text in enumerate(said)]
+        path.write_text("\n".join(["start,end,text", *rows]) + "\n")
+        return read_transcript(path).notes
+
+    assert notes() == (
+        "a.csv: words before a colon count as speakers' names and not as text: Look (2), TOM (1); write those that are"
+        " no names without the colon",
+    )
+    said[:] = ["Anna: a bird", "BEN: I see.", "Anna: a cat", "[S1]: Yes."]
+    assert notes() == ()
+    said[:] = ["[S1]: a bird", "I see.", "Yes.", "No.", "Note: once"]
+    assert notes() == ()
+
+
 def test_whisper_and_whisperx_segments(tmp_path):
     segments = [{"id": 0, "start": 0.5, "end": 1.5, "text": " Hello.", "speaker": "SPEAKER_01", "words": []}]
     assert cues(tmp_path / "a.json", json.dumps({"segments": segments, "language": "en"})) == [
@@ -172,6 +218,34 @@ def test_an_elan_file_as_annotators_make_it(tmp_path):
     file.add_ref_annotation("emotion@Anna", "words-1", 1500, "joy")
     file.to_file(str(tmp_path / "a.eaf"))
     assert list(read_transcript(tmp_path / "a.eaf").cues) == [Cue(1, 2, "Bonjour.", "Anna", "joy")]
+
+
+def test_elans_times_begin_at_the_offset_of_the_recording(tmp_path):
+    from pympi.Elan import Eaf
+
+    def annotated(**origins: int | None) -> Path:
+        file = Eaf()
+        for name, origin in origins.items():
+            url = f"file:///C:/my%20talks/{name.replace('_', '.')}"
+            file.add_linked_file(url, mimetype="unknown", time_origin=origin)
+        file.add_tier("Anna")
+        file.add_annotation("Anna", 1000, 2500, "Bonjour.")
+        file.add_tier("emotion@Anna")
+        file.add_annotation("emotion@Anna", 1000, 2500, "joy")
+        file.to_file(str(tmp_path / "a.eaf"))
+        return tmp_path / "a.eaf"
+
+    def start(path: Path, media: str = "talk.mp4") -> float:
+        (cue,) = read_transcript(path, media=tmp_path / media).cues
+        assert (round(cue.end - cue.start, 3), cue.label) == (1.5, "joy")
+        return cue.start
+
+    assert start(annotated()) == start(annotated(talk_mp4=None)) == 1
+    assert start(annotated(talk_mp4=5000)) == start(annotated(talk_wav=5000)) == start(annotated(other_mp4=5000)) == 6
+    several = annotated(talk_mp4=5000, talk_wav=None, closeup_mp4=250)
+    assert [start(several, name) for name in ("talk.mp4", "talk.wav", "closeup.wav")] == [6, 1, 1.25]
+    with pytest.raises(CorpusError, match=r"a\.eaf: expected talk\.mkv among the linked media, .*talk\.wav with 0 ms"):
+        start(several, "talk.mkv")
 
 
 @pytest.mark.parametrize("name", ["a.TextGrid", "a.eaf", "a.vtt", "a.srt"])
