@@ -97,6 +97,7 @@ def _study(
     from bigfusion.model.reproduce.tables import rows as table_rows
     from bigfusion.model.reproduce.trials import Study
     from bigfusion.model.runs.files import write_file, write_json
+    from bigfusion.model.training.train import fitting
     from bigfusion.pipeline.tables.labels import corpus_of
 
     name = f"table-{table}" if table else f"figure-{figure}"
@@ -109,7 +110,12 @@ def _study(
         study = Study.of(folder, data, settings)
         with training(_TRIALS[name] * settings.epochs_in_all) as progress:
             found = STUDIES[name](study, model, corpus, progress, lambda line: log.info("reproduce: %s", line))
-        found |= {"seeds": list(settings.seeds), "train": settings.model_dump(mode="json"), "data": study.digest}
+        found |= {
+            "seeds": list(settings.seeds),
+            "model": fitting(data, model).model_dump(mode="json"),
+            "train": settings.model_dump(mode="json"),
+            "data": study.digest,
+        }
         write_json(folder / f"{name}.json", found)
         made = table_rows(found)
         write_file(folder / f"{name}.csv", made.to_csv(index=False).encode())

@@ -253,15 +253,40 @@ def test_calibration_and_neurons_are_shown(run: Path) -> None:
 
 
 def test_ablations_stand_in_the_page_where_they_were_made(run: Path) -> None:
+    _, text = page_of(run, context(ablations=ablations(run)))
+    for shown in ("Ablations", "w/o GCL", "-1.23", "-2.00 to +0.40", "68.50", "-4.41"):
+        assert shown in text
+    assert "other settings" not in text
+    assert "Ablations" not in page_of(run, context())[1]
+
+
+def ablations(run: Path, **changes: object) -> dict:
+    """Table 4 as `reproduce` makes it on the data and with the settings of a run."""
     score = {"mean": 0.5, "std": 0.01, "values": [0.49, 0.51]}
     complete = {"name": "complete", "accuracy": score, "weighted_f1": score, "paper": {"weighted_f1": 72.91}}
     other = complete | {"name": "w/o GCL", "paper": {"weighted_f1": 68.5}}
     against = {"difference": -0.0123, "low": -0.02, "high": 0.004, "p": 0.2}
     rows = [complete | {"against_complete": None}, other | {"against_complete": against}]
-    _, text = page_of(run, context(ablations={"rows": rows, "seeds": [0, 1], "scored": "test"}))
-    for shown in ("Ablations", "w/o GCL", "-1.23", "-2.00 to +0.40", "68.50", "-4.41"):
-        assert shown in text
-    assert "Ablations" not in page_of(run, context())[1]
+    facts = gather(run, context()).facts
+    settings = {"model": facts.model.model_dump(mode="json"), "train": facts.train.model_dump(mode="json")}
+    return {"rows": rows, "seeds": [0, 1], "scored": "test", "data": facts.data.digest, **settings} | changes
+
+
+def test_ablations_on_other_data_are_not_shown(run: Path) -> None:
+    for other in ({"data": "ab" * 32}, {"data": None}):
+        _, text = page_of(run, context(ablations=ablations(run, **other)))
+        assert "Not shown: the ablations were made on other data than this run was trained on" in text
+        assert "w/o GCL" not in text
+
+
+def test_ablations_of_other_settings_say_which(run: Path) -> None:
+    known = ablations(run)
+    changed = {"train": known["train"] | {"epochs": 99, "threads": 7}, "model": known["model"] | {"width": 64}}
+    _, text = page_of(run, context(ablations=known | changed))
+    assert "Made with other settings than this run's: model.width, train.epochs." in text
+    assert "w/o GCL" in text
+    del known["model"]  # as it was written before the settings of the network were in it
+    assert "other settings" not in page_of(run, context(ablations=known))[1]
 
 
 def test_every_dialogue_stands_in_the_page_the_worst_first(run: Path) -> None:
