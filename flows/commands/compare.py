@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(common: Common, first: Path, second: Path) -> Answer:
     """Compare two scored runs by paired bootstrap. Each is an id, a run folder or a folder of scores."""
+    from bigfusion.model.report.wording import ON_VALIDATION
     from bigfusion.model.scoring.compare import compare
+    from bigfusion.pipeline.schema import Split
 
     remedy = "both runs are scored already"
     if first.exists() and second.exists():  # otherwise they are ids in the project that the options name
@@ -43,6 +45,9 @@ def run(common: Common, first: Path, second: Path) -> Answer:
         f"\n\n{found.dialogues} dialogues, {found.utterances} utterances, {found.seeds[0]} and {found.seeds[1]} seeds; "
         f"paired bootstrap, {found.resamples} draws of dialogues"
     )
+    flattered = [name for name, split in zip(("first", "second"), found.scored, strict=True) if split is Split.VALID]
+    if flattered:
+        text += f"\n{' and '.join(flattered)}: {ON_VALIDATION}"
     return Answer(text, found.model_dump(mode="json") | {"first": str(first), "second": str(second)})
 
 

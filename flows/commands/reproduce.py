@@ -93,11 +93,13 @@ def _study(
     from bigfusion.flows.progress import training
     from bigfusion.flows.project.workspace import exclusive, relative
     from bigfusion.model.network_settings.bigfusion import BigFusionSettings
+    from bigfusion.model.report.wording import ON_VALIDATION
     from bigfusion.model.reproduce.studies import STUDIES
     from bigfusion.model.reproduce.tables import rows as table_rows
     from bigfusion.model.reproduce.trials import Study
     from bigfusion.model.runs.files import write_file, write_json
     from bigfusion.model.training.train import fitting
+    from bigfusion.pipeline.schema import Split
     from bigfusion.pipeline.tables.labels import corpus_of
 
     name = f"table-{table}" if table else f"figure-{figure}"
@@ -124,6 +126,8 @@ def _study(
         pictures = draw(found, folder / name)
     paths = [folder / f"{name}.json", folder / f"{name}.csv", *pictures]
     shown = "" if name == "figure-5" else columns(_short(made.to_numpy().tolist()), list(made.columns)) + "\n\n"
+    if found["scored"] == Split.VALID:
+        shown += f"no test labels: {ON_VALIDATION}\n\n"
     return Answer(
         shown + "\n".join(relative(path.absolute()) for path in paths), found | {"paths": [str(path) for path in paths]}
     )

@@ -122,6 +122,7 @@ def _origin(planned: CellPlan, run: Run, metrics: Metrics, certainty: Trust, dem
         seeds=len(metrics.seeds),
         features=tuple(f"{feature}: {planned.extractors[feature]['name']}" for feature in planned.features),
         threshold=certainty.threshold,
+        scored=metrics.scored,
         weighted_f1=metrics.weighted_f1,
         accuracy=metrics.accuracy,
         calibration_error=certainty.calibration_error,

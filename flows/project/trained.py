@@ -148,6 +148,7 @@ def origin_of(name: str, known: Makers, seeds: Sequence[Checkpoint], certainty: 
         seeds=len(seeds),
         features=tuple(f"{name}: {description['name']}" for name, description in known.extractors.items()),
         threshold=certainty.threshold,
+        scored=metrics.scored,
         weighted_f1=answers.weighted_f1,
         accuracy=answers.accuracy,
         calibration_error=certainty.calibration_error,
