@@ -36,6 +36,8 @@ def _measured(timeline: Timeline) -> list[Child]:
         said.append(f"Its weighted F1 on the {utterances} is {points(origin.weighted_f1)}.")
     if not said:
         said.append(f"How often it is wrong was not measured on {utterances}.")
+    if not origin.errors and origin.weighted_f1 is not None:
+        said.append("How often it errs on each label is not known: an earlier version of bigfusion published it.")
     if origin.calibration_error is not None:
         said.append(
             f"Its probabilities are off by {100 * origin.calibration_error:.1f} points on average (calibration error)."

@@ -210,8 +210,8 @@ def test_where_came_it_from(model, made):
     origin = model.origin
     assert (origin.corpus, origin.network, origin.seeds) == ("recorded", "logistic", 2)
     assert (origin.scored, origin.weighted_f1) == (metrics["scored"], metrics["weighted_f1"])
-    classes = {label: found for label, found in metrics["per_class"].items() if found["support"]}
-    assert origin.errors == {label: 1 - found["recall"] for label, found in classes.items()}
+    assert origin.accuracy == metrics["together"]["accuracy"]
+    assert origin.errors == model.trust.errors
     assert (origin.threshold, origin.calibration_error) == (model.trust.threshold, model.trust.calibration_error)
     assert origin.features[0].startswith("text: ")
 

@@ -180,6 +180,13 @@ def test_a_model_whose_errors_were_not_measured_says_so(tmp_path):
     assert "threshold" not in text
 
 
+def test_errors_by_label_that_are_not_known_are_said_to_be(tmp_path):
+    older = replace(ORIGIN, errors={})
+    text = " ".join(Page(written(tmp_path, timeline(tmp_path / "v.mp4", 5, moment(0, 2), origin=older))).text)
+    assert "How often it errs on each label is not known" in text
+    assert "are given another one" not in text
+
+
 def test_scores_on_validation_are_not_called_test_scores(tmp_path):
     valid = replace(ORIGIN, scored=Split.VALID)
     text = " ".join(Page(written(tmp_path, timeline(tmp_path / "v.mp4", 5, moment(0, 2), origin=valid))).text)
