@@ -26,7 +26,9 @@ def run(common: Common, first: Path, second: Path) -> Answer:
     """Compare two scored runs by paired bootstrap. Each is an id, a run folder or a folder of scores."""
     from bigfusion.flows.project.scored_files import notes
     from bigfusion.flows.project.workspace import relative
+    from bigfusion.model.report.wording import ON_VALIDATION
     from bigfusion.model.scoring.compare import compare, too_few
+    from bigfusion.pipeline.schema import Split
 
     remedy = "both runs are scored already"
     if first.exists() and second.exists():  # otherwise they are ids in the project that the options name
@@ -45,7 +47,9 @@ def run(common: Common, first: Path, second: Path) -> Answer:
         f"paired bootstrap, {found.resamples} draws of dialogues"
     )
     few = too_few(found.dialogues)
-    said = [*notes(first, second), *[few] * bool(few)]
+    flattered = [name for name, split in zip(("first", "second"), found.scored, strict=True) if split is Split.VALID]
+    said = [*notes(first, second), *[f"{' and '.join(flattered)}: {ON_VALIDATION}"] * bool(flattered)]
+    said += [few] * bool(few)
     text += "".join(f"\nnote: {note}" for note in said)
     text += f"\n\nfirst     {relative(first.absolute())}\nsecond    {relative(second.absolute())}"
     data = found.model_dump(mode="json") | {"first": str(first), "second": str(second), "notes": said}

@@ -91,6 +91,7 @@ def chosen_model(common: Common, trained: Path | None, model: str | None) -> Mod
 def _text(model: Model, prediction: Prediction, written: Sequence[Mapping[str, Path]]) -> str:
     from bigfusion.flows.project.prediction_files import SUFFIXES
     from bigfusion.flows.project.workspace import relative
+    from bigfusion.model.report.wording import split_name
 
     lines = []
     for timeline, files in zip(prediction.timelines, written, strict=True):
@@ -106,7 +107,7 @@ def _text(model: Model, prediction: Prediction, written: Sequence[Mapping[str, P
     sure = f"; not sure below {100 * origin.threshold:.0f} %" if origin.threshold >= 0.005 else ""
     if origin.calibration_error is not None:
         sure += f"; probabilities are off by {100 * origin.calibration_error:.1f} points on average (ECE)"
-    score = "" if origin.weighted_f1 is None else f", WF1 {100 * origin.weighted_f1:.1f}"
+    score = "" if origin.weighted_f1 is None else f", {split_name(origin.scored)} WF1 {100 * origin.weighted_f1:.1f}"
     lines.append(f"model     {origin.model}: {origin.network} on {origin.corpus}{score}, {origin.seeds} seeds{sure}")
     return "\n".join(lines)
 

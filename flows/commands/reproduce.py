@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from bigfusion.pipeline.errors import SettingsError, TrainingError
 from bigfusion.pipeline.words import numbered
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bigfusion.model.data.dialogues import Data
     from bigfusion.model.reproduce.schemes import Fold
     from bigfusion.model.settings import ModelSettings, TrainSettings
@@ -93,10 +96,13 @@ def _study(
     from bigfusion.flows.progress import training
     from bigfusion.flows.project.workspace import exclusive, relative
     from bigfusion.model.network_settings.bigfusion import BigFusionSettings
+    from bigfusion.model.report.wording import ON_VALIDATION
     from bigfusion.model.reproduce.studies import STUDIES
     from bigfusion.model.reproduce.tables import rows as table_rows
     from bigfusion.model.reproduce.trials import Study
     from bigfusion.model.runs.files import write_file, write_json
+    from bigfusion.model.training.train import fitting
+    from bigfusion.pipeline.schema import Split
     from bigfusion.pipeline.tables.labels import corpus_of
 
     name = f"table-{table}" if table else f"figure-{figure}"
@@ -109,7 +115,12 @@ def _study(
         study = Study.of(folder, data, settings)
         with training(_TRIALS[name] * settings.epochs_in_all) as progress:
             found = STUDIES[name](study, model, corpus, progress, lambda line: log.info("reproduce: %s", line))
-        found |= {"seeds": list(settings.seeds), "train": settings.model_dump(mode="json"), "data": study.digest}
+        found |= {
+            "seeds": list(settings.seeds),
+            "model": fitting(data, model).model_dump(mode="json"),
+            "train": settings.model_dump(mode="json"),
+            "data": study.digest,
+        }
         write_json(folder / f"{name}.json", found)
         made = table_rows(found)
         write_file(folder / f"{name}.csv", made.to_csv(index=False).encode())
@@ -117,10 +128,11 @@ def _study(
 
         pictures = draw(found, folder / name)
     paths = [folder / f"{name}.json", folder / f"{name}.csv", *pictures]
-    shown = "" if name == "figure-5" else columns(_short(made.to_numpy().tolist()), list(made.columns)) + "\n\n"
-    return Answer(
-        shown + "\n".join(relative(path.absolute()) for path in paths), found | {"paths": [str(path) for path in paths]}
-    )
+    shown = [] if name == "figure-5" else [columns(_short(made), list(made.columns))]
+    shown += ["scores and differences in points"] * (name in ("table-4", "figure-3"))
+    shown += [f"no test labels: {ON_VALIDATION}"] * (found["scored"] == Split.VALID)
+    shown.append("\n".join(relative(path.absolute()) for path in paths))
+    return Answer("\n\n".join(shown), found | {"paths": [str(path) for path in paths]})
 
 
 def material(
@@ -173,10 +185,13 @@ def corpus_folds(common: Common, seeds: int | None) -> list[Fold]:
     return [Fold(*part) for part in fold_data(project, standing.manifest, standing.plan).items()]
 
 
-def _short(table: list[list[Any]]) -> list[list[str]]:
+def _short(table: pd.DataFrame) -> list[list[str]]:
+    """The cells as a person reads them: points with two decimals, ``p`` with four."""
     import pandas as pd
 
-    return [
-        ["" if pd.isna(value) else f"{value:.4f}" if isinstance(value, float) else str(value) for value in row]
-        for row in table
-    ]
+    def cell(name: Hashable, value: Any) -> str:
+        if pd.isna(value):
+            return ""
+        return f"{value:.{4 if name == 'p' else 2}f}" if isinstance(value, float) else str(value)
+
+    return [[cell(name, value) for name, value in row.items()] for row in table.to_dict("records")]

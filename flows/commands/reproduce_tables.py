@@ -106,7 +106,8 @@ def make(
         found = _facts(asked, corpus, data, [fold.name for fold in folds], systems, found)
         paths = _write(folder / asked.name, found)
     failed = any("failed" in row for row in found["rows"])
-    shown = _shown(found) + "\n\n" + "\n".join(relative(path.absolute()) for path in paths)
+    places = "\n".join(relative(path.absolute()) for path in paths)
+    shown = "\n\n".join([_shown(found), *["\n".join(found["caveats"])] * bool(found["caveats"]), places])
     return Answer(shown, found | {"paths": [str(path) for path in paths]}, code=1 if failed else 0)
 
 

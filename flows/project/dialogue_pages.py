@@ -23,7 +23,7 @@ from bigfusion.model.runs.files import read_json, read_record, write_json
 from bigfusion.model.runs.folder import PREDICTIONS, seed_folder
 from bigfusion.model.scoring.results import Metrics, read_metrics
 from bigfusion.model.scoring.timeline import NO_SPEECH, NOT_SURE, Moment, Origin, Timeline
-from bigfusion.model.scoring.trust import Trust, scaled, trust
+from bigfusion.model.scoring.trust import Trust, measured, scaled, trust
 from bigfusion.pipeline.digests.files import file_sha256
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan
@@ -121,11 +121,7 @@ def _origin(planned: CellPlan, run: Run, metrics: Metrics, certainty: Trust, dem
         network=network_title(facts.model.kind),
         seeds=len(metrics.seeds),
         features=tuple(f"{feature}: {planned.extractors[feature]['name']}" for feature in planned.features),
-        threshold=certainty.threshold,
-        weighted_f1=metrics.weighted_f1,
-        accuracy=metrics.accuracy,
-        calibration_error=certainty.calibration_error,
-        errors={label: 1 - score.recall for label, score in metrics.per_class.items() if score.support},
+        **measured(certainty, metrics),
     )
 
 

@@ -9,6 +9,7 @@ from bigfusion.flows.project.published import Config
 from bigfusion.model.network_notes import notes as network_notes
 from bigfusion.model.report.wording import points, split_name
 from bigfusion.model.scoring.results import Metrics
+from bigfusion.model.scoring.trust import measured
 from bigfusion.pipeline.schema import Split
 from bigfusion.pipeline.words import numbered
 
@@ -151,12 +152,12 @@ def _features(config: Config) -> Iterator[str]:
 
 
 def _limits(scores: Metrics, config: Config) -> Iterator[str]:
-    measured = {label: mean for label, mean in scores.per_class.items() if mean.support}
-    worst = min(measured, key=lambda label: measured[label].recall)
+    errors = measured(config.trust, scores)["errors"]
+    worst = max(errors, key=lambda label: errors[label])
     yield "## Limits"
     yield ""
     yield f"- It was measured on {_corpus(config)} alone. On other speakers, languages, rooms and cameras it errs more."
-    yield f"- On that corpus it gives {100 * (1 - measured[worst].recall):.0f} % of the utterances of `{worst}` "
+    yield f"- On that corpus it gives {100 * errors[worst]:.0f} % of the utterances of `{worst}` "
     yield "  another label."
     yield "- It says which label annotators of that corpus would likely give. That is no proof of what a person feels:"
     yield "  do not decide about people by it."

@@ -26,7 +26,7 @@ from bigfusion.model.scoring.predict import choose_device
 from bigfusion.model.scoring.predict import predict as logits_of
 from bigfusion.model.scoring.results import Metrics, read_metrics
 from bigfusion.model.scoring.timeline import Origin
-from bigfusion.model.scoring.trust import Trust, trust
+from bigfusion.model.scoring.trust import Trust, measured, trust
 from bigfusion.model.seed import deterministic
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.settings import assign, validate
@@ -140,18 +140,13 @@ def of_run(run: Path, place: Mapping[str, Any], device: str = "auto") -> Model:
 def origin_of(name: str, known: Makers, seeds: Sequence[Checkpoint], certainty: Trust, metrics: Metrics) -> Origin:
     """What a model was trained on and how it scored."""
     facts = seeds[0].facts
-    answers = metrics.together or metrics
     return Origin(
         model=name,
         corpus=known.corpus,
         network=facts.model.kind,
         seeds=len(seeds),
         features=tuple(f"{name}: {description['name']}" for name, description in known.extractors.items()),
-        threshold=certainty.threshold,
-        weighted_f1=answers.weighted_f1,
-        accuracy=answers.accuracy,
-        calibration_error=certainty.calibration_error,
-        errors={label: 1 - mean.recall for label, mean in metrics.per_class.items() if mean.support},
+        **measured(certainty, metrics),
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bigfusion.model.report.figures import reliability
-from bigfusion.model.report.markup import Child, Html, join, section, spread, table
+from bigfusion.model.report.markup import Child, Html, join, section, spread, table, tag
 from bigfusion.model.report.material import Material
 from bigfusion.model.report.wording import points
 
@@ -51,6 +52,12 @@ def ablations(material: Material) -> Html:
     made = material.context.ablations
     if made is None:
         return Html("")
+    if made.get("data") != material.facts.data.digest:
+        why = (
+            "Not shown: the ablations were made on other data than this run was trained on; "
+            "`bigfusion reproduce --table 4` makes them anew."
+        )
+        return section("Ablations", tag("p", why, class_="warn"))
     paper = any(row["paper"] for row in made["rows"])
     head = ["", "Accuracy", "Weighted F1", "Difference", "95 %"]
     head += ["Paper's WF1"] if paper else []
@@ -61,7 +68,22 @@ def ablations(material: Material) -> Html:
         "that of a paired bootstrap over dialogues; where it holds 0 the part has not been shown to matter."
     )
     lead += f" But {few}." if (few := made.get("few", "")) else ""
-    return section("Ablations", table(head, rows, name="ablations"), lead=lead)
+    return section("Ablations", table(head, rows, name="ablations"), *_other_settings(made, material), lead=lead)
+
+
+def _other_settings(made: Mapping[str, Any], material: Material) -> list[Html]:
+    """A warning if the complete network of the ablations is another one than the run's."""
+    found = []
+    for part, settings in (("model", material.facts.model), ("train", material.facts.train)):
+        known = made.get(part, {})
+        found += [
+            f"{part}.{key}"
+            for key, value in settings.model_dump(mode="json", exclude=set(settings.run_only)).items()
+            if key in known and known[key] != value
+        ]
+    if not found:
+        return []
+    return [tag("p", f"Made with other settings than this run's: {', '.join(found)}.", class_="warn")]
 
 
 def _ablation(row: dict[str, Any], complete: dict[str, float] | None) -> list[Child]:

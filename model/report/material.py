@@ -28,6 +28,7 @@ from bigfusion.model.runs.tensors import count_numbers
 from bigfusion.model.scoring.modalities import ModalityScores, read_modality_scores
 from bigfusion.model.scoring.results import Metrics, read_metrics
 from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.tables.labels import corpus_of
 
 TITLES = {"meld": "MELD", "iemocap": "IEMOCAP", "the demo corpus": "the demo corpus"}
 
@@ -57,8 +58,8 @@ class CurrentModel:
 class ReportContext:
     """What the run folder does not record.
 
-    ``corpus`` is ``meld``, ``iemocap`` or a user's own name. For the first two the report prints the paper's figures
-    beside the run's. ``demo`` puts a banner on the page and omits the paper.
+    ``corpus`` is ``meld``, ``iemocap`` or a user's own name. For the first two, with all of their classes, the report
+    prints the paper's figures beside the run's. ``demo`` puts a banner on the page and omits the paper.
     ``cells`` counts feature cells: modality -> status -> number.
     ``lines`` maps an utterance's id to its line; an utterance without one is shown by its id.
     ``pages`` maps a dialogue to the page that shows it beside its media, relative to the report.
@@ -106,8 +107,11 @@ class Material:
 
     @property
     def paper(self) -> PaperFigures | None:
-        """What the paper prints of this network on this corpus."""
-        return None if self.context.demo else figures_of(self.facts.model.kind, self.context.corpus.lower())
+        """What the paper prints of this network on this corpus. ``None`` if its classes are not the paper's."""
+        corpus = corpus_of(self.metrics.labels)
+        if self.context.demo or corpus is None or corpus != self.context.corpus.lower():
+            return None
+        return figures_of(self.facts.model.kind, corpus)
 
     @property
     def colours(self) -> dict[str, str]:

@@ -6,8 +6,9 @@ from bigfusion.model.report.clock import percent
 from bigfusion.model.report.lanes import label_class
 from bigfusion.model.report.markup import Child, Html, section, tag
 from bigfusion.model.report.paper import network_title
-from bigfusion.model.report.wording import points
+from bigfusion.model.report.wording import points, split_name
 from bigfusion.model.scoring.timeline import NOT_SURE, Timeline
+from bigfusion.pipeline.schema import Split
 from bigfusion.pipeline.words import numbered
 
 
@@ -24,20 +25,25 @@ def trust(timeline: Timeline) -> Html:
 
 def _measured(timeline: Timeline) -> list[Child]:
     origin = timeline.origin
+    utterances = f"{split_name(origin.scored)} utterances of {origin.corpus}"
     said = []
     if origin.accuracy is not None:
         said.append(
-            f"It names {percent(origin.accuracy)} of the test utterances of {origin.corpus} as they were labelled"
+            f"It names {percent(origin.accuracy)} of the {utterances} as they were labelled"
             + (f" (weighted F1 {points(origin.weighted_f1)})." if origin.weighted_f1 is not None else ".")
         )
     elif origin.weighted_f1 is not None:
-        said.append(f"Its weighted F1 on the test utterances of {origin.corpus} is {points(origin.weighted_f1)}.")
+        said.append(f"Its weighted F1 on the {utterances} is {points(origin.weighted_f1)}.")
     if not said:
-        said.append(f"How often it is wrong was not measured on test utterances of {origin.corpus}.")
+        said.append(f"How often it is wrong was not measured on {utterances}.")
+    if not origin.errors and origin.weighted_f1 is not None:
+        said.append("How often it errs on each label is not known: an earlier version of bigfusion published it.")
     if origin.calibration_error is not None:
         said.append(
             f"Its probabilities are off by {100 * origin.calibration_error:.1f} points on average (calibration error)."
         )
+    if origin.scored is not Split.TEST:
+        said.append("Its epochs were chosen on these utterances, so it errs more on others than these figures say.")
     if origin.threshold:
         said.append(f"Below {percent(origin.threshold)} it is “{NOT_SURE}”, a threshold chosen on validation.")
     said.append("Other people, rooms and microphones can make it err more; how much has not been measured here.")
@@ -56,9 +62,8 @@ def _errors(timeline: Timeline) -> list[Child]:
         )
         chip = tag("span", label, class_=f"chip {label_class(label, timeline)}")
         rows.append(tag("tr", tag("th", chip, scope="row"), tag("td", percent(errors[label])), tag("td", bar)))
-    caption = tag(
-        "caption", f"How often test utterances of {timeline.origin.corpus} with this label are given another one"
-    )
+    which = f"{split_name(timeline.origin.scored)} utterances of {timeline.origin.corpus}"
+    caption = tag("caption", f"How often {which} with this label are given another one")
     return [tag("table", caption, tag("tbody", *rows), class_="errors")]
 
 

@@ -6,6 +6,8 @@ from bigfusion.pipeline.schema import Split
 
 _SPLITS = {Split.TRAIN: "training", Split.VALID: "validation", Split.TEST: "test"}
 
+ON_VALIDATION = "scored on validation, on which each epoch was chosen: the scores are too high"
+
 
 def points(fraction: float) -> str:
     """A score in points. ``0.6717`` is ``67.17``."""

@@ -12,7 +12,7 @@ Data = dict[str, Any]
 
 
 def frame(data: Data) -> pd.DataFrame:
-    """A row a system. Scores are fractions; ``paper_`` columns are the paper's points."""
+    """A row a system. Scores are fractions, also the paper's."""
     return pd.DataFrame([_row(row, data) for row in data["rows"]])
 
 
@@ -20,9 +20,9 @@ def _row(row: Data, data: Data) -> Data:
     found: Data = {"row": row["key"], "name": row["name"], "note": row["note"], "failed": row.get("failed")}
     found["modalities"] = " ".join(row["modalities"])
     paper = row["paper"] or {}
-    found["paper_weighted_f1"] = paper.get("weighted_f1")
+    found["paper_weighted_f1"] = _fraction(paper.get("weighted_f1"))
     for label in data["labels"]:
-        found[f"paper_f1_{label}"] = paper.get("per_class", {}).get(label)
+        found[f"paper_f1_{label}"] = _fraction(paper.get("per_class", {}).get(label))
     if "failed" in row:
         return found
     for name in ("weighted_f1", "accuracy", "macro_f1"):
@@ -36,6 +36,10 @@ def _row(row: Data, data: Data) -> Data:
     found |= {name: row[name] for name in ("epochs", "seconds_per_epoch", "seconds")}
     found["test_picked_weighted_f1"] = row["test_picking"]["mean"] if row["test_picking"] else None
     return found
+
+
+def _fraction(points: float | None) -> float | None:
+    return None if points is None else points / 100
 
 
 def headings(data: Data) -> list[str]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 
 def rows(data: dict[str, Any]) -> pd.DataFrame:
-    """One table of what a study gave; scores are fractions, the paper's figures points."""
+    """One table of what a study gave. Scores, their differences and the paper's figures are points."""
     if data.get("table") == 4:
         return pd.DataFrame([_ablation(row) for row in data["rows"]])
     if data["figure"] == 3:
@@ -28,9 +28,7 @@ def _ablation(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "network": row["name"],
         **_scores(row),
-        "difference": against.get("difference"),
-        "low": against.get("low"),
-        "high": against.get("high"),
+        **{name: _points(against.get(name)) for name in ("difference", "low", "high")},
         "p": against.get("p"),
         "paper_accuracy": paper.get("accuracy"),
         "paper_weighted_f1": paper.get("weighted_f1"),
@@ -43,7 +41,11 @@ def _weights(cell: dict[str, Any]) -> dict[str, Any]:
 
 def _scores(row: dict[str, Any]) -> dict[str, Any]:
     names = ("accuracy", "weighted_f1")
-    return {f"{name}{end}": row[name][key] for name in names for end, key in (("", "mean"), ("_std", "std"))}
+    return {f"{name}{end}": _points(row[name][key]) for name in names for end, key in (("", "mean"), ("_std", "std"))}
+
+
+def _points(fraction: float | None) -> float | None:
+    return None if fraction is None else 100 * fraction
 
 
 def _model(name: str, model: dict[str, Any]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from bigfusion.model.runs.files import Record
 from bigfusion.model.runs.folder import PREDICTIONS
 from bigfusion.model.scoring.results import Interval, Intervals
 from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.schema import Split
 
 NAMES = ("weighted_f1", "accuracy", "macro_f1")
 FEW = 10
@@ -40,13 +41,14 @@ class Difference(Record):
 
 
 class Comparison(Record):
-    """Scores of two runs, each a mean over its seeds, on the same dialogues."""
+    """Scores of two runs, each a mean over its seeds, on the same dialogues. ``scored`` is the split of each run."""
 
     weighted_f1: Difference
     accuracy: Difference
     macro_f1: Difference
     dialogues: int
     utterances: int
+    scored: tuple[Split, Split]
     seeds: tuple[int, int]
     resamples: int
 
@@ -84,6 +86,7 @@ def compare(first: Path, second: Path, resamples: int = 10_000, seed: int = 0) -
         **found,
         dialogues=dialogues,
         utterances=len(one.truth),
+        scored=(Split(tables[0]["split"].iloc[0]), Split(tables[1]["split"].iloc[0])),
         seeds=(len(one.matrices), len(other.matrices)),
         resamples=resamples,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bigfusion.pipeline.schema import Split
+
 NOT_SURE = "not sure"
 """The label of an utterance whose best probability is below the threshold chosen on validation."""
 
@@ -46,10 +48,10 @@ class Moment:
 class Origin:
     """Which model spoke and how much it can be trusted. ``None`` where a figure was not measured.
 
-    ``weighted_f1`` and ``accuracy`` are shares (0 to 1) of the corpus's test split, of the seeds together; ``errors``
-    maps a label to the share of its test utterances that were given another label. ``calibration_error`` is the
-    expected calibration error (ECE) after temperature scaling. ``threshold``: below this probability a label is
-    :data:`NOT_SURE`.
+    ``scored`` is the split that the scores are of: validation if the corpus has no test labels. ``weighted_f1`` and
+    ``accuracy`` are of the seeds together; ``errors`` maps a label to the share of its utterances that were given
+    another label. ``calibration_error`` is the expected calibration error (ECE) after temperature scaling.
+    ``threshold``: below this probability a label is :data:`NOT_SURE`.
     """
 
     model: str
@@ -58,6 +60,7 @@ class Origin:
     seeds: int
     features: tuple[str, ...]
     threshold: float = 0.0
+    scored: Split = Split.TEST
     weighted_f1: float | None = None
     accuracy: float | None = None
     calibration_error: float | None = None

@@ -8,6 +8,7 @@ ensembles"). Both are computed from the predictions for the validation split tha
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ from scipy.optimize import minimize_scalar
 from bigfusion.model.runs.files import Record
 from bigfusion.model.runs.folder import PREDICTIONS
 from bigfusion.model.scoring.calibration import calibration
+from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.scoring.together import Probabilities, mean_probabilities
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.schema import Split
@@ -32,7 +34,9 @@ _LEAST = 1e-12
 class Trust(Record):
     """``calibration_error`` is the expected calibration error on the split ``measured_on``, after scaling.
 
-    ``fitted_on`` counts the validation utterances. ``None``: there was nothing to measure it on.
+    ``errors`` maps a label to the share of its utterances there whose likeliest label is another one. ``fitted_on``
+    counts the validation utterances. ``None``: there was nothing to measure it on, or, of errors, an earlier version
+    of bigfusion measured none.
     """
 
     temperature: float = 1.0
@@ -40,12 +44,13 @@ class Trust(Record):
     fitted_on: int = 0
     calibration_error: float | None = None
     measured_on: Split | None = None
+    errors: dict[str, float] | None = None
 
 
 def trust(run: Path, labels: tuple[str, ...]) -> Trust:
-    """Temperature, threshold and calibration error of an evaluated run.
+    """Temperature, threshold, calibration error and errors by label of an evaluated run.
 
-    The error is measured on the test split, or on validation if no test utterance has a label.
+    The errors are measured on the test split, or on validation if no test utterance has a label.
 
     Raises:
         TrainingError: the run has no stored predictions.
@@ -66,8 +71,31 @@ def trust(run: Path, labels: tuple[str, ...]) -> Trust:
         mean, true = mean_probabilities(table, split, labels)
         if len(true):
             ece = calibration(scaled(mean, found.temperature).astype(np.float32), true).ece
-            return found.model_copy(update={"calibration_error": ece, "measured_on": split})
+            errors = _errors(mean, true, labels)
+            return found.model_copy(update={"calibration_error": ece, "measured_on": split, "errors": errors})
     return found
+
+
+def _errors(probabilities: Probabilities, true: NDArray[np.int64], labels: tuple[str, ...]) -> dict[str, float]:
+    """The share of each occurring label's utterances whose likeliest label is another. Shapes: (U, C), (U,)."""
+    wrong = probabilities.argmax(1) != true
+    return {label: float(wrong[true == code].mean()) for code, label in enumerate(labels) if (true == code).any()}
+
+
+def measured(certainty: Trust, metrics: Metrics) -> dict[str, Any]:
+    """What was measured of a model's answers, all seeds together: the fields of :class:`Origin` that say so."""
+    answers = metrics.together or metrics
+    errors = certainty.errors
+    if errors is None and len(metrics.seeds) == 1:
+        errors = {label: 1 - mean.recall for label, mean in metrics.per_class.items() if mean.support}
+    return {
+        "threshold": certainty.threshold,
+        "scored": metrics.scored,
+        "weighted_f1": answers.weighted_f1,
+        "accuracy": answers.accuracy,
+        "calibration_error": certainty.calibration_error,
+        "errors": errors or {},
+    }
 
 
 def temperature(probabilities: Probabilities, true: NDArray[np.int64]) -> float:

@@ -25,6 +25,7 @@ def test_every_test_dialogue_has_a_page_with_its_clips_its_labels_and_its_gaps(p
     scored = pd.read_parquet(run / "predictions.parquet").query("split == 'test'")
     assert set(pages) == set(scored["dialogue"])
     report = (run / "report.html").read_text()
+    together = json.loads((run / "metrics.json").read_text())["together"]
     for dialogue, page in pages.items():
         assert f'href="{dialogue_pages.pages(run)[dialogue]}"' in report
         html = Path(page).read_text()
@@ -33,6 +34,7 @@ def test_every_test_dialogue_has_a_page_with_its_clips_its_labels_and_its_gaps(p
         files = {(Path(page).parent / unquote(file)).resolve() for file in data["files"] if file}
         assert files <= set((place.corpus / "output_repeated_splits_test").resolve().iterdir())
         assert "trained on the demo corpus" in html
+        assert f"weighted F1 {100 * together['weighted_f1']:.2f}" in html, "as `predict` says it, not a mean over seeds"
         assert "labelled " in html
 
 

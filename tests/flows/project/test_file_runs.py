@@ -149,7 +149,19 @@ def test_two_runs_are_compared_on_the_dialogues_they_scored(place, tmp_path, cap
     assert found["weighted_f1"]["first"] == pytest.approx(data["weighted_f1"]["mean"])
     assert (found["weighted_f1"]["difference"], found["weighted_f1"]["p"], found["dialogues"]) == (0, 1, 8)
     assert cli.main(["compare", data["paths"]["scores"], data["paths"]["scores"]]) == 0
-    assert "paired bootstrap" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "paired bootstrap" in shown
+    assert "validation" not in shown
+
+
+def test_two_runs_that_were_scored_on_validation_say_so(place, tmp_path, capsys):
+    data = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", place / "run")
+    rows = pd.read_parquet(f"{data['paths']['scores']}/predictions.parquet")
+    rows.assign(split="valid").to_parquet(tmp_path / "predictions.parquet")
+    assert cli.main(["compare", str(tmp_path), str(tmp_path)]) == 0
+    assert "first and second: scored on validation, on which each epoch was chosen" in capsys.readouterr().out
+    assert cli.main(["compare", data["paths"]["scores"], str(tmp_path)]) == 0
+    assert "\nsecond: scored on validation" in capsys.readouterr().out
 
 
 def test_a_comparison_names_what_was_scored_and_says_if_the_files_differ(place, tmp_path, capsys):
@@ -484,6 +496,9 @@ def test_reproduce_writes_pictures_and_data(place, tmp_path, capsys):
     table = pd.read_csv(folder / "figure-4.csv")
     assert table["utterance"].tolist() == [turn["utterance"] for turn in data["turns"]]
     assert table["complete"].tolist() == [turn["predicted"]["complete"] for turn in data["turns"]]
+    again = ["reproduce", "--figure", 4, "--features", place / "train.parquet", "--out", folder, *small]
+    assert cli.main([str(word) for word in again]) == 0
+    assert "no test labels: scored on validation, on which each epoch was chosen" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import bigfusion
+from bigfusion.flows import cli
 from bigfusion.flows.project import cells, find_model, prediction_files, runs
 from bigfusion.flows.project.corpus import kept
 from bigfusion.flows.project.load import load_project
@@ -24,6 +25,7 @@ from bigfusion.model.scoring.predict import predict as logits_of
 from bigfusion.pipeline.corpora.scan import SubtitleSettings, scan
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import BigFusionError, CorpusError, TrainingError
+from bigfusion.pipeline.schema import Split
 from tests.helpers import trained_recordings
 from tests.helpers.tiny_encoder import save_roberta
 from tests.helpers.tiny_media import write_avi
@@ -207,11 +209,20 @@ def test_where_came_it_from(model, made):
     metrics = json.loads((run_folder(made) / "metrics.json").read_text())
     origin = model.origin
     assert (origin.corpus, origin.network, origin.seeds) == ("recorded", "logistic", 2)
-    assert origin.weighted_f1 == metrics["weighted_f1"]
-    classes = {label: found for label, found in metrics["per_class"].items() if found["support"]}
-    assert origin.errors == {label: 1 - found["recall"] for label, found in classes.items()}
+    assert (origin.scored, origin.weighted_f1) == (metrics["scored"], metrics["weighted_f1"])
+    assert origin.accuracy == metrics["together"]["accuracy"]
+    assert origin.errors == model.trust.errors
     assert (origin.threshold, origin.calibration_error) == (model.trust.threshold, model.trust.calibration_error)
     assert origin.features[0].startswith("text: ")
+
+
+def test_the_score_on_the_last_line_names_its_split(model, tmp_path, monkeypatch, capsys):
+    path = new_recording(tmp_path)
+    for split, said in ((Split.TEST, ", test WF1 "), (Split.VALID, ", validation WF1 ")):
+        known = replace(model, origin=replace(model.origin, scored=split))
+        monkeypatch.setattr(find_model, "load", lambda where, known=known: known)
+        assert cli.main(["predict", str(path), "--run", str(model.source)]) == 0
+        assert said in capsys.readouterr().out
 
 
 def test_a_run_is_found_by_its_folder_its_id_and_its_project(made, model):

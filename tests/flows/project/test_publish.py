@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -19,6 +21,7 @@ from bigfusion.model.runs.folder import finished_seeds
 from bigfusion.model.runs.tensors import read_tensors, write_tensors
 from bigfusion.model.scoring.evaluate import evaluate
 from bigfusion.model.scoring.predict import predict
+from bigfusion.model.scoring.trust import measured
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import BigFusionError, FormatError, SettingsError, TrainingError
 from tests.helpers import trained_recordings
@@ -81,6 +84,33 @@ def test_the_folder_is_in_the_hubs_conventions(run, given):
     assert f"| weighted F1 | {100 * scores['weighted_f1']:.2f} |" in card.text
     assert "12" in card.text  # dialogues of the training split
     assert str(Path.home()) not in card.text
+
+
+def test_the_errors_that_it_names_are_of_its_answers_the_mean_of_the_seeds(run, given):
+    table, labels = pd.read_parquet(run / "predictions.parquet"), small_data().labels
+    test = table[(table["split"] == "test") & table["true"].notna()]
+    mean = test.groupby("utterance", sort=False)[[f"p_{label}" for label in labels]].mean()
+    wrong = np.array(labels)[mean.to_numpy().argmax(1)] != test.drop_duplicates("utterance")["true"].to_numpy()
+    of_label = pd.Series(wrong).groupby(test.drop_duplicates("utterance")["true"].to_numpy()).mean()
+    config = read_published(given, CPU).config
+    found = measured(config.trust, config.scores)
+    assert found["errors"] == pytest.approx(of_label.to_dict())
+    assert found["errors"] != pytest.approx({name: 1 - one.recall for name, one in config.scores.per_class.items()})
+    assert found["accuracy"] == pytest.approx(1 - wrong.mean())
+    assert (
+        f"it gives {100 * of_label.max():.0f} % of the utterances of `{of_label.idxmax()}`"
+        in (given / "README.md").read_text()
+    )
+
+
+def test_a_model_that_an_earlier_version_published_is_read_without_errors_by_label(changed):
+    content = json.loads((changed / CONFIG).read_text())
+    del content["trust"]["errors"], content["digest"]
+    (changed / CONFIG).write_text(json.dumps(content | {"digest": digest(content)}))
+    config = read_published(changed, CPU).config
+    assert measured(config.trust, config.scores)["errors"] == {}
+    one = config.scores.model_copy(update={"seeds": config.scores.seeds[:1]})
+    assert set(measured(config.trust, one)["errors"]) == {"neutral", "joy", "anger"}, "a single seed's are the answers'"
 
 
 def test_a_model_of_a_feature_file_is_given_away_but_predicts_no_recording(given):

@@ -314,12 +314,14 @@ def test_the_report_shows_the_ablations_wherever_they_were_made(place):
     """As README says: the next `evaluate` shows them, those of the run itself before those of its workspace."""
     (run,) = (place.folder / "work/runs").iterdir()
     score = {"mean": 0.5, "std": None, "values": [0.5]}
+    data = json.loads((run / "seed-0/checkpoint.json").read_text())["data"]["digest"]
     for folder, name in ((place.folder / "work/reproduction", "w/o GCL"), (run / "reproduction", "w/o SNN")):
         assert place.run("evaluate") == 0
         assert name not in (run / "report.html").read_text()
         folder.mkdir()
         row = {"name": name, "accuracy": score, "weighted_f1": score, "paper": None, "against_complete": None}
-        (folder / "table-4.json").write_text(json.dumps({"rows": [row], "seeds": [0], "scored": "test"}))
+        made = {"rows": [row], "seeds": [0], "scored": "test", "data": data}
+        (folder / "table-4.json").write_text(json.dumps(made))
         stage = answer(place, "plan", code=2)["stages"]["evaluate"]
         assert stage["why"].endswith("scored, but its report does not show the ablations as they are now")
         assert place.run("evaluate") == 0

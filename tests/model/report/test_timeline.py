@@ -20,6 +20,7 @@ from bigfusion.model.report.timeline import EMBEDDED, write_timeline
 from bigfusion.model.report.timeline_script import SCRIPT
 from bigfusion.model.scoring.timeline import NO_SPEECH, NOT_SURE, Clip, Moment, Timeline
 from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.schema import Split
 from tests.helpers.html_page import Page
 from tests.helpers.timelines import LABELS, ORIGIN, long_timeline, moment, timeline
 
@@ -177,6 +178,22 @@ def test_a_model_whose_errors_were_not_measured_says_so(tmp_path):
     text = " ".join(Page(written(tmp_path, timeline(tmp_path / "v.mp4", 5, moment(0, 2), origin=bare))).text)
     assert "How often it is wrong was not measured on test utterances of MELD." in text
     assert "threshold" not in text
+
+
+def test_errors_by_label_that_are_not_known_are_said_to_be(tmp_path):
+    older = replace(ORIGIN, errors={})
+    text = " ".join(Page(written(tmp_path, timeline(tmp_path / "v.mp4", 5, moment(0, 2), origin=older))).text)
+    assert "How often it errs on each label is not known" in text
+    assert "are given another one" not in text
+
+
+def test_scores_on_validation_are_not_called_test_scores(tmp_path):
+    valid = replace(ORIGIN, scored=Split.VALID)
+    text = " ".join(Page(written(tmp_path, timeline(tmp_path / "v.mp4", 5, moment(0, 2), origin=valid))).text)
+    assert "68 % of the validation utterances of MELD" in text
+    assert "Its epochs were chosen on these utterances" in text
+    assert "How often validation utterances of MELD with this label are given another one" in text
+    assert "test utterances" not in text
 
 
 def test_clips_one_after_the_other_are_told_to_the_script_with_their_places(tmp_path):

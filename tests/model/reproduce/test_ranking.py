@@ -251,6 +251,9 @@ def test_folds_are_pooled_by_seed_and_a_row_that_fails_stops_no_other(tmp_path: 
     assert not table.duplicated(["seed", "dialogue", "utterance"]).any()
     assert found["rows"][1]["test_picking"]["values"] == found["rows"][1]["weighted_f1"]["values"], "of a single epoch"
     assert frame(found)["failed"].notna().tolist() == [True, False]
+    found["rows"][1]["paper"] = {"weighted_f1": 58.66, "per_class": {LABELS[0]: 75.31}}
+    scores = frame(found).loc[1, ["weighted_f1", "paper_weighted_f1", f"paper_f1_{LABELS[0]}"]]
+    assert scores.tolist() == pytest.approx([found["rows"][1]["weighted_f1"]["mean"], 0.5866, 0.7531])
     assert "Broken failed" in markdown(found)
     assert "Broken" in page(found)
 

@@ -79,7 +79,12 @@ def test_table_4_is_made_once(place: Path) -> None:
     assert complete["weighted_f1"]["std"] == pytest.approx(np.std(complete["weighted_f1"]["values"], ddof=1))
     table = rows(data)
     assert table["network"].tolist() == [variant.name for variant in TABLE_4]
-    assert table["weighted_f1"].tolist() == [row["weighted_f1"]["mean"] for row in data["rows"]]
+    assert table["weighted_f1"].tolist() == [100 * row["weighted_f1"]["mean"] for row in data["rows"]]
+    assert table["weighted_f1_std"].tolist() == [100 * row["weighted_f1"]["std"] for row in data["rows"]]
+    against = other["against_complete"]
+    of_other = table.loc[1, ["difference", "low", "high", "p"]].tolist()
+    assert of_other == [100 * against["difference"], 100 * against["low"], 100 * against["high"], against["p"]]
+    assert table.loc[0, "paper_weighted_f1"] == 72.91, "points, as all of the row"
     pictures = draw(data, place / "table-4")
     assert [path.suffix for path in pictures] == [".svg", ".png"]
     assert all(path.stat().st_size > 5_000 for path in pictures)

@@ -16,12 +16,12 @@ from bigfusion.pipeline.errors import TrainingError
 LABELS = np.array(["calm", "glad", "sad"])
 
 
-def write(folder: Path, true: list[list[int]], predicted: list[list[list[int]]]) -> Path:
+def write(folder: Path, true: list[list[int]], predicted: list[list[list[int]]], split: str = "test") -> Path:
     """Predictions of every seed: ``true[d]`` are dialogue d's labels (-1: none), ``predicted[seed][d]`` the guesses."""
     rows = [
         {
             "seed": seed,
-            "split": "test",
+            "split": split,
             "dialogue": f"d{d}",
             "utterance": f"d{d}_{turn}",
             "true": None if label < 0 else LABELS[label],
@@ -91,6 +91,14 @@ def test_scores_of_counts_are_the_metrics() -> None:
         expected = scores(true, predicted, classes)
         matrix = np.array(expected.confusion)
         assert scores_of(matrix).tolist() == pytest.approx([expected.weighted_f1, expected.accuracy, expected.macro_f1])
+
+
+def test_the_split_of_each_run_is_told(tmp_path: Path) -> None:
+    predicted = [[[1], [0]]]
+    test = write(tmp_path / "test", [[0], [1]], predicted)
+    valid = write(tmp_path / "valid", [[0], [1]], predicted, "valid")
+    assert compare(valid, valid, resamples=10).scored == ("valid", "valid")
+    assert compare(test, valid, resamples=10).scored == ("test", "valid")
 
 
 def test_turns_of_one_dialogue_are_not_independent_evidence(tmp_path: Path) -> None:

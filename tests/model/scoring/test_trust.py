@@ -94,6 +94,14 @@ def test_a_runs_trust_comes_from_the_mean_over_its_seeds(tmp_path):
     assert found.measured_on == "test"
 
 
+def test_the_errors_by_label_are_those_of_the_mean_over_the_seeds(tmp_path):
+    """At 0.55 one seed of two is wrong and their mean is right; at 0.45 the mean is wrong."""
+    store(tmp_path, [], [(0.55, "anger"), (0.55, "anger"), (0.45, "anger"), (0.45, "anger"), (0.3, None)])
+    assert trust(tmp_path, LABELS).errors == {"anger": 0.5}
+    store(tmp_path, [], [(0.55, "anger"), (0.55, "joy"), (0.2, "joy")])
+    assert trust(tmp_path, LABELS).errors == {"anger": 0, "joy": 0.5}
+
+
 def test_with_few_validation_labels_nothing_is_fitted(tmp_path):
     store(tmp_path, [(0.6, "joy")] * 9, [])
     found = trust(tmp_path, LABELS)
