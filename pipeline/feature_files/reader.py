@@ -4,7 +4,8 @@ layout.
 The Parquet layout has the columns dialogue, utterance, speaker and label (a whole number or a name; none: unlabelled),
 and at least one of text, audio, visual (lists of numbers). A modality may have several columns: ``audio.wavlm`` is the
 feature ``wavlm`` of the modality audio. The column split is optional; without it every row is
-``train``. The columns may have any order; the order of the rows is that of the dialogues.
+``train``. The columns may have any order. The dialogues have the order of their first rows. Within a dialogue, the
+column turn (numbers; optional) orders the utterances; without it, and among rows of one turn, the rows do.
 
 A feature is absent for an utterance if its row is null or has no finite number. A column without any row that is not
 null is left out, as if the file did not have it. A number missing inside a row (a pitch
@@ -39,11 +40,14 @@ from bigfusion.pipeline.tables.numbers import numbers
 from bigfusion.pipeline.tables.splits import NAMES as SPLITS
 from bigfusion.pipeline.tables.splits import check_spellings, split_of
 from bigfusion.pipeline.tables.tables import PARQUET, as_text
+from bigfusion.pipeline.words import numbered
 
 PICKLES = (".pkl", ".pickle", ".p")
 _COLUMNS = ("dialogue", "utterance", "speaker", "label")
+_OPTIONAL = ("split", "turn")
 _FEATURE = re.compile(rf"({'|'.join(Modality)})(\.[A-Za-z0-9][A-Za-z0-9_-]*)?")
 _CODE = re.compile(r"-?[0-9]{1,18}(\.0*)?")
+_NUMBERED = re.compile(r"(.*?)([0-9]{1,18})")
 _IEMOCAP_DIALOGUE = re.compile(r"Ses0[1-5][FM]_(impro|script)\w+")
 
 
@@ -255,7 +259,7 @@ def _open(path: Path) -> pa.Table:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
             return file.read(
-                columns=[name for name in names if name in (*_COLUMNS, "split") or _FEATURE.fullmatch(name)]
+                columns=[name for name in names if name in (*_COLUMNS, *_OPTIONAL) or _FEATURE.fullmatch(name)]
             )
     except FileNotFoundError:
         raise CorpusError(f"{path}: no such file; set corpus.path to your feature file") from None
@@ -264,7 +268,7 @@ def _open(path: Path) -> pa.Table:
 
 
 def _from_parquet(table: pa.Table) -> Conversations:
-    """The utterances of a Parquet file. Dialogues are ordered by their first rows, turns by their rows."""
+    """The utterances of a Parquet file."""
     named = _features(table.column_names)
     features = [feature for feature in named if table[feature].null_count < len(table)]
     if named and not features:
@@ -276,9 +280,7 @@ def _from_parquet(table: pa.Table) -> Conversations:
         )
     if "split" not in table.column_names:
         table = table.append_column("split", pa.array([Split.TRAIN.value] * len(table)))
-    dialogue = pd.factorize(np.array(as_text("dialogue", table["dialogue"]), dtype=object))[0]
-    order = np.argsort(dialogue, kind="stable")
-    table, dialogue = table.take(order), dialogue[order]
+    table, dialogue, notes = _ordered(table)
     columns: dict[str, list[Any]] = {
         name: as_text(name, table[name]) for name in ("utterance", "split", "dialogue", "speaker")
     }
@@ -289,7 +291,56 @@ def _from_parquet(table: pa.Table) -> Conversations:
     columns["text"] = [""] * len(table)
     columns["speaker"] = [composed(name) for name in columns["speaker"]]
     columns["split"] = _splits(columns["split"])
-    return Conversations("parquet", columns, _labels(table["label"]), {m: _matrix(m, table[m]) for m in features})
+    vectors = {name: _matrix(name, table[name]) for name in features}
+    return Conversations("parquet", columns, _labels(table["label"]), vectors, notes=notes)
+
+
+def _ordered(table: pa.Table) -> tuple[pa.Table, NDArray[np.int64], tuple[str, ...]]:
+    """The rows dialogue by dialogue and turn by turn, the number of each row's dialogue, and what is said of the
+    order.
+    """
+    names = as_text("dialogue", table["dialogue"])
+    dialogue: NDArray[np.int64] = pd.factorize(np.array(names, dtype=object))[0]
+    order = np.argsort(dialogue, kind="stable")
+    if "turn" in table.column_names and table["turn"].null_count < len(table):
+        by_row, order = order, np.lexsort((_turns(table["turn"]), dialogue))  # a stable sort, too
+        moved = by_row != order
+        dialogues = numbered(len({*dialogue[order][moved]}), "dialogue")
+        notes = (f"column turn: orders {dialogues} otherwise than the rows of the file",) if moved.any() else ()
+    else:
+        notes = _falling(names, as_text("utterance", table["utterance"]))
+    return table.take(order), dialogue[order], notes
+
+
+def _turns(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """The numbers that order the utterances of a dialogue. Shape: (N,)."""
+    remedy = "name it otherwise if it does not order a dialogue's utterances"
+    try:
+        turns: NDArray[np.float64] = pc.cast(column, pa.float64(), safe=False).to_numpy()
+    except pa.ArrowException:
+        raise CorpusError(f"column turn: expected numbers, found {column.type}; {remedy}") from None
+    if without := int(np.isnan(turns).sum()):
+        raise CorpusError(f"column turn: expected a number in each row, found {without} rows without; {remedy}")
+    return turns
+
+
+def _falling(dialogues: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
+    """A note if the numbers of utterances (at the end of ids that are else alike) fall within a dialogue."""
+    last: dict[tuple[str, str], tuple[int, str]] = {}
+    falls: dict[str, str] = {}
+    for dialogue, id_ in zip(dialogues, ids, strict=True):
+        if match := _NUMBERED.fullmatch(id_):
+            number, before = last.get((dialogue, match[1]), (-1, ""))
+            last[dialogue, match[1]] = int(match[2]), id_
+            if int(match[2]) < number:
+                falls.setdefault(dialogue, f"{before} stands before {id_}")
+    if not falls:
+        return ()
+    example = next(iter(falls.values()))
+    return (
+        f"the numbers of utterances fall in {numbered(len(falls), 'dialogue')} ({example}): the rows are taken in their"
+        " order; a column turn (numbers) would order them",
+    )
 
 
 def _labels(column: pa.ChunkedArray) -> list[str]:

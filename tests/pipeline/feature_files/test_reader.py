@@ -206,3 +206,59 @@ def test_names_of_splits_that_export_and_others_write(tmp_path):
     for name, message in wrong.items():
         with pytest.raises(CorpusError, match=message):
             read_features(parquet(tmp_path / "f.parquet", split=[name, name, "val", name]))
+
+
+TURNS = {"dialogue": ["a", "a", "b", "a"], "utterance": ["u2", "u10", "x", "u1"], "text": [[2.0], [10.0], [0.0], [1.0]],
+         "audio": None}  # fmt: skip
+
+
+@pytest.mark.parametrize("turn", [[2, 10, 5, 1], [0.5, 7.25, float("inf"), -1.0], ["2", "10", "0", "1"]])
+def test_the_column_turn_orders_the_utterances_of_a_dialogue(tmp_path, turn):
+    found = read_features(parquet(tmp_path / "f.parquet", **TURNS, turn=turn))
+    assert found.manifest.table["utterance"].tolist() == ["u1", "u2", "u10", "x"]
+    assert found.manifest.table["turn"].tolist() == [0, 1, 2, 0]
+    assert found.manifest.table["label"].tolist() == ["2", "1", "", "0"]
+    assert found.features["text"].tolist() == [[1], [2], [10], [0]]
+    assert found.manifest.notes[0] == "column turn: orders 1 dialogue otherwise than the rows of the file"
+
+
+def test_a_file_in_order_is_the_same_with_and_without_turns(tmp_path):
+    without = read_features(parquet(tmp_path / "f.parquet"))
+    for turn in ([0, 1, 0, 2], [4, 4, 7, 4], pa.nulls(4)):  # several utterances in a turn have the order of their rows
+        found = read_features(parquet(tmp_path / "f.parquet", turn=turn))
+        assert (found.manifest.digest, found.manifest.notes) == (without.manifest.digest, without.manifest.notes)
+        for name, values in found.features.items():
+            np.testing.assert_array_equal(values, without.features[name])
+
+
+@pytest.mark.parametrize(
+    ("turn", "message"),
+    [
+        ([0, 1, None, 3], "column turn: expected a number in each row, found 1 rows without"),
+        (["Hello.", "0", "1", "2"], "column turn: expected numbers, found string; name it otherwise"),
+        ([[0], [1], [2], [3]], "column turn: expected numbers, found list"),
+    ],
+)
+def test_turns_that_are_no_numbers_are_refused(tmp_path, turn, message):
+    with pytest.raises(CorpusError, match=f"f.parquet: {message}"):
+        read_features(parquet(tmp_path / "f.parquet", turn=turn))
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        (["u1", "u10", "x", "u2"], "u10 stands before u2"),
+        ([0, 10, 0, 2], "10 stands before 2"),
+        (["F_000", "M_000", "F_000", "F_001"], ""),  # each speaker counts alone
+        (["u1", "u2", "u1", "u10"], ""),
+        (["a", "b", "c", "d"], ""),
+    ],
+)
+def test_numbers_of_utterances_that_fall_are_noted(tmp_path, ids, said):
+    columns = {**TURNS, "utterance": ids, "label": [0, 1, 2, 0]}
+    manifest = read_features(parquet(tmp_path / "f.parquet", **columns)).manifest
+    assert len(manifest.notes) == bool(said)
+    assert all(f"the numbers of utterances fall in 1 dialogue ({said})" in note for note in manifest.notes)
+    ordered = read_features(parquet(tmp_path / "f.parquet", **columns, turn=[0, 1, 0, 2])).manifest
+    assert ordered.digest == manifest.digest
+    assert not ordered.notes, "the order is known"
