@@ -78,8 +78,9 @@ def read_features(
 ) -> ImportedFeatures:
     """Read a feature file.
 
-    ``labels`` names the classes in the order of the file's codes. Without it, a file that is recognised as IEMOCAP or
-    MELD has that corpus's classes; any other file has its codes, or its sorted names. ``label_map`` says what single
+    ``labels`` names the classes in the order of the file's codes. Without it, the codes of a file that is recognised as
+    IEMOCAP or MELD have that corpus's names; any other file has its codes as classes. A file with names has those that
+    occur, in the order of MELD or IEMOCAP if one of the two knows all of them, else sorted. ``label_map`` says what single
     codes or names mean (:func:`settle`). ``name`` is the corpus's name (default: the file's). With ``fill`` = False, a
     number that is missing inside a row stays NaN: when a file is only scored, its own mean is not the mean of the
     training. With ``labelled`` = False the labels are not read. With ``regression`` they are numbers to predict.
@@ -199,7 +200,7 @@ def _classes(
     low, high = min(codes, default=0), max(codes, default=-1)
     if not -MOST_CLASSES < low <= high + 1 <= MOST_CLASSES:
         raise CorpusError(f"column label: expected class codes from 0 on, found {low} to {high}")
-    known = names or _benchmark(found, high + 1)
+    known = names or _benchmark(found, {*codes} - {-1})
     begun = {*codes} == {*range(-1, len(names) - 1)}  # as many codes as names, if -1 counts as a class
     counted = known and not (names and begun)  # the classes are 0, 1, ..., so -1 is no class
     settled = settle(found.labels, (), {"-1": "", **label_map} if counted and low == -1 else label_map)
@@ -221,23 +222,29 @@ def _classes(
     return [known[int(code)] if code else "" for code in settled.labels], known, settled.notes
 
 
-def _benchmark(found: Conversations, number: int) -> tuple[str, ...]:
-    """The names of ``number`` codes, if the file is recognised as MELD or IEMOCAP; otherwise none."""
-    if found.layout.endswith("MELD") and number <= len(MELD):
+def _benchmark(found: Conversations, codes: set[int]) -> tuple[str, ...]:
+    """The names of the file's codes, if it is recognised as MELD or IEMOCAP; otherwise none.
+
+    IEMOCAP has tasks with three to six classes, so all codes of a task have to occur.
+    """
+    if found.layout.endswith("MELD") and codes <= {*range(len(MELD))}:
         return MELD
-    if number <= len(IEMOCAP) and all(map(_IEMOCAP_DIALOGUE.fullmatch, {*found.columns["dialogue"]})):
-        return IEMOCAP[:4] if number == 4 else IEMOCAP  # codes 0-3: the four-way task's file
+    if all(map(_IEMOCAP_DIALOGUE.fullmatch, {*found.columns["dialogue"]})):
+        return next((IEMOCAP[:number] for number in (6, 4) if codes == {*range(number)}), ())
     return ()
 
 
 def _names(found: set[str], names: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes of a file with names: the given ones; else a benchmark's if it knows all of them; else sorted."""
+    """The classes of a file with names: the given ones; else those found, in a benchmark's order if it knows all of
+    them, else sorted.
+    """
     if names:
         strangers = sorted(found - {*names})
         if strangers:
             raise CorpusError(f"column label: expected one of {', '.join(names)}, found {', '.join(strangers[:5])}")
         return names
-    return next((known for known in (IEMOCAP, MELD) if found <= {*known}), tuple(sorted(found)))
+    known = next((known for known in (IEMOCAP, MELD) if found <= {*known}), sorted(found))
+    return tuple(name for name in known if name in found)
 
 
 def _complete(

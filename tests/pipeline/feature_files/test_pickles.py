@@ -1,6 +1,7 @@
 """The pickles of MMGCN, COSMIC and MELD: every layout is read, and what is none is refused before it runs."""
 
 import pickle
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +30,12 @@ def vectors(kind: str, turns: dict, seed: int, as_list: bool = False) -> dict:
 
 
 def fields(turns: dict) -> dict:
-    """Every field of every layout, over the same dialogues."""
+    """Every field of every layout, over the same dialogues. The labels count on through them: 2, 3, 4, 5, 0, ..."""
+    code = count(2)
     return {
         "ids": {key: [f"{key}_{'FM'[n % 2]}{n:03}" for n in range(number)] for key, number in turns.items()},
         "speakers": {key: ["FM"[n % 2] for n in range(number)] for key, number in turns.items()},
-        "labels": {key: [(n + 2) % 6 for n in range(number)] for key, number in turns.items()},
+        "labels": {key: [next(code) % 6 for _ in range(number)] for key, number in turns.items()},
         "text": vectors("text", turns, 0),
         "audio": vectors("audio", turns, 1),
         "visual": vectors("visual", turns, 2),
@@ -183,7 +185,7 @@ def test_labels_and_name_can_be_given(tmp_path):
     found = read_features(path, labels=("a", "b", "c", "d", "e", "f", "g"), name="mine")
     assert (found.manifest.corpus, found.manifest.labels[2]) == ("mine", "c")
     assert found.manifest.table["label"].tolist()[0] == "c"
-    with pytest.raises(CorpusError, match=r"expected label codes below 2 \(a, b\), found 4"):
+    with pytest.raises(CorpusError, match=r"expected label codes below 2 \(a, b\), found 5"):
         read_features(path, labels=("a", "b"))
 
 
@@ -231,6 +233,20 @@ def test_four_codes_of_iemocap_are_the_four_way_task(tmp_path):
     manifest = read_features(save(tmp_path / "IEMOCAP_features_4.pkl", content)).manifest
     assert manifest.labels == ("hap", "sad", "neu", "ang")
     assert manifest.table["label"].tolist() == ["ang", "neu", "sad", "hap"]
+
+
+@pytest.mark.parametrize("codes", [[0, 2, 1, 0], [4, 3, 2, 1], [5, 2, 3, 0]])
+def test_codes_of_iemocap_s_dialogues_have_no_names_unless_all_of_a_task_occur(tmp_path, codes):
+    """Three codes may be sentiments, five the five-way task: its names are not those of the six-way one."""
+    turns = {"Ses01F_impro01": 4}
+    content = layout("MMGCN", turns, train=[*turns], test=[], labels={"Ses01F_impro01": codes})
+    path = save(tmp_path / "f.pkl", content)
+    manifest = read_features(path).manifest
+    assert manifest.labels == tuple(map(str, range(max(codes) + 1)))
+    assert manifest.table["label"].tolist() == [*map(str, codes)]
+    named = read_features(path, IEMOCAP).manifest
+    assert named.labels == IEMOCAP, "as a run says that was trained on all of them"
+    assert named.table["label"].tolist() == [IEMOCAP[code] for code in codes]
 
 
 def without(mapping: dict, key) -> dict:
@@ -335,10 +351,11 @@ def test_tables_pickles_and_parquet_mean_the_same_by_a_label(tmp_path):
 
 
 def test_minus_one_in_a_benchmark_s_file_is_none_however_frequent(tmp_path):
-    over = {"labels": {key: [-1, 0, 5][:number] for key, number in TURNS.items()}}
-    manifest = read_features(save(tmp_path / "f.pkl", layout("MMGCN", **over))).manifest
+    turns = {"Ses01F_impro01": 9}
+    over = {"train": [*turns], "test": [], "labels": {"Ses01F_impro01": [-1, -1, -1, 0, 1, 2, 3, 4, 5]}}
+    manifest = read_features(save(tmp_path / "f.pkl", layout("MMGCN", turns, **over))).manifest
     assert manifest.labels == IEMOCAP
-    assert manifest.notes == ("3 of 7 rows have no label (-1 3)",)
+    assert manifest.notes == ("3 of 9 rows have no label (-1 3)",)
 
 
 def test_mojibake_is_repaired_in_meld_s_pickles_and_only_there(tmp_path):

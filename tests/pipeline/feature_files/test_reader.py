@@ -11,7 +11,7 @@ from bigfusion.pipeline.corpora.scan import FeatureSettings, scan
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.feature_files.reader import read_features
-from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
+from bigfusion.pipeline.tables.labels import IEMOCAP, MELD, corpus_of
 
 
 def table(**over) -> pa.Table:
@@ -106,8 +106,9 @@ def test_other_files(tmp_path):
 @pytest.mark.parametrize(
     ("column", "labels", "names", "expected"),
     [
-        (["sad", "", "hap", None], (), IEMOCAP, ["sad", "", "hap", ""]),
-        (["joy", "anger", "joy", "joy"], (), MELD, ["joy", "anger", "joy", "joy"]),
+        (["sad", "", "hap", None], (), ("hap", "sad"), ["sad", "", "hap", ""]),
+        (["sad", "", "hap", None], IEMOCAP, IEMOCAP, ["sad", "", "hap", ""]),
+        (["joy", "anger", "neutral", "joy"], (), ("neutral", "joy", "anger"), ["joy", "anger", "neutral", "joy"]),
         (["up", "down", "up", "up"], (), ("down", "up"), ["up", "down", "up", "up"]),
         (["up", "down", "up", "up"], ("up", "flat", "down"), ("up", "flat", "down"), ["up", "down", "up", "up"]),
         (["2", "0", "-1", "2"], ("up", "flat", "down"), ("up", "flat", "down"), ["down", "up", "", "down"]),
@@ -120,6 +121,18 @@ def test_labels_are_codes_or_names(tmp_path, column, labels, names, expected):
     found = read_features(path, labels)
     assert found.manifest.labels == names
     assert found.manifest.table["label"].tolist() == expected
+
+
+@pytest.mark.parametrize("benchmark", [IEMOCAP, MELD])
+def test_names_are_a_benchmark_s_only_if_all_of_its_classes_occur(tmp_path, benchmark):
+    """A corpus of one's own with neutral, sadness, joy and anger has four classes, and is not MELD."""
+    whole = read_features(sentiment(tmp_path / "f.parquet", dict.fromkeys(reversed(benchmark), 1))).manifest
+    assert whole.labels == benchmark
+    for left_out in benchmark:
+        some = {name: 1 for name in reversed(benchmark) if name != left_out}
+        labels = read_features(sentiment(tmp_path / "f.parquet", some)).manifest.labels
+        assert labels == tuple(name for name in benchmark if name != left_out)
+        assert corpus_of(labels) is None
 
 
 def test_names_that_are_not_among_the_given_ones_are_refused(tmp_path):
