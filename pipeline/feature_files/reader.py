@@ -9,7 +9,7 @@ column turn (numbers; optional) orders the utterances; without it, and among row
 
 A feature is absent for an utterance if its row is null or has no finite number. A column without any row that is not
 null is left out, as if the file did not have it. A number missing inside a row (a pitch
-that could not be measured) is replaced by its column's mean over the training rows, and counted.
+that could not be measured) is replaced by its column's mean over the training rows. The manifest's notes count both.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ def read_features(
 
     ``labels`` names the classes in the order of the file's codes. Without it, the codes of a file that is recognised as
     IEMOCAP or MELD have that corpus's names; any other file has its codes as classes. A file with names has those that
-    occur, in the order of MELD or IEMOCAP if one of the two knows all of them, else sorted. ``label_map`` says what single
-    codes or names mean (:func:`settle`). ``name`` is the corpus's name (default: the file's). With ``fill`` = False, a
-    number that is missing inside a row stays NaN: when a file is only scored, its own mean is not the mean of the
-    training. With ``labelled`` = False the labels are not read. With ``regression`` they are numbers to predict.
+    occur, in the order of MELD or IEMOCAP if one of the two knows all of them, else sorted. ``label_map`` says what
+    single codes or names mean (:func:`settle`). ``name`` is the corpus's name (default: the file's). With ``fill`` =
+    False, a number that is missing inside a row stays NaN: when a file is only scored, its own mean is not the mean of
+    the training. With ``labelled`` = False the labels are not read. With ``regression`` they are numbers to predict.
 
     Raises:
         UnsafePickleError: a pickle asks for anything but plain containers, strings, numbers and NumPy arrays.
@@ -103,11 +103,12 @@ def read_features(
         columns = {**found.columns, "label": label or [""] * len(found.labels)}
         if regression:
             columns["value"] = numbers(found.targets or found.labels)
-        manifest = Manifest.of(name or path.stem, path.parent, classes, columns, notes=(*found.notes, *notes))
+        training = np.array(columns["split"]) == Split.TRAIN.value
+        complete = {feature: _complete(values, training, fill) for feature, values in found.features.items()}
+        gaps = (note for feature, (_, present, filled) in complete.items() for note in _gaps(feature, present, filled))
+        manifest = Manifest.of(name or path.stem, path.parent, classes, columns, notes=(*found.notes, *notes, *gaps))
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}") from None
-    training = np.array(columns["split"]) == Split.TRAIN.value
-    complete = {name: _complete(values, training, fill) for name, values in found.features.items()}
     return ImportedFeatures(
         manifest,
         found.layout,
@@ -258,6 +259,17 @@ def _complete(
     mean = (total / np.maximum(known.sum(axis=0), 1)).astype(np.float32) if fill else np.float32(np.nan)
     complete = np.where(present[:, None], np.where(real, values, mean), np.float32(0))
     return complete, present, int((~real[present]).sum())
+
+
+def _gaps(feature: FeatureName, present: NDArray[np.bool_], filled: int) -> list[str]:
+    """Notes on what is missing in a feature."""
+    notes = []
+    if filled:
+        are = f"{numbered(filled, 'number')} {'is' if filled == 1 else 'are'}"
+        notes.append(f"{feature}: {are} missing (NaN or infinite), replaced by the mean of the training rows")
+    if absent := int((~present).sum()):
+        notes.append(f"{feature}: absent in {absent:,} of {numbered(len(present), 'row')}, for they hold no number")
+    return notes
 
 
 def _open(path: Path) -> pa.Table:

@@ -156,6 +156,22 @@ def test_gaps_can_be_left(tmp_path):
     assert left.present["audio"].tolist() == filled.present["audio"].tolist()
 
 
+@pytest.mark.parametrize("fill", [True, False])
+def test_what_is_missing_in_the_features_is_noted(tmp_path, fill):
+    nan, inf = float("nan"), float("inf")
+    columns = {
+        "text": [[1.0, 2.0]] * 4,
+        "audio": [[1.0, nan], [inf, 2.0], [nan, -inf], None],
+        "visual": [[1.0, 0.0, 2.0], [inf, 0.0, 0.0], [0.0] * 3, [0.0] * 3],
+    }
+    manifest = read_features(parquet(tmp_path / "f.parquet", **columns, label=[0, 1, 0, 1]), fill=fill).manifest
+    assert manifest.notes == (
+        "audio: 2 numbers are missing (NaN or infinite), replaced by the mean of the training rows",
+        "audio: absent in 2 of 4 rows, for they hold no number",
+        "visual: 1 number is missing (NaN or infinite), replaced by the mean of the training rows",
+    )
+
+
 def sentiment(path: Path, counts: dict, **over) -> Path:
     """Single utterances, so many of each label."""
     labels = [label for label, number in counts.items() for _ in range(number)]
