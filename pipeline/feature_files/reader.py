@@ -220,7 +220,10 @@ def _classes(
     known = known or tuple(str(code) for code in range(number))
     if number > len(known):
         raise CorpusError(f"expected label codes below {len(known)} ({', '.join(known)}), found {number - 1}")
-    return [known[int(code)] if code else "" for code in settled.labels], known, settled.notes
+    meaning = ", ".join(f"{code} = {name}" for code, name in enumerate(known[:number]))
+    said = names and number and names != _benchmark(found, {*map(int, classes)})
+    notes = (*settled.notes, f"label codes are read as {meaning}") if said else settled.notes
+    return [known[int(code)] if code else "" for code in settled.labels], known, notes
 
 
 def _benchmark(found: Conversations, codes: set[int]) -> tuple[str, ...]:

@@ -123,6 +123,21 @@ def test_labels_are_codes_or_names(tmp_path, column, labels, names, expected):
     assert found.manifest.table["label"].tolist() == expected
 
 
+def test_codes_that_other_names_are_given_to_are_noted(tmp_path):
+    """A run that was trained on names sorted them; the codes of another file may have another order."""
+    path = parquet(tmp_path / "f.parquet", label=[1, None, 0, 2])
+    names = ("angry", "happy", "sad", "tired")
+    said = "label codes are read as 0 = angry, 1 = happy, 2 = sad"
+    assert said in read_features(path, names).manifest.notes
+    assert not any("label codes" in note for note in read_features(path).manifest.notes)
+    own = read_features(path, ("0", "1", "2")).manifest  # of a run that was trained on codes
+    named = read_features(parquet(path, label=["happy", "", "angry", "sad"]), names).manifest
+    assert not any("label codes" in note for note in (*own.notes, *named.notes))
+    iemocap = sentiment(path, dict.fromkeys(range(6), 1), dialogue=[f"Ses01F_impro0{row}" for row in range(6)])
+    assert not read_features(iemocap, IEMOCAP).manifest.notes, "the file is recognised"
+    assert "0 = neutral, 1 = surprise" in read_features(iemocap, MELD).manifest.notes[0]
+
+
 @pytest.mark.parametrize("benchmark", [IEMOCAP, MELD])
 def test_names_are_a_benchmark_s_only_if_all_of_its_classes_occur(tmp_path, benchmark):
     """A corpus of one's own with neutral, sadness, joy and anger has four classes, and is not MELD."""
