@@ -27,7 +27,7 @@ _READER = "bigfusion.pipeline.feature_files.reader"
 NO_NUMBER = (
     "NO_NUMBER",
     "_READER",
-    *(f"{_READER}:{name}" for name in ("_known", "_classes", "_labels", "_falling", "_gaps")),
+    *(f"{_READER}:{name}" for name in ("_known", "_classes", "_labels", "_falling", "_nameless", "_gaps")),
 )
 """A file's labels, which are not read here, and what is said of the file. No vector depends on them."""
 

@@ -1,7 +1,8 @@
 """From a feature file that a user already has to a manifest with features: the field's pickles, or one Parquet
 layout.
 
-The Parquet layout has the columns dialogue, utterance, speaker and label (a whole number or a name; none: unlabelled),
+The Parquet layout has the columns dialogue, utterance, speaker (none: unknown; all such utterances of a dialogue count
+as one person's) and label (a whole number or a name; none: unlabelled),
 and at least one of text, audio, visual (lists of numbers). A modality may have several columns: ``audio.wavlm`` is the
 feature ``wavlm`` of the modality audio. The column split is optional; without it every row is
 ``train``. The columns may have any order. The dialogues have the order of their first rows. Within a dialogue, the
@@ -15,6 +16,7 @@ that could not be measured) is replaced by its column's mean over the training r
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,8 +107,9 @@ def read_features(
             columns["value"] = numbers(found.targets or found.labels)
         training = np.array(columns["split"]) == Split.TRAIN.value
         complete = {feature: _complete(values, training, fill) for feature, values in found.features.items()}
+        notes = (*found.notes, *notes, *_nameless(columns))
         gaps = (note for feature, (_, present, filled) in complete.items() for note in _gaps(feature, present, filled))
-        manifest = Manifest.of(name or path.stem, path.parent, classes, columns, notes=(*found.notes, *notes, *gaps))
+        manifest = Manifest.of(name or path.stem, path.parent, classes, columns, notes=(*notes, *gaps))
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}") from None
     return ImportedFeatures(
@@ -262,6 +265,17 @@ def _complete(
     mean = (total / np.maximum(known.sum(axis=0), 1)).astype(np.float32) if fill else np.float32(np.nan)
     complete = np.where(present[:, None], np.where(real, values, mean), np.float32(0))
     return complete, present, int((~real[present]).sum())
+
+
+def _nameless(columns: Mapping[str, list[Any]]) -> tuple[str, ...]:
+    """A note if utterances of a conversation have no speaker."""
+    turns = Counter(columns["dialogue"])
+    rows = zip(columns["dialogue"], columns["speaker"], strict=True)
+    found = sum(not speaker and turns[dialogue] > 1 for dialogue, speaker in rows)
+    if not found:
+        return ()
+    share = f"{found:,} of {numbered(len(columns['speaker']), 'row')}"
+    return (f"{share} name no speaker: in a dialogue they count as one person's, and so do its emotion shifts",)
 
 
 def _gaps(feature: FeatureName, present: NDArray[np.bool_], filled: int) -> list[str]:

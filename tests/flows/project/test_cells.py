@@ -107,5 +107,5 @@ def test_how_a_model_is_found_and_turns_are_kept_in_memory_makes_no_cell_stale(k
 def test_a_feature_files_labels_and_what_is_said_of_it_make_no_cell_stale(tmp_path):
     made = ImportedExtractor(tmp_path / "features.parquet", "text", lambda path: "")
     code = set(cells.description(made)["code"])
-    assert not code & {"settle", "_misspelt", "_unlabelled", "_benchmark", "_falling", "_gaps"}
+    assert not code & {"settle", "_misspelt", "_unlabelled", "_benchmark", "_falling", "_nameless", "_gaps"}
     assert {"ImportedExtractor._features", "read_features", "_ordered", "_complete"} <= code

@@ -171,6 +171,17 @@ def test_gaps_can_be_left(tmp_path):
     assert left.present["audio"].tolist() == filled.present["audio"].tolist()
 
 
+@pytest.mark.parametrize(
+    ("speaker", "rows"),
+    [(pa.nulls(4), 3), (["", "", "", ""], 3), (["F", None, "M", "F"], 1), (["F", "M", None, "F"], 0)],
+)
+def test_utterances_of_a_conversation_without_a_speaker_are_noted(tmp_path, speaker, rows):
+    features = {"text": [[1.0]] * 4, "audio": None, "label": [0, 1, 0, 1]}  # rows 0, 1, 3 are a conversation
+    notes = read_features(parquet(tmp_path / "f.parquet", speaker=speaker, **features)).manifest.notes
+    said = f"{rows} of 4 rows name no speaker: in a dialogue they count as one person's, and so do its emotion shifts"
+    assert notes == ((said,) if rows else ())
+
+
 @pytest.mark.parametrize("fill", [True, False])
 def test_what_is_missing_in_the_features_is_noted(tmp_path, fill):
     nan, inf = float("nan"), float("inf")
