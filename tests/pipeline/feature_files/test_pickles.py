@@ -20,6 +20,9 @@ from tests.helpers.field_pickles import graphsmile_meld, graphsmile_mosei
 WIDTHS = {"text": 5, "audio": 4, "visual": 3}
 
 
+SENTIMENTS = (0, 1, 2, 2, 1, 2, 2)
+"""Of MELD's emotions."""
+
 TURNS = {"Ses03M_impro08b": 3, "Ses01F_impro01": 2, "Ses05F_impro07": 2}
 
 
@@ -32,10 +35,11 @@ def vectors(kind: str, turns: dict, seed: int, as_list: bool = False) -> dict:
 def fields(turns: dict) -> dict:
     """Every field of every layout, over the same dialogues. The labels count on through them: 2, 3, 4, 5, 0, ..."""
     code = count(2)
+    labels = {key: [next(code) % 6 for _ in range(number)] for key, number in turns.items()}
     return {
         "ids": {key: [f"{key}_{'FM'[n % 2]}{n:03}" for n in range(number)] for key, number in turns.items()},
         "speakers": {key: ["FM"[n % 2] for n in range(number)] for key, number in turns.items()},
-        "labels": {key: [next(code) % 6 for _ in range(number)] for key, number in turns.items()},
+        "labels": labels,
         "text": vectors("text", turns, 0),
         "audio": vectors("audio", turns, 1),
         "visual": vectors("visual", turns, 2),
@@ -43,7 +47,7 @@ def fields(turns: dict) -> dict:
         "train": ["Ses03M_impro08b", "Ses01F_impro01"],
         "test": ["Ses05F_impro07"],
         "valid": [],
-        "other": {key: [0] * number for key, number in turns.items()},
+        "other": {key: [SENTIMENTS[label] for label in several] for key, several in labels.items()},
     }
 
 
@@ -124,6 +128,29 @@ def test_cosmic_has_a_valid_split(tmp_path):
     content = layout("COSMIC", train=["Ses03M_impro08b"], valid=["Ses01F_impro01"])
     manifest = read_features(save(tmp_path / "f.pkl", content)).manifest
     assert manifest.counts()["utterances"] == {"train": 3, "valid": 2, "test": 2}
+
+
+@pytest.mark.parametrize("name", ["MMGCN, valid", "DialogueRNN, valid", "SDT, valid"])
+def test_a_list_at_the_end_is_the_valid_split_and_the_file_not_meld_s(tmp_path, name):
+    labels = {key: [0, 1, 4][:number] for key, number in TURNS.items()}
+    content = layout(name, train=["Ses03M_impro08b"], valid=["Ses01F_impro01"], labels=labels)
+    found = read_features(save(tmp_path / "f.pkl", content))
+    assert (found.layout, found.manifest.labels) == (name, ("0", "1", "2", "3", "4"))
+    assert found.manifest.counts()["utterances"] == {"train": 3, "valid": 2, "test": 2}
+
+
+def test_emotions_with_other_sentiments_are_not_meld_s(tmp_path):
+    """EmoryNLP's file of COSMIC: seven emotions (joyful, mad, peaceful, neutral, sad, powerful, scared), sentiments."""
+    labels = {"call": [0, 1, 2, 3, 4, 5, 6]}
+    over = {"train": ["call"], "test": [], "valid": [], "labels": labels}
+    emory = layout("COSMIC, MELD", {"call": 7}, **over, other={"call": [1, 2, 1, 0, 2, 1, 2]})
+    found = read_features(save(tmp_path / "f.pkl", emory))
+    assert (found.layout, found.manifest.labels) == ("COSMIC", tuple("0123456"))
+    for other in ({"call": [None] * 7}, {"call": [0] * 7}, {}):
+        found = read_features(save(tmp_path / "f.pkl", layout("COSMIC, MELD", {"call": 7}, **over, other=other)))
+        assert found.manifest.labels == tuple("0123456")
+    meld = layout("COSMIC, MELD", {"call": 7}, **over, other={"call": [*SENTIMENTS]})
+    assert read_features(save(tmp_path / "f.pkl", meld)).manifest.labels == MELD
 
 
 def whole_meld() -> dict:
