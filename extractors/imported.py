@@ -23,13 +23,13 @@ _ABSENT = {
 }
 
 
-_LABELS = "bigfusion.pipeline.tables.classes"
+_READER = "bigfusion.pipeline.feature_files.reader"
 NO_NUMBER = (
-    "NO_NUMBER", "_LABELS",
-    *(f"{_LABELS}:{name}" for name in ("_misspelt", "_unlabelled", "_refuse_doubles", "_refuse_fractions",
-                                       "_refuse_too_many")),
-)  # fmt: skip
-"""What is said of a file's labels. No vector depends on it."""
+    "NO_NUMBER",
+    "_READER",
+    *(f"{_READER}:{name}" for name in ("_known", "_classes", "_labels", "_falling", "_nameless", "_gaps")),
+)
+"""A file's labels, which are not read here, and what is said of the file. No vector depends on them."""
 
 
 class ImportedExtractor:

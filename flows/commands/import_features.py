@@ -34,8 +34,6 @@ def run(common: Common, file: str, folder: Path | None) -> Answer:
     from bigfusion.flows.project.load import DEFAULT_CONFIG, load
     from bigfusion.flows.project.write import write_import_config
     from bigfusion.pipeline.feature_files.corpus import FeatureSettings, read
-    from bigfusion.pipeline.feature_files.reader import PICKLES
-    from bigfusion.pipeline.schema import Modality
     from bigfusion.pipeline.settings import assign, validate
 
     without("import", "name the project's folder after the file", config=common.config)
@@ -46,8 +44,7 @@ def run(common: Common, file: str, folder: Path | None) -> Answer:
     if not config.exists():
         corpus_settings = validate(FeatureSettings, own, "--set")
         found = read(corpus_settings)  # an unusable file is refused before anything is written
-        pickled = source.suffix.lower() in PICKLES  # only its content tells which modalities it has
-        there = {name.modality for name in found.features} if pickled else {*Modality}
+        there = {name.modality for name in found.features}
         write_import_config(config, corpus_settings, common.preset, there)
     project = load(config, None, common.assignments)
     other = folder.with_name(f"{folder.name}-2")

@@ -13,7 +13,6 @@ itself with text_glove_average and audio_embeddings_feature_selection, whichever
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +106,7 @@ def _joined(data: Sequence[Any], files: Mapping[Modality, Any]) -> Conversations
                 raise CorpusError(f"expected {modality} features for train, val and test, found others")
             features = content[[*_SPLITS].index(part)]
             fields[modality][0][name] = _of_dialogue(features, dialog, rows, f"{modality} of {name}")
-    found = named(of_fields("bc-LSTM, MELD", fields), classes)
-    return replace(found, notes=("the files name no speakers",))
+    return named(of_fields("bc-LSTM, MELD", fields), classes)
 
 
 def _dialogues(rows: Sequence[Any]) -> dict[tuple[str, str], list[Any]]:

@@ -8,8 +8,10 @@ the public code that reads them has it:
 - SDT and GraphSmile's IEMOCAP: the same with the text in four layers; GraphSmile's MELD has the sentiments behind the
   labels.
 - COSMIC: speakers, labels, (sentiments,) text in four layers, sentences, train, test, valid.
+- Derived files end with the list of the valid dialogues.
 
-Text in four layers (the last four of RoBERTa) becomes their mean.
+A layout of MELD is MELD's only if the dialogues have MELD's numbers, or the sentiments are those of MELD's emotions:
+EmoryNLP's files look the same. Text in four layers (the last four of RoBERTa) becomes their mean.
 """
 
 from __future__ import annotations
@@ -38,6 +40,9 @@ from bigfusion.pipeline.tables.encoding import plain, repair, without_controls
 _FOUR_LAYERS = "text text text text"
 LAYOUTS = {
     "MMGCN": "ids speakers labels text audio visual sentences train test",
+    "MMGCN, valid": "ids speakers labels text audio visual sentences train test valid",
+    "DialogueRNN, valid": "ids speakers labels text audio sentences train test valid",
+    "SDT, valid": f"ids speakers labels {_FOUR_LAYERS} audio visual sentences train test valid",
     "MMGCN, MELD": "ids speakers labels text audio visual sentences train test other",
     "DialogueRNN, MELD": "ids speakers labels text audio sentences train test other",
     "SDT": f"ids speakers labels {_FOUR_LAYERS} audio visual sentences train test",
@@ -46,7 +51,7 @@ LAYOUTS = {
     "COSMIC": f"speakers labels {_FOUR_LAYERS} sentences train test valid",
     "COSMIC, MELD": f"speakers labels other {_FOUR_LAYERS} sentences train test valid",
 }
-"""The fields of each layout, in order."""
+"""The fields of each layout, in order. The first that fits counts."""
 
 KINDS = {
     "ids": {"texts", "numbers"},
@@ -64,6 +69,9 @@ KINDS = {
 
 KNOWN = "MMGCN, DialogueRNN, SDT, GraphSmile, COSMIC, MMSA, COGMEN, DailyDialogue or bc-LSTM"
 """What a message calls the pickles that are read, those of other modules too."""
+
+_MELD_SENTIMENTS = ((0,), (4,), (2, 3, 5, 6))
+"""Codes of MELD's emotions with one sentiment each: neutral, joy, the negative ones. A surprise may have two."""
 
 _WHOLE_FILE = ("train", "valid", "test", "other")
 
@@ -113,6 +121,8 @@ def conversations(content: Any) -> Conversations:
     fields: dict[str, list[Any]] = {}
     for role, values in zip(LAYOUTS[layout].split(), content, strict=True):
         fields.setdefault(role, []).append(values)
+    if layout.endswith("MELD") and not (_meld_names(_splits(fields)) or _has_meld_sentiments(fields)):
+        layout = layout.removesuffix(", MELD")
     return of_fields(layout, fields)
 
 
@@ -168,6 +178,24 @@ def _meld_names(splits: Mapping[Any, Split]) -> dict[Any, tuple[str, Split]]:
         split, start = next((split, start) for split, start in starts if key >= start)
         found[key] = (f"{split}/dia{key - start}", split)
     return found
+
+
+def _has_meld_sentiments(fields: Mapping[str, list[Any]]) -> bool:
+    """Whether a field says the sentiments of MELD's emotions."""
+    labels = fields["labels"][0]
+    for other in fields["other"]:
+        if _kind(other) != "numbers":
+            continue
+        several = [(labels[key], other[key]) for key in labels.keys() & other.keys()]
+        pairs = (pair for both in several if all(map(is_sequence, both)) for pair in zip(*both, strict=False))
+        found: dict[Any, set[Any]] = {}
+        for label, sentiment in pairs:
+            if is_number(label) and is_number(sentiment):
+                found.setdefault(label, set()).add(sentiment)
+        groups = [set[Any]().union(*(found.get(code, ()) for code in codes)) for codes in _MELD_SENTIMENTS]
+        if any(groups) and all(len(group) < 2 for group in groups) and len(set.union(*groups)) == sum(map(len, groups)):
+            return True
+    return False
 
 
 def _entries(fields: Mapping[str, list[Any]], key: Any) -> dict[str, list[Any]]:

@@ -1,19 +1,22 @@
 """From a feature file that a user already has to a manifest with features: the field's pickles, or one Parquet
 layout.
 
-The Parquet layout has the columns dialogue, utterance, speaker and label (a whole number or a name; none: unlabelled),
+The Parquet layout has the columns dialogue, utterance, speaker (none: unknown; all such utterances of a dialogue count
+as one person's) and label (a whole number or a name; none: unlabelled),
 and at least one of text, audio, visual (lists of numbers). A modality may have several columns: ``audio.wavlm`` is the
 feature ``wavlm`` of the modality audio. The column split is optional; without it every row is
-``train``. The columns may have any order; the order of the rows is that of the dialogues.
+``train``. The columns may have any order. The dialogues have the order of their first rows. Within a dialogue, the
+column turn (numbers; optional) orders the utterances; without it, and among rows of one turn, the rows do.
 
 A feature is absent for an utterance if its row is null or has no finite number. A column without any row that is not
 null is left out, as if the file did not have it. A number missing inside a row (a pitch
-that could not be measured) is replaced by its column's mean over the training rows, and counted.
+that could not be measured) is replaced by its column's mean over the training rows. The manifest's notes count both.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,11 +42,14 @@ from bigfusion.pipeline.tables.numbers import numbers
 from bigfusion.pipeline.tables.splits import NAMES as SPLITS
 from bigfusion.pipeline.tables.splits import check_spellings, split_of
 from bigfusion.pipeline.tables.tables import PARQUET, as_text
+from bigfusion.pipeline.words import numbered
 
 PICKLES = (".pkl", ".pickle", ".p")
 _COLUMNS = ("dialogue", "utterance", "speaker", "label")
+_OPTIONAL = ("split", "turn")
 _FEATURE = re.compile(rf"({'|'.join(Modality)})(\.[A-Za-z0-9][A-Za-z0-9_-]*)?")
 _CODE = re.compile(r"-?[0-9]{1,18}(\.0*)?")
+_NUMBERED = re.compile(r"(.*?)([0-9]{1,18})")
 _IEMOCAP_DIALOGUE = re.compile(r"Ses0[1-5][FM]_(impro|script)\w+")
 
 
@@ -74,11 +80,12 @@ def read_features(
 ) -> ImportedFeatures:
     """Read a feature file.
 
-    ``labels`` names the classes in the order of the file's codes. Without it, a file that is recognised as IEMOCAP or
-    MELD has that corpus's classes; any other file has its codes, or its sorted names. ``label_map`` says what single
-    codes or names mean (:func:`settle`). ``name`` is the corpus's name (default: the file's). With ``fill`` = False, a
-    number that is missing inside a row stays NaN: when a file is only scored, its own mean is not the mean of the
-    training. With ``labelled`` = False the labels are not read. With ``regression`` they are numbers to predict.
+    ``labels`` names the classes in the order of the file's codes. Without it, the codes of a file that is recognised as
+    IEMOCAP or MELD have that corpus's names; any other file has its codes as classes. A file with names has those that
+    occur, in the order of MELD or IEMOCAP if one of the two knows all of them, else sorted. ``label_map`` says what
+    single codes or names mean (:func:`settle`). ``name`` is the corpus's name (default: the file's). With ``fill`` =
+    False, a number that is missing inside a row stays NaN: when a file is only scored, its own mean is not the mean of
+    the training. With ``labelled`` = False the labels are not read. With ``regression`` they are numbers to predict.
 
     Raises:
         UnsafePickleError: a pickle asks for anything but plain containers, strings, numbers and NumPy arrays.
@@ -98,11 +105,13 @@ def read_features(
         columns = {**found.columns, "label": label or [""] * len(found.labels)}
         if regression:
             columns["value"] = numbers(found.targets or found.labels)
-        manifest = Manifest.of(name or path.stem, path.parent, classes, columns, notes=(*found.notes, *notes))
+        training = np.array(columns["split"]) == Split.TRAIN.value
+        complete = {feature: _complete(values, training, fill) for feature, values in found.features.items()}
+        notes = (*found.notes, *notes, *_nameless(columns))
+        gaps = (note for feature, (_, present, filled) in complete.items() for note in _gaps(feature, present, filled))
+        manifest = Manifest.of(name or path.stem, path.parent, classes, columns, notes=(*notes, *gaps))
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}") from None
-    training = np.array(columns["split"]) == Split.TRAIN.value
-    complete = {name: _complete(values, training, fill) for name, values in found.features.items()}
     return ImportedFeatures(
         manifest,
         found.layout,
@@ -195,7 +204,7 @@ def _classes(
     low, high = min(codes, default=0), max(codes, default=-1)
     if not -MOST_CLASSES < low <= high + 1 <= MOST_CLASSES:
         raise CorpusError(f"column label: expected class codes from 0 on, found {low} to {high}")
-    known = names or _benchmark(found, high + 1)
+    known = names or _benchmark(found, {*codes} - {-1})
     begun = {*codes} == {*range(-1, len(names) - 1)}  # as many codes as names, if -1 counts as a class
     counted = known and not (names and begun)  # the classes are 0, 1, ..., so -1 is no class
     settled = settle(found.labels, (), {"-1": "", **label_map} if counted and low == -1 else label_map)
@@ -214,26 +223,35 @@ def _classes(
     known = known or tuple(str(code) for code in range(number))
     if number > len(known):
         raise CorpusError(f"expected label codes below {len(known)} ({', '.join(known)}), found {number - 1}")
-    return [known[int(code)] if code else "" for code in settled.labels], known, settled.notes
+    meaning = ", ".join(f"{code} = {name}" for code, name in enumerate(known[:number]))
+    said = names and number and names != _benchmark(found, {*map(int, classes)})
+    notes = (*settled.notes, f"label codes are read as {meaning}") if said else settled.notes
+    return [known[int(code)] if code else "" for code in settled.labels], known, notes
 
 
-def _benchmark(found: Conversations, number: int) -> tuple[str, ...]:
-    """The names of ``number`` codes, if the file is recognised as MELD or IEMOCAP; otherwise none."""
-    if found.layout.endswith("MELD") and number <= len(MELD):
+def _benchmark(found: Conversations, codes: set[int]) -> tuple[str, ...]:
+    """The names of the file's codes, if it is recognised as MELD or IEMOCAP; otherwise none.
+
+    IEMOCAP has tasks with three to six classes, so all codes of a task have to occur.
+    """
+    if found.layout.endswith("MELD") and codes <= {*range(len(MELD))}:
         return MELD
-    if number <= len(IEMOCAP) and all(map(_IEMOCAP_DIALOGUE.fullmatch, {*found.columns["dialogue"]})):
-        return IEMOCAP[:4] if number == 4 else IEMOCAP  # codes 0-3: the four-way task's file
+    if all(map(_IEMOCAP_DIALOGUE.fullmatch, {*found.columns["dialogue"]})):
+        return next((IEMOCAP[:number] for number in (6, 4) if codes == {*range(number)}), ())
     return ()
 
 
 def _names(found: set[str], names: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes of a file with names: the given ones; else a benchmark's if it knows all of them; else sorted."""
+    """The classes of a file with names: the given ones; else those found, in a benchmark's order if it knows all of
+    them, else sorted.
+    """
     if names:
         strangers = sorted(found - {*names})
         if strangers:
             raise CorpusError(f"column label: expected one of {', '.join(names)}, found {', '.join(strangers[:5])}")
         return names
-    return next((known for known in (IEMOCAP, MELD) if found <= {*known}), tuple(sorted(found)))
+    known = next((known for known in (IEMOCAP, MELD) if found <= {*known}), sorted(found))
+    return tuple(name for name in known if name in found)
 
 
 def _complete(
@@ -249,13 +267,35 @@ def _complete(
     return complete, present, int((~real[present]).sum())
 
 
+def _nameless(columns: Mapping[str, list[Any]]) -> tuple[str, ...]:
+    """A note if utterances of a conversation have no speaker."""
+    turns = Counter(columns["dialogue"])
+    rows = zip(columns["dialogue"], columns["speaker"], strict=True)
+    found = sum(not speaker and turns[dialogue] > 1 for dialogue, speaker in rows)
+    if not found:
+        return ()
+    share = f"{found:,} of {numbered(len(columns['speaker']), 'row')}"
+    return (f"{share} name no speaker: in a dialogue they count as one person's, and so do its emotion shifts",)
+
+
+def _gaps(feature: FeatureName, present: NDArray[np.bool_], filled: int) -> list[str]:
+    """Notes on what is missing in a feature."""
+    notes = []
+    if filled:
+        are = f"{numbered(filled, 'number')} {'is' if filled == 1 else 'are'}"
+        notes.append(f"{feature}: {are} missing (NaN or infinite), replaced by the mean of the training rows")
+    if absent := int((~present).sum()):
+        notes.append(f"{feature}: absent in {absent:,} of {numbered(len(present), 'row')}, for they hold no number")
+    return notes
+
+
 def _open(path: Path) -> pa.Table:
     """The layout's columns that the file has."""
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
             return file.read(
-                columns=[name for name in names if name in (*_COLUMNS, "split") or _FEATURE.fullmatch(name)]
+                columns=[name for name in names if name in (*_COLUMNS, *_OPTIONAL) or _FEATURE.fullmatch(name)]
             )
     except FileNotFoundError:
         raise CorpusError(f"{path}: no such file; set corpus.path to your feature file") from None
@@ -264,7 +304,7 @@ def _open(path: Path) -> pa.Table:
 
 
 def _from_parquet(table: pa.Table) -> Conversations:
-    """The utterances of a Parquet file. Dialogues are ordered by their first rows, turns by their rows."""
+    """The utterances of a Parquet file."""
     named = _features(table.column_names)
     features = [feature for feature in named if table[feature].null_count < len(table)]
     if named and not features:
@@ -276,9 +316,7 @@ def _from_parquet(table: pa.Table) -> Conversations:
         )
     if "split" not in table.column_names:
         table = table.append_column("split", pa.array([Split.TRAIN.value] * len(table)))
-    dialogue = pd.factorize(np.array(as_text("dialogue", table["dialogue"]), dtype=object))[0]
-    order = np.argsort(dialogue, kind="stable")
-    table, dialogue = table.take(order), dialogue[order]
+    table, dialogue, notes = _ordered(table)
     columns: dict[str, list[Any]] = {
         name: as_text(name, table[name]) for name in ("utterance", "split", "dialogue", "speaker")
     }
@@ -289,7 +327,56 @@ def _from_parquet(table: pa.Table) -> Conversations:
     columns["text"] = [""] * len(table)
     columns["speaker"] = [composed(name) for name in columns["speaker"]]
     columns["split"] = _splits(columns["split"])
-    return Conversations("parquet", columns, _labels(table["label"]), {m: _matrix(m, table[m]) for m in features})
+    vectors = {name: _matrix(name, table[name]) for name in features}
+    return Conversations("parquet", columns, _labels(table["label"]), vectors, notes=notes)
+
+
+def _ordered(table: pa.Table) -> tuple[pa.Table, NDArray[np.int64], tuple[str, ...]]:
+    """The rows dialogue by dialogue and turn by turn, the number of each row's dialogue, and what is said of the
+    order.
+    """
+    names = as_text("dialogue", table["dialogue"])
+    dialogue: NDArray[np.int64] = pd.factorize(np.array(names, dtype=object))[0]
+    order = np.argsort(dialogue, kind="stable")
+    if "turn" in table.column_names and table["turn"].null_count < len(table):
+        by_row, order = order, np.lexsort((_turns(table["turn"]), dialogue))  # a stable sort, too
+        moved = by_row != order
+        dialogues = numbered(len({*dialogue[order][moved]}), "dialogue")
+        notes = (f"column turn: orders {dialogues} otherwise than the rows of the file",) if moved.any() else ()
+    else:
+        notes = _falling(names, as_text("utterance", table["utterance"]))
+    return table.take(order), dialogue[order], notes
+
+
+def _turns(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """The numbers that order the utterances of a dialogue. Shape: (N,)."""
+    remedy = "name it otherwise if it does not order a dialogue's utterances"
+    try:
+        turns: NDArray[np.float64] = pc.cast(column, pa.float64(), safe=False).to_numpy()
+    except pa.ArrowException:
+        raise CorpusError(f"column turn: expected numbers, found {column.type}; {remedy}") from None
+    if without := int(np.isnan(turns).sum()):
+        raise CorpusError(f"column turn: expected a number in each row, found {without} rows without; {remedy}")
+    return turns
+
+
+def _falling(dialogues: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
+    """A note if the numbers of utterances (at the end of ids that are else alike) fall within a dialogue."""
+    last: dict[tuple[str, str], tuple[int, str]] = {}
+    falls: dict[str, str] = {}
+    for dialogue, id_ in zip(dialogues, ids, strict=True):
+        if match := _NUMBERED.fullmatch(id_):
+            number, before = last.get((dialogue, match[1]), (-1, ""))
+            last[dialogue, match[1]] = int(match[2]), id_
+            if int(match[2]) < number:
+                falls.setdefault(dialogue, f"{before} stands before {id_}")
+    if not falls:
+        return ()
+    example = next(iter(falls.values()))
+    return (
+        f"the numbers of utterances fall in {numbered(len(falls), 'dialogue')} ({example}): the rows are taken in their"
+        " order; a column turn (numbers) would order them",
+    )
 
 
 def _labels(column: pa.ChunkedArray) -> list[str]:

@@ -104,8 +104,8 @@ def test_how_a_model_is_found_and_turns_are_kept_in_memory_makes_no_cell_stale(k
     assert counted <= code
 
 
-def test_what_is_said_of_a_feature_files_labels_makes_no_cell_stale(tmp_path):
+def test_a_feature_files_labels_and_what_is_said_of_it_make_no_cell_stale(tmp_path):
     made = ImportedExtractor(tmp_path / "features.parquet", "text", lambda path: "")
     code = set(cells.description(made)["code"])
-    assert not code & {"_misspelt", "_unlabelled", "_refuse_doubles", "_refuse_fractions", "_refuse_too_many"}
-    assert {"ImportedExtractor._features", "settle", "read_features"} <= code
+    assert not code & {"settle", "_misspelt", "_unlabelled", "_benchmark", "_falling", "_nameless", "_gaps"}
+    assert {"ImportedExtractor._features", "read_features", "_ordered", "_complete"} <= code

@@ -246,6 +246,9 @@ def test_a_class_that_does_not_occur_and_turns_without_a_label(place, tmp_path, 
     assert data["per_class"]["fru"]["support"] == 0
     assert sum(row["support"] for row in data["per_class"].values()) == len(kept) - 1
     assert data["labels"] == list(CLASSES)
+    names = kept.assign(label=["" if np.isnan(code) else CLASSES[int(code)] for code in kept["label"]])
+    named = call(capsys, "evaluate", "--features", write(tmp_path / "n.parquet", names), "--run", place / "run")
+    assert (named["labels"], named["per_class"]) == (data["labels"], data["per_class"])
 
 
 def test_missing_numbers_take_the_training_mean_not_the_files(place, tmp_path, capsys):

@@ -124,21 +124,31 @@ def test_a_project_on_the_labels_of_one_modality_keeps_its_target_and_the_cells_
     ).pending_count == 0, "no cell depends on a label"  # fmt: skip
 
 
+def two_modalities(path) -> None:
+    """A Parquet file with text and audio, and a column of visual features that are null."""
+    names = [f"d{row}" for row in range(8)]
+    columns = {"dialogue": names, "utterance": names, "speaker": names, "label": ["up", "down"] * 4}
+    columns |= {"text": [[float(row)] for row in range(8)], "audio": [[1.0, float(row)] for row in range(8)]}
+    pq.write_table(pa.table({**columns, "visual": pa.nulls(8)}), path)
+
+
 @pytest.mark.parametrize(
     ("make", "name", "modalities"),
     [
+        (two_modalities, "two.parquet", ["text", "audio"]),
         (mmsa, "mosi.pkl", ["text", "audio", "visual"]),
         (cogmen, "data_iemocap_4.pkl", ["text", "audio", "visual"]),
         (daily_dialogue, "daily_dialogue.pkl", ["text"]),
         (lambda path: bc_lstm(path.parent), "data_emotion.p", ["text", "audio"]),
     ],
-    ids=["MMSA", "COGMEN", "DailyDialogue", "bc-LSTM"],
+    ids=["Parquet", "MMSA", "COGMEN", "DailyDialogue", "bc-LSTM"],
 )
 def test_the_field_s_files_become_projects_of_their_modalities(tmp_path, monkeypatch, make, name, modalities):
     monkeypatch.chdir(tmp_path)
     make(tmp_path / name)
     expected = read_features(tmp_path / name)
     assert cli.main(["import", name, "project"]) == 0
+    assert load("project/bigfusion.toml").model.modalities == tuple(modalities)
     found = stored(tmp_path / "project/bigfusion.toml")
     assert list(found) == modalities
     for modality, values in found.items():

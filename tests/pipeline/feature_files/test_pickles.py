@@ -1,6 +1,7 @@
 """The pickles of MMGCN, COSMIC and MELD: every layout is read, and what is none is refused before it runs."""
 
 import pickle
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,9 @@ from tests.helpers.field_pickles import graphsmile_meld, graphsmile_mosei
 WIDTHS = {"text": 5, "audio": 4, "visual": 3}
 
 
+SENTIMENTS = (0, 1, 2, 2, 1, 2, 2)
+"""Of MELD's emotions."""
+
 TURNS = {"Ses03M_impro08b": 3, "Ses01F_impro01": 2, "Ses05F_impro07": 2}
 
 
@@ -29,11 +33,13 @@ def vectors(kind: str, turns: dict, seed: int, as_list: bool = False) -> dict:
 
 
 def fields(turns: dict) -> dict:
-    """Every field of every layout, over the same dialogues."""
+    """Every field of every layout, over the same dialogues. The labels count on through them: 2, 3, 4, 5, 0, ..."""
+    code = count(2)
+    labels = {key: [next(code) % 6 for _ in range(number)] for key, number in turns.items()}
     return {
         "ids": {key: [f"{key}_{'FM'[n % 2]}{n:03}" for n in range(number)] for key, number in turns.items()},
         "speakers": {key: ["FM"[n % 2] for n in range(number)] for key, number in turns.items()},
-        "labels": {key: [(n + 2) % 6 for n in range(number)] for key, number in turns.items()},
+        "labels": labels,
         "text": vectors("text", turns, 0),
         "audio": vectors("audio", turns, 1),
         "visual": vectors("visual", turns, 2),
@@ -41,7 +47,7 @@ def fields(turns: dict) -> dict:
         "train": ["Ses03M_impro08b", "Ses01F_impro01"],
         "test": ["Ses05F_impro07"],
         "valid": [],
-        "other": {key: [0] * number for key, number in turns.items()},
+        "other": {key: [SENTIMENTS[label] for label in several] for key, several in labels.items()},
     }
 
 
@@ -124,6 +130,29 @@ def test_cosmic_has_a_valid_split(tmp_path):
     assert manifest.counts()["utterances"] == {"train": 3, "valid": 2, "test": 2}
 
 
+@pytest.mark.parametrize("name", ["MMGCN, valid", "DialogueRNN, valid", "SDT, valid"])
+def test_a_list_at_the_end_is_the_valid_split_and_the_file_not_meld_s(tmp_path, name):
+    labels = {key: [0, 1, 4][:number] for key, number in TURNS.items()}
+    content = layout(name, train=["Ses03M_impro08b"], valid=["Ses01F_impro01"], labels=labels)
+    found = read_features(save(tmp_path / "f.pkl", content))
+    assert (found.layout, found.manifest.labels) == (name, ("0", "1", "2", "3", "4"))
+    assert found.manifest.counts()["utterances"] == {"train": 3, "valid": 2, "test": 2}
+
+
+def test_emotions_with_other_sentiments_are_not_meld_s(tmp_path):
+    """EmoryNLP's file of COSMIC: seven emotions (joyful, mad, peaceful, neutral, sad, powerful, scared), sentiments."""
+    labels = {"call": [0, 1, 2, 3, 4, 5, 6]}
+    over = {"train": ["call"], "test": [], "valid": [], "labels": labels}
+    emory = layout("COSMIC, MELD", {"call": 7}, **over, other={"call": [1, 2, 1, 0, 2, 1, 2]})
+    found = read_features(save(tmp_path / "f.pkl", emory))
+    assert (found.layout, found.manifest.labels) == ("COSMIC", tuple("0123456"))
+    for other in ({"call": [None] * 7}, {"call": [0] * 7}, {}):
+        found = read_features(save(tmp_path / "f.pkl", layout("COSMIC, MELD", {"call": 7}, **over, other=other)))
+        assert found.manifest.labels == tuple("0123456")
+    meld = layout("COSMIC, MELD", {"call": 7}, **over, other={"call": [*SENTIMENTS]})
+    assert read_features(save(tmp_path / "f.pkl", meld)).manifest.labels == MELD
+
+
 def whole_meld() -> dict:
     """Every dialogue of MELD under its number in the field's files, a turn or two in each."""
     turns = {number: 1 + number % 2 for number in range(MELD_END) if number != 60}
@@ -183,7 +212,7 @@ def test_labels_and_name_can_be_given(tmp_path):
     found = read_features(path, labels=("a", "b", "c", "d", "e", "f", "g"), name="mine")
     assert (found.manifest.corpus, found.manifest.labels[2]) == ("mine", "c")
     assert found.manifest.table["label"].tolist()[0] == "c"
-    with pytest.raises(CorpusError, match=r"expected label codes below 2 \(a, b\), found 4"):
+    with pytest.raises(CorpusError, match=r"expected label codes below 2 \(a, b\), found 5"):
         read_features(path, labels=("a", "b"))
 
 
@@ -231,6 +260,20 @@ def test_four_codes_of_iemocap_are_the_four_way_task(tmp_path):
     manifest = read_features(save(tmp_path / "IEMOCAP_features_4.pkl", content)).manifest
     assert manifest.labels == ("hap", "sad", "neu", "ang")
     assert manifest.table["label"].tolist() == ["ang", "neu", "sad", "hap"]
+
+
+@pytest.mark.parametrize("codes", [[0, 2, 1, 0], [4, 3, 2, 1], [5, 2, 3, 0]])
+def test_codes_of_iemocap_s_dialogues_have_no_names_unless_all_of_a_task_occur(tmp_path, codes):
+    """Three codes may be sentiments, five the five-way task: its names are not those of the six-way one."""
+    turns = {"Ses01F_impro01": 4}
+    content = layout("MMGCN", turns, train=[*turns], test=[], labels={"Ses01F_impro01": codes})
+    path = save(tmp_path / "f.pkl", content)
+    manifest = read_features(path).manifest
+    assert manifest.labels == tuple(map(str, range(max(codes) + 1)))
+    assert manifest.table["label"].tolist() == [*map(str, codes)]
+    named = read_features(path, IEMOCAP).manifest
+    assert named.labels == IEMOCAP, "as a run says that was trained on all of them"
+    assert named.table["label"].tolist() == [IEMOCAP[code] for code in codes]
 
 
 def without(mapping: dict, key) -> dict:
@@ -335,10 +378,11 @@ def test_tables_pickles_and_parquet_mean_the_same_by_a_label(tmp_path):
 
 
 def test_minus_one_in_a_benchmark_s_file_is_none_however_frequent(tmp_path):
-    over = {"labels": {key: [-1, 0, 5][:number] for key, number in TURNS.items()}}
-    manifest = read_features(save(tmp_path / "f.pkl", layout("MMGCN", **over))).manifest
+    turns = {"Ses01F_impro01": 9}
+    over = {"train": [*turns], "test": [], "labels": {"Ses01F_impro01": [-1, -1, -1, 0, 1, 2, 3, 4, 5]}}
+    manifest = read_features(save(tmp_path / "f.pkl", layout("MMGCN", turns, **over))).manifest
     assert manifest.labels == IEMOCAP
-    assert manifest.notes == ("3 of 7 rows have no label (-1 3)",)
+    assert manifest.notes == ("3 of 9 rows have no label (-1 3)",)
 
 
 def test_mojibake_is_repaired_in_meld_s_pickles_and_only_there(tmp_path):

@@ -11,7 +11,7 @@ from bigfusion.pipeline.corpora.scan import FeatureSettings, scan
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.feature_files.reader import read_features
-from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
+from bigfusion.pipeline.tables.labels import IEMOCAP, MELD, corpus_of
 
 
 def table(**over) -> pa.Table:
@@ -106,8 +106,9 @@ def test_other_files(tmp_path):
 @pytest.mark.parametrize(
     ("column", "labels", "names", "expected"),
     [
-        (["sad", "", "hap", None], (), IEMOCAP, ["sad", "", "hap", ""]),
-        (["joy", "anger", "joy", "joy"], (), MELD, ["joy", "anger", "joy", "joy"]),
+        (["sad", "", "hap", None], (), ("hap", "sad"), ["sad", "", "hap", ""]),
+        (["sad", "", "hap", None], IEMOCAP, IEMOCAP, ["sad", "", "hap", ""]),
+        (["joy", "anger", "neutral", "joy"], (), ("neutral", "joy", "anger"), ["joy", "anger", "neutral", "joy"]),
         (["up", "down", "up", "up"], (), ("down", "up"), ["up", "down", "up", "up"]),
         (["up", "down", "up", "up"], ("up", "flat", "down"), ("up", "flat", "down"), ["up", "down", "up", "up"]),
         (["2", "0", "-1", "2"], ("up", "flat", "down"), ("up", "flat", "down"), ["down", "up", "", "down"]),
@@ -120,6 +121,33 @@ def test_labels_are_codes_or_names(tmp_path, column, labels, names, expected):
     found = read_features(path, labels)
     assert found.manifest.labels == names
     assert found.manifest.table["label"].tolist() == expected
+
+
+def test_codes_that_other_names_are_given_to_are_noted(tmp_path):
+    """A run that was trained on names sorted them; the codes of another file may have another order."""
+    path = parquet(tmp_path / "f.parquet", label=[1, None, 0, 2])
+    names = ("angry", "happy", "sad", "tired")
+    said = "label codes are read as 0 = angry, 1 = happy, 2 = sad"
+    assert said in read_features(path, names).manifest.notes
+    assert not any("label codes" in note for note in read_features(path).manifest.notes)
+    own = read_features(path, ("0", "1", "2")).manifest  # of a run that was trained on codes
+    named = read_features(parquet(path, label=["happy", "", "angry", "sad"]), names).manifest
+    assert not any("label codes" in note for note in (*own.notes, *named.notes))
+    iemocap = sentiment(path, dict.fromkeys(range(6), 1), dialogue=[f"Ses01F_impro0{row}" for row in range(6)])
+    assert not read_features(iemocap, IEMOCAP).manifest.notes, "the file is recognised"
+    assert "0 = neutral, 1 = surprise" in read_features(iemocap, MELD).manifest.notes[0]
+
+
+@pytest.mark.parametrize("benchmark", [IEMOCAP, MELD])
+def test_names_are_a_benchmark_s_only_if_all_of_its_classes_occur(tmp_path, benchmark):
+    """A corpus of one's own with neutral, sadness, joy and anger has four classes, and is not MELD."""
+    whole = read_features(sentiment(tmp_path / "f.parquet", dict.fromkeys(reversed(benchmark), 1))).manifest
+    assert whole.labels == benchmark
+    for left_out in benchmark:
+        some = {name: 1 for name in reversed(benchmark) if name != left_out}
+        labels = read_features(sentiment(tmp_path / "f.parquet", some)).manifest.labels
+        assert labels == tuple(name for name in benchmark if name != left_out)
+        assert corpus_of(labels) is None
 
 
 def test_names_that_are_not_among_the_given_ones_are_refused(tmp_path):
@@ -141,6 +169,33 @@ def test_gaps_can_be_left(tmp_path):
         np.where(gaps, filled.features["audio"], left.features["audio"]), filled.features["audio"]
     )
     assert left.present["audio"].tolist() == filled.present["audio"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("speaker", "rows"),
+    [(pa.nulls(4), 3), (["", "", "", ""], 3), (["F", None, "M", "F"], 1), (["F", "M", None, "F"], 0)],
+)
+def test_utterances_of_a_conversation_without_a_speaker_are_noted(tmp_path, speaker, rows):
+    features = {"text": [[1.0]] * 4, "audio": None, "label": [0, 1, 0, 1]}  # rows 0, 1, 3 are a conversation
+    notes = read_features(parquet(tmp_path / "f.parquet", speaker=speaker, **features)).manifest.notes
+    said = f"{rows} of 4 rows name no speaker: in a dialogue they count as one person's, and so do its emotion shifts"
+    assert notes == ((said,) if rows else ())
+
+
+@pytest.mark.parametrize("fill", [True, False])
+def test_what_is_missing_in_the_features_is_noted(tmp_path, fill):
+    nan, inf = float("nan"), float("inf")
+    columns = {
+        "text": [[1.0, 2.0]] * 4,
+        "audio": [[1.0, nan], [inf, 2.0], [nan, -inf], None],
+        "visual": [[1.0, 0.0, 2.0], [inf, 0.0, 0.0], [0.0] * 3, [0.0] * 3],
+    }
+    manifest = read_features(parquet(tmp_path / "f.parquet", **columns, label=[0, 1, 0, 1]), fill=fill).manifest
+    assert manifest.notes == (
+        "audio: 2 numbers are missing (NaN or infinite), replaced by the mean of the training rows",
+        "audio: absent in 2 of 4 rows, for they hold no number",
+        "visual: 1 number is missing (NaN or infinite), replaced by the mean of the training rows",
+    )
 
 
 def sentiment(path: Path, counts: dict, **over) -> Path:
@@ -206,3 +261,59 @@ def test_names_of_splits_that_export_and_others_write(tmp_path):
     for name, message in wrong.items():
         with pytest.raises(CorpusError, match=message):
             read_features(parquet(tmp_path / "f.parquet", split=[name, name, "val", name]))
+
+
+TURNS = {"dialogue": ["a", "a", "b", "a"], "utterance": ["u2", "u10", "x", "u1"], "text": [[2.0], [10.0], [0.0], [1.0]],
+         "audio": None}  # fmt: skip
+
+
+@pytest.mark.parametrize("turn", [[2, 10, 5, 1], [0.5, 7.25, float("inf"), -1.0], ["2", "10", "0", "1"]])
+def test_the_column_turn_orders_the_utterances_of_a_dialogue(tmp_path, turn):
+    found = read_features(parquet(tmp_path / "f.parquet", **TURNS, turn=turn))
+    assert found.manifest.table["utterance"].tolist() == ["u1", "u2", "u10", "x"]
+    assert found.manifest.table["turn"].tolist() == [0, 1, 2, 0]
+    assert found.manifest.table["label"].tolist() == ["2", "1", "", "0"]
+    assert found.features["text"].tolist() == [[1], [2], [10], [0]]
+    assert found.manifest.notes[0] == "column turn: orders 1 dialogue otherwise than the rows of the file"
+
+
+def test_a_file_in_order_is_the_same_with_and_without_turns(tmp_path):
+    without = read_features(parquet(tmp_path / "f.parquet"))
+    for turn in ([0, 1, 0, 2], [4, 4, 7, 4], pa.nulls(4)):  # several utterances in a turn have the order of their rows
+        found = read_features(parquet(tmp_path / "f.parquet", turn=turn))
+        assert (found.manifest.digest, found.manifest.notes) == (without.manifest.digest, without.manifest.notes)
+        for name, values in found.features.items():
+            np.testing.assert_array_equal(values, without.features[name])
+
+
+@pytest.mark.parametrize(
+    ("turn", "message"),
+    [
+        ([0, 1, None, 3], "column turn: expected a number in each row, found 1 rows without"),
+        (["Hello.", "0", "1", "2"], "column turn: expected numbers, found string; name it otherwise"),
+        ([[0], [1], [2], [3]], "column turn: expected numbers, found list"),
+    ],
+)
+def test_turns_that_are_no_numbers_are_refused(tmp_path, turn, message):
+    with pytest.raises(CorpusError, match=f"f.parquet: {message}"):
+        read_features(parquet(tmp_path / "f.parquet", turn=turn))
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        (["u1", "u10", "x", "u2"], "u10 stands before u2"),
+        ([0, 10, 0, 2], "10 stands before 2"),
+        (["F_000", "M_000", "F_000", "F_001"], ""),  # each speaker counts alone
+        (["u1", "u2", "u1", "u10"], ""),
+        (["a", "b", "c", "d"], ""),
+    ],
+)
+def test_numbers_of_utterances_that_fall_are_noted(tmp_path, ids, said):
+    columns = {**TURNS, "utterance": ids, "label": [0, 1, 2, 0]}
+    manifest = read_features(parquet(tmp_path / "f.parquet", **columns)).manifest
+    assert len(manifest.notes) == bool(said)
+    assert all(f"the numbers of utterances fall in 1 dialogue ({said})" in note for note in manifest.notes)
+    ordered = read_features(parquet(tmp_path / "f.parquet", **columns, turn=[0, 1, 0, 2])).manifest
+    assert ordered.digest == manifest.digest
+    assert not ordered.notes, "the order is known"
