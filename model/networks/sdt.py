@@ -122,8 +122,7 @@ class SDT(Network):
         speaker = self.speaker(utterances.speaker.clamp(max=self.settings.speakers - 1))  # (V, D)
         added = positions(mask.shape[1], self.settings.width, like=speaker)[place] + speaker
         inputs = {
-            name: projected + added
-            for name, projected in self.project(utterances.features, utterances.present).items()
+            name: projected + added for name, projected in self.project(utterances.features, utterances.present).items()
         }
         states = {
             name: self.join[name](
