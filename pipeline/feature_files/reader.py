@@ -338,14 +338,13 @@ def _ordered(table: pa.Table) -> tuple[pa.Table, NDArray[np.int64], tuple[str, .
     names = as_text("dialogue", table["dialogue"])
     dialogue: NDArray[np.int64] = pd.factorize(np.array(names, dtype=object))[0]
     order = np.argsort(dialogue, kind="stable")
-    if "turn" in table.column_names and table["turn"].null_count < len(table):
-        by_row, order = order, np.lexsort((_turns(table["turn"]), dialogue))  # a stable sort, too
-        moved = by_row != order
-        dialogues = numbered(len({*dialogue[order][moved]}), "dialogue")
-        notes = (f"column turn: orders {dialogues} otherwise than the rows of the file",) if moved.any() else ()
-    else:
+    if "turn" not in table.column_names or table["turn"].null_count == len(table):
         notes = _falling(names, as_text("utterance", table["utterance"]))
-    return table.take(order), dialogue[order], notes
+        return table.take(order), dialogue[order], notes
+    by_turn = np.lexsort((_turns(table["turn"]), dialogue))  # as stable
+    moved = len({*dialogue[order][by_turn != order]})
+    note = f"column turn: orders {numbered(moved, 'dialogue')} otherwise than the rows of the file"
+    return table.take(by_turn), dialogue[by_turn], (note,) if moved else ()
 
 
 def _turns(column: pa.ChunkedArray) -> NDArray[np.float64]:
