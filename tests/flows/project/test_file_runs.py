@@ -161,7 +161,7 @@ def test_two_runs_that_were_scored_on_validation_say_so(place, tmp_path, capsys)
     assert cli.main(["compare", str(tmp_path), str(tmp_path)]) == 0
     assert "first and second: scored on validation, on which each epoch was chosen" in capsys.readouterr().out
     assert cli.main(["compare", data["paths"]["scores"], str(tmp_path)]) == 0
-    assert "\nsecond: scored on validation" in capsys.readouterr().out
+    assert "\nnote: second: scored on validation" in capsys.readouterr().out
 
 
 def test_a_comparison_names_what_was_scored_and_says_if_the_files_differ(place, tmp_path, capsys):

@@ -33,11 +33,11 @@ def of_words(network: MVN, tokens: Tensor, before: list[Tensor]) -> Tensor:
     view = network.words
     own = attended(view.within, tokens, tokens)
     if not before:
-        return own.amax(0)
+        return view.dropout(own.amax(0))
     context = torch.cat(before)
     asked = mixed(view.tokens_gate, own, attended(view.across, tokens, context))
     answers = mixed(view.tokens_gate, attended(view.within, context, context), attended(view.across, context, tokens))
-    return mixed(view.gate, asked.amax(0), answers.amax(0))
+    return mixed(view.gate, view.dropout(asked.amax(0)), view.dropout(answers.amax(0)))
 
 
 def of_utterances(network: MVN, vector: Tensor, before: list[Tensor]) -> Tensor:

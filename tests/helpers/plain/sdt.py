@@ -24,13 +24,15 @@ def plain(network: SDT, batch: Batch) -> Output:
     utterances = read(network, batch)
     speaker = embedded(network.speaker, utterances.speakers)
     added = positions(len(utterances), network.settings.width, like=speaker) + speaker
-    inputs = {name: network.dropout(own + added) for name, own in projected(network.project, utterances).items()}
+    inputs = {name: own + added for name, own in projected(network.project, utterances).items()}
     states = {}
     for name, query in inputs.items():
         gated = []
         for other, key in inputs.items():
             pair = network.pairs[f"{name}_{other}"]
-            found = transformed(pair.transformer, query, key)
+            asked = pair.dropout(query)
+            told = asked if name == other else pair.dropout(key)
+            found = transformed(pair.transformer, asked, told)
             gated.append(pair.gate.weight(found).sigmoid() * found)
         states[name] = network.join[name](torch.cat(gated, dim=1))
     raised = {name: network.fusion.weight(state).exp() for name, state in states.items()}
