@@ -100,7 +100,11 @@ def _lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     machines = dict.fromkeys(row["machine"] for row in rows if row["machine"])
     lines += [""] * bool(machines) + [f"trained on {machine}" for machine in machines]
     lines += ["", *(f"{row['run']}: {row['why']}" for row in rows if row["why"])]
-    lines += [f"* {row.get('scored') or row['run']}: {row['no_test']}" for row in rows if row["no_test"]]
+    lines += [
+        f"* {' '.join(filter(None, (row['run'], row.get('scored'))))}: {row['no_test']}"
+        for row in rows
+        if row["no_test"]
+    ]
     lines += [f"{row['run']}: note: {row['note']}" for row in rows if row["note"]]
     return lines
 

@@ -78,3 +78,6 @@ SET_BY_HAND: dict[str, dict[str, object]] = {
     "model": {"attention": False},
     "train": {"batch_size": 16, "epochs": 20},
 }
+"""Emotional attention begins as a plain mean over the dialogue, and nothing of the utterance itself goes past it. Leave
+one session out over IEMOCAP's training dialogues: 58.57 without, 55.18 with it (ten epochs of four dialogues a batch:
+50.99). Its own batches have 30."""

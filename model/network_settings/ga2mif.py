@@ -72,3 +72,6 @@ SET_BY_HAND: dict[str, dict[str, object]] = {
     "model": {"speaker_weight": 0.1},
     "train": {"learning_rate": 3e-4, "epochs": 20},
 }
+"""At the released weight of 1.6 the speaker's vector is nearly all that graph attention hears at the start: the encoded
+text is 0.02 % of the mean square. Leave one session out over IEMOCAP's training dialogues: 58.55 at 0.1, 55.84 at 1.6
+(ten epochs: 50.39). At the shared rate of 1e-3 it learns slowly: validation 41.1 after four epochs, 56.5 at 3e-4."""

@@ -8,7 +8,7 @@ the public code that reads them has it:
 - SDT and GraphSmile's IEMOCAP: the same with the text in four layers; GraphSmile's MELD has the sentiments behind the
   labels.
 - COSMIC: speakers, labels, (sentiments,) text in four layers, sentences, train, test, valid.
-- Derived files end with the list of the valid dialogues.
+- Derived files end with the list of the valid dialogues; a list that names anything else is passed over.
 
 A layout of MELD is MELD's only if the dialogues have MELD's numbers, or the sentiments are those of MELD's emotions:
 EmoryNLP's files look the same. Text in four layers (the last four of RoBERTa) becomes their mean.
@@ -118,6 +118,8 @@ def conversations(content: Any) -> Conversations:
         CorpusError: the layout is unknown, a dialogue lies in two splits, or its fields do not fit together.
     """
     layout = recognise(content)
+    if layout.endswith(", valid") and not {*content[-1]} <= {*content[LAYOUTS[layout].split().index("labels")]}:
+        layout = layout.replace(", valid", ", MELD")  # the last list is of something else
     fields: dict[str, list[Any]] = {}
     for role, values in zip(LAYOUTS[layout].split(), content, strict=True):
         fields.setdefault(role, []).append(values)

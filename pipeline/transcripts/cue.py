@@ -45,13 +45,20 @@ def refuse(path: Path, kind: str, found: object) -> NoReturn:
 def require_times(path: Path, text: str, expected: str, known: Callable[[str], bool]) -> None:
     """Check that each line of ``text`` that is meant as a cue's times is ``known`` to the reader as such.
 
-    A reader passes over any other one. It drops the cue, or adds it to the words of the cue before.
+    A reader passes over any other one. It drops the cue, or adds it to the words of the cue before. Times stand after
+    an empty line or a cue's number; a line further on in a known cue is what was said.
 
     Raises:
         CorpusError: the first such line.
     """
+    said, before = False, ""
     for number, line in enumerate(re.split(r"\r\n?|\n", text), start=1):
-        if _TIMES.match(line, 0, 100) and not known(line):
+        if known(line):
+            said = True
+        elif not line.strip():
+            said = False
+        elif _TIMES.match(line, 0, 100) and (not said or before.strip().isdigit()):
             raise CorpusError(
                 f"{path}: line {number}: expected times like {expected}, found {line.strip()[:80]!r}; correct that line"
             )
+        before = line

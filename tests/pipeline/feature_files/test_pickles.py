@@ -139,6 +139,12 @@ def test_a_list_at_the_end_is_the_valid_split_and_the_file_not_meld_s(tmp_path, 
     assert found.manifest.counts()["utterances"] == {"train": 3, "valid": 2, "test": 2}
 
 
+def test_a_list_at_the_end_that_names_no_dialogues_is_passed_over(tmp_path):
+    for other in (["neutral", "joy"], [0.1, 0.2]):
+        found = read_features(save(tmp_path / "f.pkl", layout("MMGCN, valid", valid=other)))
+        assert found.layout == "MMGCN" and "valid" not in found.manifest.counts()["dialogues"]
+
+
 def test_emotions_with_other_sentiments_are_not_meld_s(tmp_path):
     """EmoryNLP's file of COSMIC: seven emotions (joyful, mad, peaceful, neutral, sad, powerful, scared), sentiments."""
     labels = {"call": [0, 1, 2, 3, 4, 5, 6]}

@@ -53,6 +53,13 @@ def test_times_that_the_reader_does_not_know_are_refused_and_never_read_as_words
         cues(tmp_path / "a.vtt", f"WEBVTT\n\n1\n{times}\nI hate you!\n\n00:08.000 --> 00:09.000\nBye.\n")
 
 
+@pytest.mark.parametrize(
+    "said", ["3.5 -> 4", "12:30 -> 13:00", "$1,000 -> $2,000", "1,000 → 2,000", "10.12.2020 -> 11.12.2020", "2 --> 3"]
+)
+def test_numbers_and_an_arrow_are_words_where_words_stand(tmp_path, said):
+    assert cues(tmp_path / "a.srt", SRT.replace("Hello there.", said))[0].text == said
+
+
 def test_lines_that_end_in_a_carriage_return_are_lines(tmp_path):
     assert cues(tmp_path / "a.srt", SRT.replace("\n", "\r")) == cues(tmp_path / "b.srt", SRT)
     assert cues(tmp_path / "c.srt", SRT.replace("\n", "\r\n")) == cues(tmp_path / "b.srt", SRT)
