@@ -113,7 +113,7 @@ def test_scores_that_are_no_test_are_marked(tmp_path, capsys):
     assert ["90.00*" in line for line in lines if line.startswith(("fresh", "half", "untold", "earlier"))] == [
         False, True, True, True,
     ]  # fmt: skip
-    assert "* half-2: 6 of 12 dialogues were trained or validated on: no test" in lines
+    assert "* half-2 half-2: 6 of 12 dialogues were trained or validated on: no test" in lines
     (tmp_path / "half-2/scores/half-2/scored-file.json").write_text("{")
     assert "not known" in table(capsys, str(tmp_path))[1]["no_test"], "a damaged record hides no run"
 
