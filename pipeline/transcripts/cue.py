@@ -13,7 +13,7 @@ from bigfusion.pipeline.errors import CorpusError
 UNANSWERED = ("not sure", "no speech")
 """What a model writes in place of a label when it gives none. Read back, such a cue has no label."""
 
-_TIMES = re.compile(r"(?=.*\d)[\W\d]*(?:--+>|\d\s*[:;.,]\s*\d[\W\d]*(?:[-–—]>|→))")
+_TIMES = re.compile(r"(?=.*\d)[\W\d]*(?:--+>|\d\s*[:;.,]\s*\d[\W\d]*(?:[-–—\u2010\u2011]>|→))")
 """A line that is meant as a cue's times: numbers and an arrow, and no word before the arrow."""
 
 

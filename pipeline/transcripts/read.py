@@ -118,6 +118,6 @@ def _names(path: Path, read: Sequence[Cue], cues: Sequence[Cue]) -> list[str]:
         return []
     names = ", ".join(f"{name} ({number})" for name, number in taken.most_common())
     return [
-        f"{path.name}: words before a colon count as speakers' names and not as text: {names[:200]}; write those that"
-        " are no names without the colon"
+        f"{path.name}: words before a colon count as speakers' names and not as text: {names[:200]}; if some are"
+        " no names, write them without the colon"
     ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from bigfusion.pipeline.transcripts.cue import Cue, refuse, require_times
 
 _TIMES = "00:00:01,000 --> 00:00:02,000"
+_HOURS = re.compile(r"\d{3}:")
+"""Hours from 100 on, whose last two digits alone pysubs2 would read."""
 
 
 def read(path: Path, text: str) -> list[Cue]:
@@ -18,7 +21,7 @@ def read(path: Path, text: str) -> list[Cue]:
     import pysubs2
     from pysubs2.time import TIMESTAMP
 
-    require_times(path, text, _TIMES, lambda line: len(TIMESTAMP.findall(line)) == 2)
+    require_times(path, text, _TIMES, lambda line: len(TIMESTAMP.findall(line)) == 2 and not _HOURS.search(line))
     try:
         events = pysubs2.SSAFile.from_string(text.replace("\r\n", "\n").replace("\r", "\n"), format_="srt")
     except (pysubs2.Pysubs2Error, ValueError) as error:

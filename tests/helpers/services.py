@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -15,6 +16,8 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,6 +39,13 @@ def postgres_tools() -> Path | None:
 def redis() -> str | None:
     """The Redis server's command."""
     return shutil.which("redis-server")
+
+
+NEEDED = (
+    pytest.mark.skipif(bool(missing()), reason=f"not installed here: {missing()} (apt-get install)"),
+    pytest.mark.skipif(importlib.util.find_spec("prefect_redis") is None, reason="needs bigfusion[production]"),
+)
+"""The marks of tests that start the services: what they are skipped for."""
 
 
 def free_port() -> int:

@@ -1,6 +1,5 @@
 """A retrain that is cancelled, on real services."""
 
-import importlib.util
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,12 +9,7 @@ from prefect.states import Cancelling
 from tests.helpers import services
 from tests.helpers.lab import in_the_middle, lab, prefect_api, runs, state_of
 
-pytestmark = [
-    pytest.mark.services,
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(services.missing()), reason=f"not installed here: {services.missing()} (apt-get install)"),
-    pytest.mark.skipif(importlib.util.find_spec("prefect_redis") is None, reason="needs bigfusion[production]"),
-]
+pytestmark = [pytest.mark.services, pytest.mark.slow, *services.NEEDED]
 
 
 def test_a_cancelled_retrain_leaves_nothing_behind(tmp_path):

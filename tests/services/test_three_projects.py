@@ -1,6 +1,5 @@
 """One Prefect server under the retrains of three projects at once; it and its database stop in the middle of them."""
 
-import importlib.util
 import json
 import signal
 import time
@@ -15,12 +14,7 @@ from tests.helpers import services
 from tests.helpers.calm_run import calm_run
 from tests.helpers.lab import CHUNK, finished, prefect_api, runs, state_of, talk
 
-pytestmark = [
-    pytest.mark.services,
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(services.missing()), reason=f"not installed here: {services.missing()} (apt-get install)"),
-    pytest.mark.skipif(importlib.util.find_spec("prefect_redis") is None, reason="needs bigfusion[production]"),
-]
+pytestmark = [pytest.mark.services, pytest.mark.slow, *services.NEEDED]
 
 NAMES = ("one", "two", "three")
 FLOWS = ("retrain", "ingest", "extract", "partition", "train", "evaluate")

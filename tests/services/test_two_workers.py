@@ -1,6 +1,5 @@
 """Production without Docker: PostgreSQL, Redis, a Prefect server on them, two workers, and one of them killed."""
 
-import importlib.util
 import json
 import signal
 
@@ -11,12 +10,7 @@ from bigfusion.flows.project.load import load
 from tests.helpers import services
 from tests.helpers.lab import CHUNK, in_the_middle, lab, prefect_api, runs, state_of
 
-pytestmark = [
-    pytest.mark.services,
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(services.missing()), reason=f"not installed here: {services.missing()} (apt-get install)"),
-    pytest.mark.skipif(importlib.util.find_spec("prefect_redis") is None, reason="needs bigfusion[production]"),
-]
+pytestmark = [pytest.mark.services, pytest.mark.slow, *services.NEEDED]
 
 
 def test_a_retrain_on_two_workers_survives_the_death_of_one(tmp_path):

@@ -41,6 +41,7 @@ def test_subrip_gives_times_and_words(tmp_path):
         "00:00:06 –> 00:00:07",
         "00;00;06,000 → 00;00;07,000",
         "6 --> 7",
+        "100:00:06,000 --> 100:00:07,000",
     ],
 )
 def test_times_that_the_reader_does_not_know_are_refused_and_never_read_as_words(tmp_path, times):
@@ -58,6 +59,14 @@ def test_times_that_the_reader_does_not_know_are_refused_and_never_read_as_words
 )
 def test_numbers_and_an_arrow_are_words_where_words_stand(tmp_path, said):
     assert cues(tmp_path / "a.srt", SRT.replace("Hello there.", said))[0].text == said
+
+
+def test_an_arrow_of_other_hyphens_is_refused_where_its_cue_would_be_dropped(tmp_path):
+    with pytest.raises(CorpusError, match="line 3: expected times like"):
+        cues(
+            tmp_path / "a.vtt",
+            "WEBVTT\n\n00:06.000 \u2011\u2011> 00:07.000\nI hate you!\n\n00:08.000 --> 00:09.000\nBye.\n",
+        )
 
 
 def test_lines_that_end_in_a_carriage_return_are_lines(tmp_path):
@@ -148,8 +157,8 @@ def test_names_that_were_taken_out_of_texts_are_said_unless_every_text_has_one(t
         return read_transcript(path).notes
 
     assert notes() == (
-        "a.csv: words before a colon count as speakers' names and not as text: Look (2), TOM (1); write those that are"
-        " no names without the colon",
+        "a.csv: words before a colon count as speakers' names and not as text: Look (2), TOM (1); if some are"
+        " no names, write them without the colon",
     )
     said[:] = ["Anna: a bird", "BEN: I see.", "Anna: a cat", "[S1]: Yes."]
     assert notes() == ()
