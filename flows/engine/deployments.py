@@ -59,7 +59,11 @@ def version() -> str:
 
 
 def definitions(project: Project, name: str, gpus: int, schedule: CronSchedule | None) -> dict[str, Any]:
-    """``prefect.yaml`` as a table. With ``gpus``, pool ``gpu`` takes text, visual and training; ``cpu`` the rest."""
+    """``prefect.yaml`` as a table. With ``gpus``, pool ``gpu`` takes text, visual and training; ``cpu`` the rest.
+
+    The server checks what is typed into the page of ``retrain``, at half a second of its processor for each run. The
+    other flows check their parameters themselves: most of their runs are handed out by a program.
+    """
     settings = project.parameters()
     settings["runner"] |= {"kind": "workers", "deployment": name}
     environment = _environment()
@@ -71,6 +75,7 @@ def definitions(project: Project, name: str, gpus: int, schedule: CronSchedule |
             "version": version(),
             "tags": [TAG, name],
             "parameters": {"project": settings},
+            "enforce_parameter_schema": flow == "retrain",
             "work_pool": {"name": pool, "job_variables": {"env": environment}},
             "pull": [],
         }

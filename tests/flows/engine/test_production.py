@@ -52,6 +52,8 @@ def test_prefect_yaml_says_the_projects_settings(place: Place, tmp_path):
         "retrain/lab": "cpu", "ingest/lab": "cpu", "extract/lab": "cpu", "partition/lab-cpu": "cpu",
         "partition/lab-gpu": "gpu", "train/lab": "gpu", "evaluate/lab": "cpu",
     }  # fmt: skip
+    checked = [item["entrypoint"].split(".")[-1] for item in read["deployments"] if item["enforce_parameter_schema"]]
+    assert checked == ["retrain"], "a server needs half a second to check the parameters of one run"
     back = Project.model_validate(read["deployments"][0]["parameters"]["project"])
     assert back.model_dump(exclude={"runner"}) == project.model_dump(exclude={"runner"})
     assert (back.runner.kind, back.runner.deployment) == ("workers", "lab")
