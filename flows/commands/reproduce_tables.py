@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bigfusion.flows.commands.common import Answer, Common
 from bigfusion.flows.commands.show import columns
+from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -34,7 +35,11 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of these tables."""
+    """The options of these tables.
+
+    ``preset`` names what the rows are trained under (empty: the defaults), and ``own`` are the settings that lie above
+    it, by dotted key; both are known when the settings are (:func:`with_origin`).
+    """
 
     table: int | str
     rows: str | None
@@ -42,20 +47,44 @@ class Asked:
     classes: int | None
     released: bool
     on_file: bool
+    preset: str = ""
+    own: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """The name of the files. It holds the options, so that other options never overwrite a table."""
-        parts = [f"table-{self.table}", RELEASED if self.released else "tuned"]
+        """The name of the files. It holds what the rows are trained and scored under: the preset, a digest of the
+        settings above it, the scheme and the classes. Other rows or seeds of the same table replace it.
+        """
+        parts = [f"table-{self.table}", self.preset or "defaults", *[digest(dict(self.own))[:8]] * bool(self.own)]
         parts += [self.scheme] * (self.scheme != "given") + [f"{self.classes}-classes"] * (self.classes is not None)
         return "-".join(parts)
 
 
 def without_released(common: Common, features: Path | None) -> tuple[Common, bool]:
     """The common options with a preset that the loader knows. On a file, BIG-FUSION's own paper is preset `paper`."""
+    from bigfusion.flows.project.preset_names import PAPER
+
     if common.preset != RELEASED:
         return common, False
-    return replace(common, preset="paper" if features else None), True
+    return replace(common, preset=PAPER if features else None), True
+
+
+def with_origin(asked: Asked, common: Common) -> Asked:
+    """``asked`` with the preset and the settings above it.
+
+    A row under `tuned` or `released` has its network's own numbers, so any training setting above them may change it.
+    The preset that lies below `released` (BIG-FUSION's own) counts as a setting unless it is the paper's.
+    """
+    from bigfusion.flows.project.load import origin, own_settings
+    from bigfusion.flows.project.preset_names import PAPER, TUNED
+
+    preset, above = origin(common.config, common.preset, common.settings(), project=not asked.on_file)
+    each = asked.released or (asked.table == 2 and preset == TUNED)
+    own = own_settings(preset, above, ("train",) if each else ())
+    if not asked.released:
+        return replace(asked, preset=preset or "", own=own)
+    below = {} if preset == PAPER else {"preset": preset or "none"}
+    return replace(asked, preset=RELEASED, own=below | own)
 
 
 def make(
@@ -80,6 +109,7 @@ def make(
     from bigfusion.model.training.train import fitting
     from bigfusion.pipeline.tables.labels import corpus_of
 
+    asked = with_origin(asked, common)
     corpus = corpus_of(data.labels)
     base = base_of(asked, common, corpus, model, train)
     wanted = None if asked.rows is None else asked.rows.split(",")
@@ -188,7 +218,7 @@ def _facts(
     return {
         "table": asked.table, "title": title, "lead": lead, "caveats": caveats, "corpus": corpus,
         "labels": list(data.labels), "scheme": asked.scheme, "folds": folds,
-        "preset": RELEASED if asked.released else "tuned", "seeds": list(systems[0].train.seeds), **found,
+        "preset": asked.preset or "defaults", "own": dict(asked.own), "seeds": list(systems[0].train.seeds), **found,
     }  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def page(data: Data) -> Html:
         numbered(len(data["seeds"]), "seed"),
         numbered(len(data["folds"]), "fold"),
     )
-    facts = " · ".join((*counts, data["preset"]))
+    facts = " · ".join((*counts, data["preset"] + " and own settings" * bool(data["own"])))
     body = tag(
         "main",
         tag(

@@ -1,13 +1,15 @@
 """Table 2 trains what `train --network` trains."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bigfusion.flows.commands.common import Common
-from bigfusion.flows.commands.reproduce_tables import Asked, _with_speakers, base_of
+from bigfusion.flows.commands.reproduce_tables import Asked, _with_speakers, base_of, with_origin, without_released
 from bigfusion.flows.project.load import load_learning, load_project
+from bigfusion.flows.project.write import write_config
 from bigfusion.model.data.batch import Dialogue
 from bigfusion.model.data.dialogues import Data
 from bigfusion.model.kinds import settings_classes
@@ -99,6 +101,49 @@ def test_in_a_project_only_preset_tuned_gives_them(monkeypatch, tmp_path):
         assert (made["bigru"].train, made["bigru"].train.epochs) == (alone.train, epochs)
         alone = load_project(path, None, ["model.kind=dialogue_rnn"])
         assert made["dialogue_rnn"].model.numbers() == alone.model.numbers()
+
+
+def asked_for(common: Common, table: int | str = 2, features: Path | None = Path("f.parquet")) -> Asked:
+    common, released = without_released(common, features)
+    return with_origin(Asked(table, None, "given", None, released, on_file=features is not None), common)
+
+
+def test_a_table_says_what_it_was_trained_under_and_overwrites_no_other():
+    """It said `tuned` whatever was trained, and the files of preset `tuned` were written over."""
+    plain, paper = asked_for(Common()), asked_for(Common(preset="paper"))
+    assert (plain.name, plain.own) == ("table-2-tuned", {})
+    assert (paper.preset, paper.name) == ("paper", "table-2-paper")
+    assert asked_for(Common(assignments=("train.seeds=[4]", "train.threads=2"))) == plain, "they change no number"
+    few, more = (asked_for(Common(assignments=(f"train.epochs={number}",))) for number in (2, 3))
+    assert (few.preset, few.own) == ("tuned", {"train.epochs": 2})
+    assert len({plain.name, few.name, more.name, paper.name}) == 4
+    assert few.name.startswith("table-2-tuned-")
+    released = asked_for(Common(preset="released", assignments=("model.width=64",)))
+    assert (released.preset, released.own) == ("released", {"model.width": 64})
+
+
+def test_a_value_of_the_preset_is_a_setting_of_ones_own_where_it_lies_above_a_networks(tmp_path):
+    """COGMEN has a rate of its own under `tuned`, which the shared rate above it replaces."""
+    common = Common(assignments=("train.learning_rate=1e-3", "model.feature_dropout=0.3"))
+    assert asked_for(common).own == {"train.learning_rate": 1e-3}
+    assert asked_for(common, 3).own == {}
+    assert asked_for(Common(preset="tuned", assignments=("model.kind=joyful",)), "features").own == {
+        "model.kind": "joyful"
+    }
+
+
+def test_a_project_s_table_is_called_by_the_project_s_preset(tmp_path):
+    path = tmp_path / "bigfusion.toml"
+    for preset, found in (("meld", "meld"), ("tuned", "tuned"), (None, "")):
+        line = f'preset = "{preset}"\n' if preset else ""
+        path.write_text(f'{line}[corpus]\nkind = "meld"\nroot = "."\n[train]\nseeds = [1]\n')
+        made = asked_for(Common(config=path), features=None)
+        assert (made.preset, made.own, made.name) == (found, {}, f"table-2-{found or 'defaults'}")
+    write_config(tmp_path / "whole" / "bigfusion.toml", "meld", None)
+    common = Common(config=tmp_path / "whole" / "bigfusion.toml")
+    assert asked_for(common, features=None).name == "table-2-meld", "the file repeats the preset's values"
+    released = asked_for(replace(common, preset="released"), features=None)
+    assert (released.preset, released.own["preset"]) == ("released", "meld"), "BIG-FUSION's"
 
 
 def test_a_setting_that_no_row_reads_is_refused(tmp_path, capsys):

@@ -51,7 +51,7 @@ def made(ranking: Ranking, systems: list[System], epochs: list[Epoch] | None = N
     found = rank(ranking, systems, [].append if epochs is None else epochs.append, told.append)
     assert len([line for line in told if re.search(r" \(. of .\): WF1 |: failed: ", line)]) == len(systems), told
     around = {"table": 2, "title": "Table 2", "lead": "Lead.", "caveats": ["A caveat."], "labels": list(LABELS)}
-    return around | {"seeds": [0, 1], "folds": ["given"], "preset": "tuned"} | found
+    return around | {"seeds": [0, 1], "folds": ["given"], "preset": "tuned", "own": {}} | found
 
 
 @pytest.fixture(scope="module")
@@ -263,10 +263,19 @@ def test_a_single_dialogue_gives_differences_without_intervals() -> None:
     against = {"dialogues": 1, "weighted_f1": {"first": 0.5, "second": 0.52, "difference": 0.02, **nothing}}
     row = {"key": "a", "name": "A", "note": "", "against": {"b": against}}
     assert difference(row, "b") == "+2.00"
-    told = "\n".join(notes({"caveats": [], "rows": [row], "references": ["b"]}))
+    told = "\n".join(notes({"caveats": [], "own": {}, "rows": [row], "references": ["b"]}))
     assert "Differences: one dialogue cannot be drawn again" in told
     against["dialogues"] = 10
-    assert "dialogues are few" not in "\n".join(notes({"caveats": [], "rows": [row], "references": ["b"]}))
+    assert "dialogues are few" not in "\n".join(notes({"caveats": [], "own": {}, "rows": [row], "references": ["b"]}))
+
+
+def test_settings_above_the_preset_stand_beside_the_table() -> None:
+    table = {"title": "T", "lead": "L", "caveats": [], "labels": [], "rows": [], "references": [], "table": 2}
+    table |= {"seeds": [0], "folds": ["given"], "preset": "tuned"}
+    said = "Trained under preset tuned with settings above it: train.epochs = 4."
+    assert said in markdown(table | {"own": {"train.epochs": 4}})
+    assert "tuned and own settings" in page(table | {"own": {"train.epochs": 4}})
+    assert "own settings" not in page(table | {"own": {}})
 
 
 class _Page(HTMLParser):
