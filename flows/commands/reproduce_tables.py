@@ -94,11 +94,13 @@ def make(
     model: ModelSettings,
     train: TrainSettings,
     folder: Path,
+    benchmark: str | None,
     divided: Sequence[Fold] = (),
 ) -> Answer:
     """Train every system that is not trained yet, and write the table as JSON, Parquet, Markdown and a page.
 
-    ``divided`` are the corpus's own folds, if it has some.
+    ``benchmark`` is the corpus whose figures the paper prints, if the data are known to be it. ``divided`` are the
+    corpus's own folds, if it has some.
     """
     from bigfusion.flows.progress import training
     from bigfusion.flows.project.workspace import exclusive, relative
@@ -125,6 +127,7 @@ def make(
             systems = [replace(system, model=system.model.itself()) for system in systems]
     if asked.classes == 4:
         data, divided = four_classes(data), [replace(fold, data=four_classes(fold.data)) for fold in divided]
+    if asked.classes == 4 or benchmark is None:
         systems = [replace(system, printed=None) for system in systems]  # the paper's numbers are for six classes
     folds = sessions(data, train.holdout) if asked.scheme == "sessions" else list(divided) or as_given(data)
     references = {2: ["bigfusion"], 3: ["dual_importance", NONE], FEATURES: [ALL]}[asked.table]
@@ -133,7 +136,7 @@ def make(
         ranking = Ranking.of(folder, folds, references)
         with training(total) as progress:
             found = rank(ranking, systems, progress, lambda line: log.info("reproduce: %s", line))
-        found = _facts(asked, corpus, data, [fold.name for fold in folds], systems, found)
+        found = _facts(asked, benchmark, data, [fold.name for fold in folds], systems, found)
         paths = _write(folder / asked.name, found)
     failed = any("failed" in row for row in found["rows"])
     places = "\n".join(relative(path.absolute()) for path in paths)
@@ -196,11 +199,14 @@ def _check_read(common: Common, systems: Sequence[System]) -> None:
 
 
 def _facts(
-    asked: Asked, corpus: str | None, data: Data, folds: list[str], systems: Sequence[System], found: dict[str, Any]
+    asked: Asked, benchmark: str | None, data: Data, folds: list[str], systems: Sequence[System], found: dict[str, Any]
 ) -> dict[str, Any]:
     """``found``, with what the table was made from and the notes that a reader needs."""
+    from bigfusion.model.report.benchmark import caveat
+    from bigfusion.model.report.material import corpus_title
+
     scored = {row["scored"] for row in found["rows"] if "failed" not in row}
-    where = {"iemocap": "IEMOCAP", "meld": "MELD"}.get(corpus or "", "own data")
+    where = corpus_title(benchmark) if benchmark else "own data"
     title = f"{_TITLES[asked.table]} on {where}" + (f", {asked.classes} classes" if asked.classes else "")
     caveats = []
     if scored == {"valid"}:
@@ -212,11 +218,14 @@ def _facts(
         caveats.append(f"The corpus's folds: {', '.join(folds)}, each scored once; predictions are pooled by seed.")
     if asked.scheme == "sessions":
         caveats.append(f"Leave one session out: {', '.join(folds)}, each scored once; predictions are pooled by seed.")
-    if corpus and asked.table != FEATURES and not asked.classes and (asked.scheme == "sessions" or scored == {"valid"}):
+    printed = asked.table != FEATURES and not asked.classes
+    if printed and (unknown := caveat(data.labels, benchmark)):
+        caveats.append(unknown)
+    if printed and benchmark and (asked.scheme == "sessions" or scored == {"valid"}):
         caveats.append("The paper's figures are of its own test split and features: other utterances than these.")
     lead = "Each row on the same features, splits and seeds, its epoch chosen on validation. Click a heading to sort."
     return {
-        "table": asked.table, "title": title, "lead": lead, "caveats": caveats, "corpus": corpus,
+        "table": asked.table, "title": title, "lead": lead, "caveats": caveats, "corpus": benchmark,
         "labels": list(data.labels), "scheme": asked.scheme, "folds": folds,
         "preset": asked.preset or "defaults", "own": dict(asked.own), "seeds": list(systems[0].train.seeds), **found,
     }  # fmt: skip

@@ -1,11 +1,14 @@
 """Table 2 trains what `train --network` trains."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from bigfusion.flows import cli
 from bigfusion.flows.commands.common import Common
 from bigfusion.flows.commands.reproduce_tables import Asked, _with_speakers, base_of, with_origin, without_released
 from bigfusion.flows.project.load import load_learning, load_project
@@ -14,9 +17,11 @@ from bigfusion.model.data.batch import Dialogue
 from bigfusion.model.data.dialogues import Data
 from bigfusion.model.kinds import settings_classes
 from bigfusion.model.network_settings import bigru
+from bigfusion.model.reproduce import ranking
 from bigfusion.model.reproduce.systems import System, networks
 from bigfusion.model.settings import NETWORKS
-from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.errors import SettingsError, TrainingError
+from bigfusion.pipeline.tables.labels import MELD
 from tests.helpers import own_features
 from tests.helpers.command_line import fails
 
@@ -154,6 +159,24 @@ def test_a_setting_that_no_row_reads_is_refused(tmp_path, capsys):
     assert "--set model.layers: expected a setting that a row reads" in line
     assert "`bigfusion train --network mmgcn --set model.layers=...`" in line
     assert not list(tmp_path.glob("out/runs/*"))
+
+
+@pytest.mark.parametrize(("name", "title"), [("own", "own data"), ("meld", "MELD")])
+def test_the_papers_figures_stand_only_beside_a_corpus_that_is_known(name, title, tmp_path, capsys, monkeypatch):
+    """A corpus of one's own with the seven usual emotions got MELD's title, and the paper's figures without a word."""
+    path = tmp_path / f"{name}.parquet"
+    own_features.features(path)
+    table = pd.read_parquet(path)
+    table.assign(label=[MELD[row % 7] for row in range(len(table))]).to_parquet(path)
+    monkeypatch.setattr(ranking, "_row", lambda *_: (_ for _ in ()).throw(TrainingError("not trained here")))
+    monkeypatch.setattr(ranking, "_costs", lambda _, systems, __: {system.key: "" for system in systems})
+    asked = ["reproduce", "--table", "2", "--features", str(path), "--out", str(tmp_path / "out"), "--json"]
+    assert cli.main([*asked, "--rows", "logistic,cogmen"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    figures = {row["key"]: row["paper"] and row["paper"]["weighted_f1"] for row in found["rows"]}
+    assert found["title"] == f"Table 2: systems on {title}"
+    assert figures == {"logistic": None, "cogmen": 58.66 if name == "meld" else None}
+    assert ("the paper's figures are left out" in " ".join(found["caveats"])) == (name == "own")
 
 
 def test_another_network_as_the_reference_is_refused():
