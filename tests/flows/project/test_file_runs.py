@@ -474,6 +474,18 @@ def test_the_presets_of_the_network_say_nothing_of_a_corpus(tmp_path, capsys):
     assert "says nothing of a corpus" in fails(capsys, "init", str(tmp_path / "p"), "--preset", "tuned")
 
 
+def test_the_report_prints_the_papers_figures_only_beside_a_benchmark(place, tmp_path, capsys):
+    """A file of six classes of one's own was called IEMOCAP, with the paper's figures in its report."""
+    shutil.copytree(place / "run", tmp_path / "run")
+    table = frame(8, 1, first=50)
+    own = write(tmp_path / "calls.parquet", table.assign(dialogue="call " + table["dialogue"]))
+    for path, known in ((place / "test.parquet", True), (own, False)):
+        data = call(capsys, "evaluate", "--features", path, "--run", tmp_path / "run")
+        page = Path(data["paths"]["report"]).read_text()
+        assert ("Paper&#x27;s F1" in page or "Paper's F1" in page) is known
+        assert ("the paper's figures are left out" in page.replace("&#x27;", "'")) is not known
+
+
 def test_reproduce_says_what_it_can_make(place, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = str(place / "train.parquet")
