@@ -274,6 +274,10 @@ def test_ablations_stand_in_the_page_where_they_were_made(run: Path) -> None:
     for shown in ("Ablations", "w/o GCL", "-1.23", "-2.00 to +0.40", "68.50", "-4.41"):
         assert shown in text
     assert "other settings" not in text
+    assert "Left out" not in text
+    idle = {"GCL w/o local": "model.contrast.enabled = false"}
+    _, text = page_of(run, context(ablations=ablations(run, left_out=idle)))
+    assert "has nothing to take away there: GCL w/o local (model.contrast.enabled = false)." in text
     assert "Ablations" not in page_of(run, context())[1]
 
 
