@@ -20,6 +20,7 @@ from bigfusion.model.kinds import changed_kind, settings_classes
 from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.network_settings.bigfusion import CONTRASTS, DEFAULT_CONTRAST, BigFusionSettings
 from bigfusion.model.report.paper import TABLE_2, TABLE_3, PaperFigures, PrintedRow, network_title
+from bigfusion.model.reproduce.variants import unread
 from bigfusion.model.settings import DEFAULT_NETWORK, NETWORKS, TrainSettings, network_settings, tuned
 from bigfusion.pipeline.errors import SettingsError
 from bigfusion.pipeline.nearest import did_you_mean
@@ -87,13 +88,15 @@ def contrasts(base: Base) -> list[System]:
     What all contrasts share (weight, temperature, pairs) is the caller's, but for what a method fixes itself.
 
     Raises:
-        SettingsError: the network is not BIG-FUSION.
+        SettingsError: the network is not BIG-FUSION, or reads no contrast.
     """
     if not isinstance(base.model, BigFusionSettings):
         raise SettingsError(
             f"reproduce: expected model.kind bigfusion, which table-3 is about, found {base.model.kind}"
         )
     own = base.model.contrast.model_dump() | {"enabled": True}
+    if why := unread(network_settings(merge(base.model.model_dump(), {"contrast": {"enabled": True}})), "contrast"):
+        raise SettingsError(f"table-3: expected a network that learns from its contrast, found {why}; set it otherwise")
     systems = {}
     for kind, settings in settings_classes(CONTRASTS).items():
         module = import_module(f"{CONTRASTS}.{kind}")

@@ -17,7 +17,8 @@ from bigfusion.model.kinds import settings_classes
 from bigfusion.model.network_settings import bigru
 from bigfusion.model.network_settings.bigfusion import CONTRASTS
 from bigfusion.model.report.paper import TABLE_2, TABLE_3, figures_of
-from bigfusion.model.reproduce.ranking import COST, Ranking, rank
+from bigfusion.model.reproduce.cost import _two_epochs
+from bigfusion.model.reproduce.ranking import COST, Ranking, _scores, rank
 from bigfusion.model.reproduce.ranking_page import page
 from bigfusion.model.reproduce.ranking_tables import difference, frame, markdown, notes
 from bigfusion.model.reproduce.schemes import as_given, four_classes, sessions
@@ -25,6 +26,7 @@ from bigfusion.model.reproduce.systems import Base, System, chosen, contrasts, n
 from bigfusion.model.runs.folder import PREDICTIONS, Epoch
 from bigfusion.model.scoring.compare import compare
 from bigfusion.model.settings import NETWORKS
+from bigfusion.model.training.curriculum import curriculum
 from bigfusion.pipeline.errors import SettingsError, TrainingError
 from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
 from tests.helpers.small_runs import LABELS, dialogue, small_data, small_model, small_training
@@ -96,6 +98,9 @@ def test_every_network_and_every_contrast_is_a_row() -> None:
     assert batch["vma"].model.contrast.negatives == "batch"
     stronger = {one.key: one.model for one in contrasts(base(model=small_model(contrast={"weight": 0.25})))}
     assert {model.contrast.weight for model in stronger.values()} == {0.25}
+    for changes in ({"graph": {"enabled": False}}, {"contrast": {"weight": 0, "enabled": False}}):
+        with pytest.raises(SettingsError, match=r"table-3: .* found model\.(graph|contrast)\.(enabled|weight) = "):
+            contrasts(base(model=small_model(**changes)))
     with pytest.raises(SettingsError, match=r"expected model\.kind bigfusion"):
         contrasts(base(model=bigru.BiGRUSettings()))
 
@@ -276,6 +281,23 @@ def test_settings_above_the_preset_stand_beside_the_table() -> None:
     assert said in markdown(table | {"own": {"train.epochs": 4}})
     assert "tuned and own settings" in page(table | {"own": {"train.epochs": 4}})
     assert "own settings" not in page(table | {"own": {}})
+
+
+def test_values_have_the_order_of_the_seeds() -> None:
+    """They were sorted by seed; the test-picked ones beside them were not."""
+    rows = [(1, "joy"), (1, "joy"), (2, "anger"), (2, "anger"), (3, "joy"), (3, "anger")]
+    table = pd.DataFrame(rows, columns=["seed", "predicted"]).assign(true="joy")
+    found = _scores(table, LABELS, (3, 1, 2))
+    assert [one.accuracy for one in found] == [0.5, 1, 0]
+
+
+def test_the_cost_of_a_curriculum_is_that_of_an_epoch_on_all_dialogues() -> None:
+    """Its second epoch trains on two buckets of five, so HCL looked three times as cheap as DAG-ERC."""
+    dialogues = [dialogue(str(number), 4 + number, number) for number in range(10)]
+    given = small_training(curriculum="hcl", epochs=9, hcl={"decay": 0.5})
+    two = _two_epochs(given)
+    assert (two.epochs, two.curriculum, two.hcl.decay) == (2, "hcl", 0.5)
+    assert [len(curriculum(one, dialogues, LABELS).lesson(2).dialogues) for one in (given, two)] == [4, 10]
 
 
 class _Page(HTMLParser):
