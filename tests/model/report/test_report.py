@@ -259,6 +259,15 @@ def test_markup_is_escaped_unless_it_is_markup() -> None:
     assert tag("meta", charset="utf-8") == '<meta charset="utf-8">'
 
 
+def test_the_page_says_which_losses_and_which_seconds_it_shows(run: Path) -> None:
+    """A focal, weighted or smoothed loss was called cross-entropy, and the time that of the epochs alone."""
+    _, text = page_of(run, context())
+    assert "Cross-entropy" not in text
+    assert "the validation loss plain cross-entropy: read each curve by itself" in text
+    assert "An epoch's time includes the predictions for validation and test." in text
+    assert "epochs alone" not in text
+
+
 def test_calibration_and_neurons_are_shown(run: Path) -> None:
     metrics = read_record(run / METRICS, Metrics)
     _, text = page_of(run, context())
