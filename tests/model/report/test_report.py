@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bigfusion.model.data.dialogues import Data
 from bigfusion.model.network_settings.bigru import BiGRUSettings
+from bigfusion.model.report import people
 from bigfusion.model.report.dialogues import told
 from bigfusion.model.report.figures import ink_on, label_colours, nice_ticks, stacked
 from bigfusion.model.report.markup import Html, tag
@@ -257,6 +258,30 @@ def test_markup_is_escaped_unless_it_is_markup() -> None:
     assert tag("p", "a < b", Html("<b>c</b>"), class_='"x"') == '<p class="&quot;x&quot;">a &lt; b<b>c</b></p>'
     assert tag("rect", stroke_width=1.0, x=2.345, y=None) == '<rect stroke-width="1" x="2.35"></rect>'
     assert tag("meta", charset="utf-8") == '<meta charset="utf-8">'
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("I am  not -- angry.", 5),
+        ("", 0),
+        ("我今天真的非常生气因为你没有告诉我这件事情的真相", 24),
+        ("嗯，我不知道。", 5),
+        ("我要 OK 了！", 4),
+        ("ありがとう、トム。", 7),
+        ("정말 화가 났어", 3),
+    ],
+)
+def test_a_line_is_counted_in_words_or_where_no_spaces_part_them_in_characters(text: str, length: int) -> None:
+    """A Chinese line of 24 characters stood among those of one or two words."""
+    assert people._words(text) == length
+
+
+def test_the_page_says_what_it_counts_a_line_in(run: Path) -> None:
+    for text, unspaced in (("Well, no.", False), ("我不知道", True)):
+        _, page = page_of(run, context(lines={"test/dia3_utt0": Line("Ross", text)}))
+        assert ("counted in characters" in page) is unspaced
+        assert ("words or characters" in page) is unspaced
 
 
 def test_the_page_says_which_losses_and_which_seconds_it_shows(run: Path) -> None:
