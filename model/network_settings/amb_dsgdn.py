@@ -37,6 +37,12 @@ class AMBDSGDNSettings(NetworkSettings):
             raise ValueError(f"width must be even and a multiple of heads ({self.heads})")
         return self
 
+    def unreached(self, epochs: int) -> str:
+        """The modality dropout, if it would begin after the last epoch."""
+        if epochs > self.drop_after or not self.drop_rate or not self.drop_share:
+            return ""
+        return f"without its modality dropout, which begins in epoch {self.drop_after + 1}, after the last ({epochs})"
+
 
 SETTINGS = AMBDSGDNSettings
 

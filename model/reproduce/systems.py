@@ -156,6 +156,7 @@ def _network(kind: str, base: Base) -> System:
     else:
         model = base.model if base.model.kind == kind else network_settings({"kind": kind, **shared})
         train = base.train
+    note = "; ".join(filter(None, [note, model.unreached(train.epochs)]))
     return System(kind, network_title(kind), note, model, train, _printed(TABLE_2.get(kind), base))
 
 

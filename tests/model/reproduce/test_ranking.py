@@ -122,6 +122,17 @@ def test_a_tuned_row_has_its_networks_own_numbers_above_the_shared_training(monk
     assert meld["dialogue_rnn"].model.party_width == 150
 
 
+def test_a_row_says_what_its_training_never_comes_to() -> None:
+    """AMB-DSGDN was trained for ten epochs; its modality dropout begins in the 61st."""
+    ten = base(tuned="", own={"train": {"epochs": 10}})
+    rows = {system.key: system.note for system in networks(ten)}
+    late = "without its modality dropout, which begins in epoch 61, after the last (10)"
+    assert rows["amb_dsgdn"] == f"not searched: its released sizes; {late}"
+    assert [key for key, note in rows.items() if "after the last" in note] == ["amb_dsgdn"]
+    assert "dropout" not in chosen(networks(replace(ten, tuned="meld")), ["amb_dsgdn"])[0].note, "from the first on"
+    assert "dropout" not in chosen(networks(base(released=True, corpus="iemocap")), ["amb_dsgdn"])[0].note
+
+
 def test_rows_are_chosen_by_name() -> None:
     assert [system.key for system in chosen(networks(base()), ["bigfusion", " BiGRU"])] == ["bigru", "bigfusion"]
     with pytest.raises(SettingsError, match="did you mean 'bigru'"):
