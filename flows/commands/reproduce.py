@@ -6,7 +6,7 @@ import argparse
 import logging
 from collections.abc import Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bigfusion.flows.commands.common import Answer, Common, add_features, add_seeds, see
 from bigfusion.flows.commands.show import columns
@@ -79,7 +79,7 @@ def run(
         asked = Asked(table, rows, scheme, classes, released, on_file=features is not None)
         divided = corpus_folds(common, seeds) if features is None and scheme == "given" else []
         every = scheme == "sessions" or bool(divided)
-        return make(asked, common, *material(common, features, out, seeds, every=every), divided)
+        return make(asked, common, material(common, features, out, seeds, every=every), divided)
     if rows or classes or scheme != "given":
         raise SettingsError("reproduce: --rows, --scheme and --classes are of --table 2 and --table 3")
     return _study(common, table, figure, out, features, seeds)
@@ -137,6 +137,16 @@ def _study(
     return Answer("\n\n".join(shown), found | {"paths": [str(path) for path in paths]})
 
 
+class Material(NamedTuple):
+    """Data, settings, the folder to work in, and the corpus that the data are known to be: ``meld``, ``iemocap``."""
+
+    data: Data
+    model: ModelSettings
+    train: TrainSettings
+    folder: Path
+    benchmark: str | None
+
+
 def material(
     common: Common,
     features: Path | None,
@@ -144,11 +154,8 @@ def material(
     seeds: int | None,
     name: str = "reproduction",
     every: bool = False,
-) -> tuple[Data, ModelSettings, TrainSettings, Path, str | None]:
-    """Data, settings, the folder to work in, and the benchmark that the data are known to be (``meld``, ``iemocap``).
-
-    ``every`` says that each dialogue is scored once, not test alone.
-    """
+) -> Material:
+    """What the options name. ``every`` says that each dialogue is scored once, not test alone."""
     from bigfusion.flows.project import file_runs
     from bigfusion.flows.project.assemble import assemble
     from bigfusion.flows.project.leaks import leaks
@@ -164,7 +171,7 @@ def material(
         )
         require(preflight_training(wanted.train))
         data, model = file_runs.training_data(features, wanted)
-        return data, model, wanted.train, out or Path(name), benchmark_of(features.stem, data)
+        return Material(data, model, wanted.train, out or Path(name), benchmark_of(features.stem, data))
     project = common.project(seeds=seeds)
     require(preflight_training(project.train))
     standing = load(project)
@@ -175,7 +182,7 @@ def material(
     folder = out or project.files.folder / name
     data = assemble(project, standing.manifest, standing.plan)
     benchmark = None if project.is_demo else benchmark_of(standing.manifest.corpus, data)
-    return data, project.model, project.train, folder, benchmark
+    return Material(data, project.model, project.train, folder, benchmark)
 
 
 def corpus_folds(common: Common, seeds: int | None) -> list[Fold]:

@@ -15,6 +15,7 @@ from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
+    from bigfusion.flows.commands.reproduce import Material
     from bigfusion.model.data.dialogues import Data
     from bigfusion.model.reproduce.schemes import Fold
     from bigfusion.model.reproduce.systems import Base, System
@@ -87,20 +88,10 @@ def with_origin(asked: Asked, common: Common) -> Asked:
     return replace(asked, preset=RELEASED, own=below | own)
 
 
-def make(
-    asked: Asked,
-    common: Common,
-    data: Data,
-    model: ModelSettings,
-    train: TrainSettings,
-    folder: Path,
-    benchmark: str | None,
-    divided: Sequence[Fold] = (),
-) -> Answer:
+def make(asked: Asked, common: Common, material: Material, divided: Sequence[Fold] = ()) -> Answer:
     """Train every system that is not trained yet, and write the table as JSON, Parquet, Markdown and a page.
 
-    ``benchmark`` is the corpus whose figures the paper prints, if the data are known to be it. ``divided`` are the
-    corpus's own folds, if it has some.
+    ``divided`` are the corpus's own folds, if it has some.
     """
     from bigfusion.flows.progress import training
     from bigfusion.flows.project.workspace import exclusive, relative
@@ -111,6 +102,7 @@ def make(
     from bigfusion.model.training.train import fitting
     from bigfusion.pipeline.tables.labels import corpus_of
 
+    data, model, train, folder, benchmark = material
     asked = with_origin(asked, common)
     corpus = corpus_of(data.labels)
     base = base_of(asked, common, corpus, model, train)

@@ -194,8 +194,8 @@ def learning(material: Material) -> Html:
             ]
         )
     lead = (
-        "The epoch was chosen where validation weighted F1 was best, the first on ties. The training loss is the one by "
-        "which the network learns the labels (some weight the classes, smooth the labels or have a focal loss), the "
+        "The epoch was chosen where validation weighted F1 was best, the first on ties. The training loss is the one "
+        "by which the network learns the labels (some weight the classes, smooth the labels or have a focal loss), the "
         "validation loss plain cross-entropy: read each curve by itself. An epoch's time includes the predictions for "
         "validation and test."
     )

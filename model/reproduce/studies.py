@@ -75,8 +75,8 @@ def _require_read(study: Study, base: BigFusionSettings, figure: int, *parts: st
     for part in parts:
         if why := unread(base, part, study.data.single_utterances):
             raise SettingsError(
-                f"figure-{figure}: expected a network that reads model.{part}, which the figure varies, found {why}; set it"
-                " otherwise"
+                f"figure-{figure}: expected a network that reads model.{part}, which the figure varies, found {why};"
+                " set it otherwise"
             )
 
 

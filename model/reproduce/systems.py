@@ -95,7 +95,8 @@ def contrasts(base: Base) -> list[System]:
             f"reproduce: expected model.kind bigfusion, which table-3 is about, found {base.model.kind}"
         )
     own = base.model.contrast.model_dump() | {"enabled": True}
-    if why := unread(network_settings(merge(base.model.model_dump(), {"contrast": {"enabled": True}})), "contrast"):
+    contrasted = base.model.model_copy(update={"contrast": base.model.contrast.model_copy(update={"enabled": True})})
+    if why := unread(contrasted, "contrast"):
         raise SettingsError(f"table-3: expected a network that learns from its contrast, found {why}; set it otherwise")
     systems = {}
     for kind, settings in settings_classes(CONTRASTS).items():

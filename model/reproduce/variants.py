@@ -44,49 +44,6 @@ class Variant:
                 yield part, key, value
 
 
-def unread(self, base: BigFusionSettings, single_utterances: bool = False) -> str:
-        """Why a change would change nothing of what ``base`` trains, as ``model.KEY = VALUE``; empty if all count.
-
-        ``single_utterances`` says that no dialogue of the corpus has two.
-        """
-        for part, values in self.changes.items():
-            if why := _unread(base, part, single_utterances):
-                return why
-            for key, value in values.items():
-                if getattr(getattr(base, part), key) == value and len(self.changes) == 1:
-                    return f"model.{part}.{key} = {json.dumps(value)}"
-            if part == "spiking" and "rise" in values and base.spiking.steps == 1:
-                return "model.spiking.steps = 1"
-        return ""
-
-
-def _unread(base: BigFusionSettings, part: str, single_utterances: bool) -> str:
-    """The setting for which the network does not read this part of its settings; empty if it reads it."""
-    contrast = base.contrast
-    graph = ("graph.enabled = false", not base.graph.enabled)
-    contrasts = [
-        graph,
-        ("contrast.enabled = false", not contrast.enabled),
-        ("contrast.weight = 0", not contrast.weight and not contrast.classify),
-    ]
-    dual = isinstance(contrast, DualImportanceSettings)
-    reasons = {
-        "graph": [graph],
-        "contrast": contrasts,
-        "importance": [
-            *contrasts,
-            (f"contrast.kind = {json.dumps(contrast.kind)}", not dual),
-            (f"importance.method = {json.dumps(base.importance.method)}", base.importance.method != "dual"),
-            ("contrast.rho = [0, 0]", isinstance(contrast, DualImportanceSettings) and not any(contrast.rho)),
-        ],
-        "spiking": [("spiking.enabled = false", not base.spiking.enabled)],
-        "attention": [],
-    }[part]
-    if part in ("importance", "attention") and single_utterances:
-        return "no dialogue has two utterances"
-    return next((f"model.{setting}" for setting, holds in reasons if holds), "")
-
-
 def unread(base: BigFusionSettings, part: str, single_utterances: bool = False) -> str:
     """Why the network of ``base`` never reads a ``part`` of its settings; empty if it does."""
     contrast, importance = base.contrast, base.importance

@@ -522,7 +522,12 @@ def test_reproduce_ranks_networks_by_session(place, tmp_path, capsys):
     asked = ["--table", 2, "--rows", "logistic,bigfusion", "--scheme", "sessions", "--preset", "released"]
     small = ["--features", place / "train.parquet", "--out", folder, "--set", "train.epochs=1", "--seeds", 1]
     data = call(capsys, "reproduce", *asked, *small)
-    assert {path.suffix for path in folder.glob("table-2-released-*-sessions.*")} == {".json", ".parquet", ".md", ".html"}
+    assert {path.suffix for path in folder.glob("table-2-released-*-sessions.*")} == {
+        ".json",
+        ".parquet",
+        ".md",
+        ".html",
+    }
     assert data["own"] == {"train.epochs": 1}
     assert data["folds"] == ["Ses01", "Ses02", "Ses03", "Ses04"]
     assert [row["key"] for row in data["rows"]] == ["logistic", "bigfusion"]
