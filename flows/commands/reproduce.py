@@ -130,7 +130,8 @@ def _study(
     shown = [] if name == "figure-5" else [columns(_short(made), list(made.columns))]
     shown += ["scores and differences in points"] * (name in ("table-4", "figure-3"))
     shown += [f"no test labels: {ON_VALIDATION}"] * (found["scored"] == Split.VALID)
-    shown += [f"{row}: left out: nothing to take away ({why})" for row, why in found.get("left_out", {}).items()]
+    left_out = [f"{row}: left out: nothing to take away ({why})" for row, why in found.get("left_out", {}).items()]
+    shown += ["\n".join(left_out)] * bool(left_out)
     if name in ("table-4", "figure-3") and (unknown := caveat(data.labels, benchmark)):
         shown.append(unknown)
     shown.append("\n".join(relative(path.absolute()) for path in paths))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -201,6 +202,10 @@ def _facts(
     where = corpus_title(benchmark) if benchmark else "own data"
     title = f"{_TITLES[asked.table]} on {where}" + (f", {asked.classes} classes" if asked.classes else "")
     caveats = []
+    if asked.own:
+        own = ", ".join(f"{key} = {json.dumps(value)}" for key, value in asked.own.items())
+        below = f"preset {asked.preset}" if asked.preset else "the defaults"
+        caveats.append(f"Trained with own settings, above {below}: {own}.")
     if scored == {"valid"}:
         caveats.append(
             "There are no test labels: the validation split is scored, on which each epoch was chosen, so every score"

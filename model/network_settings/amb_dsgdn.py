@@ -37,12 +37,6 @@ class AMBDSGDNSettings(NetworkSettings):
             raise ValueError(f"width must be even and a multiple of heads ({self.heads})")
         return self
 
-    def unreached(self, epochs: int) -> str:
-        """The modality dropout, if it would begin after the last epoch."""
-        if epochs > self.drop_after or not self.drop_rate or not self.drop_share:
-            return ""
-        return f"without its modality dropout, which begins in epoch {self.drop_after + 1}, after the last ({epochs})"
-
 
 SETTINGS = AMBDSGDNSettings
 
@@ -55,6 +49,14 @@ SEARCHABLE: Space = {
     "model.window": Range(5, 25),
     "model.drop_after": Choice((0, 5, 60)),
 }
+
+
+def unreached(settings: AMBDSGDNSettings, epochs: int) -> str:
+    """That there is no modality dropout, if it would begin after the last of these epochs; else empty."""
+    if epochs > settings.drop_after or not settings.drop_rate or not settings.drop_share:
+        return ""
+    return f"without its modality dropout, which begins in epoch {settings.drop_after + 1}, after the last ({epochs})"
+
 
 # no clipping and no early stopping is known
 _TRAIN: dict[str, object] = {"schedule": "constant", "warmup": 0.0, "clip": 1e9}

@@ -82,11 +82,6 @@ class NetworkSettings(Settings):
         left = field is not None and field.default < MOST_SPEAKERS and "speakers" not in self.model_fields_set
         return frozenset({"speakers"} if left else ())
 
-    def unreached(self, epochs: int) -> str:
-        """What of the network a training of so many epochs never comes to; empty for nothing."""
-        del epochs
-        return ""
-
     def itself(self) -> NetworkSettings:
         """These settings, such that ``for_single_utterances`` changes nothing: for comparisons between networks."""
         return self

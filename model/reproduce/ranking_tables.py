@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pandas as pd
@@ -84,9 +83,6 @@ def markdown(data: Data) -> str:
 def notes(data: Data) -> list[str]:
     """What must stand beside the table: what was scored, marks, what failed, what the columns mean."""
     found = list(data["caveats"])
-    if data["own"]:
-        given = ", ".join(f"{key} = {json.dumps(value)}" for key, value in data["own"].items())
-        found.append(f"Trained under preset {data['preset']} with settings above it: {given}.")
     found += [f"{row['name']}: {row['note']}." for row in data["rows"] if row["note"]]
     found += [f"{row['name']} failed: {row['failed']}." for row in data["rows"] if "failed" in row]
     found.append(

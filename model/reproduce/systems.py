@@ -1,7 +1,8 @@
 """The rows of Tables 2 and 3: every network that has a file, every contrast that has one. Nobody keeps a list.
 
-A network's settings file may say more of its row: ``RELEASED``, its paper's settings by corpus; ``PRINTED_NAME``; and
-``NOTE``, for instance that it is a reconstruction. A contrast's may have the last two.
+A network's settings file may say more of its row: ``RELEASED``, its paper's settings by corpus; ``PRINTED_NAME``;
+``NOTE``, for instance that it is a reconstruction; and ``unreached(settings, epochs)``, what of the network a training
+of so many epochs never comes to. A contrast's may have ``PRINTED_NAME`` and ``NOTE``.
 """
 
 from __future__ import annotations
@@ -157,7 +158,8 @@ def _network(kind: str, base: Base) -> System:
     else:
         model = base.model if base.model.kind == kind else network_settings({"kind": kind, **shared})
         train = base.train
-    note = "; ".join(filter(None, [note, model.unreached(train.epochs)]))
+    if unreached := getattr(module, "unreached", None):
+        note = "; ".join(filter(None, [note, unreached(model, train.epochs)]))
     return System(kind, network_title(kind), note, model, train, _printed(TABLE_2.get(kind), base))
 
 

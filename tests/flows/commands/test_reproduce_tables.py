@@ -171,11 +171,12 @@ def test_the_papers_figures_stand_only_beside_a_corpus_that_is_known(name, title
     monkeypatch.setattr(ranking, "_row", lambda *_: (_ for _ in ()).throw(TrainingError("not trained here")))
     monkeypatch.setattr(ranking, "_costs", lambda _, systems, __: {system.key: "" for system in systems})
     asked = ["reproduce", "--table", "2", "--features", str(path), "--out", str(tmp_path / "out"), "--json"]
-    assert cli.main([*asked, "--rows", "logistic,cogmen"]) == 1
+    assert cli.main([*asked, "--rows", "logistic,cogmen", "--set", "train.epochs=4"]) == 1
     found = json.loads(capsys.readouterr().out)
     figures = {row["key"]: row["paper"] and row["paper"]["weighted_f1"] for row in found["rows"]}
     assert found["title"] == f"Table 2: systems on {title}"
     assert figures == {"logistic": None, "cogmen": 58.66 if name == "meld" else None}
+    assert found["caveats"][0] == "Trained with own settings, above preset tuned: train.epochs = 4."
     assert ("the paper's figures are left out" in " ".join(found["caveats"])) == (name == "own")
 
 

@@ -279,21 +279,19 @@ def test_a_single_dialogue_gives_differences_without_intervals() -> None:
     against = {"dialogues": 1, "weighted_f1": {"first": 0.5, "second": 0.52, "difference": 0.02, **nothing}}
     row = {"key": "a", "name": "A", "note": "", "against": {"b": against}}
     assert difference(row, "b") == "+2.00"
-    told = "\n".join(notes({"caveats": [], "own": {}, "rows": [row], "references": ["b"]}))
+    told = "\n".join(notes({"caveats": [], "rows": [row], "references": ["b"]}))
     assert "Differences: one dialogue cannot be drawn again" in told
     against["dialogues"] = 10
-    assert "dialogues are few" not in "\n".join(notes({"caveats": [], "own": {}, "rows": [row], "references": ["b"]}))
+    assert "dialogues are few" not in "\n".join(notes({"caveats": [], "rows": [row], "references": ["b"]}))
 
 
-def test_settings_above_the_preset_stand_beside_the_table() -> None:
+def test_the_page_says_that_settings_lie_above_the_preset_and_what_a_second_includes() -> None:
     table = {"title": "T", "lead": "L", "caveats": [], "labels": [], "rows": [], "references": [], "table": 2}
-    table |= {"seeds": [0], "folds": ["given"], "preset": "tuned"}
-    said = "Trained under preset tuned with settings above it: train.epochs = 4."
-    assert said in markdown(table | {"own": {"train.epochs": 4}})
-    assert "tuned and own settings" in page(table | {"own": {"train.epochs": 4}})
+    table |= {"seeds": [0], "folds": ["given"], "preset": "tuned", "own": {"train.epochs": 4}}
+    assert "tuned and own settings" in page(table)
     assert "own settings" not in page(table | {"own": {}})
     assert "seconds an epoch the median on this machine, with the predictions for validation and test" in markdown(
-        table | {"own": {}}
+        table
     )
 
 
