@@ -98,10 +98,10 @@ def _on_file(common: Common, features: Path | None, trained: Path | None, modali
     from bigfusion.flows.project import cells, file_runs
     from bigfusion.flows.project.reporting import ablations_in
     from bigfusion.flows.project.workspace import relative
+    from bigfusion.model.report.benchmark import caveat
     from bigfusion.model.report.material import ReportContext
     from bigfusion.model.report.page import write_report
     from bigfusion.model.report.table import table
-    from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
 
     if features is None or trained is None:
         file, run = quoted(features or "my.parquet"), quoted(trained or "my-run")
@@ -117,11 +117,12 @@ def _on_file(common: Common, features: Path | None, trained: Path | None, modali
     if scored.seen is None:
         why = "some modality is absent" if scored.absent else "the run does not say what they hold"
         seen = f"Whether these dialogues were trained or validated on cannot be told: {why}."
+    unknown = caveat(scored.metrics.labels, scored.benchmark)
     absent = f"No {' and no '.join(scored.absent)} in the file: the learned absent vector stands for it in every row."
     context = ReportContext(
-        corpus={IEMOCAP: "iemocap", MELD: "meld"}.get(scored.metrics.labels, features.stem),
+        corpus=scored.benchmark or features.stem,
         created=datetime.now(UTC),
-        notes=((absent,) if scored.absent else ()) + (() if scored.seen == 0 else (seen,)),
+        notes=(*[absent] * bool(scored.absent), *[seen] * (scored.seen != 0), *[unknown] * bool(unknown)),
         fingerprints={"scored dialogues": scored.digest},
         versions=cells.versions(),
         ablations=ablations_in(trained / "reproduction"),

@@ -6,7 +6,7 @@ import argparse
 import logging
 from collections.abc import Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bigfusion.flows.commands.common import Answer, Common, add_features, add_seeds, see
 from bigfusion.flows.commands.show import columns
@@ -79,7 +79,7 @@ def run(
         asked = Asked(table, rows, scheme, classes, released, on_file=features is not None)
         divided = corpus_folds(common, seeds) if features is None and scheme == "given" else []
         every = scheme == "sessions" or bool(divided)
-        return make(asked, common, *material(common, features, out, seeds, every=every), divided)
+        return make(asked, common, material(common, features, out, seeds, every=every), divided)
     if rows or classes or scheme != "given":
         raise SettingsError("reproduce: --rows, --scheme and --classes are of --table 2 and --table 3")
     return _study(common, table, figure, out, features, seeds)
@@ -96,6 +96,7 @@ def _study(
     from bigfusion.flows.progress import training
     from bigfusion.flows.project.workspace import exclusive, relative
     from bigfusion.model.network_settings.bigfusion import BigFusionSettings
+    from bigfusion.model.report.benchmark import caveat
     from bigfusion.model.report.wording import ON_VALIDATION
     from bigfusion.model.reproduce.studies import STUDIES
     from bigfusion.model.reproduce.tables import rows as table_rows
@@ -103,18 +104,16 @@ def _study(
     from bigfusion.model.runs.files import write_file, write_json
     from bigfusion.model.training.train import fitting
     from bigfusion.pipeline.schema import Split
-    from bigfusion.pipeline.tables.labels import corpus_of
 
     name = f"table-{table}" if table else f"figure-{figure}"
-    data, model, settings, folder = material(common, features, out, seeds)
+    data, model, settings, folder, benchmark = material(common, features, out, seeds)
     if not isinstance(model, BigFusionSettings):
         raise SettingsError(f"reproduce: expected model.kind bigfusion, which {name} is about, found {model.kind}")
     model = model.itself() if data.single_utterances else model
-    corpus = corpus_of(data.labels)
     with exclusive(folder, "name another folder with --out"):
         study = Study.of(folder, data, settings)
         with training(_TRIALS[name] * settings.epochs_in_all) as progress:
-            found = STUDIES[name](study, model, corpus, progress, lambda line: log.info("reproduce: %s", line))
+            found = STUDIES[name](study, model, benchmark, progress, lambda line: log.info("reproduce: %s", line))
         found |= {
             "seeds": list(settings.seeds),
             "model": fitting(data, model).model_dump(mode="json"),
@@ -131,8 +130,22 @@ def _study(
     shown = [] if name == "figure-5" else [columns(_short(made), list(made.columns))]
     shown += ["scores and differences in points"] * (name in ("table-4", "figure-3"))
     shown += [f"no test labels: {ON_VALIDATION}"] * (found["scored"] == Split.VALID)
+    left_out = [f"{row}: left out: nothing to take away ({why})" for row, why in found.get("left_out", {}).items()]
+    shown += ["\n".join(left_out)] * bool(left_out)
+    if name in ("table-4", "figure-3") and (unknown := caveat(data.labels, benchmark)):
+        shown.append(unknown)
     shown.append("\n".join(relative(path.absolute()) for path in paths))
     return Answer("\n\n".join(shown), found | {"paths": [str(path) for path in paths]})
+
+
+class Material(NamedTuple):
+    """Data, settings, the folder to work in, and the corpus that the data are known to be: ``meld``, ``iemocap``."""
+
+    data: Data
+    model: ModelSettings
+    train: TrainSettings
+    folder: Path
+    benchmark: str | None
 
 
 def material(
@@ -142,14 +155,15 @@ def material(
     seeds: int | None,
     name: str = "reproduction",
     every: bool = False,
-) -> tuple[Data, ModelSettings, TrainSettings, Path]:
-    """Data, settings and the folder to work in. ``every`` says that each dialogue is scored once, not test alone."""
+) -> Material:
+    """What the options name. ``every`` says that each dialogue is scored once, not test alone."""
     from bigfusion.flows.project import file_runs
     from bigfusion.flows.project.assemble import assemble
     from bigfusion.flows.project.leaks import leaks
     from bigfusion.flows.project.load import load_learning
     from bigfusion.flows.project.preflight import preflight_training, require
     from bigfusion.flows.project.standing import load
+    from bigfusion.model.report.benchmark import benchmark_of
 
     if features is not None:
         see(features)
@@ -158,7 +172,7 @@ def material(
         )
         require(preflight_training(wanted.train))
         data, model = file_runs.training_data(features, wanted)
-        return data, model, wanted.train, out or Path(name)
+        return Material(data, model, wanted.train, out or Path(name), benchmark_of(features.stem, data))
     project = common.project(seeds=seeds)
     require(preflight_training(project.train))
     standing = load(project)
@@ -167,7 +181,9 @@ def material(
     if leaking := leaks(project, standing.manifest, every):
         raise SettingsError("; ".join(leaking))
     folder = out or project.files.folder / name
-    return assemble(project, standing.manifest, standing.plan), project.model, project.train, folder
+    data = assemble(project, standing.manifest, standing.plan)
+    benchmark = None if project.is_demo else benchmark_of(standing.manifest.corpus, data)
+    return Material(data, project.model, project.train, folder, benchmark)
 
 
 def corpus_folds(common: Common, seeds: int | None) -> list[Fold]:

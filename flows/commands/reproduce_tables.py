@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bigfusion.flows.commands.common import Answer, Common
 from bigfusion.flows.commands.show import columns
+from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
+    from bigfusion.flows.commands.reproduce import Material
     from bigfusion.model.data.dialogues import Data
     from bigfusion.model.reproduce.schemes import Fold
     from bigfusion.model.reproduce.systems import Base, System
@@ -34,7 +37,11 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of these tables."""
+    """The options of these tables.
+
+    ``preset`` names what the rows are trained under (empty: the defaults), and ``own`` are the settings that lie above
+    it, by dotted key; both are known when the settings are (:func:`with_origin`).
+    """
 
     table: int | str
     rows: str | None
@@ -42,31 +49,47 @@ class Asked:
     classes: int | None
     released: bool
     on_file: bool
+    preset: str = ""
+    own: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """The name of the files. It holds the options, so that other options never overwrite a table."""
-        parts = [f"table-{self.table}", RELEASED if self.released else "tuned"]
+        """The name of the files. It holds what the rows are trained and scored under: the preset, a digest of the
+        settings above it, the scheme and the classes. Other rows or seeds of the same table replace it.
+        """
+        parts = [f"table-{self.table}", self.preset or "defaults", *[digest(dict(self.own))[:8]] * bool(self.own)]
         parts += [self.scheme] * (self.scheme != "given") + [f"{self.classes}-classes"] * (self.classes is not None)
         return "-".join(parts)
 
 
 def without_released(common: Common, features: Path | None) -> tuple[Common, bool]:
     """The common options with a preset that the loader knows. On a file, BIG-FUSION's own paper is preset `paper`."""
+    from bigfusion.flows.project.preset_names import PAPER
+
     if common.preset != RELEASED:
         return common, False
-    return replace(common, preset="paper" if features else None), True
+    return replace(common, preset=PAPER if features else None), True
 
 
-def make(
-    asked: Asked,
-    common: Common,
-    data: Data,
-    model: ModelSettings,
-    train: TrainSettings,
-    folder: Path,
-    divided: Sequence[Fold] = (),
-) -> Answer:
+def with_origin(asked: Asked, common: Common) -> Asked:
+    """``asked`` with the preset and the settings above it.
+
+    A row under `tuned` or `released` has its network's own numbers, so any training setting above them may change it.
+    The preset that lies below `released` (BIG-FUSION's own) counts as a setting unless it is the paper's.
+    """
+    from bigfusion.flows.project.load import origin, own_settings
+    from bigfusion.flows.project.preset_names import PAPER, TUNED
+
+    preset, above = origin(common.config, common.preset, common.settings(), project=not asked.on_file)
+    each = asked.released or (asked.table == 2 and preset == TUNED)
+    own = own_settings(preset, above, ("train",) if each else ())
+    if not asked.released:
+        return replace(asked, preset=preset or "", own=own)
+    below = {} if preset == PAPER else {"preset": preset or "none"}
+    return replace(asked, preset=RELEASED, own=below | own)
+
+
+def make(asked: Asked, common: Common, material: Material, divided: Sequence[Fold] = ()) -> Answer:
     """Train every system that is not trained yet, and write the table as JSON, Parquet, Markdown and a page.
 
     ``divided`` are the corpus's own folds, if it has some.
@@ -80,6 +103,8 @@ def make(
     from bigfusion.model.training.train import fitting
     from bigfusion.pipeline.tables.labels import corpus_of
 
+    data, model, train, folder, benchmark = material
+    asked = with_origin(asked, common)
     corpus = corpus_of(data.labels)
     base = base_of(asked, common, corpus, model, train)
     wanted = None if asked.rows is None else asked.rows.split(",")
@@ -95,6 +120,7 @@ def make(
             systems = [replace(system, model=system.model.itself()) for system in systems]
     if asked.classes == 4:
         data, divided = four_classes(data), [replace(fold, data=four_classes(fold.data)) for fold in divided]
+    if asked.classes == 4 or benchmark is None:
         systems = [replace(system, printed=None) for system in systems]  # the paper's numbers are for six classes
     folds = sessions(data, train.holdout) if asked.scheme == "sessions" else list(divided) or as_given(data)
     references = {2: ["bigfusion"], 3: ["dual_importance", NONE], FEATURES: [ALL]}[asked.table]
@@ -103,7 +129,7 @@ def make(
         ranking = Ranking.of(folder, folds, references)
         with training(total) as progress:
             found = rank(ranking, systems, progress, lambda line: log.info("reproduce: %s", line))
-        found = _facts(asked, corpus, data, [fold.name for fold in folds], systems, found)
+        found = _facts(asked, benchmark, data, [fold.name for fold in folds], systems, found)
         paths = _write(folder / asked.name, found)
     failed = any("failed" in row for row in found["rows"])
     places = "\n".join(relative(path.absolute()) for path in paths)
@@ -166,13 +192,20 @@ def _check_read(common: Common, systems: Sequence[System]) -> None:
 
 
 def _facts(
-    asked: Asked, corpus: str | None, data: Data, folds: list[str], systems: Sequence[System], found: dict[str, Any]
+    asked: Asked, benchmark: str | None, data: Data, folds: list[str], systems: Sequence[System], found: dict[str, Any]
 ) -> dict[str, Any]:
     """``found``, with what the table was made from and the notes that a reader needs."""
+    from bigfusion.model.report.benchmark import caveat
+    from bigfusion.model.report.material import corpus_title
+
     scored = {row["scored"] for row in found["rows"] if "failed" not in row}
-    where = {"iemocap": "IEMOCAP", "meld": "MELD"}.get(corpus or "", "own data")
+    where = corpus_title(benchmark) if benchmark else "own data"
     title = f"{_TITLES[asked.table]} on {where}" + (f", {asked.classes} classes" if asked.classes else "")
     caveats = []
+    if asked.own:
+        own = ", ".join(f"{key} = {json.dumps(value)}" for key, value in asked.own.items())
+        below = f"preset {asked.preset}" if asked.preset else "the defaults"
+        caveats.append(f"Trained with own settings, above {below}: {own}.")
     if scored == {"valid"}:
         caveats.append(
             "There are no test labels: the validation split is scored, on which each epoch was chosen, so every score"
@@ -182,13 +215,16 @@ def _facts(
         caveats.append(f"The corpus's folds: {', '.join(folds)}, each scored once; predictions are pooled by seed.")
     if asked.scheme == "sessions":
         caveats.append(f"Leave one session out: {', '.join(folds)}, each scored once; predictions are pooled by seed.")
-    if corpus and asked.table != FEATURES and not asked.classes and (asked.scheme == "sessions" or scored == {"valid"}):
+    printed = asked.table != FEATURES and not asked.classes
+    if printed and (unknown := caveat(data.labels, benchmark)):
+        caveats.append(unknown)
+    if printed and benchmark and (asked.scheme == "sessions" or scored == {"valid"}):
         caveats.append("The paper's figures are of its own test split and features: other utterances than these.")
     lead = "Each row on the same features, splits and seeds, its epoch chosen on validation. Click a heading to sort."
     return {
-        "table": asked.table, "title": title, "lead": lead, "caveats": caveats, "corpus": corpus,
+        "table": asked.table, "title": title, "lead": lead, "caveats": caveats, "corpus": benchmark,
         "labels": list(data.labels), "scheme": asked.scheme, "folds": folds,
-        "preset": RELEASED if asked.released else "tuned", "seeds": list(systems[0].train.seeds), **found,
+        "preset": asked.preset or "defaults", "own": dict(asked.own), "seeds": list(systems[0].train.seeds), **found,
     }  # fmt: skip
 
 

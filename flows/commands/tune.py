@@ -65,7 +65,7 @@ def run(
 
     kind = kind_of(network)
     common = replace(common, assignments=(f"model.kind={kind}", *common.assignments))
-    data, model, train, folder = material(common, features, out, seeds or 1, "tuning", scheme == "sessions")
+    data, model, train, folder, _ = material(common, features, out, seeds or 1, "tuning", scheme == "sessions")
     if (other := fitting(data, model).kind) != kind:
         raise SettingsError(
             f"tune: a corpus of single utterances trains {other} in place of {kind}; add"

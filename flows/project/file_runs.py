@@ -28,6 +28,7 @@ from bigfusion.model.data.dialogues import Data, hold_out, true_labels
 from bigfusion.model.data.split_notes import notes as split_notes
 from bigfusion.model.data.split_notes import speaker_notes
 from bigfusion.model.network_notes import notes as network_notes
+from bigfusion.model.report.benchmark import benchmark_of
 from bigfusion.model.reproduce.schemes import sessions_of
 from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
 from bigfusion.model.runs.files import read_json, read_record, write_json, write_record
@@ -58,7 +59,8 @@ class Scored:
     """The result of scoring a file: the scores, their folder, and how many of its dialogues the run knew from training.
 
     ``seen`` is ``None`` if that cannot be told. The run does not record its dialogues (an older run, a project's), or
-    the file lacks a modality (``absent``), so that its dialogues are never equal to those.
+    the file lacks a modality (``absent``), so that its dialogues are never equal to those. ``benchmark`` is ``meld`` or
+    ``iemocap`` if the file is known to hold it.
     """
 
     metrics: Metrics
@@ -66,6 +68,7 @@ class Scored:
     seen: int | None
     digest: str
     absent: tuple[str, ...] = ()
+    benchmark: str | None = None
 
 
 def train(features: Path, out: Path, learning: Learning) -> list[int]:
@@ -188,7 +191,7 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
     if modalities and read_modality_scores(folder, metrics) is None:
         modality_scores(run, data, metrics, device, out=folder)
     write_scored_file(folder, features, len(scored), seen)
-    return Scored(metrics, folder, seen, data.digest(), absent)
+    return Scored(metrics, folder, seen, data.digest(), absent, benchmark_of(features.stem, data))
 
 
 def _with_modalities_of(found: ImportedFeatures, model: ModelSettings) -> ModelSettings:

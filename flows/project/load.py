@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from bigfusion.flows.project.preset_names import LEARNING, PRESETS, TUNED
 from bigfusion.flows.project.settings import Learning, Project
 from bigfusion.flows.project.workspace import ADDRESS, WorkspaceSettings
 from bigfusion.model.kinds import settings_classes
-from bigfusion.model.settings import DEFAULT_NETWORK, NETWORKS, beneath, tuned
+from bigfusion.model.settings import DEFAULT_NETWORK, NETWORKS, TrainSettings, beneath, tuned
 from bigfusion.pipeline.errors import SettingsError
 from bigfusion.pipeline.nearest import did_you_mean
 from bigfusion.pipeline.schema import Modality
@@ -129,13 +129,13 @@ def load_learning(
     return validate(Learning, table, str(config or "settings"))
 
 
-def each_tuned(
+def origin(
     config: Path | None, preset: str | None, assignments: Sequence[str], project: bool
-) -> tuple[dict[str, Any], str] | None:
-    """What all networks have in common where preset `tuned` gives each its own numbers; none if another one is used.
+) -> tuple[str | None, dict[str, Any]]:
+    """The name of the preset that the settings start from (none: the defaults), and what lies above it.
 
-    It is the table of what a settings file and ``--set`` say, above the presets, and the name of the corpus. With
-    ``project`` the settings are those of :func:`load_project`, else of :func:`load_learning`.
+    That is the table of a settings file and ``--set``. With ``project`` the settings are those of :func:`load_project`,
+    else of :func:`load_learning`.
 
     Raises:
         SettingsError: as in :func:`load_project`.
@@ -145,11 +145,53 @@ def each_tuned(
     else:
         own = {} if config is None else read_toml(config)
         found = _preset(preset, own, config) or LEARNING[0]
+    return found, laid(own, assign({}, assignments))
+
+
+def each_tuned(
+    config: Path | None, preset: str | None, assignments: Sequence[str], project: bool
+) -> tuple[dict[str, Any], str] | None:
+    """What all networks have in common where preset `tuned` gives each its own numbers; none if another one is used.
+
+    It is the table above the presets (:func:`origin`), and the name of the corpus.
+
+    Raises:
+        SettingsError: as in :func:`load_project`.
+    """
+    found, above = origin(config, preset, assignments, project)
     if found != TUNED:
         return None
-    above = laid(own, assign({}, assignments))
     corpus = above.get("corpus") if project else None
     return above, str(corpus.get("kind", "")) if isinstance(corpus, Mapping) else ""
+
+
+def own_settings(preset: str | None, above: Mapping[str, Any], shared: Collection[str] = ()) -> dict[str, Any]:
+    """The settings of network and training that lie above a preset with other values than its own, by dotted key.
+
+    Those of the tables in ``shared`` come whatever their value. Settings that change no number are left out.
+
+    Raises:
+        SettingsError: there is no preset of this name.
+    """
+    tables = {name: above[name] for name in Learning.model_fields if isinstance(above.get(name), Mapping)}
+    network = tables.get("model", {}).get("kind", DEFAULT_NETWORK)
+    below = Learning() if preset is None else load_learning(None, preset)
+    known = dict(_dotted(below.model_dump(mode="json"))) if network == DEFAULT_NETWORK else {}
+    silent = {f"train.{name}" for name in TrainSettings.run_only} | {"model.single_utterances"}
+    return {
+        key: value
+        for key, value in _dotted(tables)
+        if key not in silent and (key.partition(".")[0] in shared or key not in known or known[key] != value)
+    }
+
+
+def _dotted(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested tables by dotted key."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def laid(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,6 @@ PRESETS = (
     "table",
     "demo",
 )
-TUNED = "tuned"
-LEARNING = (TUNED, "paper")
+TUNED, PAPER = "tuned", "paper"
+LEARNING = (TUNED, PAPER)
 """Presets of the network and its training alone: they go with any corpus."""

@@ -50,6 +50,14 @@ SEARCHABLE: Space = {
     "model.drop_after": Choice((0, 5, 60)),
 }
 
+
+def unreached(settings: AMBDSGDNSettings, epochs: int) -> str:
+    """That there is no modality dropout, if it would begin after the last of these epochs; else empty."""
+    if epochs > settings.drop_after or not settings.drop_rate or not settings.drop_share:
+        return ""
+    return f"without its modality dropout, which begins in epoch {settings.drop_after + 1}, after the last ({epochs})"
+
+
 # no clipping and no early stopping is known
 _TRAIN: dict[str, object] = {"schedule": "constant", "warmup": 0.0, "clip": 1e9}
 

@@ -21,8 +21,8 @@ being negatives at once. Departures from the released code, and why:
 
 - Edges are aimed anew within the dialogue and get the relation of their new ends; there across dialogues, with the old
   relation, and into the list that original and both views share: the views differ in masks only.
-- The reconstruction is a mean over all real utterances; there the last dialogue of a batch alone is taught. It does not
-  teach the vector of an absent modality, which has nothing to be reconstructed.
+- The reconstruction is a mean over all real utterances; there the last dialogue of a batch alone is taught. The vector
+  of an absent modality is decoded as a constant by the global one; but both read it, and so teach it as well.
 - Padding is not attended to; windows are the receiver's; widths are the data's; all utterances are fused at once (the
   alignment is attention with one channel).
 - Negatives stay in the dialogue (the paper's graph); there they are the batch's, so that batches decide the loss.

@@ -68,7 +68,16 @@ def ablations(material: Material) -> Html:
         "that of a paired bootstrap over dialogues; where it holds 0 the part has not been shown to matter."
     )
     lead += f" But {few}." if (few := made.get("few", "")) else ""
-    return section("Ablations", table(head, rows, name="ablations"), *_other_settings(made, material), lead=lead)
+    parts = [table(head, rows, name="ablations"), *_left_out(made), *_other_settings(made, material)]
+    return section("Ablations", *parts, lead=lead)
+
+
+def _left_out(made: Mapping[str, Any]) -> list[Html]:
+    """Which rows of Table 4 the network has no part for."""
+    if not (rows := made.get("left_out")):
+        return []
+    said = ", ".join(f"{name} ({why})" for name, why in rows.items())
+    return [tag("p", f"Left out, for the network has nothing to take away there: {said}.", class_="warn")]
 
 
 def _other_settings(made: Mapping[str, Any], material: Material) -> list[Html]:

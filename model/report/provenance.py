@@ -97,7 +97,10 @@ def cost(material: Material) -> Html:
     rows += [
         ["Trained on", name.removesuffix("s") if name.endswith(" 1 threads") else name] for name in material.machines
     ]
-    lead = "Time by the clock, of the epochs alone; other work on the machine counts in."
+    lead = (
+        "Time by the clock, of the epochs, with the predictions for validation and test after each; other work on the "
+        "machine counts in."
+    )
     return section("Cost", table(["", ""], rows, "plain"), lead=lead)
 
 

@@ -173,7 +173,7 @@ def learning(material: Material) -> Html:
         valid.append(Curve([100 * epoch.valid_weighted_f1 for epoch in history], colour, chosen=seed.epoch))
     charts = tag(
         "div",
-        curves("Cross-entropy", loss, "training —, validation - -"),
+        curves("Loss", loss, "training —, validation - -"),
         curves("Weighted F1 on validation", valid, "points; ○ chosen epoch"),
         class_="pair",
     )
@@ -193,7 +193,12 @@ def learning(material: Material) -> Html:
                 f"{seconds:.2f} s",
             ]
         )
-    lead = "The epoch was chosen where validation weighted F1 was best, the first on ties."
+    lead = (
+        "The epoch was chosen where validation weighted F1 was best, the first on ties. The training loss is the one "
+        "by which the network learns the labels (some weight the classes, smooth the labels or have a focal loss), the "
+        "validation loss plain cross-entropy: read each curve by itself. An epoch's time includes the predictions for "
+        "validation and test."
+    )
     return section("Learning", charts, table([*head, "An epoch took"], rows, name="learning"), lead=lead)
 
 

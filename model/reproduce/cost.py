@@ -17,12 +17,14 @@ from bigfusion.model.runs.files import Record
 from bigfusion.model.runs.folder import Epoch
 from bigfusion.model.runs.tensors import count_numbers
 from bigfusion.model.settings import TrainSettings
+from bigfusion.pipeline.settings import merge
 
 _MIB = 2**20
 
 
 class Cost(Record):
-    """``parameters`` counts the numbers of the stored network, ``cpu_seconds`` are one epoch's, validation included.
+    """``parameters`` counts the numbers of the stored network. ``cpu_seconds`` and ``seconds`` (by the clock) are one
+    epoch's, with the predictions for validation and without those for test.
 
     ``peak_mib`` is the process's largest memory, Python, torch and the features included; ``idle_mib`` is what it held
     before the training. On a GPU both are the card's.
@@ -36,7 +38,10 @@ class Cost(Record):
 
 
 def measure(data: Data, model: NetworkSettings, train: TrainSettings) -> Cost:
-    """The cost of an epoch: the second of two, so that what is done once does not count."""
+    """The cost of an epoch on all dialogues: the second of two, so that what is done once does not count.
+
+    A curriculum's first epochs train on a part of them, so it is measured with a single bucket.
+    """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_measured, Data(data.labels, data.train, data.valid, []), model, train).result()
 
@@ -47,7 +52,7 @@ def _measured(data: Data, model: NetworkSettings, settings: TrainSettings) -> Co
     from bigfusion.model.scoring.predict import choose_device
     from bigfusion.model.training.train import train
 
-    two = TrainSettings.model_validate(settings.model_dump() | {"epochs": 2, "patience": 2, "processes": 1})
+    two = _two_epochs(settings)
     on_card = choose_device(two.device).type == "cuda"
     idle = 0.0 if on_card else _peak()
     ends = [(time.process_time(), time.perf_counter())]  # a network without gradient steps has one epoch: its fit
@@ -65,6 +70,12 @@ def _measured(data: Data, model: NetworkSettings, settings: TrainSettings) -> Co
         idle_mib=idle,
         peak_mib=torch.cuda.max_memory_allocated() / _MIB if on_card else _peak(),
     )
+
+
+def _two_epochs(settings: TrainSettings) -> TrainSettings:
+    """Settings for two epochs on all dialogues in one process."""
+    changes = {"epochs": 2, "patience": 2, "processes": 1, "hcl": {"buckets": 1}}
+    return TrainSettings.model_validate(merge(settings.model_dump(), changes))
 
 
 def _peak() -> float:

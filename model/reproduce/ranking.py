@@ -98,7 +98,7 @@ def _row(ranking: Ranking, system: System, cost: Cost | str, progress: Progress)
     metrics = [study.trial(system.model, progress) for study in studies]
     runs = [study.run(system.model) for study in studies]
     table = _pool(runs, metrics, ranking.pooled(system))
-    seeds = _scores(table, metrics[0].labels)
+    seeds = _scores(table, metrics[0].labels, system.train.seeds)
     picked = _picked(studies, runs, metrics)
     histories = [read_history(seed_folder(run, seed)) for run in runs for seed in system.train.seeds]
     trained = [read_record(seed_folder(run, seed) / TRAINED, Trained) for run in runs for seed in system.train.seeds]
@@ -149,13 +149,13 @@ def _pool(runs: Sequence[Path], metrics: Sequence[Metrics], folder: Path) -> pd.
     return pooled
 
 
-def _scores(table: pd.DataFrame, labels: Sequence[str]) -> list[Scores]:
-    """The scores of each seed, in the seeds' order."""
+def _scores(table: pd.DataFrame, labels: Sequence[str], wanted: Sequence[int]) -> list[Scores]:
+    """The scores of each of the ``wanted`` seeds, in their order."""
     code = {label: index for index, label in enumerate(labels)}
     true = table["true"].map(code).fillna(UNLABELLED).astype(np.int64).to_numpy()
     predicted = table["predicted"].map(code).astype(np.int64).to_numpy()
     seeds = table["seed"].to_numpy()
-    return [scores(true[seeds == seed], predicted[seeds == seed], len(labels)) for seed in np.unique(seeds)]
+    return [scores(true[seeds == seed], predicted[seeds == seed], len(labels)) for seed in wanted]
 
 
 def _picked(studies: Sequence[Study], runs: Sequence[Path], metrics: Sequence[Metrics]) -> list[float] | None:

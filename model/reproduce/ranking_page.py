@@ -70,7 +70,7 @@ def page(data: Data) -> Html:
         numbered(len(data["seeds"]), "seed"),
         numbered(len(data["folds"]), "fold"),
     )
-    facts = " · ".join((*counts, data["preset"]))
+    facts = " · ".join((*counts, data["preset"] + " and own settings" * bool(data["own"])))
     body = tag(
         "main",
         tag(
@@ -87,7 +87,10 @@ def page(data: Data) -> Html:
     return Html("<!doctype html>\n" + tag("html", head, tag("body", body, scripts), lang="en") + "\n")
 
 
-_COST = "CPU seconds of one epoch in a process of its own, on a logarithmic axis, and the mean weighted F1 in points."
+_COST = (
+    "CPU seconds of one epoch in a process of its own (with the predictions for validation, without those for test), on"
+    " a logarithmic axis, and the mean weighted F1 in points."
+)
 
 
 def _forests(data: Data, finished: list[Data]) -> list[Html]:

@@ -93,8 +93,9 @@ def notes(data: Data) -> list[str]:
     if compared and (few := too_few(min(compared))):
         found.append(f"Differences: {few}.")
     found.append(
-        "Parameters are the stored numbers; seconds an epoch the median on this machine, validation included; MiB the"
-        " peak of a process that trains this network alone, with Python, torch and the features."
+        "Parameters are the stored numbers; seconds an epoch the median on this machine, with the predictions for"
+        " validation and test; MiB the peak of a process that trains this network alone, with Python, torch and the"
+        " features."
     )
     if any(row.get("test_picking") for row in data["rows"]):
         found.append("“Test-picked” is what picking each epoch on the test split would have shown: not a result.")

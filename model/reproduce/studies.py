@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,22 +11,36 @@ import pandas as pd
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.reproduce.landscape import explained_variance, landscape
 from bigfusion.model.reproduce.trials import Progress, Study
-from bigfusion.model.reproduce.variants import CASE, COMPLETE, NO_SPIKING, TABLE_4, WEIGHTS, balance
+from bigfusion.model.reproduce.variants import (
+    CASE,
+    COMPLETE,
+    NO_SPIKING,
+    TABLE_4,
+    WEIGHTS,
+    Variant,
+    balance,
+    unread,
+)
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.files import read_json, write_json
 from bigfusion.model.runs.folder import PREDICTIONS, seed_folder
 from bigfusion.model.scoring.compare import compare, too_few
 from bigfusion.model.scoring.predict import choose_device
 from bigfusion.model.scoring.results import Metrics
+from bigfusion.pipeline.errors import SettingsError
 
 Data = dict[str, Any]
 Told = Callable[[str], None]
 
 
 def table_4(study: Study, base: BigFusionSettings, corpus: str | None, progress: Progress, told: Told) -> Data:
-    """Accuracy and weighted F1 of each row, and its difference from the complete network (paired bootstrap)."""
+    """Accuracy and weighted F1 of each row, and its difference from the complete network (paired bootstrap).
+
+    ``left_out`` names the rows that would train the complete network again, and why.
+    """
     rows, few = [], ""
-    for variant in TABLE_4:
+    variants, left_out = _telling(TABLE_4, study, base, told)
+    for variant in variants:
         metrics = study.trial(variant.of(base), progress)
         row: Data = {"name": variant.name, **_headline(metrics)}
         row["paper"] = None
@@ -41,11 +55,38 @@ def table_4(study: Study, base: BigFusionSettings, corpus: str | None, progress:
         told(f"{variant.name}: WF1 {100 * metrics.weighted_f1:.2f}")
     if few:
         told(few)
-    return {"table": 4, "scored": metrics.scored.value, "corpus": corpus, "rows": rows, "few": few}
+    scored = metrics.scored.value
+    return {"table": 4, "scored": scored, "corpus": corpus, "rows": rows, "few": few, "left_out": left_out}
+
+
+def _telling(
+    variants: Sequence[Variant], study: Study, base: BigFusionSettings, told: Told
+) -> tuple[list[Variant], dict[str, str]]:
+    """The variants that differ from ``base``; and the names of those that would train it again, with the reason."""
+    idle = {variant.name: variant.idle(base, study.data.single_utterances) for variant in variants}
+    left_out = {name: why for name, why in idle.items() if why}
+    for name, why in left_out.items():
+        told(f"{name}: left out: the complete network has nothing to take away there ({why})")
+    return [variant for variant in variants if variant.name not in left_out], left_out
+
+
+def _require_read(study: Study, base: BigFusionSettings, figure: int, *parts: str) -> None:
+    """Refuse a figure that varies settings which the network does not read."""
+    for part in parts:
+        if why := unread(base, part, study.data.single_utterances):
+            raise SettingsError(
+                f"figure-{figure}: expected a network that reads model.{part}, which the figure varies, found {why};"
+                " set it otherwise"
+            )
 
 
 def figure_3(study: Study, base: BigFusionSettings, corpus: str | None, progress: Progress, told: Told) -> Data:
-    """Weighted F1 for each pair of the attention's global weight and the contrast's local weight."""
+    """Weighted F1 for each pair of the attention's global weight and the contrast's local weight.
+
+    Raises:
+        SettingsError: the network does not read one of the two.
+    """
+    _require_read(study, base, 3, "attention", "importance")
     cells = []
     for attention in WEIGHTS:
         for contrast in WEIGHTS:
@@ -56,7 +97,12 @@ def figure_3(study: Study, base: BigFusionSettings, corpus: str | None, progress
 
 
 def figure_5(study: Study, base: BigFusionSettings, corpus: str | None, progress: Progress, told: Told) -> Data:
-    """Explained variance (mean over seeds) and the loss landscape (first seed) of spiking and of plain attention."""
+    """Explained variance (mean over seeds) and the loss landscape (first seed) of spiking and of plain attention.
+
+    Raises:
+        SettingsError: the network has no spiking attention.
+    """
+    _require_read(study, base, 5, "spiking")
     models: dict[str, Data] = {}
     device = choose_device(study.training.device)
     for name, variant in (("spiking", COMPLETE), ("plain", NO_SPIKING)):
@@ -90,9 +136,15 @@ def figure_4(study: Study, base: BigFusionSettings, corpus: str | None, progress
     """A dialogue turn by turn under several models (first seed): the one on which the models differ most.
 
     Of at least six labelled turns; of equals the first by name. The rule, not a person, picks it.
+
+    Raises:
+        SettingsError: the network has none of the parts that the models lack.
     """
     tables = {}
-    for variant in CASE:
+    variants, left_out = _telling(CASE, study, base, told)
+    if len(variants) == 1:
+        raise SettingsError(f"figure-4: expected parts to take away, found {'; '.join(left_out.values())}")
+    for variant in variants:
         metrics = study.trial(variant.of(base), progress)
         rows = pd.read_parquet(study.run(variant.of(base)) / PREDICTIONS)
         chosen = (rows["seed"] == study.training.seeds[0]) & (rows["split"] == metrics.scored.value)
@@ -115,6 +167,7 @@ def figure_4(study: Study, base: BigFusionSettings, corpus: str | None, progress
         "figure": 4,
         "scored": metrics.scored.value,
         "corpus": corpus,
+        "left_out": left_out,
         "dialogue": name,
         "labels": list(study.data.labels),
         "turns": turns,

@@ -1,7 +1,8 @@
 """The rows of Tables 2 and 3: every network that has a file, every contrast that has one. Nobody keeps a list.
 
-A network's settings file may say more of its row: ``RELEASED``, its paper's settings by corpus; ``PRINTED_NAME``; and
-``NOTE``, for instance that it is a reconstruction. A contrast's may have the last two.
+A network's settings file may say more of its row: ``RELEASED``, its paper's settings by corpus; ``PRINTED_NAME``;
+``NOTE``, for instance that it is a reconstruction; and ``unreached(settings, epochs)``, what of the network a training
+of so many epochs never comes to. A contrast's may have ``PRINTED_NAME`` and ``NOTE``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from bigfusion.model.kinds import changed_kind, settings_classes
 from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.network_settings.bigfusion import CONTRASTS, DEFAULT_CONTRAST, BigFusionSettings
 from bigfusion.model.report.paper import TABLE_2, TABLE_3, PaperFigures, PrintedRow, network_title
+from bigfusion.model.reproduce.variants import unread
 from bigfusion.model.settings import DEFAULT_NETWORK, NETWORKS, TrainSettings, network_settings, tuned
 from bigfusion.pipeline.errors import SettingsError
 from bigfusion.pipeline.nearest import did_you_mean
@@ -87,13 +89,16 @@ def contrasts(base: Base) -> list[System]:
     What all contrasts share (weight, temperature, pairs) is the caller's, but for what a method fixes itself.
 
     Raises:
-        SettingsError: the network is not BIG-FUSION.
+        SettingsError: the network is not BIG-FUSION, or reads no contrast.
     """
     if not isinstance(base.model, BigFusionSettings):
         raise SettingsError(
             f"reproduce: expected model.kind bigfusion, which table-3 is about, found {base.model.kind}"
         )
     own = base.model.contrast.model_dump() | {"enabled": True}
+    contrasted = base.model.model_copy(update={"contrast": base.model.contrast.model_copy(update={"enabled": True})})
+    if why := unread(contrasted, "contrast"):
+        raise SettingsError(f"table-3: expected a network that learns from its contrast, found {why}; set it otherwise")
     systems = {}
     for kind, settings in settings_classes(CONTRASTS).items():
         module = import_module(f"{CONTRASTS}.{kind}")
@@ -153,6 +158,8 @@ def _network(kind: str, base: Base) -> System:
     else:
         model = base.model if base.model.kind == kind else network_settings({"kind": kind, **shared})
         train = base.train
+    if unreached := getattr(module, "unreached", None):
+        note = "; ".join(filter(None, [note, unreached(model, train.epochs)]))
     return System(kind, network_title(kind), note, model, train, _printed(TABLE_2.get(kind), base))
 
 

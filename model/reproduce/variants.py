@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bigfusion.model.contrast_settings.dual_importance import DualImportanceSettings
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.pipeline.settings import merge
 
@@ -21,6 +23,48 @@ class Variant:
     def of(self, base: BigFusionSettings) -> BigFusionSettings:
         """``base`` with the changes."""
         return BigFusionSettings.model_validate(merge(base.model_dump(), self.changes))
+
+    def idle(self, base: BigFusionSettings, single_utterances: bool = False) -> str:
+        """Why the changes take nothing away from ``base``, as ``model.KEY = VALUE``; empty if they do.
+
+        ``single_utterances`` says that no dialogue of the corpus has two.
+        """
+        for part in self.changes:
+            if why := unread(base, part, single_utterances):
+                return why
+        if self.changes and self.of(base) == base:
+            return next(f"model.{part}.{key} = {json.dumps(value)}" for part, key, value in self._values())
+        if "rise" in self.changes.get("spiking", {}) and base.spiking.steps == 1:
+            return "model.spiking.steps = 1"
+        return ""
+
+    def _values(self) -> Iterator[tuple[str, str, Any]]:
+        for part, values in self.changes.items():
+            for key, value in values.items():
+                yield part, key, value
+
+
+def unread(base: BigFusionSettings, part: str, single_utterances: bool = False) -> str:
+    """Why the network of ``base`` never reads a ``part`` of its settings; empty if it does."""
+    contrast, importance = base.contrast, base.importance
+    contrasts = {
+        "model.graph.enabled = false": not base.graph.enabled,
+        "model.contrast.enabled = false": not contrast.enabled,
+        "model.contrast.weight = 0": not contrast.weight and not contrast.classify,
+    }
+    reasons = {
+        "attention": {"no dialogue has two utterances": single_utterances},
+        "contrast": contrasts,
+        "importance": contrasts
+        | {
+            f"model.contrast.kind = {json.dumps(contrast.kind)}": not isinstance(contrast, DualImportanceSettings),
+            f"model.importance.method = {json.dumps(importance.method)}": importance.method != "dual",
+            "model.contrast.rho = [0, 0]": not any(getattr(contrast, "rho", (1,))),
+            "no dialogue has two utterances": single_utterances,
+        },
+        "spiking": {"model.spiking.enabled = false": not base.spiking.enabled},
+    }
+    return next((why for why, holds in reasons.get(part, {}).items() if holds), "")
 
 
 def _paper(iemocap: tuple[float, float], meld: tuple[float, float]) -> dict[str, tuple[float, float]]:

@@ -1,20 +1,27 @@
 """Table 2 trains what `train --network` trains."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from bigfusion.flows import cli
 from bigfusion.flows.commands.common import Common
-from bigfusion.flows.commands.reproduce_tables import Asked, _with_speakers, base_of
+from bigfusion.flows.commands.reproduce_tables import Asked, _with_speakers, base_of, with_origin, without_released
 from bigfusion.flows.project.load import load_learning, load_project
+from bigfusion.flows.project.write import write_config
 from bigfusion.model.data.batch import Dialogue
 from bigfusion.model.data.dialogues import Data
 from bigfusion.model.kinds import settings_classes
 from bigfusion.model.network_settings import bigru
+from bigfusion.model.reproduce import ranking
 from bigfusion.model.reproduce.systems import System, networks
 from bigfusion.model.settings import NETWORKS
-from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.errors import SettingsError, TrainingError
+from bigfusion.pipeline.tables.labels import MELD
 from tests.helpers import own_features
 from tests.helpers.command_line import fails
 
@@ -101,6 +108,49 @@ def test_in_a_project_only_preset_tuned_gives_them(monkeypatch, tmp_path):
         assert made["dialogue_rnn"].model.numbers() == alone.model.numbers()
 
 
+def asked_for(common: Common, table: int | str = 2, features: Path | None = Path("f.parquet")) -> Asked:
+    common, released = without_released(common, features)
+    return with_origin(Asked(table, None, "given", None, released, on_file=features is not None), common)
+
+
+def test_a_table_says_what_it_was_trained_under_and_overwrites_no_other():
+    """It said `tuned` whatever was trained, and the files of preset `tuned` were written over."""
+    plain, paper = asked_for(Common()), asked_for(Common(preset="paper"))
+    assert (plain.name, plain.own) == ("table-2-tuned", {})
+    assert (paper.preset, paper.name) == ("paper", "table-2-paper")
+    assert asked_for(Common(assignments=("train.seeds=[4]", "train.threads=2"))) == plain, "they change no number"
+    few, more = (asked_for(Common(assignments=(f"train.epochs={number}",))) for number in (2, 3))
+    assert (few.preset, few.own) == ("tuned", {"train.epochs": 2})
+    assert len({plain.name, few.name, more.name, paper.name}) == 4
+    assert few.name.startswith("table-2-tuned-")
+    released = asked_for(Common(preset="released", assignments=("model.width=64",)))
+    assert (released.preset, released.own) == ("released", {"model.width": 64})
+
+
+def test_a_value_of_the_preset_is_a_setting_of_ones_own_where_it_lies_above_a_networks(tmp_path):
+    """COGMEN has a rate of its own under `tuned`, which the shared rate above it replaces."""
+    common = Common(assignments=("train.learning_rate=1e-3", "model.feature_dropout=0.3"))
+    assert asked_for(common).own == {"train.learning_rate": 1e-3}
+    assert asked_for(common, 3).own == {}
+    assert asked_for(Common(preset="tuned", assignments=("model.kind=joyful",)), "features").own == {
+        "model.kind": "joyful"
+    }
+
+
+def test_a_project_s_table_is_called_by_the_project_s_preset(tmp_path):
+    path = tmp_path / "bigfusion.toml"
+    for preset, found in (("meld", "meld"), ("tuned", "tuned"), (None, "")):
+        line = f'preset = "{preset}"\n' if preset else ""
+        path.write_text(f'{line}[corpus]\nkind = "meld"\nroot = "."\n[train]\nseeds = [1]\n')
+        made = asked_for(Common(config=path), features=None)
+        assert (made.preset, made.own, made.name) == (found, {}, f"table-2-{found or 'defaults'}")
+    write_config(tmp_path / "whole" / "bigfusion.toml", "meld", None)
+    common = Common(config=tmp_path / "whole" / "bigfusion.toml")
+    assert asked_for(common, features=None).name == "table-2-meld", "the file repeats the preset's values"
+    released = asked_for(replace(common, preset="released"), features=None)
+    assert (released.preset, released.own["preset"]) == ("released", "meld"), "BIG-FUSION's"
+
+
 def test_a_setting_that_no_row_reads_is_refused(tmp_path, capsys):
     """It trained MMGCN with its 64 layers, whatever was asked for."""
     own_features.features(tmp_path / "f.parquet")
@@ -109,6 +159,25 @@ def test_a_setting_that_no_row_reads_is_refused(tmp_path, capsys):
     assert "--set model.layers: expected a setting that a row reads" in line
     assert "`bigfusion train --network mmgcn --set model.layers=...`" in line
     assert not list(tmp_path.glob("out/runs/*"))
+
+
+@pytest.mark.parametrize(("name", "title"), [("own", "own data"), ("meld", "MELD")])
+def test_the_papers_figures_stand_only_beside_a_corpus_that_is_known(name, title, tmp_path, capsys, monkeypatch):
+    """A corpus of one's own with the seven usual emotions got MELD's title, and the paper's figures without a word."""
+    path = tmp_path / f"{name}.parquet"
+    own_features.features(path)
+    table = pd.read_parquet(path)
+    table.assign(label=[MELD[row % 7] for row in range(len(table))]).to_parquet(path)
+    monkeypatch.setattr(ranking, "_row", lambda *_: (_ for _ in ()).throw(TrainingError("not trained here")))
+    monkeypatch.setattr(ranking, "_costs", lambda _, systems, __: {system.key: "" for system in systems})
+    asked = ["reproduce", "--table", "2", "--features", str(path), "--out", str(tmp_path / "out"), "--json"]
+    assert cli.main([*asked, "--rows", "logistic,cogmen", "--set", "train.epochs=4"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    figures = {row["key"]: row["paper"] and row["paper"]["weighted_f1"] for row in found["rows"]}
+    assert found["title"] == f"Table 2: systems on {title}"
+    assert figures == {"logistic": None, "cogmen": 58.66 if name == "meld" else None}
+    assert found["caveats"][0] == "Trained with own settings, above preset tuned: train.epochs = 4."
+    assert ("the paper's figures are left out" in " ".join(found["caveats"])) == (name == "own")
 
 
 def test_another_network_as_the_reference_is_refused():

@@ -474,6 +474,18 @@ def test_the_presets_of_the_network_say_nothing_of_a_corpus(tmp_path, capsys):
     assert "says nothing of a corpus" in fails(capsys, "init", str(tmp_path / "p"), "--preset", "tuned")
 
 
+def test_the_report_prints_the_papers_figures_only_beside_a_benchmark(place, tmp_path, capsys):
+    """A file of six classes of one's own was called IEMOCAP, with the paper's figures in its report."""
+    shutil.copytree(place / "run", tmp_path / "run")
+    table = frame(8, 1, first=50)
+    own = write(tmp_path / "calls.parquet", table.assign(dialogue="call " + table["dialogue"]))
+    for path, known in ((place / "test.parquet", True), (own, False)):
+        data = call(capsys, "evaluate", "--features", path, "--run", tmp_path / "run")
+        page = Path(data["paths"]["report"]).read_text()
+        assert ("Paper&#x27;s F1" in page or "Paper's F1" in page) is known
+        assert ("the paper's figures are left out" in page.replace("&#x27;", "'")) is not known
+
+
 def test_reproduce_says_what_it_can_make(place, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = str(place / "train.parquet")
@@ -510,15 +522,19 @@ def test_reproduce_ranks_networks_by_session(place, tmp_path, capsys):
     asked = ["--table", 2, "--rows", "logistic,bigfusion", "--scheme", "sessions", "--preset", "released"]
     small = ["--features", place / "train.parquet", "--out", folder, "--set", "train.epochs=1", "--seeds", 1]
     data = call(capsys, "reproduce", *asked, *small)
-    assert {path.name for path in folder.glob("table-2*")} == {
-        f"table-2-released-sessions.{end}" for end in ("json", "parquet", "md", "html")
+    assert {path.suffix for path in folder.glob("table-2-released-*-sessions.*")} == {
+        ".json",
+        ".parquet",
+        ".md",
+        ".html",
     }
+    assert data["own"] == {"train.epochs": 1}
     assert data["folds"] == ["Ses01", "Ses02", "Ses03", "Ses04"]
     assert [row["key"] for row in data["rows"]] == ["logistic", "bigfusion"]
     assert data["rows"][1]["train"]["learning_rate"] == 3e-5, "of BIG-FUSION's own paper"
     assert data["rows"][0]["scored"] == "test", "a session that nobody trained on"
     assert data["rows"][0]["utterances"] == len(pd.read_parquet(place / "train.parquet"))
-    kept = pd.read_parquet(folder / "table-2-released-sessions.parquet")
+    kept = pd.read_parquet(*folder.glob("table-2-released-*-sessions.parquet"))
     assert kept["weighted_f1"].tolist() == [row["weighted_f1"]["mean"] for row in data["rows"]]
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bigfusion.model.data.dialogues import Data
 from bigfusion.model.network_settings.bigru import BiGRUSettings
+from bigfusion.model.report import people
 from bigfusion.model.report.dialogues import told
 from bigfusion.model.report.figures import ink_on, label_colours, nice_ticks, stacked
 from bigfusion.model.report.markup import Html, tag
@@ -259,6 +260,39 @@ def test_markup_is_escaped_unless_it_is_markup() -> None:
     assert tag("meta", charset="utf-8") == '<meta charset="utf-8">'
 
 
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("I am  not -- angry.", 5),
+        ("", 0),
+        ("我今天真的非常生气因为你没有告诉我这件事情的真相", 24),
+        ("嗯，我不知道。", 5),
+        ("我要 OK 了！", 4),
+        ("ありがとう、トム。", 7),
+        ("정말 화가 났어", 3),
+    ],
+)
+def test_a_line_is_counted_in_words_or_where_no_spaces_part_them_in_characters(text: str, length: int) -> None:
+    """A Chinese line of 24 characters stood among those of one or two words."""
+    assert people._words(text) == length
+
+
+def test_the_page_says_what_it_counts_a_line_in(run: Path) -> None:
+    for text, unspaced in (("Well, no.", False), ("我不知道", True)):
+        _, page = page_of(run, context(lines={"test/dia3_utt0": Line("Ross", text)}))
+        assert ("counted in characters" in page) is unspaced
+        assert ("words or characters" in page) is unspaced
+
+
+def test_the_page_says_which_losses_and_which_seconds_it_shows(run: Path) -> None:
+    """A focal, weighted or smoothed loss was called cross-entropy, and the time that of the epochs alone."""
+    _, text = page_of(run, context())
+    assert "Cross-entropy" not in text
+    assert "the validation loss plain cross-entropy: read each curve by itself" in text
+    assert "An epoch's time includes the predictions for validation and test." in text
+    assert "epochs alone" not in text
+
+
 def test_calibration_and_neurons_are_shown(run: Path) -> None:
     metrics = read_record(run / METRICS, Metrics)
     _, text = page_of(run, context())
@@ -274,6 +308,10 @@ def test_ablations_stand_in_the_page_where_they_were_made(run: Path) -> None:
     for shown in ("Ablations", "w/o GCL", "-1.23", "-2.00 to +0.40", "68.50", "-4.41"):
         assert shown in text
     assert "other settings" not in text
+    assert "Left out" not in text
+    idle = {"GCL w/o local": "model.contrast.enabled = false"}
+    _, text = page_of(run, context(ablations=ablations(run, left_out=idle)))
+    assert "has nothing to take away there: GCL w/o local (model.contrast.enabled = false)." in text
     assert "Ablations" not in page_of(run, context())[1]
 
 

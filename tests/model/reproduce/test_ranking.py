@@ -17,7 +17,8 @@ from bigfusion.model.kinds import settings_classes
 from bigfusion.model.network_settings import bigru
 from bigfusion.model.network_settings.bigfusion import CONTRASTS
 from bigfusion.model.report.paper import TABLE_2, TABLE_3, figures_of
-from bigfusion.model.reproduce.ranking import COST, Ranking, rank
+from bigfusion.model.reproduce.cost import _two_epochs
+from bigfusion.model.reproduce.ranking import COST, Ranking, _scores, rank
 from bigfusion.model.reproduce.ranking_page import page
 from bigfusion.model.reproduce.ranking_tables import difference, frame, markdown, notes
 from bigfusion.model.reproduce.schemes import as_given, four_classes, sessions
@@ -25,6 +26,7 @@ from bigfusion.model.reproduce.systems import Base, System, chosen, contrasts, n
 from bigfusion.model.runs.folder import PREDICTIONS, Epoch
 from bigfusion.model.scoring.compare import compare
 from bigfusion.model.settings import NETWORKS
+from bigfusion.model.training.curriculum import curriculum
 from bigfusion.pipeline.errors import SettingsError, TrainingError
 from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
 from tests.helpers.small_runs import LABELS, dialogue, small_data, small_model, small_training
@@ -51,7 +53,7 @@ def made(ranking: Ranking, systems: list[System], epochs: list[Epoch] | None = N
     found = rank(ranking, systems, [].append if epochs is None else epochs.append, told.append)
     assert len([line for line in told if re.search(r" \(. of .\): WF1 |: failed: ", line)]) == len(systems), told
     around = {"table": 2, "title": "Table 2", "lead": "Lead.", "caveats": ["A caveat."], "labels": list(LABELS)}
-    return around | {"seeds": [0, 1], "folds": ["given"], "preset": "tuned"} | found
+    return around | {"seeds": [0, 1], "folds": ["given"], "preset": "tuned", "own": {}} | found
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +98,9 @@ def test_every_network_and_every_contrast_is_a_row() -> None:
     assert batch["vma"].model.contrast.negatives == "batch"
     stronger = {one.key: one.model for one in contrasts(base(model=small_model(contrast={"weight": 0.25})))}
     assert {model.contrast.weight for model in stronger.values()} == {0.25}
+    for changes in ({"graph": {"enabled": False}}, {"contrast": {"weight": 0, "enabled": False}}):
+        with pytest.raises(SettingsError, match=r"table-3: .* found model\.(graph|contrast)\.(enabled|weight) = "):
+            contrasts(base(model=small_model(**changes)))
     with pytest.raises(SettingsError, match=r"expected model\.kind bigfusion"):
         contrasts(base(model=bigru.BiGRUSettings()))
 
@@ -115,6 +120,17 @@ def test_a_tuned_row_has_its_networks_own_numbers_above_the_shared_training(monk
     meld = {system.key: system for system in networks(replace(given, tuned="meld"))}
     assert (rows["dialogue_rnn"].model.party_width, meld["dialogue_rnn"].model.party_width) != (150, 150)
     assert meld["dialogue_rnn"].model.party_width == 150
+
+
+def test_a_row_says_what_its_training_never_comes_to() -> None:
+    """AMB-DSGDN was trained for ten epochs; its modality dropout begins in the 61st."""
+    ten = base(tuned="", own={"train": {"epochs": 10}})
+    rows = {system.key: system.note for system in networks(ten)}
+    late = "without its modality dropout, which begins in epoch 61, after the last (10)"
+    assert rows["amb_dsgdn"] == f"not searched: its released sizes; {late}"
+    assert [key for key, note in rows.items() if "after the last" in note] == ["amb_dsgdn"]
+    assert "dropout" not in chosen(networks(replace(ten, tuned="meld")), ["amb_dsgdn"])[0].note, "from the first on"
+    assert "dropout" not in chosen(networks(base(released=True, corpus="iemocap")), ["amb_dsgdn"])[0].note
 
 
 def test_rows_are_chosen_by_name() -> None:
@@ -267,6 +283,33 @@ def test_a_single_dialogue_gives_differences_without_intervals() -> None:
     assert "Differences: one dialogue cannot be drawn again" in told
     against["dialogues"] = 10
     assert "dialogues are few" not in "\n".join(notes({"caveats": [], "rows": [row], "references": ["b"]}))
+
+
+def test_the_page_says_that_settings_lie_above_the_preset_and_what_a_second_includes() -> None:
+    table = {"title": "T", "lead": "L", "caveats": [], "labels": [], "rows": [], "references": [], "table": 2}
+    table |= {"seeds": [0], "folds": ["given"], "preset": "tuned", "own": {"train.epochs": 4}}
+    assert "tuned and own settings" in page(table)
+    assert "own settings" not in page(table | {"own": {}})
+    assert "seconds an epoch the median on this machine, with the predictions for validation and test" in markdown(
+        table
+    )
+
+
+def test_values_have_the_order_of_the_seeds() -> None:
+    """They were sorted by seed; the test-picked ones beside them were not."""
+    rows = [(1, "joy"), (1, "joy"), (2, "anger"), (2, "anger"), (3, "joy"), (3, "anger")]
+    table = pd.DataFrame(rows, columns=["seed", "predicted"]).assign(true="joy")
+    found = _scores(table, LABELS, (3, 1, 2))
+    assert [one.accuracy for one in found] == [0.5, 1, 0]
+
+
+def test_the_cost_of_a_curriculum_is_that_of_an_epoch_on_all_dialogues() -> None:
+    """Its second epoch trains on two buckets of five, so HCL looked three times as cheap as DAG-ERC."""
+    dialogues = [dialogue(str(number), 4 + number, number) for number in range(10)]
+    given = small_training(curriculum="hcl", epochs=9, hcl={"decay": 0.5})
+    two = _two_epochs(given)
+    assert (two.epochs, two.curriculum, two.hcl.decay) == (2, "hcl", 0.5)
+    assert [len(curriculum(one, dialogues, LABELS).lesson(2).dialogues) for one in (given, two)] == [4, 10]
 
 
 class _Page(HTMLParser):

@@ -19,9 +19,12 @@ from bigfusion.model.reproduce.variants import COMPLETE, TABLE_4, WEIGHTS, balan
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.folder import Epoch, seed_folder
 from bigfusion.model.scoring.predict import predict
+from bigfusion.pipeline.errors import SettingsError
 from tests.helpers.small_runs import small_data, small_model, small_training
 
 CPU = torch.device("cpu")
+CONTRASTED = ("w/o GCL", "GCL w/o local", "GCL w/o global")
+SPIKING = ("w/o spiking attention", "w/o threshold regulation")
 
 
 def study(folder: Path, **changes: object) -> Study:
@@ -57,6 +60,59 @@ def test_every_row_of_table_4_is_another_network() -> None:
         72.06,
     ]
     assert [variant.paper["meld"][0] for variant in TABLE_4] == [68.24, 65.51, 66.05, 66.93, 67.13, 66.59, 66.74, 67.44]
+
+
+@pytest.mark.parametrize(
+    ("changes", "names", "why"),
+    [
+        ({}, set(), ""),
+        ({"contrast": {"kind": "random_nodes"}}, CONTRASTED[1:], 'model.contrast.kind = "random_nodes"'),
+        ({"importance": {"method": "random"}}, CONTRASTED[1:], 'model.importance.method = "random"'),
+        ({"contrast": {"rho": (0, 0)}}, CONTRASTED[1:], "model.contrast.rho = [0, 0]"),
+        ({"importance": {"gamma": 1}}, {"GCL w/o local"}, "model.importance.gamma = 1.0"),
+        ({"contrast": {"enabled": False}}, CONTRASTED, "model.contrast.enabled = false"),
+        ({"contrast": {"weight": 0}}, CONTRASTED, "model.contrast.weight = 0"),
+        ({"graph": {"enabled": False}}, CONTRASTED, "model.graph.enabled = false"),
+        ({"spiking": {"enabled": False}}, SPIKING, "model.spiking.enabled = false"),
+        ({"spiking": {"rise": 0}}, SPIKING[1:], "model.spiking.rise = 0.0"),
+        ({"spiking": {"steps": 1}}, SPIKING[1:], "model.spiking.steps = 1"),
+        ({"attention": {"alpha": 1}}, {"attention w/o local"}, "model.attention.alpha = 1.0"),
+    ],
+)
+def test_a_row_that_takes_nothing_away_is_known_before_it_is_trained(changes, names, why) -> None:
+    """It trained the same network again and stood there with a difference of 0.00 [0.00, 0.00]."""
+    found = {variant.name: variant.idle(small_model(**changes)) for variant in TABLE_4}
+    assert {name: said for name, said in found.items() if said} == dict.fromkeys(names, why)
+
+
+def test_on_single_utterances_there_is_no_context_to_take_away() -> None:
+    found = {variant.name for variant in TABLE_4 if variant.idle(small_model(), single_utterances=True)}
+    assert found == {"attention w/o local", "attention w/o global", "GCL w/o local", "GCL w/o global"}
+
+
+def test_a_table_leaves_out_what_takes_nothing_away_and_says_so(tmp_path: Path) -> None:
+    model = small_model(graph={"enabled": False}, spiking={"enabled": False}, attention={"alpha": 1})
+    told: list[str] = []
+    one = Study.of(tmp_path, small_data(), small_training(epochs=1))
+    data = STUDIES["table-4"](one, model, None, lambda epoch: None, told.append)
+    assert [row["name"] for row in data["rows"]] == ["complete", "attention w/o global"]
+    assert data["left_out"].keys() == {*CONTRASTED, *SPIKING, "attention w/o local"}
+    assert told[0].startswith("w/o GCL: left out: ") and told[0].endswith("(model.graph.enabled = false)")
+    assert len(rows(data)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("figure-3", {"contrast": {"kind": "gca"}}, r'model\.importance, .* found model\.contrast\.kind = "gca"'),
+        ("figure-5", {"spiking": {"enabled": False}}, r"reads model\.spiking"),
+        ("figure-4", {"graph": {"enabled": False}, "spiking": {"enabled": False}}, "expected parts to take away"),
+    ],
+)
+def test_a_figure_of_equal_networks_is_refused_before_it_is_trained(name, changes, said, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=said):
+        STUDIES[name](study(tmp_path), small_model(**changes), None, lambda epoch: None, lambda line: None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_axes_of_figure_3_are_the_papers() -> None:
