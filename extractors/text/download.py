@@ -8,6 +8,7 @@ from __future__ import annotations
 from fnmatch import fnmatch
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from bigfusion.extractors import checkpoints
 from bigfusion.extractors.checkpoints import INDEX, PROBE_SECONDS, _first_line, not_had, read_json
@@ -18,16 +19,22 @@ _SAY_SO = (*(file for file, _ in checkpoints.OWN_CODE), checkpoints.ADAPTER)
 """Files that say whether an encoder is read as its authors read it."""
 _MIXED = ("big_bird", "convbert", "fnet", "funnel", "mobilebert", "nystromformer", "reformer", "yoso")
 """Types of models that let padding, or what was read before, into a sentence."""
+_BOTH = (
+    "bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "fsmt", "led", "longt5", "m2m_100", "marian", "mbart",
+    "mt5", "mvp", "nllb-moe", "pegasus", "pegasus_x", "plbart", "prophetnet", "switch_transformers", "t5", "t5gemma",
+    "umt5",
+)  # fmt: skip
+"""Types of models that are encoder and decoder, also if their configuration does not say so."""
 
 
-def download_bytes(reference: Reference) -> int:
+def download_bytes(reference: Reference, pooling: str = "mean") -> int:
     """Bytes that loading the encoder would download; 0 where it lies on this machine, whole. Loads nothing.
 
     Raises:
-        ExtractionError: it lies nowhere here, and the hub does not answer or has no such model; or it brings its own
-            code.
+        ExtractionError: it lies nowhere here, and the hub does not answer or has no such model; or it is not fit to be
+            read with ``pooling``.
     """
-    refuse_unfit(reference)
+    refuse_unfit(reference, pooling)
     if reference.folder is not None:
         return 0
     from huggingface_hub import HfApi
@@ -56,18 +63,19 @@ def _is_whole(folder: Path, name: str) -> bool:
         ) from None
 
 
-def refuse_unfit(reference: Reference) -> None:
+def refuse_unfit(reference: Reference, pooling: str = "mean") -> None:
     """Refuse an encoder that would not be read as its authors read it (:func:`checkpoints.refuse_unfit`).
 
-    Or one whose vectors depend on what is read beside them. Not in the extractor, whose code is in every text cell's
-    fingerprint. The files that say so are fetched if they are not here. If they cannot be, loading the encoder says so.
+    Or one whose vectors depend on what is read beside them, or of which ``pooling`` takes nothing of a sentence. Not in
+    the extractor, whose code is in every text cell's fingerprint. The files that say so are fetched if they are not
+    here. If they cannot be, loading the encoder says so.
 
     Raises:
         ExtractionError: it is one.
     """
     folder = reference.folder or _cached(reference, _SAY_SO)
     if folder is not None and (folder / "config.json").is_file():
-        _refuse_unfit(folder, reference.name)
+        _refuse_unfit(folder, reference.name, pooling)
         return
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
@@ -79,18 +87,56 @@ def refuse_unfit(reference: Reference) -> None:
             snapshot_download(name, revision=commit, allow_patterns=list(_SAY_SO), local_dir=aside)
         except (AnyHTTPError, OSError, ValueError):
             return
-        _refuse_unfit(Path(aside), name)
+        _refuse_unfit(Path(aside), name, pooling)
 
 
-def _refuse_unfit(folder: Path, name: str) -> None:
+def _refuse_unfit(folder: Path, name: str, pooling: str) -> None:
     checkpoints.refuse_unfit(folder, "text.model", name)
-    config = folder / "config.json"
-    kind = read_json(config, "text.model", name).get("model_type") if config.is_file() else None
+    config = read_json(folder / "config.json", "text.model", name) if (folder / "config.json").is_file() else {}
+    kind = config.get("model_type")
+    if config.get("is_encoder_decoder") or kind in _BOTH:
+        raise ExtractionError(
+            f"text.model {name!r}: expected an encoder or a decoder, found {kind}, which is both; choose another model"
+        )
+    if kind == "xlnet":
+        raise ExtractionError(
+            f"text.model {name!r}: expected an encoder that says how many tokens it reads, found {kind}, which does"
+            ' not; choose another model, or [text.NAME] kind = "transformer"'
+        )
+    if pooling == "cls":
+        refuse_decoder(folder, "text.model", name)
     if kind in _MIXED:
         raise ExtractionError(
             f"text.model {name!r}: expected an encoder that reads a sentence alike in any batch, found {kind}, whose "
             'padding or order changes the vector; choose another model, or [text.NAME] kind = "transformer"'
         )
+
+
+def refuse_decoder(folder: Path, what: str, name: str) -> None:
+    """Refuse a decoder for pooling "cls": its first token sees no other, so it tells nothing of the sentence.
+
+    Raises:
+        ExtractionError: it is one.
+    """
+    config = read_json(folder / "config.json", what, name) if (folder / "config.json").is_file() else {}
+    if _is_decoder(config):
+        raise ExtractionError(
+            f"{what} {name!r}: expected an encoder for pooling 'cls', found {config.get('model_type')}, a decoder,"
+            " whose first token sees no other; set pooling to 'mean'"
+        )
+
+
+def _is_decoder(config: dict[str, Any]) -> bool:
+    """Whether a token sees only those before it."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as DECODERS
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as ENCODERS
+
+    if config.get("is_decoder") or config.get("causal"):
+        return True
+    if not config.get("is_causal", True) or config.get("use_bidirectional_attention") in (True, "all"):
+        return False
+    kind = config.get("model_type")
+    return kind in DECODERS and kind not in ENCODERS and kind not in ("bert-generation", "xlnet")
 
 
 def _cached(reference: Reference, parts: tuple[str, ...]) -> Path | None:

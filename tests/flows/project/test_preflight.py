@@ -248,6 +248,50 @@ def test_an_encoder_whose_vectors_depend_on_their_batch_stops_a_run(tmp_path, ki
     assert f"expected an encoder that reads a sentence alike in any batch, found {kind}" in line
 
 
+@pytest.mark.parametrize(
+    ("said", "pooling", "line"),
+    [
+        ({"model_type": "bart", "is_encoder_decoder": True}, "mean", "an encoder or a decoder, found bart, which is"),
+        ({"model_type": "t5"}, "mean", "an encoder or a decoder, found t5, which is both; choose another model"),
+        ({"model_type": "xlnet"}, "mean", "an encoder that says how many tokens it reads, found xlnet, which does not"),
+        ({"model_type": "gpt2"}, "cls", "an encoder for pooling 'cls', found gpt2, a decoder, whose first token sees"),
+        ({"is_decoder": True}, "cls", "an encoder for pooling 'cls', found roberta, a decoder, whose first token"),
+        ({"model_type": "gpt2"}, "mean", ""),
+        ({}, "cls", ""),
+        ({"model_type": "gemma3_text", "use_bidirectional_attention": True}, "cls", ""),
+    ],
+)
+def test_a_model_that_is_no_encoder_of_sentences_stops_a_run(tmp_path, said, pooling, line):
+    """BART's decoder reads a sentence moved by one token; a decoder's first token is the same in every sentence."""
+    encoder = save_roberta(tmp_path / "encoder", layers=1)
+    known = json.loads((encoder / "config.json").read_text())
+    (encoder / "config.json").write_text(json.dumps(known | said))
+    config = write_project(tmp_path, str(encoder), True, '["text", "audio"]')
+    project = load(config, assignments=[f"text.pooling={pooling}"])
+    plan = standing.look(project).plan
+    stops = preflight(project, plan).stops
+    assert [stop.partition(" expected ")[2].startswith(line) for stop in stops] == ([True] if line else [])
+    if line:
+        with pytest.raises(ExtractionError) as computed:  # as a worker computes it
+            cells.extract_chunk(project, plan.manifest, plan.pending(Modality.TEXT)[:1], "run")
+        assert stops == (str(computed.value),)
+
+
+def test_a_decoder_beside_the_encoder_is_not_read_by_its_first_token(tmp_path):
+    decoder = save_roberta(tmp_path / "decoder", layers=1)
+    said = json.loads((decoder / "config.json").read_text())
+    (decoder / "config.json").write_text(json.dumps(said | {"is_decoder": True}))
+    config = write_project(tmp_path, str(save_roberta(tmp_path / "encoder", layers=1)), True, '["text"]')
+    config.write_text(f'{config.read_text()}[text.d]\nkind = "transformer"\nmodel = "{decoder}"\npooling = "cls"\n')
+    project = load(config)
+    plan = standing.look(project).plan
+    (line,) = preflight(project, plan).stops
+    assert line.startswith(f"text.d.model {str(decoder)!r}: expected an encoder for pooling 'cls', found roberta, a")
+    with pytest.raises(ExtractionError, match=r"text\.d\.model .* found roberta, a decoder"):
+        cells.extract_chunk(project, plan.manifest, plan.pending(FeatureName("text.d"))[:1], "run")
+    assert preflight(load(config, assignments=["text.d.pooling=last"]), plan).stops == ()
+
+
 def test_a_named_extractors_folder_that_is_not_there_is_a_line_with_its_table(tmp_path, capsys):
     encoder = save_roberta(tmp_path / "encoder", layers=1)
     config = write_project(tmp_path, str(encoder), True, '["text", "audio"]')
