@@ -5,18 +5,22 @@ Not part of the extractor: no vector depends on this file.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from bigfusion.extractors import checkpoints
-from bigfusion.extractors.checkpoints import INDEX, PROBE_SECONDS, _first_line, not_had, read_json
+from bigfusion.extractors.checkpoints import INDEX, PROBE_SECONDS, _first_line, _recorded, not_had, read_json
 from bigfusion.extractors.text.pretrained import PARTS, Reference, _whole
 from bigfusion.pipeline.errors import ExtractionError
 
 _SAY_SO = (*(file for file, _ in checkpoints.OWN_CODE), checkpoints.ADAPTER)
 """Files that say whether an encoder is read as its authors read it."""
+_BESIDE = tuple(part for part in PARTS if part != "*.safetensors")
+"""The files beside the weights. Without some of them an encoder can be loaded all the same, and reads other tokens."""
 _MIXED = ("big_bird", "convbert", "fnet", "funnel", "mobilebert", "nystromformer", "reformer", "yoso")
 """Types of models that let padding, or what was read before, into a sentence."""
 _BOTH = (
@@ -41,16 +45,73 @@ def download_bytes(reference: Reference, pooling: str = "mean") -> int:
     from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
 
     name, revision = reference.name, reference.branch
-    cached = _cached(reference, PARTS)
-    if cached is not None and _is_whole(cached, name):
+    cached = _loadable(reference)
+    if cached is not None and _holds(cached, _recorded(name, cached.name)):
         return 0
     try:
-        info = HfApi().model_info(name, revision=revision, timeout=PROBE_SECONDS, files_metadata=True)
+        commit = revision if cached is None else cached.name
+        info = HfApi().model_info(name, revision=commit, timeout=PROBE_SECONDS, files_metadata=True)
     except (AnyHTTPError, OSError, ValueError) as error:
+        if cached is not None:
+            raise _in_part(name, _first_line(error)) from None
         expected = "it in the hub's cache or on the hub"
         raise not_had(error, f"text.model {name!r}", revision, "text.model", expected) from None
-    files = [file for file in info.siblings or () if any(fnmatch(file.rfilename, part) for part in PARTS)]
-    return sum(file.size or 0 for file in files)
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+    if cached is None:
+        return sum(sizes[file] for file in _of(sizes, PARTS))
+    return sum(sizes[file] for file in _of(sizes, _BESIDE) if not (cached / file).is_file())
+
+
+def complete(reference: Reference) -> None:
+    """Fetch the files beside the weights that the hub's cache lacks, if it holds enough of the encoder to load it.
+
+    Raises:
+        ExtractionError: it lacks one that cannot be fetched, or nobody knows whether it does.
+    """
+    if reference.folder is None and (cached := _loadable(reference)) is not None:
+        _complete(reference.name, cached)
+
+
+@cache
+def _complete(name: str, folder: Path) -> None:
+    """Once in a process: each chunk of cells asks for it."""
+    if _holds(folder, _recorded(name, folder.name)):
+        return
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
+
+    listed, found = None, "fewer files than the hub lists"
+    try:
+        info = HfApi().model_info(name, revision=folder.name, timeout=PROBE_SECONDS)
+        listed = [file.rfilename for file in info.siblings or ()]
+        # Also if the cache holds all of them: the list is kept, and the hub is not asked again.
+        snapshot_download(name, revision=folder.name, allow_patterns=list(_BESIDE), etag_timeout=PROBE_SECONDS)
+    except (AnyHTTPError, OSError, ValueError) as error:
+        found = _first_line(error)
+    if not _holds(folder, listed):
+        raise _in_part(name, found)
+
+
+def _in_part(name: str, found: str) -> ExtractionError:
+    return ExtractionError(
+        f"text.model {name!r}: expected all files that the hub lists, found a cache that may lack some, and of the hub:"
+        f" {found}; run the same command once with a connection, or download it whole and set text.model to its folder"
+    )
+
+
+def _holds(folder: Path, listed: Collection[str] | None) -> bool:
+    """Whether a folder has every listed file beside the weights; if there is no list, nobody knows."""
+    return listed is not None and all((folder / file).is_file() for file in _of(listed, _BESIDE))
+
+
+def _of(files: Iterable[str], parts: tuple[str, ...]) -> list[str]:
+    return [file for file in files if any(fnmatch(file, part) for part in parts)]
+
+
+def _loadable(reference: Reference) -> Path | None:
+    """The snapshot in the hub's cache, if it has configuration, weights and some vocabulary."""
+    cached = _cached(reference, PARTS)
+    return cached if cached is not None and _is_whole(cached, reference.name) else None
 
 
 def _is_whole(folder: Path, name: str) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 from bigfusion.extractors.base import Extractor, ExtractorSpec, Failure, Fault, Outcome
 from bigfusion.extractors.compute import give_back
 from bigfusion.extractors.frames import FramedFeature
-from bigfusion.extractors.text.download import refuse_decoder, refuse_unfit
+from bigfusion.extractors.text.download import complete, refuse_decoder, refuse_unfit
 from bigfusion.extractors.text.encoder import TextSettings
 from bigfusion.extractors.text.pretrained import locate
 from bigfusion.extractors.text.transformer import SentenceExtractor, SentenceSettings
@@ -373,14 +373,18 @@ def _made(
 
 
 def _check_encoder(project: Project, feature: FeatureName, maker: Extractor) -> None:
-    """Refuse a text encoder that is not read as it is meant. Not in the extractor, whose code is in the fingerprints.
+    """Refuse a text encoder that is not read as it is meant, and complete one that the hub's cache holds in part.
+
+    Not in the extractor, whose code is in the fingerprints.
 
     Raises:
-        ExtractionError: it is one.
+        ExtractionError: it is refused, or cannot be completed.
     """
     settings = settings_of(project, feature) if project.corpus.kind != "features" else None
     if isinstance(settings, TextSettings):
-        refuse_unfit(locate(settings.model, settings.revision), settings.pooling)
+        reference = locate(settings.model, settings.revision)
+        refuse_unfit(reference, settings.pooling)
+        complete(reference)
     if isinstance(maker, SentenceExtractor) and isinstance(settings, SentenceSettings) and settings.pooling == "cls":
         refuse_decoder(maker.checkpoint.fetched(), f"{feature}.model", settings.model)
 

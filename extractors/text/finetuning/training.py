@@ -29,6 +29,7 @@ from transformers.trainer_utils import set_seed
 from bigfusion.extractors.checkpoints import quiet
 from bigfusion.extractors.compute import device_named
 from bigfusion.extractors.files import Sha256, sha256_of
+from bigfusion.extractors.text.download import complete
 from bigfusion.extractors.text.encoder import TextSettings, longest_sentence
 from bigfusion.extractors.text.finetuning.data import Collator, LabelledCorpus, class_weights, rows_of, weighted_f1
 from bigfusion.extractors.text.finetuning.learned import LEARNED, RECORD, read_learned, write_learned
@@ -78,6 +79,7 @@ def finetune(
     for name, split in (("training", corpus.train), ("validation", corpus.valid)):
         if not len(split):
             raise ExtractionError(f"finetune-text: expected labelled {name} utterances, found none; check the corpus")
+    complete(locate(text.model, text.revision))
     before = _learned_before(text, folder)
     inputs = _inputs(text, settings, corpus, sha256)
     record = _begin(folder, inputs)

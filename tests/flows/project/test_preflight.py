@@ -237,6 +237,26 @@ def test_an_encoder_with_code_of_its_own_stops_a_run_wherever_it_lies(tmp_path, 
         assert place != "hub" or not list((tmp_path / "cache").rglob("snapshots"))
 
 
+def test_an_encoder_that_the_hubs_cache_may_hold_in_part_stops_a_run(tmp_path, monkeypatch):
+    """Without its tokenizer's settings it would read other tokens under the same fingerprint."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    repository, commit = tmp_path / "cache/models--owner--name", "0123456789" * 4
+    save_roberta(repository / "snapshots" / commit, layers=1)
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text(commit)
+    project = load(write_project(tmp_path, "owner/name", True, '["text", "audio"]'))
+    plan = standing.look(project).plan
+    (line,) = preflight(project, plan).stops
+    assert line.startswith(
+        "text.model 'owner/name': expected all files that the hub lists, found a cache that may lack"
+    )
+    with pytest.raises(ExtractionError, match="found a cache that may lack some"):  # as a worker computes it
+        cells.extract_chunk(project, plan.manifest, plan.pending(Modality.TEXT)[:1], "run")
+
+
 @pytest.mark.parametrize("kind", ["convbert", "mobilebert"])
 def test_an_encoder_whose_vectors_depend_on_their_batch_stops_a_run(tmp_path, kind):
     """Each token of MobileBERT is read with its neighbours', and the last one's neighbour is padding or nothing."""
