@@ -298,6 +298,8 @@ class _Encoder:
                 "another model"
             )
         device = device_named(settings.device)
+        if device.type != "cpu":  # so that a GPU does not round where a CPU does not
+            torch.backends.cudnn.allow_tf32 = False
         self._name = settings.model
         self._has_class_token = any(name.endswith(CLASS_TOKENS) for name, _ in tower.named_parameters())
         self._device, self._dtype = torch.device("cpu"), torch.float32

@@ -180,12 +180,18 @@ class VisualExtractor(ClipExtractor):
         """What follows the faces of the utterance's clip."""
         return SpeakerViewer(self, utterance)
 
-    def speaker(self, utterance: Utterance, tracker: Tracker, moments: Sequence[float]) -> Track | None:
-        """Which of the faces is the speaker's. ``moments`` are the sampled frames' times in the file."""
+    def speaker(
+        self, utterance: Utterance, tracker: Tracker, moments: Sequence[float], notes: list[str]
+    ) -> Track | None:
+        """Which of the faces is the speaker's. ``moments`` are the sampled frames' times in the file.
+
+        If the sound decides nothing, that is added to ``notes``.
+        """
         if not (self.spec.hears and len(tracker.tracks) > 1):
             return tracker.prominent()
         start = 0.0 if utterance.visual is None else utterance.visual.start or 0.0
-        return tracker.talking(self._loudness(utterance.audio, [moment - start for moment in moments]))
+        loudness = self._loudness(utterance.audio, [moment - start for moment in moments])
+        return tracker.talking(loudness, notes)
 
     def no_face(self, span: MediaSpan, frames: int) -> Failure:
         """Why there is no vector: none of the sampled frames shows a face."""
@@ -236,7 +242,8 @@ class SpeakerViewer(FaceViewer):
 
     def outcome(self, notes: list[str]) -> Outcome:
         """The speaker's vector, or why there is none."""
-        speaker = self._extractor.speaker(self._utterance, self.tracker, self.moments)
+        notes = [*notes]  # others who look at the clip have the same list
+        speaker = self._extractor.speaker(self._utterance, self.tracker, self.moments, notes)
         if speaker is None:
             return self._extractor.no_face(self.span, self.tracker.frames)
         features = self._extractor.embedder.embed(np.stack(speaker.crops))  # (T, 342)

@@ -102,12 +102,14 @@ class Tracker:
         """The largest and most constant face (:meth:`Track.prominence`), or ``None`` without any face."""
         return max(self.tracks, key=lambda track: track.prominence(self._frames), default=None)
 
-    def talking(self, loudness: NDArray[np.floating]) -> Track | None:
-        """The face whose mouth moves with the sound. If that cannot be decided, the prominent face.
+    def talking(self, loudness: NDArray[np.floating], notes: list[str]) -> Track | None:
+        """The face whose mouth moves with the sound. If that cannot be decided, the prominent face; ``notes`` says so.
 
         Shape: loudness (frames,), not negative: the sound's root mean square before each sampled frame.
         """
         scores = [track.mouth_activity(loudness) for track in self.tracks]
         if not scores or max(scores) <= 0:
+            why = "no mouth moves with the sound" if loudness.any() else "no sound"
+            notes.append(f"{why}, prominent face taken")
             return self.prominent()
         return self.tracks[int(np.argmax(scores))]

@@ -25,7 +25,7 @@ def run(common: Common, out: Path | None) -> Answer:
     from bigfusion.flows.progress import bar
     from bigfusion.flows.project import corpus
     from bigfusion.flows.project.labelled_texts import labelled_corpus
-    from bigfusion.flows.project.leaks import require_no_folds
+    from bigfusion.flows.project.leaks import require_no_folds, require_unseen
     from bigfusion.flows.project.preflight import preflight_finetuning, require
     from bigfusion.flows.project.workspace import relative
 
@@ -35,6 +35,7 @@ def run(common: Common, out: Path | None) -> Answer:
     require(preflight_finetuning(project, folder))
     manifest = corpus.look(project).manifest
     require_no_folds(manifest)
+    require_unseen(project, manifest)
     labelled = labelled_corpus(project, manifest)
     train, valid = numbered(len(labelled.train), "utterance"), len(labelled.valid)
     log.info("finetune-text: %s to train on, %d to validate", train, valid)

@@ -17,9 +17,10 @@ from typing import Any
 from bigfusion.extractors.base import Extractor, ExtractorSpec, Failure, Fault, Outcome
 from bigfusion.extractors.compute import give_back
 from bigfusion.extractors.frames import FramedFeature
-from bigfusion.extractors.text.download import refuse_unfit
+from bigfusion.extractors.text.download import complete, refuse_decoder, refuse_unfit
 from bigfusion.extractors.text.encoder import TextSettings
 from bigfusion.extractors.text.pretrained import locate
+from bigfusion.extractors.text.transformer import SentenceExtractor, SentenceSettings
 from bigfusion.flows.project.features import features, make, settings_of
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.digests.code import code_digests
@@ -307,7 +308,7 @@ def _compute(
     }
     utterances: dict[FeatureName, Sequence[Utterance]] = {}
     for feature, maker in makers.items():
-        _check_encoder(project, feature)
+        _check_encoder(project, feature, maker)
         utterances[feature] = manifest.utterances(list(first[feature].values()), maker.spec.window)
     outcomes, seconds = _outcomes(makers, utterances, progress)
     give_back()
@@ -371,15 +372,21 @@ def _made(
     return _Made(origin, stored, frames, faults)
 
 
-def _check_encoder(project: Project, feature: FeatureName) -> None:
-    """Refuse a text encoder that is not read as it is meant. Not in the extractor, whose code is in the fingerprints.
+def _check_encoder(project: Project, feature: FeatureName, maker: Extractor) -> None:
+    """Refuse a text encoder that is not read as it is meant, and complete one that the hub's cache holds in part.
+
+    Not in the extractor, whose code is in the fingerprints.
 
     Raises:
-        ExtractionError: it is one.
+        ExtractionError: it is refused, or cannot be completed.
     """
     settings = settings_of(project, feature) if project.corpus.kind != "features" else None
     if isinstance(settings, TextSettings):
-        refuse_unfit(locate(settings.model, settings.revision))
+        reference = locate(settings.model, settings.revision)
+        refuse_unfit(reference, settings.pooling)
+        complete(reference)
+    if isinstance(maker, SentenceExtractor) and isinstance(settings, SentenceSettings) and settings.pooling == "cls":
+        refuse_decoder(maker.checkpoint.fetched(), f"{feature}.model", settings.model)
 
 
 def _changed(

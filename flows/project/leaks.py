@@ -43,6 +43,16 @@ def require_no_folds(manifest: Manifest) -> None:
         )
 
 
+def require_unseen(project: Project, manifest: Manifest) -> None:
+    """Refuse to fine-tune an encoder that learned from utterances which are tested: the result has seen them too.
+
+    Raises:
+        SettingsError: it did.
+    """
+    if line := _leak("text.model", project.text.model, manifest, False):
+        raise SettingsError(f"finetune-text: {line}")
+
+
 def _leak(setting: str, model: str, manifest: Manifest, every: bool) -> str | None:
     folder = _folder(model)
     if folder is None:

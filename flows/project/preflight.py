@@ -18,6 +18,7 @@ import numpy as np
 from bigfusion.extractors.checkpoints import Checkpoint
 from bigfusion.extractors.download import model_bytes
 from bigfusion.extractors.text.encoder import TextSettings
+from bigfusion.extractors.text.transformer import SentenceSettings
 from bigfusion.flows.project.features import make, settings_of, without
 from bigfusion.flows.project.leaks import leaks
 from bigfusion.flows.project.rates import INDEX_BYTES, RATES
@@ -215,18 +216,21 @@ def _to_download(project: Project, feature: FeatureName) -> dict[str, int]:
     Raises:
         ExtractionError: it is neither here nor can it be downloaded; the error names the setting and the remedy.
     """
-    from bigfusion.extractors.text.download import download_bytes
+    from bigfusion.extractors.text.download import download_bytes, refuse_decoder
     from bigfusion.extractors.text.pretrained import locate
 
     settings = settings_of(project, feature)
     if isinstance(settings, TextSettings):
-        size = download_bytes(locate(settings.model, settings.revision))
+        size = download_bytes(locate(settings.model, settings.revision), settings.pooling)
         return {f"{feature}.model {settings.model!r}": size}
     checkpoint = getattr(make(project, feature), "checkpoint", None)
     if not isinstance(checkpoint, Checkpoint):
         return {}
     setting = f"{feature}.model"
-    return {f"{setting} {checkpoint.name!r}": model_bytes(checkpoint, setting)}
+    size = model_bytes(checkpoint, setting)
+    if isinstance(settings, SentenceSettings) and settings.pooling == "cls" and not size:
+        refuse_decoder(checkpoint.fetched(), setting, checkpoint.name)
+    return {f"{setting} {checkpoint.name!r}": size}
 
 
 def _downloads(sizes: dict[str, int]) -> list[str]:

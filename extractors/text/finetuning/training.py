@@ -29,9 +29,10 @@ from transformers.trainer_utils import set_seed
 from bigfusion.extractors.checkpoints import quiet
 from bigfusion.extractors.compute import device_named
 from bigfusion.extractors.files import Sha256, sha256_of
+from bigfusion.extractors.text.download import complete
 from bigfusion.extractors.text.encoder import TextSettings, longest_sentence
 from bigfusion.extractors.text.finetuning.data import Collator, LabelledCorpus, class_weights, rows_of, weighted_f1
-from bigfusion.extractors.text.finetuning.learned import RECORD, write_learned
+from bigfusion.extractors.text.finetuning.learned import LEARNED, RECORD, read_learned, write_learned
 from bigfusion.extractors.text.finetuning.network import Classifier, freeze, rates
 from bigfusion.extractors.text.finetuning.settings import FinetuneSettings
 from bigfusion.extractors.text.pretrained import load, locate
@@ -72,17 +73,20 @@ def finetune(
     A kill loses at most the epoch that it interrupts. ``progress(n)`` is called after n more utterances of training.
 
     Raises:
-        ExtractionError: no encoder or device, an empty split, or ``folder`` holds a different training.
+        ExtractionError: no encoder or device, an empty split, ``folder`` holds a different training, or the encoder was
+            fine-tuned and does not name what it learned from.
     """
     for name, split in (("training", corpus.train), ("validation", corpus.valid)):
         if not len(split):
             raise ExtractionError(f"finetune-text: expected labelled {name} utterances, found none; check the corpus")
+    complete(locate(text.model, text.revision))
+    before = _learned_before(text, folder)
     inputs = _inputs(text, settings, corpus, sha256)
     record = _begin(folder, inputs)
     scores = {int(seed): score for seed, score in record["weighted_f1"].items()}
     for seed in settings.seeds:
         if seed not in scores:
-            scores[seed] = _one_seed(text, settings, corpus, folder / f"seed-{seed}", seed, progress)
+            scores[seed] = _one_seed(text, settings, corpus, before, folder / f"seed-{seed}", seed, progress)
             _write(folder, record | {"weighted_f1": scores})  # a seed that is complete is never trained again
             log.info("finetune-text: seed %d: validation WF1 %.1f", seed, 100 * scores[seed])
     best = max(scores, key=lambda seed: scores[seed])
@@ -90,6 +94,8 @@ def finetune(
     if (newly := folder / f"seed-{best}" / ENCODER).exists():
         shutil.rmtree(encoder, ignore_errors=True)
         newly.rename(encoder)
+    if encoder.exists():  # finished by an earlier version, it does not name what its base had learned from
+        _write_learned(encoder, corpus, before | (read_learned(encoder) or frozenset()))
     for seed in settings.seeds:
         shutil.rmtree(folder / f"seed-{seed}", ignore_errors=True)
     return Finetuned(encoder, best, scores)
@@ -137,6 +143,7 @@ def _one_seed(
     text: TextSettings,
     settings: FinetuneSettings,
     corpus: LabelledCorpus,
+    before: frozenset[str],
     folder: Path,
     seed: int,
     progress: Callable[[int], None],
@@ -199,23 +206,45 @@ def _one_seed(
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=checkpoint)
-        _save(encoder, tokenizer, folder, corpus)
+        _save(encoder, tokenizer, folder, corpus, before)
         return float(trainer.state.best_metric or 0.0)
     finally:
         torch.set_num_threads(threads)
 
 
-def _save(encoder: Any, tokenizer: Any, folder: Path, corpus: LabelledCorpus) -> None:
+def _save(encoder: Any, tokenizer: Any, folder: Path, corpus: LabelledCorpus, before: frozenset[str]) -> None:
     """Save the encoder as a folder of ``transformers``' layout, whole or not at all, with what it learned from."""
     partial = folder / f".{ENCODER}"
     shutil.rmtree(partial, ignore_errors=True)
     with quiet():
         encoder.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
-    said = (*corpus.train.utterances, *corpus.valid.utterances)
-    write_learned(partial, ((one.id, one.text) for one in said))
+    _write_learned(partial, corpus, before)
     shutil.rmtree(folder / ENCODER, ignore_errors=True)
     partial.rename(folder / ENCODER)
+
+
+def _write_learned(encoder: Path, corpus: LabelledCorpus, before: frozenset[str]) -> None:
+    said = (*corpus.train.utterances, *corpus.valid.utterances)
+    write_learned(encoder, ((one.id, one.text) for one in said), before=before)
+
+
+def _learned_before(text: TextSettings, folder: Path) -> frozenset[str]:
+    """The marks of what the encoder that the training in ``folder`` begins with learned from, if it was fine-tuned.
+
+    Raises:
+        ExtractionError: it was, and does not name it.
+    """
+    base = locate(text.model, text.revision).folder
+    if base is None:
+        return frozenset()
+    learned = read_learned(base)
+    if learned is None and base.parent.resolve() != folder.resolve() and (base.parent / RECORD).exists():
+        raise ExtractionError(
+            f"text.model {text.model!r}: expected an encoder that names what it learned from, found one that was"
+            f" fine-tuned and has no {LEARNED}; take the encoder that it began with"
+        )
+    return learned or frozenset()
 
 
 class _Trainer(Trainer):

@@ -24,6 +24,7 @@ from transformers import (
 
 from bigfusion.extractors.base import Failure, Feature
 from bigfusion.extractors.files import sha256_of
+from bigfusion.extractors.visual import image_encoder
 from bigfusion.extractors.visual.image_encoder import ImageEncoderExtractor, ImageEncoderSettings, _square
 from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.media.frames import read_frames
@@ -248,3 +249,14 @@ def test_a_model_without_a_vector_for_a_picture_is_refused(
         extractor(folder, on="frame").extract([clip])
     assert f"visual model {str(folder)!r}: expected a vector for each picture, {said}" in str(found.value)
     assert "\n" not in str(found.value)
+
+
+def test_a_gpu_does_not_round_where_a_processor_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device "meta" stands for a GPU: it takes the weights and computes nothing."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    made = extractor(saved(tmp_path, "convnext"), on="frame")
+    made.load()
+    assert torch.backends.cudnn.allow_tf32
+    monkeypatch.setattr(image_encoder, "device_named", lambda name: torch.device("meta"))
+    extractor(tmp_path, on="frame").load()
+    assert not torch.backends.cudnn.allow_tf32

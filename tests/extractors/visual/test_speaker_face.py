@@ -19,6 +19,7 @@ from bigfusion.extractors.visual.alignment import aligned
 from bigfusion.extractors.visual.densenet import load, seeded
 from bigfusion.extractors.visual.detectors import CenterFace
 from bigfusion.extractors.visual.speaker_face import VisualExtractor, VisualSettings
+from bigfusion.extractors.visual.viewing import view
 from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.media.frames import read_frames
 from bigfusion.pipeline.schema import MediaSpan, Modality, Status, Utterance
@@ -318,6 +319,17 @@ def test_of_two_faces_the_one_that_talks(tmp_path: Path, extractor: VisualExtrac
     assert side_of(extractor, utterance) == "right"
     assert side_of(talking, utterance) == "left"
     assert side_of(talking, seen(path)) == "right"  # without sound: the prominent one
+
+
+def test_a_turn_whose_sound_tells_nothing_says_that_the_prominent_face_was_taken(tmp_path: Path, talk: Talk) -> None:
+    """Its sound is not there, is no sound, or is silence; the note is not on others' cells of the same clip."""
+    path = write_clip(tmp_path / "talk.mp4", talk.frames[:8], fps=10)
+    silence = write_clip(tmp_path / "silence.wav", sound=np.zeros((1, 12_800), np.float32), audio="pcm_s16le")
+    both = [VisualExtractor(TALKING), VisualExtractor(TALKING.model_copy(update={"pool": "mean+std"}))]
+    for sound in (None, span(path), span(silence)):
+        for outcome in view([(replace(seen(path), audio=sound), both)])[0]:
+            assert isinstance(outcome, Feature)
+            assert outcome.note == "no sound, prominent face taken"
 
 
 def test_a_turn_talks_where_its_sound_has_a_file_of_its_own(tmp_path: Path, talk: Talk) -> None:

@@ -99,11 +99,16 @@ def test_mouth_activity_by_hand() -> None:
 def test_the_talker_is_the_one_who_moves_with_the_sound() -> None:
     tracker, loudness = Tracker(1), np.array([0.0, 1, 0, 1, 0, 1])
     tracker.tracks = [talker([0, 0, 1, 0, 1, 0], mouth=20), talker([0, 1, 0, 1, 0, 1], mouth=10)]
-    assert tracker.talking(loudness) is tracker.tracks[1]
+    notes: list[str] = []
+    assert tracker.talking(loudness, notes) is tracker.tracks[1]
+    assert notes == []
 
 
 def test_without_sound_the_prominent_face_talks() -> None:
     frames = [{1: box(0, 0, 40), 3: box(300, 0, 30)}] * 4
     tracker = follow(frames)
-    assert tracker.talking(np.zeros(4)) is tracker.prominent()
-    assert Tracker(1).talking(np.zeros(0)) is None
+    notes: list[str] = []
+    assert tracker.talking(np.zeros(4), notes) is tracker.prominent()
+    assert tracker.talking(np.ones(4), notes) is tracker.prominent()
+    assert notes == ["no sound, prominent face taken", "no mouth moves with the sound, prominent face taken"]
+    assert Tracker(1).talking(np.zeros(0), notes) is None

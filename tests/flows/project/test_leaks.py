@@ -62,6 +62,15 @@ def test_an_encoder_that_learned_from_test_utterances_stops_the_run(place, encod
     assert line in place.capsys.readouterr().out
 
 
+def test_an_encoder_that_learned_from_test_utterances_is_not_fine_tuned_further(place, encoder, tmp_path):
+    write_learned(encoder, said(corpus.kept(load(place.config)), "test")[:2])
+    arguments = ("--set", f"text.model={json.dumps(str(encoder))}", "--out", str(tmp_path / "again"))
+    assert place.run("finetune-text", *arguments, "--set", "finetune.device=cpu") == 1
+    assert "finetune-text: text.model" in (shown := place.capsys.readouterr().err)
+    assert "expected an encoder that never saw the tested dialogues, found one that was fine-tuned on 2 of" in shown
+    assert not (tmp_path / "again").exists()
+
+
 def test_in_a_cross_validation_every_utterance_is_tested(place, encoder):
     manifest = corpus.kept(load(place.config))
     write_learned(encoder, said(manifest, "train"))

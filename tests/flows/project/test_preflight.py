@@ -237,6 +237,26 @@ def test_an_encoder_with_code_of_its_own_stops_a_run_wherever_it_lies(tmp_path, 
         assert place != "hub" or not list((tmp_path / "cache").rglob("snapshots"))
 
 
+def test_an_encoder_that_the_hubs_cache_may_hold_in_part_stops_a_run(tmp_path, monkeypatch):
+    """Without its tokenizer's settings it would read other tokens under the same fingerprint."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    repository, commit = tmp_path / "cache/models--owner--name", "0123456789" * 4
+    save_roberta(repository / "snapshots" / commit, layers=1)
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text(commit)
+    project = load(write_project(tmp_path, "owner/name", True, '["text", "audio"]'))
+    plan = standing.look(project).plan
+    (line,) = preflight(project, plan).stops
+    assert line.startswith(
+        "text.model 'owner/name': expected all files that the hub lists, found a cache that may lack"
+    )
+    with pytest.raises(ExtractionError, match="found a cache that may lack some"):  # as a worker computes it
+        cells.extract_chunk(project, plan.manifest, plan.pending(Modality.TEXT)[:1], "run")
+
+
 @pytest.mark.parametrize("kind", ["convbert", "mobilebert"])
 def test_an_encoder_whose_vectors_depend_on_their_batch_stops_a_run(tmp_path, kind):
     """Each token of MobileBERT is read with its neighbours', and the last one's neighbour is padding or nothing."""
@@ -246,6 +266,50 @@ def test_an_encoder_whose_vectors_depend_on_their_batch_stops_a_run(tmp_path, ki
     project = load(write_project(tmp_path, str(encoder), True, '["text", "audio"]'))
     (line,) = preflight(project, standing.look(project).plan).stops
     assert f"expected an encoder that reads a sentence alike in any batch, found {kind}" in line
+
+
+@pytest.mark.parametrize(
+    ("said", "pooling", "line"),
+    [
+        ({"model_type": "bart", "is_encoder_decoder": True}, "mean", "an encoder or a decoder, found bart, which is"),
+        ({"model_type": "t5"}, "mean", "an encoder or a decoder, found t5, which is both; choose another model"),
+        ({"model_type": "xlnet"}, "mean", "an encoder that says how many tokens it reads, found xlnet, which does not"),
+        ({"model_type": "gpt2"}, "cls", "an encoder for pooling 'cls', found gpt2, a decoder, whose first token sees"),
+        ({"is_decoder": True}, "cls", "an encoder for pooling 'cls', found roberta, a decoder, whose first token"),
+        ({"model_type": "gpt2"}, "mean", ""),
+        ({}, "cls", ""),
+        ({"model_type": "gemma3_text", "use_bidirectional_attention": True}, "cls", ""),
+    ],
+)
+def test_a_model_that_is_no_encoder_of_sentences_stops_a_run(tmp_path, said, pooling, line):
+    """BART's decoder reads a sentence moved by one token; a decoder's first token is the same in every sentence."""
+    encoder = save_roberta(tmp_path / "encoder", layers=1)
+    known = json.loads((encoder / "config.json").read_text())
+    (encoder / "config.json").write_text(json.dumps(known | said))
+    config = write_project(tmp_path, str(encoder), True, '["text", "audio"]')
+    project = load(config, assignments=[f"text.pooling={pooling}"])
+    plan = standing.look(project).plan
+    stops = preflight(project, plan).stops
+    assert [stop.partition(" expected ")[2].startswith(line) for stop in stops] == ([True] if line else [])
+    if line:
+        with pytest.raises(ExtractionError) as computed:  # as a worker computes it
+            cells.extract_chunk(project, plan.manifest, plan.pending(Modality.TEXT)[:1], "run")
+        assert stops == (str(computed.value),)
+
+
+def test_a_decoder_beside_the_encoder_is_not_read_by_its_first_token(tmp_path):
+    decoder = save_roberta(tmp_path / "decoder", layers=1)
+    said = json.loads((decoder / "config.json").read_text())
+    (decoder / "config.json").write_text(json.dumps(said | {"is_decoder": True}))
+    config = write_project(tmp_path, str(save_roberta(tmp_path / "encoder", layers=1)), True, '["text"]')
+    config.write_text(f'{config.read_text()}[text.d]\nkind = "transformer"\nmodel = "{decoder}"\npooling = "cls"\n')
+    project = load(config)
+    plan = standing.look(project).plan
+    (line,) = preflight(project, plan).stops
+    assert line.startswith(f"text.d.model {str(decoder)!r}: expected an encoder for pooling 'cls', found roberta, a")
+    with pytest.raises(ExtractionError, match=r"text\.d\.model .* found roberta, a decoder"):
+        cells.extract_chunk(project, plan.manifest, plan.pending(FeatureName("text.d"))[:1], "run")
+    assert preflight(load(config, assignments=["text.d.pooling=last"]), plan).stops == ()
 
 
 def test_a_named_extractors_folder_that_is_not_there_is_a_line_with_its_table(tmp_path, capsys):

@@ -21,6 +21,7 @@ from bigfusion.extractors.text.finetuning.data import (
     rows_of,
     weighted_f1,
 )
+from bigfusion.extractors.text.finetuning.learned import LEARNED, mark, read_learned, write_learned
 from bigfusion.extractors.text.finetuning.network import Classifier, rates
 from bigfusion.extractors.text.finetuning.settings import FinetuneSettings
 from bigfusion.extractors.text.finetuning.training import finetune, total
@@ -155,6 +156,24 @@ def test_other_inputs_are_refused(tmp_path: Path, text: TextSettings, corpus: La
     with pytest.raises(ExtractionError, match="another train"):
         finetune(text, short, other, tmp_path)
     assert json.loads((tmp_path / "finetuned.json").read_text())["weighted_f1"]["0"] >= 0
+
+
+def test_an_encoder_that_is_fine_tuned_again_names_what_it_learned_from_before(
+    tmp_path: Path, text: TextSettings, corpus: LabelledCorpus
+) -> None:
+    short = SETTINGS.model_copy(update={"epochs": 1})
+    first = finetune(text, short, corpus, tmp_path / "first").encoder
+    again = text.model_copy(update={"model": str(first)})
+    said = talks(0, 0).train.utterances
+    marks = {mark(one.id, one.text) for one in (*SAID, *said)}
+    second = finetune(again, short, talks(0, 0), tmp_path / "second").encoder
+    assert read_learned(second) == marks
+    write_learned(second, ((one.id, one.text) for one in said))  # as earlier versions did
+    finetune(again, short, talks(0, 0), tmp_path / "second", progress=killer(1))
+    assert read_learned(second) == marks
+    (first / LEARNED).unlink()
+    with pytest.raises(ExtractionError, match=r"names what it learned from, found one .* has no learned_from\.json"):
+        finetune(again, short, corpus, tmp_path / "third")
 
 
 def test_nothing_to_learn_from(tmp_path: Path, text: TextSettings, corpus: LabelledCorpus) -> None:
