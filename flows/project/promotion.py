@@ -235,7 +235,7 @@ def _rival(
 ) -> _Rival | None:
     folder = project.files.runs / current
     record = runs.record(folder)
-    recorded, seeds = _score(folder), [seed["seed"] for seed in runs.metrics(folder).get("seeds", [])]
+    recorded, seeds = _score(folder), runs.scored_seeds(folder)
     if not record:
         return None
     inputs = record["inputs"]

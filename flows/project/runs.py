@@ -109,7 +109,7 @@ class Run:
     @property
     def scored(self) -> list[int]:
         """The seeds that the run's scores cover. Empty before the evaluation."""
-        return [seed["seed"] for seed in self.metrics().get("seeds", [])]
+        return scored_seeds(self.folder)
 
     @property
     def report(self) -> Path:
@@ -246,6 +246,11 @@ def record(folder: Path) -> dict[str, Any]:
 def metrics(folder: Path) -> dict[str, Any]:
     """The scores in a run's folder. Empty if there are none."""
     return _read(folder / METRICS)
+
+
+def scored_seeds(folder: Path) -> list[int]:
+    """The seeds that the scores in a run's folder cover. Empty if there are none."""
+    return [seed["seed"] for seed in metrics(folder).get("seeds", [])]
 
 
 def runs(project: Project) -> list[dict[str, Any]]:
