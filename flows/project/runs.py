@@ -13,6 +13,7 @@ from typing import Any
 from bigfusion.flows.project.folds import fold_folders, fold_names
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.runs.folder import METRICS, PREDICTIONS, REPORT, is_finished, seed_folder
+from bigfusion.model.scoring.number_results import is_regression
 from bigfusion.model.settings import ModelSettings, TrainSettings
 from bigfusion.model.training.code import NO_NUMBER, training_entries
 from bigfusion.pipeline.atomic import write_whole
@@ -98,7 +99,7 @@ class Run:
     def _evaluation(self) -> dict[str, str | None]:
         """What the scores and the report depend on, besides the trained run."""
         made = self.ablations
-        return {"code": _evaluation_code(), "ablations": None if made is None else digest(made.read_text())}
+        return {"code": _evaluation_code(is_regression(self.folder)), "ablations": None if made is None else digest(made.read_text())}
 
     @property
     def ablations(self) -> Path | None:
@@ -324,11 +325,15 @@ def _changed(old: Any, new: Any, are_settings: bool, prefix: str = "") -> list[s
     return found
 
 
-def _evaluation_code() -> str:
-    """Digest of the code that scores a run and writes its report. The network's code is among the run's inputs."""
+def _evaluation_code(numbers: bool) -> str:
+    """Digest of the code that scores a run of classes, or of numbers, and writes its report.
+
+    The network's code is among the run's inputs.
+    """
+    scoring = "regression:evaluate_numbers" if numbers else "evaluate:evaluate"
     return digest(
         code_digests(
-            "bigfusion.model.scoring.evaluate:evaluate",
+            f"bigfusion.model.scoring.{scoring}",
             "bigfusion.flows.project.reporting:write",
             "bigfusion.flows.project.reporting:write_folds",
             "bigfusion.model.scoring.folds:pool",

@@ -211,6 +211,20 @@ def test_a_change_makes_exactly_that_stale_which_it_reaches(finished, edited, ed
     assert stale(finished) == expected
 
 
+@pytest.mark.parametrize("metric", ["_concordance", "_rounded", "number_scores", "evaluate_numbers"])
+def test_a_metric_of_numbers_scores_regressions_again_and_nothing_else(finished, edited, tmp_path, metric):
+    (tmp_path / "work/run").mkdir(parents=True)
+    run = runs.Run(tmp_path / "work/run", {}, (0,))
+    (run.folder / "metrics.json").write_text('{"task": "regression", "seeds": [{"seed": 0}]}')
+    for name in ("predictions.parquet", "report.html"):
+        (run.folder / name).touch()
+    run.mark_evaluated()
+    assert run.evaluated
+    edited.change(metric)
+    assert run.why_evaluate == "not scored by the present code yet"
+    assert stale(finished) == Stale()
+
+
 @pytest.mark.parametrize("kind", NETWORK)
 def test_a_changed_network_makes_its_own_runs_stale_and_no_others(finished, edited, kind):
     known = {other: runs.training_code(settings_of(other), load(finished.config).train) for other in NETWORK}
