@@ -99,7 +99,10 @@ class Run:
     def _evaluation(self) -> dict[str, str | None]:
         """What the scores and the report depend on, besides the trained run."""
         made = self.ablations
-        return {"code": _evaluation_code(is_regression(self.folder)), "ablations": None if made is None else digest(made.read_text())}
+        return {
+            "code": _evaluation_code(is_regression(self.folder)),
+            "ablations": None if made is None else digest(made.read_text()),
+        }
 
     @property
     def ablations(self) -> Path | None:
@@ -122,7 +125,11 @@ class Run:
         return metrics(self.folder)
 
     def begin(self, planned: CellPlan) -> None:
-        """Make the folder, and record there what the run depends on and which seeds are wanted."""
+        """Make the folder, and record there what the run depends on and which seeds are wanted.
+
+        What was scored before counts as not scored, for a network that is trained again may predict otherwise.
+        """
+        self.forget_evaluation()
         if not (self.folder / _RUN).exists():
             write_reach(self.folder / CELLS, reached(planned))
         self._record()
@@ -141,6 +148,10 @@ class Run:
 
     def _folds(self) -> dict[str, list[str]]:
         return {"folds": list(self.folds)} if self.folds else {}
+
+    def forget_evaluation(self) -> None:
+        """Count as not scored from here on, so that a kill between two files of the evaluation leaves no mark."""
+        (self.folder / _EVALUATED).unlink(missing_ok=True)
 
     def mark_evaluated(self) -> None:
         """Record that the run's seeds were scored, and by which code."""
