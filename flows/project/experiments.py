@@ -125,7 +125,7 @@ def _row(folder: Path, base: Mapping[str, Any], scores: Path | None = None) -> d
     return {
         **base,
         **about(folder).model_dump(),
-        "seeds": len(seeds),
+        "seeds": len(runs.scored_seeds(scores) or seeds),
         "valid_weighted_f1": (metrics.get("valid") or {}).get("weighted_f1"),
         **{name: metrics.get(name) for name in SCORES[1:]},
         "weighted_f1_std": (metrics.get("std") or {}).get("weighted_f1"),

@@ -7,7 +7,6 @@ scored file.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ import numpy as np
 from bigfusion.flows.progress import training, warn_of_neurons
 from bigfusion.flows.project.assemble import dialogues
 from bigfusion.flows.project.features import check_names
+from bigfusion.flows.project.known_dialogues import digest_of, known_dialogues
 from bigfusion.flows.project.runs import FORMAT, differences
 from bigfusion.flows.project.scored_files import write_scored_file
 from bigfusion.flows.project.settings import Learning
@@ -284,7 +284,7 @@ def _begin(out: Path, features: Path, data: Data, inputs: dict[str, Any], wanted
             "file": str(features.absolute()),
             "inputs": inputs,
             "seeds": [],
-            "dialogues": {split.value: _digests(data[split]) for split in (Split.TRAIN, Split.VALID)},
+            "dialogues": known_dialogues(data),
         }
     seeds = sorted({*record["seeds"], *wanted})
     known = record | {"seeds": seeds, "test": Data(data.labels, [], [], data.test).digest()}
@@ -313,24 +313,9 @@ def _record(run: Path) -> dict[str, Any]:
     return found
 
 
-def _digests(several: list[Dialogue]) -> dict[str, str]:
-    """Digests of the dialogues' contents, by name. The name alone would not tell whether two files share a dialogue."""
-    return {dialogue.id: _digest(dialogue) for dialogue in several}
-
-
-def _digest(dialogue: Dialogue) -> str:
-    """SHA-256 of a dialogue's features. Labels are left out: they do not change what a run has seen."""
-    sha256 = hashlib.sha256()
-    for name in sorted(dialogue.features):
-        present = dialogue.present[name]
-        values = np.where(present[:, None], dialogue.features[name], 0).astype(np.float32)
-        sha256.update(f"{name} {values.shape}".encode() + values.tobytes() + present.tobytes())
-    return sha256.hexdigest()
-
-
 def _seen(scored: list[Dialogue], learnt: Any) -> int | None:
     """How many dialogues are among the training and validation dialogues that the run's record lists."""
     if not isinstance(learnt, dict) or not all(isinstance(known, dict) for known in learnt.values()):
         return None
     digests = {value for known in learnt.values() for value in known.values()}
-    return sum(_digest(dialogue) in digests for dialogue in scored)
+    return sum(digest_of(dialogue) in digests for dialogue in scored)

@@ -9,23 +9,29 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 from pydantic import Field, ValidationError
 
 from bigfusion.flows.project import cells, runs
 from bigfusion.flows.project.features import features
+from bigfusion.flows.project.known_dialogues import read_known, trained_on, unchanged
 from bigfusion.flows.project.runs import Run, Stage
 from bigfusion.flows.project.settings import Project
+from bigfusion.model.runs.folder import PREDICTIONS
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.formats import check_format
 from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.plan.fingerprints import BY_UTTERANCE
 from bigfusion.pipeline.plan.plan import CellPlan
+from bigfusion.pipeline.schema import Split
 from bigfusion.pipeline.settings import Settings
 from bigfusion.pipeline.words import reason
 
@@ -129,7 +135,8 @@ def settle(project: Project, manifest: Manifest, planned: CellPlan, run: Run) ->
     A decision that still holds is kept.
 
     If only the corpus has changed since the current run, the current run is scored again on the present validation
-    split. So both runs are compared on the same dialogues. Otherwise their recorded validation scores are compared.
+    split, unless it was trained on a dialogue of it. So both runs are compared on the same dialogues. Otherwise their
+    recorded validation scores are compared, and the reason says if these are of other dialogues.
 
     Raises:
         TrainingError: the run is not evaluated.
@@ -235,7 +242,7 @@ def _rival(
 ) -> _Rival | None:
     folder = project.files.runs / current
     record = runs.record(folder)
-    recorded, seeds = _score(folder), [seed["seed"] for seed in runs.metrics(folder).get("seeds", [])]
+    recorded, seeds = _score(folder), runs.scored_seeds(folder)
     if not record:
         return None
     inputs = record["inputs"]
@@ -244,17 +251,40 @@ def _rival(
         and decision is not None
         and decision.features == _features(project)
     )
+    on = _recorded_on(folder, run.folder)
     if grown:
         from bigfusion.flows.project.assemble import assemble  # these two import torch
         from bigfusion.model.scoring.rescore import validation_score
 
         try:
-            data = assemble(project, manifest, planned)
-            anew = validation_score(folder, data, seeds, project.train.device)
-            return _Rival(anew, " on the same validation dialogues")
+            known, data = read_known(folder), assemble(project, manifest, planned)
+            seen = None if known is None else trained_on(known, data.valid)
+            if known is not None and not seen and (not _from_file(project) or unchanged(known, data)):
+                anew = validation_score(folder, data, seeds, project.train.device)
+                return _Rival(anew, " on the same validation dialogues")
+            if seen:
+                on += f": it was trained on {seen} of the present {len(data.valid)}"
         except TrainingError as error:  # other labels, or missing files: fall back to the recorded score
             log.warning("promote: run %s could not be scored anew: %s", current, error)
-    return None if recorded is None else _Rival(recorded, "")
+    return None if recorded is None else _Rival(recorded, on)
+
+
+def _recorded_on(current: Path, run: Path) -> str:
+    """What a recorded score was measured on, if not on the utterances and labels that another run was validated on."""
+    before, now = _validated(current), _validated(run)
+    if before is None or now is None:
+        return ", recorded on validation dialogues that are not known"
+    return "" if before.equals(now) else ", recorded on other validation dialogues or labels"
+
+
+def _validated(run: Path) -> pd.DataFrame | None:
+    """The validation utterances and labels that a run was scored on. ``None`` if its predictions cannot be read."""
+    columns = ["dialogue", "utterance", "true"]
+    try:
+        table = pd.read_parquet(run / PREDICTIONS, columns=columns, filters=[("split", "==", Split.VALID.value)])
+    except (OSError, ValueError):
+        return None
+    return table.drop_duplicates().sort_values(columns[:2], ignore_index=True)
 
 
 def _earlier(register: Register, evaluated: set[str]) -> list[str]:
@@ -276,7 +306,26 @@ def _score(folder: Path) -> float | None:
 
 
 def _features(project: Project) -> str:
-    return digest({str(feature): cells.description(cells.extractor(project, feature)) for feature in features(project)})
+    """Digest of the extractors. The content of a feature file is the corpus, not the extractor."""
+    return digest(
+        {
+            name: {part: value for part, value in maker.items() if part != "weights" or not _by_utterance(maker)}
+            for name, maker in _makers(project).items()
+        }
+    )
+
+
+def _from_file(project: Project) -> bool:
+    """Whether features are read from a file. Then nothing but the vectors tells what computed them."""
+    return any(map(_by_utterance, _makers(project).values()))
+
+
+def _makers(project: Project) -> dict[str, dict[str, Any]]:
+    return {str(feature): cells.description(cells.extractor(project, feature)) for feature in features(project)}
+
+
+def _by_utterance(maker: Mapping[str, Any]) -> bool:
+    return maker.get("reads") == BY_UTTERANCE
 
 
 def _kept(decision: Decision | None) -> dict[str, Any]:

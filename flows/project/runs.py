@@ -13,6 +13,7 @@ from typing import Any
 from bigfusion.flows.project.folds import fold_folders, fold_names
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.runs.folder import METRICS, PREDICTIONS, REPORT, is_finished, seed_folder
+from bigfusion.model.scoring.number_results import is_regression
 from bigfusion.model.settings import ModelSettings, TrainSettings
 from bigfusion.model.training.code import NO_NUMBER, training_entries
 from bigfusion.pipeline.atomic import write_whole
@@ -98,7 +99,10 @@ class Run:
     def _evaluation(self) -> dict[str, str | None]:
         """What the scores and the report depend on, besides the trained run."""
         made = self.ablations
-        return {"code": _evaluation_code(), "ablations": None if made is None else digest(made.read_text())}
+        return {
+            "code": _evaluation_code(is_regression(self.folder)),
+            "ablations": None if made is None else digest(made.read_text()),
+        }
 
     @property
     def ablations(self) -> Path | None:
@@ -109,7 +113,7 @@ class Run:
     @property
     def scored(self) -> list[int]:
         """The seeds that the run's scores cover. Empty before the evaluation."""
-        return [seed["seed"] for seed in self.metrics().get("seeds", [])]
+        return scored_seeds(self.folder)
 
     @property
     def report(self) -> Path:
@@ -121,7 +125,11 @@ class Run:
         return metrics(self.folder)
 
     def begin(self, planned: CellPlan) -> None:
-        """Make the folder, and record there what the run depends on and which seeds are wanted."""
+        """Make the folder, and record there what the run depends on and which seeds are wanted.
+
+        What was scored before counts as not scored, for a network that is trained again may predict otherwise.
+        """
+        self.forget_evaluation()
         if not (self.folder / _RUN).exists():
             write_reach(self.folder / CELLS, reached(planned))
         self._record()
@@ -140,6 +148,10 @@ class Run:
 
     def _folds(self) -> dict[str, list[str]]:
         return {"folds": list(self.folds)} if self.folds else {}
+
+    def forget_evaluation(self) -> None:
+        """Count as not scored from here on, so that a kill between two files of the evaluation leaves no mark."""
+        (self.folder / _EVALUATED).unlink(missing_ok=True)
 
     def mark_evaluated(self) -> None:
         """Record that the run's seeds were scored, and by which code."""
@@ -248,6 +260,11 @@ def metrics(folder: Path) -> dict[str, Any]:
     return _read(folder / METRICS)
 
 
+def scored_seeds(folder: Path) -> list[int]:
+    """The seeds that the scores in a run's folder cover. Empty if there are none."""
+    return [seed["seed"] for seed in metrics(folder).get("seeds", [])]
+
+
 def runs(project: Project) -> list[dict[str, Any]]:
     """Every run of the workspace, oldest first: its ``run.json`` with ``folder`` added."""
     found = [record(path.parent) | {"folder": str(path.parent)} for path in project.files.runs.glob(f"*/{_RUN}")]
@@ -319,11 +336,15 @@ def _changed(old: Any, new: Any, are_settings: bool, prefix: str = "") -> list[s
     return found
 
 
-def _evaluation_code() -> str:
-    """Digest of the code that scores a run and writes its report. The network's code is among the run's inputs."""
+def _evaluation_code(numbers: bool) -> str:
+    """Digest of the code that scores a run of classes, or of numbers, and writes its report.
+
+    The network's code is among the run's inputs.
+    """
+    scoring = "regression:evaluate_numbers" if numbers else "evaluate:evaluate"
     return digest(
         code_digests(
-            "bigfusion.model.scoring.evaluate:evaluate",
+            f"bigfusion.model.scoring.{scoring}",
             "bigfusion.flows.project.reporting:write",
             "bigfusion.flows.project.reporting:write_folds",
             "bigfusion.model.scoring.folds:pool",

@@ -20,6 +20,9 @@ from bigfusion.pipeline.corpora.table import TableSettings
 from bigfusion.pipeline.settings import Settings
 from bigfusion.pipeline.store.folder import Place
 
+_MACHINE = {"batch_size", "device", "seconds_budget", "threads", "timeout_seconds", "token_budget"}
+"""Settings of extractors that say how a machine computes. They change no number."""
+
 
 class ExtractSettings(Settings):
     """How extraction is divided into tasks. No setting here changes a number."""
@@ -98,9 +101,23 @@ class Project(Settings):
         return re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "bigfusion"
 
     def decisive(self) -> dict[str, Any]:
-        """The settings that a model's numbers depend on, as plain values, and what is left to the corpus."""
-        tables = ("text", "audio", "visual", "model", "train")
-        return {name: getattr(self, name).numbers() for name in tables} | {
+        """The settings that a model's numbers depend on, as plain values, and what is left to the corpus.
+
+        A pretrained model counts by its name: the same one elsewhere is another here, as its files are not looked at.
+        """
+        tables: dict[str, TextTable | AudioTable | VisualTable] = {
+            "text": self.text,
+            "audio": self.audio,
+            "visual": self.visual,
+        }
+        extractors = {
+            f"{modality}.{name}": extractor.model_dump(mode="json", include={*type(extractor).model_fields} - _MACHINE)
+            for modality, table in tables.items()
+            for name, extractor in {"": table, **table.named}.items()
+        }
+        return extractors | {
+            "model": self.model.numbers(),
+            "train": self.train.numbers(),
             "corpus": self.corpus.model_dump(mode="json"),
             "left": sorted(self.model.left_to_corpus),
         }

@@ -120,7 +120,7 @@ class Model:
 
 
 def of_run(run: Path, place: Mapping[str, Any], device: str = "auto") -> Model:
-    """The model of a project's run.
+    """The model of a project's run: the seeds that were scored, of which its scores and its trust are.
 
     Raises:
         TrainingError: the folder is no finished and evaluated run, or its features cannot be computed for others.
@@ -131,7 +131,7 @@ def of_run(run: Path, place: Mapping[str, Any], device: str = "auto") -> Model:
         )
     known = makers.recorded(run)
     where = choose_device(device)
-    seeds = tuple(checkpoint.load(folder, where) for folder in finished_seeds(run))
+    seeds = tuple(checkpoint.load(folder, where) for folder in finished_seeds(run, runs.scored_seeds(run) or None))
     certainty = trust(run, seeds[0].facts.labels)
     origin = origin_of(run.name, known, seeds, certainty, read_metrics(run))
     return Model(run.name, known, seeds, certainty, origin, place, where, run)

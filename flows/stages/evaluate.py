@@ -44,6 +44,7 @@ def evaluate_run(project: Project, standing: Standing) -> str:
         from bigfusion.flows.project import reporting  # importing PyTorch Geometric alone takes seconds
 
         metrics: Metrics | NumberMetrics
+        run.forget_evaluation()
         if run.folds:
             metrics = reporting.score_folds(project, standing.manifest, standing.plan, run)
         else:

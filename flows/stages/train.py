@@ -16,7 +16,7 @@ from bigfusion.flows.engine.configuration import SLOT
 from bigfusion.flows.engine.session import alone
 from bigfusion.flows.engine.stage import stage
 from bigfusion.flows.progress import bar, training, warn_of_neurons
-from bigfusion.flows.project import makers
+from bigfusion.flows.project import known_dialogues, makers
 from bigfusion.flows.project.leaks import leaks
 from bigfusion.flows.project.runs import Run, trained_model
 from bigfusion.flows.project.settings import Project
@@ -78,6 +78,8 @@ def train_run(project: Project, standing: Standing) -> str:
         makers.record(project, standing.plan, run.folder)
         with exclusive(run.folder, REMEDY):  # a training that counts as dead may still be at work on it
             data = _data(project, standing)
+            if not run.folds:  # of a cross-validation no model becomes the current one
+                known_dialogues.write_known(run.folder, data[""])
             whole = next(iter(data.values()))  # each fold holds every dialogue
             for note in (*network_notes(model), *speaker_notes(whole, model)):
                 log.info("train: %s", note)

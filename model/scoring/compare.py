@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from bigfusion.model.runs.files import Record
@@ -20,6 +21,7 @@ from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.schema import Split
 
 NAMES = ("weighted_f1", "accuracy", "macro_f1")
+COLUMNS = ["seed", "split", "dialogue", "utterance", "true", "predicted"]
 FEW = 10
 """Of fewer dialogues a bootstrap knows too little: its intervals are too narrow, and its p is too small."""
 _CHUNK = 500
@@ -100,15 +102,12 @@ def too_few(dialogues: int) -> str:
     return few if dialogues < FEW else ""
 
 
-def intervals(folder: Path, resamples: int = 10_000, seed: int = 0) -> Intervals | None:
-    """How much the scores of the predictions in a folder depend on which dialogues were scored.
+def intervals(predictions: pa.Table, resamples: int = 10_000, seed: int = 0) -> Intervals | None:
+    """How much the scores of predictions depend on which dialogues were scored.
 
     Percentile bootstrap over dialogues. ``None`` if fewer than two dialogues were scored, too few to resample.
-
-    Raises:
-        TrainingError: the folder holds no predictions.
     """
-    table = _scored(folder)
+    table = _labelled(predictions.select(COLUMNS).to_pandas())
     matrices = _counts(table, sorted({*table["true"], *table["predicted"]})).matrices
     if matrices.shape[1] < 2:
         return None
@@ -175,15 +174,20 @@ def _scored(folder: Path) -> pd.DataFrame:
     """The labelled rows of the split that was scored."""
     path = folder / PREDICTIONS
     try:
-        table = pd.read_parquet(path, columns=["seed", "split", "dialogue", "utterance", "true", "predicted"])
+        table = pd.read_parquet(path, columns=COLUMNS)
     except FileNotFoundError:
         raise TrainingError(f"{path}: expected a run's predictions, found none; evaluate the run first") from None
     except (OSError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise TrainingError(f"{path}: expected a table of predictions, found {first}; evaluate again") from None
-    table = table[table["true"].notna()]
     if pd.api.types.is_numeric_dtype(table["true"]):
         raise TrainingError(f"{path}: expected predicted classes, found numbers (corpus.task = regression)")
+    return _labelled(table)
+
+
+def _labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """The labelled rows of the split that was scored."""
+    table = table[table["true"].notna()]
     return table[table["split"] == ("test" if (table["split"] == "test").any() else "valid")]
 
 

@@ -20,7 +20,7 @@ from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, check_modalities, true_labels, utterance_digest
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.checkpoint import Checkpoint, CheckpointFacts
-from bigfusion.model.runs.files import read_record, write_file, write_record
+from bigfusion.model.runs.files import Record, read_record, write_file, write_record
 from bigfusion.model.runs.folder import METRICS, PREDICTIONS, TEST_EPOCHS, TRAINED, Trained, finished_seeds
 from bigfusion.model.runs.sizes import split_size
 from bigfusion.model.runs.tensors import read_tensors
@@ -70,12 +70,10 @@ def evaluate(
         split: split_size(data, split) for split in (Split.VALID, Split.TEST) if data[split] or split is Split.TEST
     }
     metrics = summarise(results, data, scored, splits)
-    folder = out or run
     predictions = pa.concat_tables(tables)
-    write_file(folder / PREDICTIONS, parquet(predictions))
     as_one = together(predictions, scored, data.labels)
-    metrics = metrics.model_copy(update={"interval": intervals(folder), "together": as_one})
-    write_record(folder / METRICS, metrics)
+    metrics = metrics.model_copy(update={"interval": intervals(predictions), "together": as_one})
+    write_scores(out or run, predictions, metrics)
     return metrics
 
 
@@ -169,6 +167,17 @@ def _rows(seed: int, split: Split, data: Data, probabilities: NDArray[np.float32
     }
     columns |= {f"p_{label}": pa.array(probabilities[:, index]) for index, label in enumerate(data.labels)}
     return pa.table(columns)
+
+
+def write_scores(folder: Path, predictions: pa.Table, metrics: Record) -> None:
+    """Write ``predictions.parquet`` and ``metrics.json``, the scores that were computed from it.
+
+    The former scores go first. So after a kill at any moment there are either no scores, or those of the predictions.
+    """
+    content = parquet(predictions)
+    (folder / METRICS).unlink(missing_ok=True)
+    write_file(folder / PREDICTIONS, content)
+    write_record(folder / METRICS, metrics)
 
 
 def parquet(table: pa.Table) -> bytes:

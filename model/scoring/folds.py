@@ -16,12 +16,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bigfusion.model.data.dialogues import Data, true_labels
-from bigfusion.model.runs.files import write_file, write_record
-from bigfusion.model.runs.folder import METRICS, PREDICTIONS
+from bigfusion.model.runs.folder import PREDICTIONS
 from bigfusion.model.runs.sizes import SplitSize, split_size
 from bigfusion.model.scoring.calibration import calibration
 from bigfusion.model.scoring.compare import intervals
-from bigfusion.model.scoring.evaluate import parquet
+from bigfusion.model.scoring.evaluate import write_scores
 from bigfusion.model.scoring.metrics import emotion_shifts, scores
 from bigfusion.model.scoring.results import FoldScore, Metrics, SeedResult, read_metrics, summarise
 from bigfusion.model.scoring.together import together
@@ -48,16 +47,15 @@ def pool(run: Path, folders: Mapping[str, Path], data: Mapping[str, Data]) -> Me
     size = split_size(whole, Split.TEST)
     nothing = SplitSize(dialogues=0, utterances=0, labels=dict.fromkeys(labels, 0))
     metrics = summarise(results, whole, Split.TEST, {Split.TRAIN: size, Split.VALID: nothing, Split.TEST: size})
-    write_file(run / PREDICTIONS, parquet(table))
     metrics = metrics.model_copy(
         update={
-            "interval": intervals(run),
+            "interval": intervals(table),
             "together": together(table, Split.TEST, labels),
             "splits": {Split.TRAIN: nothing, Split.VALID: nothing, Split.TEST: size},
             "folds": tuple(_fold_score(name, one) for name, one in found.items()),
         }
     )
-    write_record(run / METRICS, metrics)
+    write_scores(run, table, metrics)
     return metrics
 
 

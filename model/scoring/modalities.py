@@ -7,21 +7,24 @@ modality would reach is another question: that is an ablation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from bigfusion.model.data.batch import Dialogue
 from bigfusion.model.data.dialogues import Data, true_labels
 from bigfusion.model.runs import checkpoint
+from bigfusion.model.runs.checkpoint import Checkpoint
 from bigfusion.model.runs.files import Record, read_record, write_record
 from bigfusion.model.runs.folder import seed_folder
 from bigfusion.model.scoring.metrics import scores
 from bigfusion.model.scoring.predict import choose_device, predict
 from bigfusion.model.scoring.results import Mean, Metrics, mean_of
 from bigfusion.model.seed import deterministic
+from bigfusion.pipeline.digests.code import code_digests
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.schema import FeatureName
 
@@ -38,7 +41,8 @@ class Without(Record):
 class ModalityScores(Record):
     """The content of ``modalities.json``: first all modalities, then all except one, then each alone.
 
-    ``metrics`` is the digest of the scores that it belongs to: after another evaluation it is out of date.
+    ``metrics`` is the digest of the scores that it belongs to, and of the code that computed it: after another
+    evaluation, or a change to that code, it is out of date.
     """
 
     metrics: str
@@ -63,32 +67,41 @@ def modality_scores(
     Raises:
         TrainingError: a checkpoint is missing or damaged.
     """
-    where, dialogues = choose_device(device), data[metrics.scored]
-    true, classes = true_labels(dialogues), len(data.labels)
+    where = choose_device(device)
     networks = [checkpoint.load(seed_folder(run, seed.seed), where) for seed in metrics.seeds]
-    rows = []
-    for kept in subsets(networks[0].facts.model.modalities_of(networks[0].facts.widths)):
-        found = []
-        for chosen in networks:
-            with deterministic(chosen.facts.train.threads):
-                reduced = [only(dialogue, kept) for dialogue in dialogues]
-                logits = predict(chosen.network, reduced, where, chosen.facts.train.batch_size)  # (U, C)
-            found.append(scores(true, logits.argmax(1).numpy(), classes))
-            progress(1)
-        rows.append(Without(modalities=tuple(kept), mean=mean_of(found)))
     result = ModalityScores(
         metrics=metrics_digest(metrics),
         scored=metrics.scored.value,
         seeds=tuple(seed.seed for seed in metrics.seeds),
-        rows=tuple(rows),
+        rows=tuple(_rows(networks, data[metrics.scored], len(data.labels), where, progress)),
     )
     write_record((out or run) / MODALITIES, result)
     return result
 
 
+def _rows(
+    networks: Sequence[Checkpoint],
+    dialogues: Sequence[Dialogue],
+    classes: int,
+    device: torch.device,
+    progress: Callable[[int], None],
+) -> Iterator[Without]:
+    """The scores of all modalities, without each, and of each alone."""
+    true = true_labels(dialogues)
+    for kept in subsets(networks[0].facts.model.modalities_of(networks[0].facts.widths)):
+        found = []
+        for chosen in networks:
+            with deterministic(chosen.facts.train.threads):
+                reduced = [only(dialogue, kept) for dialogue in dialogues]
+                logits = predict(chosen.network, reduced, device, chosen.facts.train.batch_size)  # (U, C)
+            found.append(scores(true, logits.argmax(1).numpy(), classes))
+            progress(1)
+        yield Without(modalities=tuple(kept), mean=mean_of(found))
+
+
 def metrics_digest(metrics: Metrics) -> str:
-    """SHA-256 of the scores of an evaluation."""
-    return digest(metrics.model_dump(mode="json"))
+    """SHA-256 of the scores of an evaluation, and of the code that scores without modalities."""
+    return digest({"metrics": metrics.model_dump(mode="json"), "code": code_digests(f"{__name__}:_rows")})
 
 
 def read_modality_scores(folder: Path, metrics: Metrics) -> ModalityScores | None:

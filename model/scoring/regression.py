@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from bigfusion.model.data.dialogues import Data, true_values
 from bigfusion.model.runs import checkpoint
-from bigfusion.model.runs.files import read_record, write_file, write_record
-from bigfusion.model.runs.folder import METRICS, PREDICTIONS, TRAINED, Trained, finished_seeds
+from bigfusion.model.runs.files import read_record
+from bigfusion.model.runs.folder import TRAINED, Trained, finished_seeds
 from bigfusion.model.runs.sizes import SplitSize
-from bigfusion.model.scoring.evaluate import check_fit, parquet
+from bigfusion.model.scoring.evaluate import check_fit, write_scores
 from bigfusion.model.scoring.number_results import NumberMetrics, NumberSeed, ValidScores
 from bigfusion.model.scoring.predict import choose_device, predict
 from bigfusion.model.scoring.regression_scores import NAMES, NumberScores, number_scores
@@ -59,8 +59,7 @@ def evaluate_numbers(run: Path, data: Data, seeds: Sequence[int], device: str = 
     assert facts is not None
     mean = np.nanmean(true_values(data.train))
     metrics = _summary(results, scored, facts.data.splits, number_scores(true, np.full(len(true), mean)))
-    write_file(run / PREDICTIONS, parquet(pa.concat_tables(tables)))
-    write_record(run / METRICS, metrics)
+    write_scores(run, pa.concat_tables(tables), metrics)
     return metrics
 
 

@@ -17,7 +17,7 @@ from tests.helpers.release_workspace import CONFIG, FOLDER, table
 from tests.helpers.small_project import Place
 
 FILES = (
-    "manifest.parquet", "text-", "cells.parquet", "run.json", "extractors.json", "history.jsonl",
+    "manifest.parquet", "text-", "cells.parquet", "run.json", "extractors.json", "dialogues.json", "history.jsonl",
     "checkpoint.safetensors", "checkpoint.json", "resume.safetensors", "trained.json", "predictions.parquet",
     "metrics.json", "report.html", "evaluated.json", "current.json",
 )  # fmt: skip

@@ -118,6 +118,13 @@ def test_scores_that_are_no_test_are_marked(tmp_path, capsys):
     assert "not known" in table(capsys, str(tmp_path))[1]["no_test"], "a damaged record hides no run"
 
 
+def test_the_seeds_of_a_row_are_those_of_its_scores(project, capsys):
+    """Five are trained and one is scored, or the reverse: the score's seeds are shown."""
+    for name, scored in (("aaaa", [3]), ("aabb", [0, 1])):
+        scores(project / name, 0.6, 0.6, seeds=[{"seed": seed} for seed in scored])
+    assert [row["seeds"] for row in table(capsys)] == [1, 2, 1]
+
+
 def test_files_beside_the_runs_are_passed_over(tmp_path, capsys):
     record(tmp_path / "RUN")
     (tmp_path / "train.parquet").write_bytes(b"features")

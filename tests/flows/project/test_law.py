@@ -16,6 +16,9 @@ import pytest
 from bigfusion.flows.project import cells, corpus, runs
 from bigfusion.flows.project.load import load
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.runs.files import write_record
+from bigfusion.model.scoring.modalities import MODALITIES, ModalityScores, metrics_digest, read_modality_scores
+from bigfusion.model.scoring.results import read_metrics
 from bigfusion.model.settings import network_settings
 from bigfusion.pipeline.digests import code, sources
 from bigfusion.pipeline.digests.definitions import Module, take_apart
@@ -209,6 +212,32 @@ EXACTLY: dict[str, tuple[Edit, Stale]] = {
 def test_a_change_makes_exactly_that_stale_which_it_reaches(finished, edited, edit, expected):
     edit(edited)
     assert stale(finished) == expected
+
+
+@pytest.mark.parametrize("metric", ["_concordance", "_rounded", "number_scores", "evaluate_numbers"])
+def test_a_metric_of_numbers_scores_regressions_again_and_nothing_else(finished, edited, tmp_path, metric):
+    (tmp_path / "work/run").mkdir(parents=True)
+    run = runs.Run(tmp_path / "work/run", {}, (0,))
+    (run.folder / "metrics.json").write_text('{"task": "regression", "seeds": [{"seed": 0}]}')
+    for name in ("predictions.parquet", "report.html"):
+        (run.folder / name).touch()
+    run.mark_evaluated()
+    assert run.evaluated
+    edited.change(metric)
+    assert run.why_evaluate == "not scored by the present code yet"
+    assert stale(finished) == Stale()
+
+
+@pytest.mark.parametrize("name", ["only", "subsets", "_rows"])
+def test_what_scores_without_modalities_makes_its_own_scores_stale_and_no_others(finished, edited, tmp_path, name):
+    (run,) = runs.runs(load(finished.config))
+    metrics = read_metrics(Path(run["folder"]))
+    known = ModalityScores(metrics=metrics_digest(metrics), scored="test", seeds=(0,), rows=())
+    write_record(tmp_path / MODALITIES, known)
+    assert read_modality_scores(tmp_path, metrics) == known
+    edited.change(name, "/scoring/modalities")
+    assert read_modality_scores(tmp_path, metrics) is None
+    assert stale(finished) == Stale()
 
 
 @pytest.mark.parametrize("kind", NETWORK)

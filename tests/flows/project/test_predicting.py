@@ -13,6 +13,7 @@ import pytest
 import bigfusion
 from bigfusion.flows import cli
 from bigfusion.flows.project import cells, find_model, prediction_files, runs
+from bigfusion.flows.project.assemble import assemble
 from bigfusion.flows.project.corpus import kept
 from bigfusion.flows.project.load import load_project
 from bigfusion.flows.project.predicting import predict, subtitles
@@ -20,6 +21,7 @@ from bigfusion.flows.project.prediction_frames import frame
 from bigfusion.model.data.batch import Dialogue
 from bigfusion.model.network_settings.cogmen import COGMENSettings
 from bigfusion.model.runs import checkpoint
+from bigfusion.model.scoring.evaluate import evaluate
 from bigfusion.model.scoring.predict import choose_device
 from bigfusion.model.scoring.predict import predict as logits_of
 from bigfusion.pipeline.corpora.scan import SubtitleSettings, scan
@@ -89,6 +91,20 @@ def test_probabilities_are_the_mean_over_the_seeds_at_the_temperature(model, mad
     powers = np.mean(each, axis=0) ** (1 / model.trust.temperature)
     expected = powers / powers.sum(1, keepdims=True)
     assert table[[f"p_{label}" for label in LABELS]].to_numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_seeds_that_were_scored_answer_and_no_others_in_the_folder(changed, tmp_path):
+    """Five seeds, and later `run --seeds 1`: score, temperature and threshold are of the one that was scored last."""
+    project, run = load_project(changed), run_folder(changed)
+    manifest = kept(project)
+    evaluate(run, assemble(project, manifest, cells.plan(project, manifest)), [1], "cpu")
+    path = new_recording(tmp_path, "scored")
+    model = find_model.load(run, "cpu")
+    assert [seed.facts.seed for seed in model.seeds] == [1]
+    assert model.origin.seeds == 1
+    found = model.predict(path)
+    shutil.rmtree(run / "seed-0")
+    pd.testing.assert_frame_equal(found, find_model.load(run, "cpu").predict(path))
 
 
 def test_a_second_call_computes_nothing_and_a_changed_line_one_text_cell(model, tmp_path):
@@ -252,7 +268,7 @@ def test_another_language_is_noticed(model, tmp_path):
         (lambda run: (run / "predictions.parquet").unlink(), r"expected the run's predictions, found .*evaluate"),
         (lambda run: (run / "extractors.json").write_text("[]"), r"extractors\.json: "),
         (lambda run: (run / "run.json").write_text("{}"), r"expected a run's folder, a project or a published model"),
-        (lambda run: shutil.rmtree(run / "seed-0") or shutil.rmtree(run / "seed-1"), r"expected trained seeds"),
+        (lambda run: shutil.rmtree(run / "seed-0") or shutil.rmtree(run / "seed-1"), r"expected a finished seed"),
     ],
 )
 def test_a_damaged_run_is_one_line(changed, spoil, message):

@@ -3,14 +3,27 @@
 import csv
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from bigfusion.flows import cli
 from bigfusion.flows.project import promotion, runs, standing
+from bigfusion.flows.project.assemble import assemble
+from bigfusion.flows.project.known_dialogues import known_dialogues, read_known, trained_on, write_known
 from bigfusion.flows.project.load import load
+from bigfusion.model.data.dialogues import Data
+from bigfusion.model.runs.folder import seed_folder
+from bigfusion.model.scoring.evaluate import evaluate
+from bigfusion.model.scoring.rescore import validation_score
+from bigfusion.model.training.train import train
 from bigfusion.pipeline.errors import TrainingError
+from tests.helpers.calm_run import extracted
+from tests.helpers.small_runs import small_data
 
 
 def present(project):
@@ -194,6 +207,102 @@ def test_a_grown_corpus_compares_on_the_same_dialogues(place):
     assert second != first
     assert "on the same validation dialogues" in register(place)["decisions"][-1]["why"]
     assert "101.00" not in register(place)["decisions"][-1]["why"]
+
+
+class Nightly:
+    """A project on a feature file without a validation split, trained, scored and judged as `run` does it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = folder / "bigfusion.toml"
+        self.config.write_text(
+            '[corpus]\nkind = "features"\npath = "f.parquet"\n[model]\nkind = "logistic"\nmodalities = ["text"]\n'
+            "[train]\nseeds = [0]\nepochs = 2\nthreads = 1\n"
+        )
+
+    def night(self, dialogues: Sequence[int], scale: float = 1.0, *settings: str) -> tuple[promotion.Decision, Data]:
+        random = np.random.default_rng(0)
+        labels, vectors = random.integers(0, 2, (60, 3)), random.normal(size=(60, 3, 4))
+        vectors[..., 0] += (2 * labels - 1) * np.linspace(2, 0, 60)[:, None]
+        rows = [(number, turn) for number in dialogues for turn in range(3)]
+        table = {
+            "dialogue": [f"d{number}" for number, _ in rows],
+            "utterance": [f"d{number}-{turn}" for number, turn in rows],
+            "speaker": ["AB"[turn % 2] for _, turn in rows],
+            "label": [("anger", "joy")[labels[row]] for row in rows],
+            "text": [(scale * vectors[row]).tolist() for row in rows],
+        }
+        pd.DataFrame(table).to_parquet(self.config.with_name("f.parquet"))
+        project = load(self.config, None, settings)
+        manifest, planned = extracted(project)
+        run, data = runs.run_of(project, manifest, planned), assemble(project, manifest, planned)
+        run.begin(planned)
+        write_known(run.folder, data)
+        train(data, project.model, project.train, 0, seed_folder(run.folder, 0))
+        evaluate(run.folder, data, [0], "cpu")
+        run.report.touch()
+        run.mark_evaluated()
+        return promotion.settle(project, manifest, planned, run), data
+
+    def recorded(self, decision: promotion.Decision) -> str:
+        return f"{100 * decision.valid_weighted_f1:.2f} of {decision.run}"
+
+
+def test_a_grown_feature_file_compares_on_the_same_dialogues(tmp_path):
+    """Another file is no other extractor: only the corpus has changed."""
+    nightly = Nightly(tmp_path)
+    first, _ = nightly.night(range(40))
+    second, data = nightly.night(range(60))
+    anew = validation_score(load(nightly.config).files.runs / first.run, data, [0], "cpu")
+    assert anew < first.valid_weighted_f1 - 0.01, "the later dialogues are harder"
+    assert f"against {100 * anew:.2f} of {first.run} on the same validation dialogues, margin 1" in second.why
+
+
+def test_other_vectors_in_the_feature_file_are_not_given_to_the_current_model(tmp_path):
+    nightly = Nightly(tmp_path)
+    first, _ = nightly.night(range(40))
+    second, _ = nightly.night(range(40), -1.0)
+    assert f"against {nightly.recorded(first)}, margin 1" in second.why, "the same dialogues and labels"
+
+
+def test_the_current_model_is_never_scored_on_dialogues_that_it_was_trained_on(tmp_path):
+    """Without a validation split the last tenth validates: if recordings are withdrawn, others move into it."""
+    nightly = Nightly(tmp_path)
+    first, _ = nightly.night(range(40))
+    second, data = nightly.night(range(28))
+    assert [dialogue.id for dialogue in data.valid] == ["d25", "d26", "d27"]
+    on = "recorded on other validation dialogues or labels: it was trained on 3 of the present 3"
+    assert f"against {nightly.recorded(first)}, {on}, margin 1" in second.why
+
+
+def test_a_run_of_an_earlier_version_is_compared_by_its_recorded_score(tmp_path):
+    """It does not say what it was trained on."""
+    nightly = Nightly(tmp_path)
+    first, _ = nightly.night(range(40))
+    folder = load(nightly.config).files.runs / first.run
+    (folder / "dialogues.json").unlink()
+    second, _ = nightly.night(range(60))
+    assert f"against {nightly.recorded(first)}, recorded on other validation dialogues or labels, margin" in second.why
+    current = promotion.read(load(nightly.config)).current
+    (folder.with_name(current) / "predictions.parquet").unlink()
+    third, _ = nightly.night(range(60), 1.0, "train.epochs=1")
+    assert f"of {current}, recorded on validation dialogues that are not known, margin 1" in third.why
+
+
+def test_a_dialogue_is_known_by_its_name_and_by_its_features():
+    data = small_data()
+    known = known_dialogues(data)
+    renamed = [replace(data.train[0], id="other"), replace(data.valid[0], id="another")]
+    edited = replace(data.train[1], features={**data.train[1].features, "text": data.train[1].features["text"] + 1})
+    copy = replace(data.train[0], id=data.valid[0].id)
+    assert [trained_on(known, [one]) for one in (*renamed, edited, copy, data.valid[0])] == [1, 0, 1, 1, 0]
+    twin = Data(data.labels, data.train, [copy], [])
+    assert trained_on(known_dialogues(twin), [copy]) == 0, "it validated, though a dialogue of training is equal to it"
+
+
+def test_a_run_records_the_dialogues_that_it_was_trained_on(finished):
+    project = load(finished.config)
+    manifest, planned, run = present(project)
+    assert read_known(run.folder) == known_dialogues(assemble(project, manifest, planned))
 
 
 def test_a_kill_leaves_the_old_pointer_or_the_new(place, monkeypatch):

@@ -128,6 +128,14 @@ def test_publishing_twice_into_a_folder_and_publishing_an_unscored_run_are_refus
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_is_given_away_with_the_seeds_that_were_scored(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    evaluate(tmp_path / "run", small_data(), [1], "cpu")
+    publish(tmp_path / "run", tmp_path / "out")
+    config = read_published(tmp_path / "out", CPU).config
+    assert [seed.seed for seed in config.seeds] == [seed.seed for seed in config.scores.seeds] == [1]
+
+
 @pytest.mark.parametrize("name", [CONFIG, TENSORS])
 def test_a_damaged_file_is_one_line_wherever_a_byte_is_changed(changed, name):
     content = (changed / name).read_bytes()

@@ -6,10 +6,11 @@ from collections import Counter
 
 import pytest
 
-from bigfusion.flows.project import cells, corpus
+from bigfusion.flows.project import cells, corpus, reporting
 from bigfusion.flows.project.load import load
 from bigfusion.flows.project.standing import handed, handed_on
 from bigfusion.flows.project.standing import load as load_standing
+from bigfusion.flows.stages.evaluate import evaluate_run
 from bigfusion.pipeline.manifest.manifest import Manifest
 
 
@@ -73,3 +74,27 @@ def test_a_run_with_nothing_to_do_loads_no_network_and_no_encoder(finished):
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "nothing to do" in ran.stderr
     assert ran.stderr.splitlines()[-1] == "0 []"
+
+
+def test_a_run_that_is_trained_again_is_scored_again(place):
+    project = load(place.config)
+    before = load_standing(project)
+    assert not before.stage("evaluate").pending
+    before.run.begin(before.plan)
+    assert load_standing(project).stage("evaluate").pending
+
+
+def test_an_evaluation_that_was_killed_before_its_report_is_not_done(place, monkeypatch):
+    """The report is still that of two seeds."""
+    project = load(place.config, None, ["train.seeds=[1]"])
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reporting, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_run(project, load_standing(project))
+    after = load_standing(project)
+    assert after.run.scored == [1]
+    assert after.run.report.exists()
+    assert after.stage("evaluate").pending

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -149,16 +150,17 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
 def test_the_interval_of_one_run_by_hand(tmp_path: Path) -> None:
     """Two dialogues of one turn each, one right: drawn again, the accuracy is 0, 1/2 or 1 at 1 : 2 : 1."""
     folder = write(tmp_path / "run", [[0], [0]], [[[1], [0]]])
-    found = intervals(folder)
+    found = intervals(pq.read_table(folder / PREDICTIONS))
     assert found is not None
     assert (found.accuracy.low, found.accuracy.high, found.dialogues) == (0, 1, 2)
-    assert intervals(write(tmp_path / "one", [[0, 1]], [[[0, 0]]])) is None
+    one = write(tmp_path / "one", [[0, 1]], [[[0, 0]]])
+    assert intervals(pq.read_table(one / PREDICTIONS)) is None
 
 
 def test_a_run_of_many_dialogues_has_a_binomial_interval(tmp_path: Path) -> None:
     right = [1] * 60 + [0] * 40
     folder = write(tmp_path / "run", [[0]] * 100, [[[0] if one else [1] for one in right]])
-    found = intervals(folder)
+    found = intervals(pq.read_table(folder / PREDICTIONS))
     assert found is not None
     spread = 1.96 * (0.6 * 0.4 / 100) ** 0.5
     assert (found.accuracy.low, found.accuracy.high) == pytest.approx((0.6 - spread, 0.6 + spread), abs=0.011)

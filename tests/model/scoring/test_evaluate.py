@@ -172,6 +172,24 @@ def test_a_choice_of_seeds(run: Path, metrics: Metrics, tmp_path: Path) -> None:
     assert one.per_class["joy"].f1_std is None
 
 
+@pytest.mark.parametrize("write", ["write_file", "write_record"])
+def test_a_kill_leaves_no_scores_beside_predictions_of_other_seeds(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: str
+) -> None:
+    evaluate(run, small_data(), out=tmp_path)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"bigfusion.model.scoring.evaluate.{write}", killed)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(run, small_data(), [1], out=tmp_path)
+    assert not (tmp_path / METRICS).exists()
+    monkeypatch.undo()
+    evaluate(run, small_data(), [1], out=tmp_path)
+    assert set(pd.read_parquet(tmp_path / PREDICTIONS)["seed"]) == {1}
+
+
 def test_a_single_seed_has_no_others_to_be_together_with(run: Path, tmp_path: Path) -> None:
     assert evaluate(run, small_data(), [1], out=tmp_path).together is None
 
