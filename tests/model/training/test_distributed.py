@@ -1,13 +1,17 @@
 """Two processes over gloo: the gradients of one on the whole batch, and a training that goes on after a kill."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
+from bigfusion.model.network_settings.bigru import BiGRUSettings
+from bigfusion.model.networks.base import build
 from bigfusion.model.networks.bigfusion import BigFusion
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.folder import TRAINED, Epoch, read_history
@@ -88,6 +92,27 @@ def test_gradients_and_weights_are_those_of_one_process(trained: Path, case: int
         assert shared[name] == pytest.approx(alone[name], rel=1e-4), name
     assert alone["parts"]["contrast"] > 0
     assert shared["rates"] == pytest.approx(alone["rates"], rel=1e-3)
+
+
+class SecondOfTwo(Rank):
+    """The second of two processes, without the first: nothing is exchanged."""
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        pass
+
+    def sum_numbers(self, numbers: Mapping[str, float], device: torch.device) -> dict[str, float]:
+        return dict(numbers)
+
+
+@pytest.mark.parametrize(
+    ("seed", "drawn_from"), [(4, 4_000_013 * 1_009 + 1), (5, 5_000_016 * 1_009 + 1 - 2**32), (2**32 - 1, 3_285_965_279)]
+)
+def test_any_seed_that_the_settings_take_seeds_several_processes(seed: int, drawn_from: int) -> None:
+    data = small_data()
+    network = build(BiGRUSettings(modalities=("text",), width=4), WIDTHS, len(LABELS))
+    with deterministic(1):
+        Optimisation(network, data.train, small_training(), seed, SecondOfTwo(1, 2)).epoch(1)
+    assert torch.initial_seed() == drawn_from
 
 
 class KilledError(Exception):
