@@ -99,6 +99,9 @@ class Network(nn.Module):
     """Whether the speakers' numbers themselves matter (an embedding of each), not only who is the same as whom."""
     regresses: ClassVar[bool] = False
     """Whether it can predict numbers: its losses are :func:`classification_loss` and such as need no classes."""
+    batch_norm: ClassVar[bool] = False
+    """Whether it has BatchNorm, whose means are the batch's: processes that share a batch would train another network.
+    """
     training_only: ClassVar[tuple[str, ...]] = ()
     """Submodules that prediction does not use: a checkpoint leaves them out."""
 
@@ -165,11 +168,16 @@ class Network(nn.Module):
         """Called after each of the training's steps, without gradient: a moving average, a statistic of the batch."""
 
 
+def network_class(kind: str) -> type[Network]:
+    """The class of the network in ``networks/KIND.py``."""
+    found: type[Network] = import_module(f"bigfusion.model.networks.{kind}").NETWORK
+    return found
+
+
 def build(settings: NetworkSettings, widths: Mapping[str, int], classes: int) -> Network:
     """The network that ``settings.kind`` names, before its training."""
-    module = import_module(f"bigfusion.model.networks.{settings.kind}")
-    network: Network = module.NETWORK(settings, widths, classes)
-    return network
+    make: Callable[..., Network] = network_class(settings.kind)
+    return make(settings, widths, classes)
 
 
 def _chosen(widths: Mapping[str, int], settings: NetworkSettings) -> dict[str, int]:

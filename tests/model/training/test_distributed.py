@@ -9,17 +9,20 @@ import pytest
 import torch
 from torch import nn
 
+from bigfusion.model.kinds import settings_classes
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.network_settings.bigru import BiGRUSettings
-from bigfusion.model.networks.base import build
+from bigfusion.model.networks.base import build, network_class
 from bigfusion.model.networks.bigfusion import BigFusion
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.folder import TRAINED, Epoch, read_history
 from bigfusion.model.runs.tensors import read_tensors, write_tensors
 from bigfusion.model.seed import deterministic, seed_everything
+from bigfusion.model.settings import NETWORKS, network_settings
 from bigfusion.model.training.distributed import Rank, processes
 from bigfusion.model.training.optimise import Optimisation
-from bigfusion.model.training.train import train
+from bigfusion.model.training.train import check_processes, train
+from bigfusion.pipeline.errors import TrainingError
 from tests.helpers.small_runs import LABELS, WIDTHS, small_data, small_model, small_training
 
 CPU = torch.device("cpu")
@@ -113,6 +116,22 @@ def test_any_seed_that_the_settings_take_seeds_several_processes(seed: int, draw
     with deterministic(1):
         Optimisation(network, data.train, small_training(), seed, SecondOfTwo(1, 2)).epoch(1)
     assert torch.initial_seed() == drawn_from
+
+
+@pytest.mark.parametrize("kind", sorted(settings_classes(NETWORKS)))
+def test_a_network_says_whether_it_has_batch_norm_and_then_takes_one_process(kind: str, tmp_path: Path) -> None:
+    settings = network_settings({"kind": kind, "modalities": ["text", "audio"]}).for_classes(LABELS)
+    modules = build(settings, WIDTHS, len(LABELS)).modules()
+    assert network_class(kind).batch_norm == any(isinstance(one, nn.modules.batchnorm._BatchNorm) for one in modules)
+    check_processes(settings, small_training(processes=1))
+    if not network_class(kind).batch_norm:
+        check_processes(settings, small_training(processes=2))
+        return
+    with pytest.raises(
+        TrainingError, match=rf'train\.processes: expected 1 for model\.kind = "{kind}", .* found 2; set'
+    ):
+        train(small_data(), settings, small_training(processes=2), 0, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 class KilledError(Exception):
