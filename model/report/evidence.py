@@ -39,9 +39,10 @@ def modalities(material: Material) -> Html:
         ]
         rows.append([" + ".join(row.modalities), cells[0], lost, cells[1]])
     lead = (
-        "The same trained networks, reading only these modalities: in place of the others they read their learned "
-        "“absent” vectors. It shows what they lean on; a network trained without a modality may reach more."
+        "The same trained networks, reading only these modalities: in place of the others they read their “absent” "
+        "vectors. It shows what they lean on; a network trained without a modality may reach more."
     )
+    lead += f" But {asked.note}." if asked.note else ""
     return section(
         "Modalities", table(["Reads", "Weighted F1", "Difference", "Accuracy"], rows, name="modalities"), lead=lead
     )

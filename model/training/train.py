@@ -227,6 +227,7 @@ class _Trainer:
             versions=checkpoint.library_versions(),
             tensors="",
             task="regression" if data.regression else "classes",
+            absent=checkpoint.absent_rows(data.train, model_settings.chosen(data.widths)),
         )
 
     def epoch(self, done: TrainingHistory) -> TrainingHistory:
