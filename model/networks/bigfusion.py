@@ -131,14 +131,14 @@ class BigFusion(Network):
         features = dict(utterances.features)
         for name in features.keys() & set(self.settings.relative):
             own, parts = (utterances, [name]) if name in self.merge.sums else (columns, self.merge.parts[name])
-            features[name] = torch.cat(
-                [features[name], *(_relative(own, part) for part in parts)], dim=-1
-            )  # (V, 2 F_m)
+            relative = [_relative(own, part) for part in parts]
+            features[name] = torch.cat([features[name], *relative], dim=-1)  # (V, 2 F_m)
         return replace(utterances, features=features)
 
     def _neighbourhood_inputs(self, columns: Utterances) -> Utterances:
         """Each feature apart, also relative to its speaker's mean if its modality is so read. No step changes them."""
-        features, present = {}, {}
+        features: dict[str, Tensor] = {}
+        present: dict[str, Tensor] = {}
         for modality, names in self.merge.parts.items():
             features |= {name: columns.features[name] for name in names}
             present |= {name: columns.present[name] for name in names}

@@ -65,9 +65,8 @@ def test_what_stands_in_for_one_of_several_features_is_the_modalitys_others(fold
     audio, more = FeatureName("audio"), FeatureName("audio.w")
     several = facts.model_copy(update={"widths": facts.widths | {"audio.w": 4}})
     assert "the other audio features alone" in stand_in(more, ["audio.w"], several)
-    assert (
-        "the learned absent vector" in stand_in(more, ["audio.w", "audio"], several) == stand_in(audio, [audio], facts)
-    )
+    assert "the learned absent vector" in stand_in(more, ["audio.w", "audio"], several)
+    assert "the learned absent vector" in stand_in(audio, ["audio"], facts)
     assert "never learned" in stand_in(FeatureName("text"), ["text"], facts)
 
 
