@@ -102,6 +102,8 @@ class Network(nn.Module):
     batch_norm: ClassVar[bool] = False
     """Whether it has BatchNorm, whose means are the batch's: processes that share a batch would train another network.
     """
+    absent_vectors: ClassVar[bool] = True
+    """Whether it learns a vector that stands in for an absent modality. If not, an absent one counts as its mean."""
     training_only: ClassVar[tuple[str, ...]] = ()
     """Submodules that prediction does not use: a checkpoint leaves them out."""
 

@@ -30,6 +30,7 @@ class Discriminant(Network):
     """
 
     causal = True
+    absent_vectors = False
     weight: Tensor
     bias: Tensor
     held: Tensor

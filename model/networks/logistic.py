@@ -26,6 +26,7 @@ class Logistic(Network):
     """
 
     causal = True
+    absent_vectors = False
     weight: Tensor
     bias: Tensor
 

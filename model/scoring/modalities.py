@@ -2,8 +2,8 @@
 
 Nothing is trained again. The network reads its "absent" vector in place of a removed modality, as it does for a silent
 clip or a missing face. So this shows what the trained network depends on. The vector is learned only if some training
-utterance lacks the modality. What a network trained without the modality would reach is another question: that is an
-ablation.
+utterance lacks the modality; a network without such vectors reads the training mean. What a network trained without the
+modality would reach is another question: that is an ablation.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from bigfusion.model.data.batch import Dialogue
 from bigfusion.model.data.dialogues import Data, true_labels
+from bigfusion.model.networks.base import network_class
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.checkpoint import CheckpointFacts
 from bigfusion.model.runs.files import Record, read_record, write_record
@@ -43,7 +44,8 @@ class ModalityScores(Record):
     """The content of ``modalities.json``: first all modalities, then all except one, then each alone.
 
     ``metrics`` is the digest of the scores that it belongs to: after another evaluation it is out of date. ``absent``
-    counts the training utterances that lack each modality; ``None``: that is not known.
+    counts the training utterances that lack each modality; ``None``: that is not known. ``vectors``: whether the
+    network has vectors that stand in for absent modalities.
     """
 
     metrics: str
@@ -51,11 +53,12 @@ class ModalityScores(Record):
     seeds: tuple[int, ...]
     rows: tuple[Without, ...]
     absent: dict[str, int] | None = None
+    vectors: bool = True
 
     @property
     def note(self) -> str:
         """That some vectors were never learned, or that nobody knows. Empty if all were, or none is read."""
-        left_out = self.rows[0].modalities if len(self.rows) > 1 else ()
+        left_out = self.rows[0].modalities if self.vectors and len(self.rows) > 1 else ()
         if self.absent is None:
             return f"whether the absent vectors were learned {UNKNOWN}" if left_out else ""
         never = [name for name in left_out if not self.absent.get(name)]
@@ -101,6 +104,7 @@ def modality_scores(
         seeds=tuple(seed.seed for seed in metrics.seeds),
         rows=tuple(rows),
         absent=networks[0].facts.absent,
+        vectors=networks[0].network.absent_vectors,
     )
     write_record((out or run) / MODALITIES, result)
     return result
@@ -111,6 +115,8 @@ def stand_in(name: FeatureName, absent: Collection[str], facts: CheckpointFacts)
     modality = name.modality.value
     if any(one.modality == modality and one not in absent for one in facts.model.chosen(facts.widths)):
         return f"every row is scored with the other {modality} features alone"
+    if not network_class(facts.model.kind).absent_vectors:
+        return "every row is scored with its training mean"
     if facts.absent is None:
         return f"every row is scored with its absent vector; whether that was learned {UNKNOWN}"
     if facts.absent.get(modality):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from bigfusion.model.network_settings.logistic import LogisticSettings
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.folder import Epoch, seed_folder
 from bigfusion.model.runs.tensors import read_tensors, write_tensors
@@ -68,6 +69,8 @@ def test_what_stands_in_for_one_of_several_features_is_the_modalitys_others(fold
     assert "the learned absent vector" in stand_in(more, ["audio.w", "audio"], several)
     assert "the learned absent vector" in stand_in(audio, ["audio"], facts)
     assert "never learned" in stand_in(FeatureName("text"), ["text"], facts)
+    fitted = facts.model_copy(update={"model": LogisticSettings(modalities=("text", "audio"))})
+    assert stand_in(audio, ["audio"], fitted) == "every row is scored with its training mean"
 
 
 def test_damage_is_named(folder: Path) -> None:
