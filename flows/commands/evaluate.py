@@ -87,8 +87,14 @@ def _with_modalities(answer: Answer, folder: Path) -> Answer:
         less = "" if row is found.rows[0] else f"{100 * lost:+.2f}"
         rows.append([" + ".join(row.modalities), f"{100 * score:.2f}", less, f"{100 * row.mean.accuracy:.2f}"])
         data.append({"modalities": list(row.modalities), "weighted_f1": score, "accuracy": row.mean.accuracy})
+    if found.note:
+        log.warning("evaluate: %s", found.note)
     shown = columns(rows, ["reads", "weighted F1", "difference", "accuracy"])
-    return replace(answer, text=f"{answer.text}\n\n{shown}", data=answer.data | {"modalities": data})
+    return replace(
+        answer,
+        text=f"{answer.text}\n\n{shown}",
+        data=answer.data | {"modalities": data, "absent_in_training": found.absent},
+    )
 
 
 def _on_file(common: Common, features: Path | None, trained: Path | None, modalities: bool) -> Answer:
@@ -118,11 +124,11 @@ def _on_file(common: Common, features: Path | None, trained: Path | None, modali
         why = "some modality is absent" if scored.absent else "the run does not say what they hold"
         seen = f"Whether these dialogues were trained or validated on cannot be told: {why}."
     unknown = caveat(scored.metrics.labels, scored.benchmark)
-    absent = f"No {' and no '.join(scored.absent)} in the file: the learned absent vector stands for it in every row."
+    absent = [f"No {name} in the file: {how}." for name, how in scored.absent.items()]
     context = ReportContext(
         corpus=scored.benchmark or features.stem,
         created=datetime.now(UTC),
-        notes=(*[absent] * bool(scored.absent), *[seen] * (scored.seen != 0), *[unknown] * bool(unknown)),
+        notes=(*absent, *[seen] * (scored.seen != 0), *[unknown] * bool(unknown)),
         fingerprints={"scored dialogues": scored.digest},
         versions=cells.versions(),
         ablations=ablations_in(trained / "reproduction"),
@@ -156,5 +162,6 @@ def _data(scored: Scored, features: Path, run: Path, report: Path) -> dict[str, 
         "dialogues": scored.metrics.splits[scored.metrics.scored].dialogues,
         "seen_in_training": scored.seen,
         "absent": list(scored.absent),
+        "absent_in_training": scored.absent_in_training,
         "paths": {"scores": str(scored.folder.absolute()), "report": str(report.absolute())},
     }

@@ -8,7 +8,7 @@ scored file.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
 from bigfusion.model.runs.files import read_json, read_record, write_json, write_record
 from bigfusion.model.runs.folder import METRICS, finished_seeds, seed_folder
 from bigfusion.model.scoring.evaluate import evaluate as score
-from bigfusion.model.scoring.modalities import modality_scores, read_modality_scores
+from bigfusion.model.scoring.modalities import modality_scores, read_modality_scores, stand_in
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.settings import ModelSettings, network_settings
 from bigfusion.model.training.code import NO_NUMBER, training_entries
@@ -45,7 +45,7 @@ from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import CorpusError, TrainingError
 from bigfusion.pipeline.feature_files.reader import ImportedFeatures, read_features
 from bigfusion.pipeline.formats import check_format
-from bigfusion.pipeline.schema import Modality, Split
+from bigfusion.pipeline.schema import FeatureName, Modality, Split
 from bigfusion.pipeline.tables.labels import corpus_of
 from bigfusion.pipeline.words import quoted
 
@@ -59,15 +59,17 @@ class Scored:
     """The result of scoring a file: the scores, their folder, and how many of its dialogues the run knew from training.
 
     ``seen`` is ``None`` if that cannot be told. The run does not record its dialogues (an older run, a project's), or
-    the file lacks a modality (``absent``), so that its dialogues are never equal to those. ``benchmark`` is ``meld`` or
-    ``iemocap`` if the file is known to hold it.
+    the file lacks a modality, so that its dialogues are never equal to those. ``absent`` says of each feature that it
+    lacks what is read in its place, ``absent_in_training`` how many training utterances lacked each modality (``None``:
+    not known). ``benchmark`` is ``meld`` or ``iemocap`` if the file is known to hold it.
     """
 
     metrics: Metrics
     folder: Path
     seen: int | None
     digest: str
-    absent: tuple[str, ...] = ()
+    absent: dict[str, str] = field(default_factory=dict)
+    absent_in_training: dict[str, int] | None = None
     benchmark: str | None = None
 
 
@@ -144,8 +146,8 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
 
     Labels are those of the run, as codes or as names. A class that does not occur in the file is no error. A missing
     number inside a row is replaced by the training mean. A modality that the file lacks counts as absent in each row:
-    the network reads its learned "absent" vector. With ``modalities``, also score without each modality and with each
-    alone.
+    the network reads its "absent" vector, and a warning says if that was never learned. With ``modalities``, also score
+    without each modality and with each alone.
 
     Raises:
         CorpusError: the file is not a feature file, has features of another width than the run was trained on, or none
@@ -164,6 +166,9 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
     _say_notes(features, found)
     _check_fit(features, found, run, facts)
     read, absent = _as_trained(features, found, facts)
+    stand_ins = {name: stand_in(FeatureName(name), absent, facts) for name in absent}
+    for name, how in stand_ins.items():
+        log.warning("%s: no %s: the run was trained on it; %s", features.name, name, how)
     splits = dialogues(found.manifest, read)
     scored = splits[Split.TEST] or [dialogue for split in Split for dialogue in splits[split]]
     if not (true_labels(scored) != UNLABELLED).any():
@@ -191,7 +196,8 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
     if modalities and read_modality_scores(folder, metrics) is None:
         modality_scores(run, data, metrics, device, out=folder)
     write_scored_file(folder, features, len(scored), seen)
-    return Scored(metrics, folder, seen, data.digest(), absent, benchmark_of(features.stem, data))
+    benchmark = benchmark_of(features.stem, data)
+    return Scored(metrics, folder, seen, data.digest(), stand_ins, facts.absent, benchmark)
 
 
 def _with_modalities_of(found: ImportedFeatures, model: ModelSettings) -> ModelSettings:
@@ -246,11 +252,6 @@ def _as_trained(
     absent = tuple(name for name in names if not read[name][1].any())
     if len(absent) == len(names):
         raise CorpusError(f"{features}: expected features in {' or '.join(names)}, found rows without any")
-    if absent:
-        log.warning(
-            "%s: no %s: the run was trained on it; every row is scored with the learned absent vector",
-            features.name, " and no ".join(absent),
-        )  # fmt: skip
     more = [name for name in there if name not in names]
     if more:
         log.info("%s: %s is not read: the run was trained on %s", features.name, ", ".join(more), ", ".join(names))

@@ -9,7 +9,6 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -120,10 +119,11 @@ def for_classes_only(project: Project, manifest: Manifest) -> list[str]:
             " corpus.split_by instead"
         ]
     from bigfusion.model.data.regression import check_regression
+    from bigfusion.model.networks.base import network_class
 
     none = np.zeros(0, np.int64)
     some = Dialogue("", (), {}, {}, speakers=none, labels=none, values=none.astype(np.float32))
-    regresses = import_module(f"bigfusion.model.networks.{project.model.kind}").NETWORK.regresses
+    regresses = network_class(project.model.kind).regresses
     try:
         check_regression(Data(("value",), [some], [], []), regresses, project.model, project.train)
     except TrainingError as error:
@@ -131,16 +131,20 @@ def for_classes_only(project: Project, manifest: Manifest) -> list[str]:
     return []
 
 
-def _classes_unlearnable(project: Project, manifest: Manifest) -> list[str]:
-    """A line if the network cannot learn the corpus's classes."""
+def _untrainable(project: Project, manifest: Manifest) -> list[str]:
+    """A line if the network cannot learn the corpus's classes, or not by several processes."""
     try:
-        trained_model(project, manifest)
+        model = trained_model(project, manifest)
+        if project.train.processes > 1:
+            from bigfusion.model.training.train import check_processes
+
+            check_processes(model, project.train)
     except TrainingError as error:
         return [str(error)]
     return []
 
 
-_OF_TRAINING = (leaks, for_classes_only, _classes_unlearnable)
+_OF_TRAINING = (leaks, for_classes_only, _untrainable)
 
 
 def preflight_training(train: TrainSettings) -> Preflight:

@@ -12,9 +12,9 @@ from torch import Tensor
 class Utterances:
     """A batch's V real utterances, dialogue after dialogue, with standardised features.
 
-    Shapes: ``features[m]`` (V, F_m), zeros where absent; ``present[m]`` (V,) bool; ``dialogue`` (V,) the row in the
-    batch; ``speaker`` (V,), numbered from 0 within the dialogue; ``mask`` (B, N) bool, True = real;
-    ``speakers`` (B, N).
+    Shapes: ``features[m]`` (V, F_m), zeros where absent; ``present[m]`` (V,) bool, m a modality or one of several
+    features of it; ``dialogue`` (V,) the row in the batch; ``speaker`` (V,), numbered from 0 within the dialogue;
+    ``mask`` (B, N) bool, True = real; ``speakers`` (B, N).
     """
 
     features: dict[str, Tensor]
@@ -31,7 +31,7 @@ class Utterances:
 
     @property
     def joined(self) -> Tensor:
-        """All modalities' features side by side. Shape: (V, sum of F_m)."""
+        """All features side by side. Shape: (V, sum of F_m)."""
         return torch.cat(list(self.features.values()), dim=1)
 
     def rows(self, packed: Tensor) -> Tensor:

@@ -39,18 +39,18 @@ class Merge(nn.Module):
     Without ``width`` several features of a modality stand side by side. With ``width`` they are a :class:`WeightedSum`
     of this width. A single feature stays what it is. A modality is absent where all of its features are.
 
-    ``widths`` maps each modality to its width. Shapes: ``features[f]`` (V, F_f), ``present[f]`` (V,) bool ->
-    ``features[m]`` (V, F_m), ``present[m]`` (V,).
+    ``widths`` maps each modality to its width, ``parts`` to its features. Shapes: ``features[f]`` (V, F_f),
+    ``present[f]`` (V,) bool -> ``features[m]`` (V, F_m), ``present[m]`` (V,).
     """
 
     def __init__(self, stored: Mapping[str, int], width: int | None = None) -> None:
         super().__init__()
-        self._parts: dict[str, list[str]] = {}
+        self.parts: dict[str, list[str]] = {}
         for name in stored:
-            self._parts.setdefault(FeatureName(name).modality.value, []).append(name)
+            self.parts.setdefault(FeatureName(name).modality.value, []).append(name)
         self.sums = nn.ModuleDict()
         self.widths: dict[str, int] = {}
-        for modality, parts in self._parts.items():
+        for modality, parts in self.parts.items():
             self.widths[modality] = sum(stored[name] for name in parts)
             if width is not None and len(parts) > 1:
                 self.sums[modality] = WeightedSum([stored[name] for name in parts], width)
@@ -61,7 +61,7 @@ class Merge(nn.Module):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Merge."""
         merged, there = {}, {}
-        for modality, parts in self._parts.items():
+        for modality, parts in self.parts.items():
             rows, masks = [features[name] for name in parts], [present[name] for name in parts]
             there[modality] = masks[0] if len(parts) == 1 else torch.stack(masks).any(0)
             if modality in self.sums:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from bigfusion.model.data.batch import UNLABELLED
+from bigfusion.model.data.utterances import Utterances
 from bigfusion.model.layers.graph import Relations, build_graph
 from bigfusion.model.layers.regression import penalised_regression
 from bigfusion.model.layers.relative import group_mean, speaker_groups
@@ -27,25 +28,37 @@ FLOOR = 1e-4
 """The deviation that is used if a mean varies less than this is 1."""
 
 
-def neighbourhood(values: Tensor, mask: Tensor, speakers: Tensor, bands: Sequence[Band]) -> Tensor:
+def neighbourhood(utterances: Utterances, bands: Sequence[Band]) -> Tensor:
     """Each utterance's own values, the means of its neighbours, its speaker's mean and its dialogue's mean.
 
-    The mean of an empty band is 0. Shapes: values (V, F), the real utterances packed; mask, speakers (B, N)
-    -> (V, (1 + 4 * bands + 2) F): own; for each band same earlier, same later, other earlier, other later; speaker;
+    The mean of a feature is that of the utterances that have it, and 0 if none has. Shape: (V, (1 + 4 * bands + 2) F),
+    F being all features' columns: own; for each band same earlier, same later, other earlier, other later; speaker;
     dialogue.
     """
     relations = Relations("order")
+    mask, speakers = utterances.mask, utterances.speakers
     graph = build_graph(mask, speakers, max((far for _, far in bands), default=0), relations)
     source, target = graph.edge_index
     distance = (source - target).abs()  # (E,)
+    values = utterances.joined  # (V, F)
+
+    def means(sources: Tensor, group: Tensor, groups: int) -> Tensor:
+        """Shapes: (S,) the utterances, (S,) their groups -> (groups, F)."""
+        found = []
+        for name, rows in utterances.features.items():
+            here = utterances.present[name][sources]
+            found.append(group_mean(rows[sources[here]], group[here], groups))
+        return torch.cat(found, dim=1)
+
     parts = [values]
     for near, far in bands:
         chosen = (near <= distance) & (distance <= far)
         slot = target[chosen] * relations.count + graph.relation[chosen]
-        means = group_mean(values[source[chosen]], slot, len(values) * relations.count)  # (4 V, F)
-        parts.append(means.view(len(values), relations.count * values.shape[1]))  # (V, 4 F)
-    group = speaker_groups(graph.dialogue, graph.speaker)
-    parts += [group_mean(values, each)[each] for each in (group, graph.dialogue)]
+        found = means(source[chosen], slot, len(values) * relations.count)  # (4 V, F)
+        parts.append(found.view(len(values), relations.count * values.shape[1]))  # (V, 4 F)
+    every = torch.arange(len(values), device=values.device)
+    for group in (speaker_groups(graph.dialogue, graph.speaker), graph.dialogue):
+        parts.append(means(every, group, int(group.max()) + 1 if len(group) else 0)[group])
     return torch.cat(parts, dim=1)
 
 
@@ -56,7 +69,7 @@ class NeighbourhoodClassifier(nn.Module):
     solution depends on the training dialogues alone. Its weights are buffers, not parameters, and lie in the state
     dict. Before the fit all classes have the same probability.
 
-    Shapes: values (V, F), mask and speakers (B, N) -> (V, C).
+    The columns that it reads must be the same before and after the training. Shape: (V, C).
     """
 
     mean: Tensor
@@ -74,8 +87,8 @@ class NeighbourhoodClassifier(nn.Module):
         self.register_buffer("bias", torch.zeros(classes))
 
     @torch.no_grad()
-    def fit(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]], labels: Tensor, penalty: float) -> None:
-        """Fit on ``batches`` of (values, mask, speakers) and their utterances' ``labels``, UNLABELLED where unknown.
+    def fit(self, batches: Iterable[Utterances], labels: Tensor, penalty: float) -> None:
+        """Fit on ``batches`` and their utterances' ``labels``, UNLABELLED where unknown.
 
         All columns are in memory at once: 4 (3 + 4 bands) F bytes an utterance. That is 0.2 GB for IEMOCAP's 768-wide
         text, and 2.7 GB for MELD with 4,530 inputs.
@@ -83,7 +96,7 @@ class NeighbourhoodClassifier(nn.Module):
         columns = self.mean.new_empty(len(labels), len(self.mean))  # (U, K)
         start = 0
         for batch in batches:
-            rows = neighbourhood(*batch, self.bands)
+            rows = neighbourhood(batch, self.bands)
             columns[start : start + len(rows)] = rows
             start += len(rows)
         deviation, mean = torch.std_mean(columns, 0, correction=0)
@@ -97,7 +110,7 @@ class NeighbourhoodClassifier(nn.Module):
         self.weight.copy_(weight)
         self.bias.copy_(bias)
 
-    def forward(self, values: Tensor, mask: Tensor, speakers: Tensor) -> Tensor:
+    def forward(self, utterances: Utterances) -> Tensor:
         """Classify."""
-        columns = (neighbourhood(values, mask, speakers, self.bands) - self.mean) / self.deviation
+        columns = (neighbourhood(utterances, self.bands) - self.mean) / self.deviation
         return linear(columns, self.weight, self.bias).log_softmax(-1)

@@ -24,7 +24,8 @@ class NetworkSettings(Settings):
     )
     fusion: Literal["concatenate", "weights"] = Field(
         default="concatenate",
-        description="of several features of a modality: side by side, or a sum of their projections by learned weights",
+        description="of several features of a modality: side by side, or a sum of their projections by learned weights"
+        " (classifiers that are fitted at once read them side by side)",
     )
     fusion_width: int = Field(default=128, ge=1, description="of that sum")
 

@@ -46,7 +46,8 @@ class AttentionSettings(Settings):
 class NeighbourhoodSettings(Settings):
     """A linear classifier beside the network, on means of the inputs over the graph's relations. Not in the paper.
 
-    It is fitted before the network is trained. The prediction is the geometric mean of both distributions.
+    It is fitted before the network is trained. The prediction is the geometric mean of both distributions. Several
+    features of a modality stand side by side, also if ``model.fusion`` is "weights".
     """
 
     enabled: bool = False

@@ -11,9 +11,12 @@ from bigfusion.model.spaces import Range, Space
 
 
 class DiscriminantSettings(NetworkSettings):
-    """Linear discriminant analysis of single utterances, with a shrunken covariance."""
+    """Linear discriminant analysis of single utterances, with a shrunken covariance.
 
-    run_only: ClassVar[frozenset[str]] = frozenset({"instead_of"})
+    Several features of a modality stand side by side: ``fusion`` and ``fusion_width`` change nothing.
+    """
+
+    run_only: ClassVar[frozenset[str]] = frozenset({"instead_of", "fusion", "fusion_width"})
 
     kind: Literal["discriminant"] = "discriminant"
     shrinkage: float = Field(

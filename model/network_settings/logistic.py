@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,12 @@ from bigfusion.model.spaces import Range, Space
 
 
 class LogisticSettings(NetworkSettings):
-    """Multinomial logistic regression on single utterances."""
+    """Multinomial logistic regression on single utterances.
+
+    Several features of a modality stand side by side: ``fusion`` and ``fusion_width`` change nothing.
+    """
+
+    run_only: ClassVar[frozenset[str]] = frozenset({"fusion", "fusion_width"})
 
     kind: Literal["logistic"] = "logistic"
     penalty: float = Field(default=0.05, ge=0, description="of |W|^2, beside the mean cross-entropy")

@@ -7,7 +7,7 @@ A network is one file, ``networks/KIND.py``, that ends with ``NETWORK = TheClass
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, ClassVar, Literal
 
@@ -86,8 +86,8 @@ class Network(nn.Module):
 
     A subclass writes ``forward``; the rest it overrides where it differs. ``normalise`` standardises the features,
     ``merge`` makes one of several features of a modality; :meth:`read` gives the real utterances of a batch, packed,
-    modality by modality. ``stored`` are the widths of the features that are read, ``self.widths`` those of the
-    modalities.
+    modality by modality, and :meth:`columns` feature by feature. ``stored`` are the widths of the features that are
+    read, ``self.widths`` those of the modalities.
 
     Raises:
         TrainingError: a modality of the settings is not among the stored ones.
@@ -99,6 +99,11 @@ class Network(nn.Module):
     """Whether the speakers' numbers themselves matter (an embedding of each), not only who is the same as whom."""
     regresses: ClassVar[bool] = False
     """Whether it can predict numbers: its losses are :func:`classification_loss` and such as need no classes."""
+    batch_norm: ClassVar[bool] = False
+    """Whether it has BatchNorm, whose means are the batch's: processes that share a batch would train another network.
+    """
+    absent_vectors: ClassVar[bool] = True
+    """Whether it learns a vector that stands in for an absent modality. If not, an absent one counts as its mean."""
     training_only: ClassVar[tuple[str, ...]] = ()
     """Submodules that prediction does not use: a checkpoint leaves them out."""
 
@@ -122,14 +127,22 @@ class Network(nn.Module):
         del valid
         self.fit(train)
 
-    def read(self, batch: Batch) -> Utterances:
-        """The real utterances of a batch, standardised."""
+    def columns(self, batch: Batch) -> Utterances:
+        """The real utterances of a batch, standardised, each feature apart: gradient steps change nothing of it."""
         mask = batch.mask
         present = {name: batch.present[name][mask] for name in self.stored}  # (V,)
         features = self.normalise({name: batch.features[name][mask] for name in present})  # (V, F_m)
         features = {name: rows.where(present[name].unsqueeze(1), 0) for name, rows in features.items()}
-        features, present = self.merge(features, present)
         return Utterances(features, present, mask.nonzero()[:, 0], batch.speakers[mask], mask, batch.speakers)
+
+    def read(self, batch: Batch) -> Utterances:
+        """The real utterances of a batch, standardised, the features of a modality merged."""
+        return self.merged(self.columns(batch))
+
+    def merged(self, columns: Utterances) -> Utterances:
+        """One feature for each modality."""
+        features, present = self.merge(columns.features, columns.present)
+        return replace(columns, features=features, present=present)
 
     def forward(self, batch: Batch) -> Output:
         """Read a batch."""
@@ -157,11 +170,16 @@ class Network(nn.Module):
         """Called after each of the training's steps, without gradient: a moving average, a statistic of the batch."""
 
 
+def network_class(kind: str) -> type[Network]:
+    """The class of the network in ``networks/KIND.py``."""
+    found: type[Network] = import_module(f"bigfusion.model.networks.{kind}").NETWORK
+    return found
+
+
 def build(settings: NetworkSettings, widths: Mapping[str, int], classes: int) -> Network:
     """The network that ``settings.kind`` names, before its training."""
-    module = import_module(f"bigfusion.model.networks.{settings.kind}")
-    network: Network = module.NETWORK(settings, widths, classes)
-    return network
+    make: Callable[..., Network] = network_class(settings.kind)
+    return make(settings, widths, classes)
 
 
 def _chosen(widths: Mapping[str, int], settings: NetworkSettings) -> dict[str, int]:

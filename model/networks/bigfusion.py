@@ -69,13 +69,18 @@ class BigFusion(Network):
         self.contrast = build_contrast(settings.contrast, settings, self.relations) if contrasts else None
         self.neighbourhood: NeighbourhoodClassifier | None = None
         if graph.enabled and graph.neighbourhood.enabled:
-            self.neighbourhood = NeighbourhoodClassifier(sum(seen.values()), classes, graph.neighbourhood.bands)
+            columns = sum(
+                self.stored[name] * (2 if modality in settings.relative else 1)
+                for modality, names in self.merge.parts.items()
+                for name in names
+            )
+            self.neighbourhood = NeighbourhoodClassifier(columns, classes, graph.neighbourhood.bands)
 
     def fit(self, dialogues: Sequence[Dialogue]) -> None:
         """Fit on the training dialogues what gradient steps do not: means, deviations, the neighbourhood classifier."""
         super().fit(dialogues)
         if self.neighbourhood is not None:
-            inputs = (self._neighbourhood_inputs(self.read(collate([dialogue]))) for dialogue in dialogues)
+            inputs = (self._neighbourhood_inputs(self.columns(collate([dialogue]))) for dialogue in dialogues)
             labels = torch.from_numpy(np.concatenate([dialogue.labels for dialogue in dialogues]))
             self.neighbourhood.fit(inputs, labels, self.settings.graph.neighbourhood.penalty)
 
@@ -94,7 +99,7 @@ class BigFusion(Network):
         original = self.encoder(nodes, graph)  # (V, D)
         logits = self._classify(original, nodes)  # (V, C)
         if self.neighbourhood is not None and not self.training:
-            beside = self.neighbourhood(*self._neighbourhood_inputs(utterances))
+            beside = self.neighbourhood(self._neighbourhood_inputs(self.columns(batch)))
             logits = (logits.log_softmax(-1) + beside) / 2  # the geometric mean
         parts = {}
         if self.contrast is not None and (self.training if contrast is None else contrast):
@@ -121,16 +126,26 @@ class BigFusion(Network):
 
     def read(self, batch: Batch) -> Utterances:
         """The real utterances of a batch, standardised; ``relative`` ones also relative to their speaker's mean."""
-        utterances = super().read(batch)
-        group = speaker_groups(utterances.dialogue, utterances.speaker)  # (V,)
+        columns = self.columns(batch)
+        utterances = self.merged(columns)
         features = dict(utterances.features)
         for name in features.keys() & set(self.settings.relative):
-            relative = relative_to_speaker(features[name], utterances.present[name], group)
-            features[name] = torch.cat([features[name], relative], dim=-1)  # (V, 2 F_m)
+            own, parts = (utterances, [name]) if name in self.merge.sums else (columns, self.merge.parts[name])
+            relative = [_relative(own, part) for part in parts]
+            features[name] = torch.cat([features[name], *relative], dim=-1)  # (V, 2 F_m)
         return replace(utterances, features=features)
 
-    def _neighbourhood_inputs(self, utterances: Utterances) -> tuple[Tensor, Tensor, Tensor]:
-        return utterances.joined, utterances.mask, utterances.speakers
+    def _neighbourhood_inputs(self, columns: Utterances) -> Utterances:
+        """Each feature apart, also relative to its speaker's mean if its modality is so read. No step changes them."""
+        features: dict[str, Tensor] = {}
+        present: dict[str, Tensor] = {}
+        for modality, names in self.merge.parts.items():
+            features |= {name: columns.features[name] for name in names}
+            present |= {name: columns.present[name] for name in names}
+            if modality in self.settings.relative:
+                features |= {f"relative/{name}": _relative(columns, name) for name in names}
+                present |= {f"relative/{name}": columns.present[name] for name in names}
+        return replace(columns, features=features, present=present)
 
     def _fuse(self, utterances: Utterances) -> Tensor:
         """The real utterances fused. Shape: (V, D)."""
@@ -189,6 +204,12 @@ class BigFusion(Network):
         """Tell the contrast."""
         if self.contrast is not None and self.encoder is not None:
             self.contrast.after_step(self.encoder)
+
+
+def _relative(utterances: Utterances, name: str) -> Tensor:
+    """A feature relative to its speaker's mean. Shape: (V, F)."""
+    group = speaker_groups(utterances.dialogue, utterances.speaker)  # (V,)
+    return relative_to_speaker(utterances.features[name], utterances.present[name], group)
 
 
 NETWORK = BigFusion

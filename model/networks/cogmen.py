@@ -39,6 +39,8 @@ from bigfusion.model.networks.base import Network, Output
 class COGMEN(Network):
     """The network. Output: ``representations`` of the ``context`` and after the ``graph`` (B, N, D)."""
 
+    batch_norm = True
+
     def __init__(self, settings: COGMENSettings, widths: Mapping[str, int], classes: int) -> None:
         super().__init__(settings, widths)
         self.settings = settings

@@ -24,15 +24,19 @@ ALL, WITHOUT_VALIDATION = 0, 1
 
 
 class Discriminant(Network):
-    """The classifier; an absent modality counts as its mean. Before it is fitted all classes are alike."""
+    """The classifier; an absent modality counts as its mean. Before it is fitted all classes are alike.
+
+    Several features of a modality stand side by side whatever ``fusion`` says: a sum's weights are learned by steps.
+    """
 
     causal = True
+    absent_vectors = False
     weight: Tensor
     bias: Tensor
     held: Tensor
 
     def __init__(self, settings: DiscriminantSettings, widths: Mapping[str, int], classes: int) -> None:
-        super().__init__(settings, widths)
+        super().__init__(settings.model_copy(update={"fusion": "concatenate"}), widths)  # no step could learn weights
         self.shrinkage = settings.shrinkage
         self.register_buffer("weight", torch.zeros(2, classes, sum(self.widths.values())))
         self.register_buffer("bias", torch.zeros(2, classes))

@@ -150,6 +150,8 @@ def info_nce(first: Tensor, second: Tensor, mask: Tensor, temperature: float) ->
 class JOYFUL(Network):
     """The network. Output: ``parts``: ``reconstruction`` (V,), in training ``contrast``, a scalar."""
 
+    batch_norm = True
+
     def __init__(self, settings: JOYFULSettings, widths: Mapping[str, int], classes: int) -> None:
         super().__init__(settings, widths)
         self.settings = settings

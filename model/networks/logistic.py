@@ -20,14 +20,18 @@ from bigfusion.model.networks.base import Network, Output
 
 
 class Logistic(Network):
-    """The classifier; an absent modality counts as its mean. Before it is fitted all classes are alike."""
+    """The classifier; an absent modality counts as its mean. Before it is fitted all classes are alike.
+
+    Several features of a modality stand side by side whatever ``fusion`` says: a sum's weights are learned by steps.
+    """
 
     causal = True
+    absent_vectors = False
     weight: Tensor
     bias: Tensor
 
     def __init__(self, settings: LogisticSettings, widths: Mapping[str, int], classes: int) -> None:
-        super().__init__(settings, widths)
+        super().__init__(settings.model_copy(update={"fusion": "concatenate"}), widths)  # no step could learn weights
         self.penalty = settings.penalty
         self.register_buffer("weight", torch.zeros(classes, sum(self.widths.values())))
         self.register_buffer("bias", torch.zeros(classes))

@@ -38,10 +38,12 @@ def modalities(material: Material) -> Html:
             for name in ("weighted_f1", "accuracy")
         ]
         rows.append([" + ".join(row.modalities), cells[0], lost, cells[1]])
+    instead = "their “absent” vectors" if asked.vectors else "the training means"
     lead = (
-        "The same trained networks, reading only these modalities: in place of the others they read their learned "
-        "“absent” vectors. It shows what they lean on; a network trained without a modality may reach more."
+        f"The same trained networks, reading only these modalities: in place of the others they read {instead}. It "
+        "shows what they lean on; a network trained without a modality may reach more."
     )
+    lead += f" But {asked.note}." if asked.note else ""
     return section(
         "Modalities", table(["Reads", "Weighted F1", "Difference", "Accuracy"], rows, name="modalities"), lead=lead
     )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from bigfusion.model.data.batch import Dialogue
 from bigfusion.model.data.dialogues import Data
 from bigfusion.model.networks.base import Network, build
 from bigfusion.model.runs.files import Record, read_record, write_record
@@ -20,7 +22,7 @@ from bigfusion.model.runs.sizes import SplitSize, split_size
 from bigfusion.model.runs.tensors import read_tensors, write_tensors
 from bigfusion.model.settings import ModelSettings, TrainSettings
 from bigfusion.pipeline.errors import TrainingError
-from bigfusion.pipeline.schema import Split
+from bigfusion.pipeline.schema import FeatureName, Split
 
 FORMAT = 1
 TENSORS, FACTS = CHECKPOINT
@@ -34,7 +36,11 @@ class DataFacts(Record):
 
 
 class CheckpointFacts(Record):
-    """Everything about a checkpoint except its tensors. ``tensors`` is their checksum, which ties the two files."""
+    """Everything about a checkpoint except its tensors. ``tensors`` is their checksum, which ties the two files.
+
+    ``absent`` counts the training utterances that lack each modality: where none does, no vector in its place is
+    learned. ``None``: an earlier version did not count them.
+    """
 
     format: int
     seed: int
@@ -48,6 +54,7 @@ class CheckpointFacts(Record):
     versions: dict[str, str]
     tensors: str
     task: Literal["classes", "regression"] = "classes"
+    absent: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,17 @@ class Checkpoint:
 def data_facts(data: Data) -> DataFacts:
     """Digest and sizes of ``data``."""
     return DataFacts(digest=data.digest(), splits={split: split_size(data, split) for split in Split})
+
+
+def absent_rows(dialogues: Sequence[Dialogue], features: Sequence[FeatureName]) -> dict[str, int]:
+    """Utterances that lack each modality of ``features``: all of its features."""
+    found: dict[str, int] = {}
+    for modality in dict.fromkeys(name.modality.value for name in features):
+        own = [str(name) for name in features if name.modality == modality]
+        found[modality] = sum(
+            int((~np.any([dialogue.present[name] for name in own], axis=0)).sum()) for dialogue in dialogues
+        )
+    return found
 
 
 def library_versions() -> dict[str, str]:

@@ -1,13 +1,14 @@
 """How much a trained run depends on each modality: its networks predict again without some modalities.
 
-Nothing is trained again. The network reads its learned "absent" vector in place of a removed modality, as it does for a
-silent clip or a missing face. So this shows what the trained network depends on. What a network trained without the
+Nothing is trained again. The network reads its "absent" vector in place of a removed modality, as it does for a silent
+clip or a missing face. So this shows what the trained network depends on. The vector is learned only if some training
+utterance lacks the modality; a network without such vectors reads the training mean. What a network trained without the
 modality would reach is another question: that is an ablation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,9 @@ import torch
 
 from bigfusion.model.data.batch import Dialogue
 from bigfusion.model.data.dialogues import Data, true_labels
+from bigfusion.model.networks.base import network_class
 from bigfusion.model.runs import checkpoint
-from bigfusion.model.runs.checkpoint import Checkpoint
+from bigfusion.model.runs.checkpoint import Checkpoint, CheckpointFacts
 from bigfusion.model.runs.files import Record, read_record, write_record
 from bigfusion.model.runs.folder import seed_folder
 from bigfusion.model.scoring.metrics import scores
@@ -29,6 +31,8 @@ from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.schema import FeatureName
 
 MODALITIES = "modalities.json"
+
+UNKNOWN = "is not known, for an earlier version trained the run"
 
 
 class Without(Record):
@@ -42,13 +46,30 @@ class ModalityScores(Record):
     """The content of ``modalities.json``: first all modalities, then all except one, then each alone.
 
     ``metrics`` is the digest of the scores that it belongs to, and of the code that computed it: after another
-    evaluation, or a change to that code, it is out of date.
+    evaluation, or a change to that code, it is out of date. ``absent`` counts the training utterances that lack each
+    modality; ``None``: that is not known. ``vectors``: whether the network has vectors that stand in for absent
+    modalities.
     """
 
     metrics: str
     scored: str
     seeds: tuple[int, ...]
     rows: tuple[Without, ...]
+    absent: dict[str, int] | None = None
+    vectors: bool = True
+
+    @property
+    def note(self) -> str:
+        """That some vectors were never learned, or that nobody knows. Empty if all were, or none is read."""
+        left_out = self.rows[0].modalities if self.vectors and len(self.rows) > 1 else ()
+        if self.absent is None:
+            return f"whether the absent vectors were learned {UNKNOWN}" if left_out else ""
+        never = [name for name in left_out if not self.absent.get(name)]
+        return (
+            f"no training utterance lacked {' or '.join(never)}, so its absent vector was never learned"
+            if never
+            else ""
+        )
 
 
 def modality_scores(
@@ -74,6 +95,8 @@ def modality_scores(
         scored=metrics.scored.value,
         seeds=tuple(seed.seed for seed in metrics.seeds),
         rows=tuple(_rows(networks, data[metrics.scored], len(data.labels), where, progress)),
+        absent=networks[0].facts.absent,
+        vectors=networks[0].network.absent_vectors,
     )
     write_record((out or run) / MODALITIES, result)
     return result
@@ -97,6 +120,20 @@ def _rows(
             found.append(scores(true, logits.argmax(1).numpy(), classes))
             progress(1)
         yield Without(modalities=tuple(kept), mean=mean_of(found))
+
+
+def stand_in(name: FeatureName, absent: Collection[str], facts: CheckpointFacts) -> str:
+    """What every row is scored with in place of the feature ``name``. ``absent`` are all that every row lacks."""
+    modality = name.modality.value
+    if any(one.modality == modality and one not in absent for one in facts.model.chosen(facts.widths)):
+        return f"every row is scored with the other {modality} features alone"
+    if not network_class(facts.model.kind).absent_vectors:
+        return "every row is scored with its training mean"
+    if facts.absent is None:
+        return f"every row is scored with its absent vector; whether that was learned {UNKNOWN}"
+    if facts.absent.get(modality):
+        return "every row is scored with the learned absent vector"
+    return "every row is scored with an absent vector that was never learned, for no training utterance lacked it"
 
 
 def metrics_digest(metrics: Metrics) -> str:

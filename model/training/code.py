@@ -10,5 +10,9 @@ def training_entries(model: ModelSettings, train: TrainSettings) -> tuple[str, .
     return ("bigfusion.model.training.train:train", *model.code_entries(), *train.code_entries())
 
 
-NO_NUMBER = ("bigfusion.model.training.epoch_logs:epoch_logs", "bigfusion.model.training.train:fitting")
+NO_NUMBER = (
+    "bigfusion.model.training.epoch_logs:epoch_logs",
+    "bigfusion.model.training.train:fitting",
+    "bigfusion.model.runs.checkpoint:absent_rows",
+)
 """What training calls that changes no number. What ``fitting`` decides is the network whose code and settings count."""

@@ -3,7 +3,8 @@
 The loss of a batch is a mean over its labelled utterances and, for the contrast, over its nodes. Each process weighs
 its means by its share of both. So the *sum* of the processes' gradients is the gradient that one process would have on
 the whole batch. torch's DistributedDataParallel would average them as if all shares were equal. If all nodes of a batch
-are each other's negatives, each process computes the whole contrast, with nodes that the other processes send.
+are each other's negatives, each process computes the whole contrast, with nodes that the other processes send. A
+network with BatchNorm would normalise by a process's share: it is refused several processes (``Network.batch_norm``).
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class Optimisation:
             TrainingError: the loss is not finite.
         """
         if not self._rank.alone:  # each process draws other noise and dropout, and the same again after a resume
-            seed_everything((self._seed * 1_000_003 + number) * 1_009 + self._rank.index)
+            seed_everything(((self._seed * 1_000_003 + number) * 1_009 + self._rank.index) % 2**32)  # NumPy's limit
         self.network.train()
         self.network.begin_epoch(number, self._settings.epochs)
         sums: dict[str, float] = defaultdict(float)

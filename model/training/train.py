@@ -25,7 +25,7 @@ from bigfusion.model.data.regression import check_regression
 from bigfusion.model.data.split_notes import most_speakers
 from bigfusion.model.device import machine_name
 from bigfusion.model.network_settings.base import NetworkSettings
-from bigfusion.model.networks.base import build
+from bigfusion.model.networks.base import build, network_class
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.checkpoint import CheckpointFacts, DataFacts
 from bigfusion.model.runs.files import read_record, write_file, write_record
@@ -68,7 +68,8 @@ def train(
     if "mlflow" in train_settings.log:
         require_mlflow()
     device = choose_device(train_settings.device)
-    _check_processes(train_settings, device)
+    check_processes(model_settings, train_settings)
+    _check_gpus(train_settings, device)
     facts = checkpoint.data_facts(data)
     run = _run_digest(facts, model_settings, train_settings, seed)
     if (folder / TRAINED).exists():
@@ -142,7 +143,20 @@ def _train(rank: Rank, job: _Job, progress: Callable[[Epoch], None] = lambda epo
     return trained
 
 
-def _check_processes(train_settings: TrainSettings, device: torch.device) -> None:
+def check_processes(model_settings: NetworkSettings, train_settings: TrainSettings) -> None:
+    """Refuse several processes for a network that is another one if they share a batch.
+
+    Raises:
+        TrainingError: it has BatchNorm.
+    """
+    if train_settings.processes > 1 and network_class(model_settings.kind).batch_norm:
+        raise TrainingError(
+            f'train.processes: expected 1 for model.kind = "{model_settings.kind}", whose BatchNorm takes the means of'
+            f" a whole batch, found {train_settings.processes}; set it to 1"
+        )
+
+
+def _check_gpus(train_settings: TrainSettings, device: torch.device) -> None:
     count = train_settings.processes
     if count > 1 and device.type == "cuda" and count > torch.cuda.device_count():
         raise TrainingError(
@@ -213,6 +227,7 @@ class _Trainer:
             versions=checkpoint.library_versions(),
             tensors="",
             task="regression" if data.regression else "classes",
+            absent=checkpoint.absent_rows(data.train, model_settings.chosen(data.widths)),
         )
 
     def epoch(self, done: TrainingHistory) -> TrainingHistory:

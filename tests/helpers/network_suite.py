@@ -92,6 +92,10 @@ class NetworkSuite:
                 assert len(rates) == inputs.mask.sum() and not rates.requires_grad, name
                 assert ((rates >= 0) & (rates <= 1)).all(), name
 
+    def test_it_says_whether_vectors_stand_in_for_absent_modalities(self) -> None:
+        network = self.network()
+        assert network.absent_vectors == any("absent" in name for name, _ in network.named_parameters())
+
     def test_padding_changes_neither_logits_nor_losses_nor_gradients(self) -> None:
         network, real = self.network(), batch().mask
         short, long = (self.step(network, inputs) for inputs in (batch(), batch(pad_to=25)))

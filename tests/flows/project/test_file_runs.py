@@ -287,9 +287,10 @@ def test_a_file_without_a_modality_is_scored_as_if_each_row_were_absent(place, t
         assert cli.main(["evaluate", "--json", "--features", str(path), "--run", str(place / "run")]) == 0
         shown = capsys.readouterr()
         data = json.loads(shown.out)
-        assert f"{path.name}: no audio: the run was trained on it" in shown.err
+        said = "every row is scored with the learned absent vector"
+        assert f"{path.name}: no audio: the run was trained on it; {said}\n" in shown.err
         assert (data["absent"], data["seen_in_training"]) == (["audio"], None)
-        assert "No audio in the file" in Path(data["paths"]["report"]).read_text()
+        assert f"No audio in the file: {said}." in Path(data["paths"]["report"]).read_text()
         numbers.append(pd.read_parquet(f"{data['paths']['scores']}/predictions.parquet")["p_hap"].to_numpy())
     assert np.array_equal(numbers[0], numbers[1])
     whole = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", place / "run")
@@ -299,6 +300,37 @@ def test_a_file_without_a_modality_is_scored_as_if_each_row_were_absent(place, t
     silent = call(capsys, "evaluate", "--features", zeros, "--run", place / "run")
     read = pd.read_parquet(f"{silent['paths']['scores']}/predictions.parquet")["p_hap"].to_numpy()
     assert not np.allclose(numbers[0], read), "absent is not a row of zeros"
+
+
+def test_an_absent_vector_that_was_never_learned_is_called_so(place, tmp_path, capsys):
+    """Every training utterance has its text: gradients never reached the vector that stands in for it."""
+    run = tmp_path / "run"
+    shutil.copytree(place / "run", run, ignore=shutil.ignore_patterns("scores"))
+    table = frame(8, 1, first=50)
+    file = write(tmp_path / "file.parquet", table.assign(text=[np.full(8, np.nan, np.float16)] * len(table)))
+
+    def scored(*more: str) -> tuple[dict, str, str]:
+        assert cli.main(["evaluate", "--json", "--features", str(file), "--run", str(run), *more]) == 0
+        shown = capsys.readouterr()
+        data = json.loads(shown.out)
+        return data, shown.err, Path(data["paths"]["report"]).read_text()
+
+    data, err, page = scored("--modalities")
+    assert (data["absent"], data["absent_in_training"]["text"]) == (["text"], 0)
+    assert data["absent_in_training"]["audio"] > 0
+    said = "every row is scored with an absent vector that was never learned, for no training utterance lacked it"
+    assert f"file.parquet: no text: the run was trained on it; {said}\n" in err and f"in the file: {said}." in page
+    noted = "no training utterance lacked text, so its absent vector was never learned"
+    assert f"evaluate: {noted}\n" in err and f"But {noted}." in page
+    for facts in run.glob("seed-*/checkpoint.json"):  # as an earlier version wrote them
+        older = json.loads(facts.read_text())
+        del older["absent"]
+        facts.write_text(json.dumps(older))
+    shutil.rmtree(run / "scores")
+    data, err, page = scored("--modalities")
+    unknown = "learned is not known, for an earlier version trained the run"
+    assert data["absent_in_training"] is None
+    assert err.count(unknown) == page.count(unknown) == 2
 
 
 def test_a_modality_that_the_run_was_not_trained_on_is_not_read(place, tmp_path, capsys):

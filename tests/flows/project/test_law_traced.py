@@ -76,7 +76,7 @@ def test_whatever_a_training_runs_counts(tmp_path):
     assert len(found) > 50
     written = {name for name in found if name.startswith("Events.")} | {"epoch_logs", "scalars"}
     assert len(written) > 4
-    written |= {"fitting", "most_speakers", "_speakers"}
+    written |= {"fitting", "most_speakers", "_speakers", "absent_rows"}
     written |= {f"NetworkSettings.{name}" for name in ("for_classes", "for_speakers", "left_to_corpus")}
     assert found - runs.training_code(model, training).keys() == written, "nor does the choice of a network that counts"
 

@@ -175,6 +175,15 @@ def test_classes_that_a_network_cannot_learn_stop_a_run_before_its_first_cell_an
     assert not list((tmp_path / "work").glob("runs/*"))
 
 
+def test_a_network_that_processes_cannot_share_stops_a_run_before_its_first_cell(tmp_path, capsys):
+    config = write_table_project(tmp_path, ["calm", "loud"] * 8, model='kind = "cogmen"')
+    said = 'train.processes: expected 1 for model.kind = "cogmen"'
+    assert said in fails(capsys, "run", "--config", str(config), "--set", "train.processes=2")
+    assert not list((tmp_path / "work").rglob("*.parquet")), "no cell"
+    assert cli.main(["plan", "--config", str(config)]) == 2
+    assert "would stop" not in capsys.readouterr().out
+
+
 @pytest.mark.usefixtures("no_hub")
 def test_plan_says_what_would_stop_a_run(tmp_path, capsys):
     config = write_project(tmp_path, "nobody/no-roberta", True, '["text", "audio"]')

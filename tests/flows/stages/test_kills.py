@@ -15,7 +15,6 @@ from tests.helpers.demo_corpus import copy_corpus
 from tests.helpers.own_features import separable
 from tests.helpers.small_project import CONFIG
 
-
 MOMENTS = ("work/prefect/prefect.db", "work/store/text/*.parquet", "work/runs/*/seed-0/resume.safetensors")
 """Files that are there while Prefect's server starts, cells are computed, a network is trained."""
 

@@ -19,7 +19,8 @@ from bigfusion.model.layers.transformer import positions
 from bigfusion.model.networks.base import Output
 from bigfusion.model.networks.bigfusion import BigFusion
 from tests.helpers.plain.contrast import contrast
-from tests.helpers.plain.dialogue import edges, projected, read, rows, within
+from tests.helpers.plain.dialogue import Utterances, edges, projected, read, rows, standing_in, within
+from tests.helpers.plain.neighbourhood import neighbourhood
 
 Edge = tuple[int, int, int]
 """Source, target, relation."""
@@ -142,10 +143,22 @@ def view_weights(scores: list[float], linked: list[Edge], share: float, eta: flo
     return [eta if source in low or target in low else 1.0 for source, target, _ in linked]
 
 
+def mean_with(logits: Tensor, network: BigFusion, utterances: Utterances) -> Tensor:
+    """The geometric mean of the network's distribution and that of the neighbourhood classifier."""
+    beside = network.neighbourhood
+    features = {
+        name: standing_in(values, utterances.present[name], torch.zeros_like(values[0]))
+        for name, values in utterances.features.items()
+    }
+    columns = neighbourhood(features, utterances.present, utterances.speakers, beside.bands)
+    columns = (columns - beside.mean) / beside.deviation
+    return (logits.log_softmax(1) + (columns @ beside.weight.T + beside.bias).log_softmax(1)) / 2
+
+
 def plain(network: BigFusion, batch: Batch) -> Output:
     """Fusion, attention, graph, classes; in training the contrast of two views."""
     settings, utterances = network.settings, read(network, batch)
-    assert not settings.relative and network.relative is None and network.neighbourhood is None
+    assert not settings.relative and network.relative is None
     modalities = projected(network.fusion, utterances)
     hidden = network.fusion.join(torch.cat(list(modalities.values()), dim=1))
     hidden = network.transformer.dropout(hidden + positions(len(hidden), settings.width, like=hidden))
@@ -157,7 +170,7 @@ def plain(network: BigFusion, batch: Batch) -> Output:
     graph = convolved(network.encoder, nodes, linked, [1.0] * len(linked))
     logits = network.classifier(torch.cat([graph, nodes], dim=1))
     if not network.training:
-        return Output(rows(logits))
+        return Output(rows(logits if network.neighbourhood is None else mean_with(logits, network, utterances)))
     scores = importances(network, nodes, utterances.speakers)
     one, other = (
         normalize(

@@ -304,10 +304,38 @@ def test_the_neighbourhood_classifier_speaks_in_evaluation_alone():
     for one, other in zip(seeded(alone, inputs)[:1], seeded(model, inputs)[:1], strict=True):
         assert torch.equal(one, other)
     own, both = alone.eval()(inputs).logits.softmax(-1), model.eval()(inputs).logits.softmax(-1)
-    beside = model.neighbourhood(*model._neighbourhood_inputs(model.read(inputs))).exp()
+    beside = model.neighbourhood(model._neighbourhood_inputs(model.columns(inputs))).exp()
     mean = (own[inputs.mask] * beside).sqrt()
     torch.testing.assert_close(both[inputs.mask], mean / mean.sum(-1, keepdim=True))
     assert [name for name, _ in model.named_parameters()] == [name for name, _ in alone.named_parameters()]
+
+
+@pytest.mark.parametrize("relative", [(), ("text", "audio")])
+def test_the_neighbourhood_classifier_reads_no_learned_sum_of_features(relative):
+    """It is fitted before the first step: what the steps change, it must not read."""
+    widths, changes = {"text": 4, "text.mpnet": 3, "audio": 5}, BESIDE | {"modalities": ("text", "audio")}
+    talks = [dialogue(length, widths=widths, seed=1) for length in (6, 9)]
+    found = []
+    for fusion in ("concatenate", "weights"):
+        torch.manual_seed(0)
+        model = BigFusion(settings(**changes, fusion=fusion, fusion_width=6, relative=relative), widths, CLASSES)
+        model.fit(talks)
+        for weight in model.merge.parameters():  # trained
+            torch.nn.init.normal_(weight)
+        found.append(model.neighbourhood(model._neighbourhood_inputs(model.columns(collate(talks)))))
+    assert len(list(model.merge.parameters())) == 5 and model.eval()(collate(talks)).logits.isfinite().all()
+    assert torch.equal(*found)
+
+
+def test_relative_features_leave_out_who_lacks_one_of_several():
+    """The speaker's mean of a feature is that of the utterances that have it, not of all that have some feature."""
+    text = {"text": np.array([[1.0], [3.0], [0.0]], np.float32), "text.mpnet": np.ones((3, 1), np.float32)}
+    present = {"text": np.array([True, True, False]), "text.mpnet": np.ones(3, bool)}
+    talk = replace(dialogue(3, widths={"text": 1, "text.mpnet": 1}, speakers=1), features=text, present=present)
+    model = BigFusion(settings(modalities=("text",), relative=("text",)), {"text": 1, "text.mpnet": 1}, CLASSES)
+    model.fit([talk])
+    # standardised: -1, 1, absent; mean 0, deviation sqrt((2 + 1) / (2 + 1)) = 1
+    assert model.read(collate([talk])).features["text"][:, 2].tolist() == [-1, 1, 0]
 
 
 def test_smoothed_labels_are_spread_over_all_classes():

@@ -18,6 +18,7 @@ from bigfusion.model.scoring.evaluate import evaluate
 from bigfusion.model.scoring.modalities import modality_scores
 from bigfusion.model.training.train import fitting, train
 from tests.helpers.network_suite import NetworkSuite
+from tests.helpers.slow_forms import dialogue
 from tests.helpers.small_runs import small_data, small_training
 
 CPU = torch.device("cpu")
@@ -168,3 +169,19 @@ def test_what_stands_in_says_so():
 def test_it_reads_the_features_that_the_network_would():
     settings = BigFusionSettings(modalities=("audio",), features=("whisper",)).for_single_utterances()
     assert settings.features == ("whisper",) and [*settings.chosen(["audio", "audio.whisper"])] == ["audio.whisper"]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_several_features_stand_side_by_side_whatever_fusion_says(seed):
+    """Weights of a sum would be learned by steps, and there are none."""
+    widths = {"text": 4, "text.mpnet": 3}
+    talks = [dialogue(12, widths=widths, seed=number) for number in range(3)]
+    torch.manual_seed(seed)
+    beside, summed = (
+        DiscriminantSettings(modalities=("text",), fusion=fusion) for fusion in ("concatenate", "weights")
+    )
+    one, other = (build(settings, widths, 3) for settings in (beside, summed))
+    for network in (one, other):
+        network.fit(talks)
+    assert not list(other.parameters()) and summed.numbers() == beside.numbers()
+    assert torch.equal(one(collate(talks)).logits, other(collate(talks)).logits)

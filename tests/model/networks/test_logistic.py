@@ -1,11 +1,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
 from bigfusion.model.data.batch import UNLABELLED, collate
 from bigfusion.model.network_settings.logistic import LogisticSettings
+from bigfusion.model.networks.base import build
 from bigfusion.model.networks.logistic import Logistic
 from bigfusion.model.runs.folder import read_history
 from bigfusion.model.training.train import train
@@ -41,3 +43,17 @@ def test_it_is_trained_by_the_trainer_though_it_has_no_parameters(tmp_path):
     trained = train(data, settings, small_training(epochs=3, average=0.5), 0, tmp_path)
     scores = {epoch.valid_weighted_f1 for epoch in read_history(tmp_path)}
     assert len(scores) == 1 and trained.best.epoch == 1 and trained.best.valid_weighted_f1 > 0.6
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_several_features_stand_side_by_side_whatever_fusion_says(seed):
+    """Weights of a sum would be learned by steps, and there are none."""
+    widths = {"text": 4, "text.mpnet": 3}
+    talks = [dialogue(12, widths=widths, seed=number) for number in range(3)]
+    torch.manual_seed(seed)
+    beside, summed = (LogisticSettings(modalities=("text",), fusion=fusion) for fusion in ("concatenate", "weights"))
+    one, other = (build(settings, widths, 3) for settings in (beside, summed))
+    for network in (one, other):
+        network.fit(talks)
+    assert not list(other.parameters()) and summed.numbers() == beside.numbers()
+    assert torch.equal(one(collate(talks)).logits, other(collate(talks)).logits)

@@ -2,16 +2,21 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from bigfusion.model.network_settings.logistic import LogisticSettings
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.folder import Epoch, seed_folder
 from bigfusion.model.runs.tensors import read_tensors, write_tensors
+from bigfusion.model.scoring.modalities import stand_in
 from bigfusion.model.scoring.predict import predict
 from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.schema import FeatureName
 from tests.helpers.small_runs import small_data, small_run
 
 CPU = torch.device("cpu")
@@ -53,6 +58,19 @@ def test_fitted_means_travel_with_the_network(folder: Path) -> None:
     text = torch.cat([torch.from_numpy(one.features["text"]) for one in small_data().train])
     (mean,) = (tensor for name, tensor in tensors.items() if name.endswith("text.mean"))
     torch.testing.assert_close(mean, text.mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_what_stands_in_for_one_of_several_features_is_the_modalitys_others(folder: Path) -> None:
+    facts = checkpoint.load(folder, CPU).facts
+    assert facts.absent is not None and facts.absent["text"] == 0 < facts.absent["audio"]
+    audio, more = FeatureName("audio"), FeatureName("audio.w")
+    several = facts.model_copy(update={"widths": facts.widths | {"audio.w": 4}})
+    assert "the other audio features alone" in stand_in(more, ["audio.w"], several)
+    assert "the learned absent vector" in stand_in(more, ["audio.w", "audio"], several)
+    assert "the learned absent vector" in stand_in(audio, ["audio"], facts)
+    assert "never learned" in stand_in(FeatureName("text"), ["text"], facts)
+    fitted = facts.model_copy(update={"model": LogisticSettings(modalities=("text", "audio"))})
+    assert stand_in(audio, ["audio"], fitted) == "every row is scored with its training mean"
 
 
 def test_damage_is_named(folder: Path) -> None:
@@ -113,3 +131,16 @@ def test_facts_and_histories_of_the_old_layout_are_read():
     assert (model.kind, model.width, model.contrast.kind, model.contrast.rho) == (
         "bigfusion", 8, "dual_importance", (0.6, 0.3),
     )  # fmt: skip
+
+
+def test_utterances_without_a_modality_are_counted_over_all_of_its_features() -> None:
+    """Absent is what has no feature of the modality; a checkpoint tells it of its training dialogues."""
+    here = {"text": [True, False, False], "text.mpnet": [True, True, False], "audio": [True, True, True]}
+    talk = replace(
+        small_data().train[0],
+        features={name: np.zeros((3, 2), np.float32) for name in here},
+        present={name: np.array(rows) for name, rows in here.items()},
+    )
+    both = [FeatureName(name) for name in here]
+    assert checkpoint.absent_rows([talk, talk], both) == {"text": 2, "audio": 0}
+    assert checkpoint.absent_rows([talk], [FeatureName("text"), FeatureName("audio")]) == {"text": 2, "audio": 0}

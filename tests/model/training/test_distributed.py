@@ -1,21 +1,28 @@
 """Two processes over gloo: the gradients of one on the whole batch, and a training that goes on after a kill."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from bigfusion.model.kinds import settings_classes
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
+from bigfusion.model.network_settings.bigru import BiGRUSettings
+from bigfusion.model.networks.base import build, network_class
 from bigfusion.model.networks.bigfusion import BigFusion
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.folder import TRAINED, Epoch, read_history
 from bigfusion.model.runs.tensors import read_tensors, write_tensors
 from bigfusion.model.seed import deterministic, seed_everything
+from bigfusion.model.settings import NETWORKS, network_settings
 from bigfusion.model.training.distributed import Rank, processes
 from bigfusion.model.training.optimise import Optimisation
-from bigfusion.model.training.train import train
+from bigfusion.model.training.train import check_processes, train
+from bigfusion.pipeline.errors import TrainingError
 from tests.helpers.small_runs import LABELS, WIDTHS, small_data, small_model, small_training
 
 CPU = torch.device("cpu")
@@ -88,6 +95,43 @@ def test_gradients_and_weights_are_those_of_one_process(trained: Path, case: int
         assert shared[name] == pytest.approx(alone[name], rel=1e-4), name
     assert alone["parts"]["contrast"] > 0
     assert shared["rates"] == pytest.approx(alone["rates"], rel=1e-3)
+
+
+class SecondOfTwo(Rank):
+    """The second of two processes, without the first: nothing is exchanged."""
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        pass
+
+    def sum_numbers(self, numbers: Mapping[str, float], device: torch.device) -> dict[str, float]:
+        return dict(numbers)
+
+
+@pytest.mark.parametrize(
+    ("seed", "drawn_from"), [(4, 4_000_013 * 1_009 + 1), (5, 5_000_016 * 1_009 + 1 - 2**32), (2**32 - 1, 3_285_965_279)]
+)
+def test_any_seed_that_the_settings_take_seeds_several_processes(seed: int, drawn_from: int) -> None:
+    data = small_data()
+    network = build(BiGRUSettings(modalities=("text",), width=4), WIDTHS, len(LABELS))
+    with deterministic(1):
+        Optimisation(network, data.train, small_training(), seed, SecondOfTwo(1, 2)).epoch(1)
+    assert torch.initial_seed() == drawn_from
+
+
+@pytest.mark.parametrize("kind", sorted(settings_classes(NETWORKS)))
+def test_a_network_says_whether_it_has_batch_norm_and_then_takes_one_process(kind: str, tmp_path: Path) -> None:
+    settings = network_settings({"kind": kind, "modalities": ["text", "audio"]}).for_classes(LABELS)
+    modules = build(settings, WIDTHS, len(LABELS)).modules()
+    assert network_class(kind).batch_norm == any(isinstance(one, nn.modules.batchnorm._BatchNorm) for one in modules)
+    check_processes(settings, small_training(processes=1))
+    if not network_class(kind).batch_norm:
+        check_processes(settings, small_training(processes=2))
+        return
+    with pytest.raises(
+        TrainingError, match=rf'train\.processes: expected 1 for model\.kind = "{kind}", .* found 2; set'
+    ):
+        train(small_data(), settings, small_training(processes=2), 0, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 class KilledError(Exception):
