@@ -10,7 +10,7 @@ from typing import NamedTuple
 from bigfusion.pipeline.errors import MediaError
 from bigfusion.pipeline.schema import Status
 
-PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+PCM, FLOAT, ALAW, MULAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 """Codings in a wav's header."""
 
 DTS = (b"\x7f\xfe\x80\x01", b"\xfe\x7f\x01\x80", b"\x1f\xff\xe8\x00", b"\xff\x1f\x00\xe8")
@@ -81,6 +81,28 @@ def plain_pcm(path: Path) -> bool:
     if coding == EXTENSIBLE:
         (coding,) = struct.unpack_from("<H", head, 44)  # the first bytes of its GUID
     return coding in (PCM, FLOAT) and not any(sync in head for sync in DTS)
+
+
+def is_measured(path: Path) -> bool:
+    """Whether a wav's header gives the true length of a second in bytes, so that a moment's place in it is known.
+
+    It is known of plain samples alone. Many writers give the wrong number for ADPCM and other coders, and some for
+    PCM; no player minds. If the number is zero, FFmpeg reckons it from the other fields.
+
+    Raises:
+        OSError: the system cannot read it.
+    """
+    chunk = next((chunk for chunk in _chunks(path, WAV) if chunk.name == b"fmt "), None)
+    if chunk is None or chunk.size < 16:
+        return False
+    with path.open("rb") as file:
+        file.seek(chunk.begin)
+        head = file.read(min(chunk.size, 26)).ljust(26, b"\0")
+    coding, channels, rate, second, block, bits = struct.unpack_from("<HHIIHH", head)
+    if coding == EXTENSIBLE:
+        (coding,) = struct.unpack_from("<H", head, 24)
+    plain = coding in (PCM, FLOAT, ALAW, MULAW) and block == channels * -(-bits // 8)
+    return plain and second in (0, rate * block)
 
 
 def understated(path: Path) -> bool:

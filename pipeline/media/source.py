@@ -17,7 +17,7 @@ from bigfusion.pipeline.media.packet_index import BY_PLACE, BY_TIME, Entry, pack
 from bigfusion.pipeline.schema import MediaSpan, Status
 
 INDEXED = {"avi", "matroska", "mov", "wav"}
-"""The containers that can be entered at a given time."""
+"""The containers that can be entered at a given time: wav by the header's bytes a second, if they are true."""
 
 STAMPLESS = {"aac", "ac3", "eac3", "mp3"}
 """The containers without timestamps. Their frames of sound follow one another without gaps."""
@@ -60,7 +60,8 @@ class Source:
         self._limit = limit
         self._timeout = timeout
         self._path = span.path
-        self.understated = container.format.name == "wav" and riff.understated(span.path)
+        is_wav = container.format.name == "wav"
+        self.understated = is_wav and riff.understated(span.path)
         self.beyond: float | None = None
         self.entered = self.by_place = False
         self.sound_end: float | None = None
@@ -71,6 +72,8 @@ class Source:
         self._spent = 0.0
         self.tracks = [stream for stream in container.streams if stream.type == kind and not _is_cover(stream)]
         self.stream = self._chosen(span.track if kind == "audio" else None)
+        plain = self.stream.codec_context.name.startswith("pcm_")
+        self._is_measured = not is_wav or (plain and riff.is_measured(span.path))
         self.stream.codec_context.thread_count = 1  # clips run side by side, not the parts of one
         # A Fraction's arithmetic would cost as much as a packet's decoding.
         self._numerator: int = self.stream.time_base.numerator
@@ -119,7 +122,7 @@ class Source:
     @property
     def _stream_end(self) -> float | None:
         """Where the stream ends, according to its header."""
-        if self.understated:
+        if self.understated or not self._is_measured:
             return None
         if self.stream.duration is not None:
             return self.seconds((self.stream.start_time or 0) + self.stream.duration)
@@ -187,7 +190,7 @@ class Source:
         Otherwise stay at the beginning. Without an index FFmpeg guesses a position from the bit rate. After such a
         guess MP3's times are wrong, and a transport stream continues between two keyframes.
         """
-        if moment > PREROLL and INDEXED & set(self._container.format.name.split(",")):
+        if moment > PREROLL and self._is_measured and INDEXED & set(self._container.format.name.split(",")):
             target = moment - PREROLL + self._origin
             self._container.seek(int(target / self.stream.time_base), stream=self.stream)
 

@@ -4,6 +4,7 @@ import struct
 import subprocess
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -33,9 +34,9 @@ def wav(
     return path
 
 
-def status(path: Path, **how: float) -> Status:
+def status(path: Path, start: float | None = None) -> Status:
     with pytest.raises(MediaError) as caught:
-        read_audio(span(path), **how)
+        read_audio(span(path, start))
     return Status(caught.value.status)
 
 
@@ -72,6 +73,36 @@ def test_what_rightly_follows_the_samples_is_not_heard(tmp_path: Path, tail: byt
     path = wav(tmp_path / "a.wav", SOUND, tail=tail)
     assert not riff.understated(path)
     assert len(read_audio(span(path))) == 4 * RATE
+
+
+@pytest.mark.parametrize("audio", ["adpcm_ima_wav", "adpcm_ms", "adpcm_yamaha", "adpcm_swf", "g722"])
+def test_a_span_of_coded_sound_is_the_whole_file_s(tmp_path: Path, audio: str) -> None:
+    """FFmpeg's writer gives ADPCM 16,000 bytes a second, whatever it takes, and its reader goes by that number."""
+    sound = np.convolve(np.random.default_rng(0).normal(0, 0.2, 20 * 22_050), np.ones(9) / 9, "same")[None]
+    path = write_clip(tmp_path / "a.wav", sound=sound, rate=16_000 if audio == "g722" else 22_050, audio=audio)
+    whole = read_audio(span(path))
+    for start, end in ((1.5, 2.5), (9.3, 11.1), (17.0, None)):
+        found = read_audio(span(path, start, end))
+        np.testing.assert_array_equal(found, whole[round(start * RATE) : None if end is None else round(end * RATE)])
+    assert status(path, start=40.0) == Status.TOO_SHORT
+
+
+@pytest.mark.parametrize("second", [0, RATE, 4 * RATE, 1])
+@pytest.mark.parametrize("size", [None, 0xFFFFFFFF], ids=["sized", "piped"])
+def test_a_false_number_of_bytes_a_second_moves_nothing(tmp_path: Path, second: int, size: int | None) -> None:
+    path = wav(tmp_path / "a.wav", SOUND, riff_size=size, data_size=size)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.index(b"fmt ") + 16, second)
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read_audio(span(path, 2.5, 3.5)), (SOUND[40_000:56_000] / 32768).astype("f4"))
+    np.testing.assert_array_equal(read_audio(span(path)), (SOUND / 32768).astype("f4"))
+
+
+@pytest.mark.parametrize(("audio", "layout"), [("pcm_s16le", "mono"), ("pcm_s24le", "5.1"), ("pcm_mulaw", "stereo")])
+def test_a_true_header_tells_where_a_moment_is(tmp_path: Path, audio: str, layout: str) -> None:
+    sound = np.zeros((av.AudioLayout(layout).nb_channels, 800), np.float32)
+    assert riff.is_measured(write_clip(tmp_path / "a.wav", sound=sound, layout=layout, audio=audio))
+    assert not riff.is_measured(write_clip(tmp_path / "b.wav", sound=sound[:1], audio="adpcm_ima_wav"))
 
 
 def test_two_files_in_one_are_refused(tmp_path: Path) -> None:
