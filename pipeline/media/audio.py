@@ -16,7 +16,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from bigfusion.pipeline.media.channels import Channels, Mix, ordinal, single
+from bigfusion.pipeline.media.channels import Channels, Mix, is_placeless, ordinal, packed, single
 from bigfusion.pipeline.media.clock import HARD, Piece, is_lost, placed
 from bigfusion.pipeline.media.container import opened
 from bigfusion.pipeline.media.float_scale import scale_of
@@ -48,7 +48,7 @@ def read_audio(
     """A span's sound: float32 (n,), mono, ``rate`` samples a second, within [-1, 1).
 
     Channels are mixed with FFmpeg's weights, scaled so that no mix can exceed full scale, unless the span names a
-    channel. Gaps in the timestamps become silence. ``silence_rms`` is the smallest root mean square about the mean that
+    channel; more than two without a layout are mixed equally. Gaps in the timestamps become silence. ``silence_rms`` is the smallest root mean square about the mean that
     counts as sound (1e-4 is -80 dB of full scale, three steps of 16 bit). ``timeout_seconds`` is processor time.
     Decisions on the way are appended to ``notes``: gaps filled, numbers scaled, channels and tracks chosen.
 
@@ -254,7 +254,7 @@ class _Reader:
             self._mixed += frame.samples
             if self._origin + self._mixed / self._native > self._source.start:
                 self.channels.add(frame)
-            if self._mix != Mix():
+            if self._mix != Mix() or is_placeless(frame):
                 frame = single(frame, self._mix)
         if (already := _as_wanted(frame, self._rate)) is not None:
             self._keep(already)
@@ -278,7 +278,7 @@ def _pieces(source: Source) -> Iterator[Piece]:
     """Every frame of the span, including those left in the decoder."""
     begun = False
     for packet in chain(source.packets(), [None]):
-        for frame in source.decode(packet):
+        for frame in map(packed, source.decode(packet)):
             stamp = source.seconds(frame.pts) if frame.pts is not None and (source.has_stamps or not begun) else None
             begun = True
             yield Piece(stamp, frame.samples, frame)

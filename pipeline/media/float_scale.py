@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigfusion.pipeline.errors import MediaError
+from bigfusion.pipeline.media.channels import packed
 from bigfusion.pipeline.media.container import opened
 from bigfusion.pipeline.schema import MediaSpan, Status
 
@@ -81,7 +82,7 @@ def _scanned(span: MediaSpan) -> Numbers:
         audio = container.streams.audio
         stream = audio[span.track - 1] if span.track else container.streams.best("audio")
         for frame in container.decode(stream):
-            samples = frame.to_ndarray()
+            samples = packed(frame).to_ndarray()
             finite = samples[np.isfinite(samples)]
             peak = max(peak, float(np.abs(finite).max(initial=0.0)))
             whole = whole and _whole(finite)
