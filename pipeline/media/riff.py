@@ -24,6 +24,9 @@ that long.
 TRAILER = 1024
 """This many bytes behind a wav's samples need no explanation: tags of other formats, padding."""
 
+TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
+"""The first bytes of tags that music programs write behind the samples without a chunk's head."""
+
 CHUNKS = 1000
 
 
@@ -106,7 +109,7 @@ def is_measured(path: Path) -> bool:
 
 
 def understated(path: Path) -> bool:
-    """Whether a header counts fewer samples than there are: what follows is neither a chunk nor padding.
+    """Whether a header counts fewer samples than there are: what follows is neither a chunk, a tag nor padding.
 
     Such files come from a recorder that died, or from software that wrote the header first.
 
@@ -127,15 +130,14 @@ def understated(path: Path) -> bool:
     if size - end <= TRAILER:
         return False
     with path.open("rb") as file:
-        file.seek(end)
-        tail = file.read(1 << 16)
+        file.seek(data.begin + data.size)
+        unpadded = file.read(1 << 16)
+    tail = unpadded[end - data.begin - data.size :]
     if form == WAV and tail[:4] == b"RIFF" and tail[8:12] == b"WAVE":
         raise MediaError(
             Status.CORRUPT_MEDIA, f"{path.name}: expected one wav file, found another behind it; split or join them"
         )
-    name, stated = struct.unpack_from(form.chunk, tail)
-    a_chunk = all(0x20 <= byte < 0x7F for byte in name[:4]) and stated <= size - end + TRAILER
-    if a_chunk or not any(tail):
+    if any(_is_explained(rest, form, size - end) for rest in (tail, unpadded)):
         return False
     if form != WAV:
         raise MediaError(
@@ -143,6 +145,13 @@ def understated(path: Path) -> bool:
             f"{path.name}: expected samples of {data.size} bytes, found more; write its header anew",
         )
     return True
+
+
+def _is_explained(tail: bytes, form: Form, length: int) -> bool:
+    """Whether ``length`` bytes behind the samples, of which ``tail`` are the first, are a chunk, a tag or padding."""
+    name, stated = struct.unpack_from(form.chunk, tail)
+    is_chunk = all(0x20 <= byte < 0x7F for byte in name[:4]) and stated <= length + TRAILER
+    return is_chunk or tail.startswith(TAGS) or not any(tail)
 
 
 def _form(head: bytes) -> Form | None:

@@ -17,6 +17,7 @@ from tests.helpers.ffmpeg import FIELD, ffmpeg, needs_ffmpeg, needs_field, needs
 
 RATE = 16_000
 SOUND = np.round(np.random.default_rng(0).normal(0, 3000, 4 * RATE)).clip(-32768, 32767)
+NOISE = np.random.default_rng(0).integers(0, 256, 4000, np.uint8).tobytes()
 FORMATS = {"<i2": (1, 16), "<f4": (3, 32), "<f8": (3, 64)}
 
 
@@ -66,13 +67,24 @@ def test_a_header_that_counts_too_little_is_not_believed_and_this_is_said(tmp_pa
 @pytest.mark.parametrize(
     "tail",
     [b"LIST" + struct.pack("<I", 2000) + bytes(2000), bytes(5000), b"TAG" + b"x" * 125,
-     b"id3 " + struct.pack("<I", 4000) + b"y" * 4000],
-    ids=["chunk", "padding", "tag", "long tag"],
+     b"id3 " + struct.pack("<I", 4000) + b"y" * 4000, b"ID3\3\0\0\0\0\x1f\x20" + NOISE,
+     b"APETAGEX" + struct.pack("<II", 2000, 4032) + NOISE, b"LYRICSBEGIN" + NOISE],
+    ids=["chunk", "padding", "tag", "long tag", "cover", "APE's tag", "lyrics"],
 )  # fmt: skip
 def test_what_rightly_follows_the_samples_is_not_heard(tmp_path: Path, tail: bytes) -> None:
     path = wav(tmp_path / "a.wav", SOUND, tail=tail)
     assert not riff.understated(path)
     assert len(read_audio(span(path))) == 4 * RATE
+
+
+def test_a_chunk_behind_an_odd_number_of_samples_may_lack_its_padding(tmp_path: Path) -> None:
+    data = (128 + SOUND[: 2 * RATE - 1] // 256).astype(np.uint8).tobytes()
+    form = struct.pack("<HHIIHH", 1, 1, RATE, RATE, 1, 8)
+    for padding in (b"", b"\0"):
+        chunks = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", len(data)) + data + padding
+        chunks += b"LIST" + struct.pack("<I", len(NOISE)) + NOISE
+        (tmp_path / "a.wav").write_bytes(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
+        assert len(read_audio(span(tmp_path / "a.wav"))) == 2 * RATE - 1
 
 
 @pytest.mark.parametrize("audio", ["adpcm_ima_wav", "adpcm_ms", "adpcm_yamaha", "adpcm_swf", "g722"])
