@@ -29,6 +29,9 @@ LARGEST = 1.0 - 2.0**-15
 BLOCK = 1 << 14
 """Samples that are resampled in one call. A call costs more than the resampling of a packet of a thousand samples."""
 
+CUT = 0.001
+"""It is noted if this share of the samples or more is cut at full scale."""
+
 BEGIN = 0.001
 """Sound may begin this many seconds late without silence being put before it: FFmpeg's ``min_comp``."""
 
@@ -50,7 +53,7 @@ def read_audio(
     Channels are mixed with FFmpeg's weights, scaled so that no mix can exceed full scale, unless the span names a
     channel; more than two without a layout are mixed equally. Gaps in the timestamps become silence. ``silence_rms`` is the smallest root mean square about the mean that
     counts as sound (1e-4 is -80 dB of full scale, three steps of 16 bit). ``timeout_seconds`` is processor time.
-    Decisions on the way are appended to ``notes``: gaps filled, numbers scaled, channels and tracks chosen.
+    Decisions on the way are appended to ``notes``: gaps filled, numbers scaled or cut, channels and tracks chosen.
 
     Raises:
         MediaError: missing_media, corrupt_media, no_audio, overlong, too_short or silent.
@@ -70,6 +73,8 @@ def read_audio(
     if (rms := float(samples.std(dtype=np.float64))) < silence_rms:
         gap = f", {sound.gaps:.1f} s of it without any timestamp" if sound.gaps >= HARD else ""
         raise source.error(Status.SILENT, f"sound (root mean square of {silence_rms:g} or more)", f"{rms:.2g}{gap}")
+    if (cut := float(np.mean(np.abs(samples) > 1))) >= CUT:
+        said.append(f"cut at full scale {100 * cut:.1f} %")
     if notes is not None:
         notes.extend(said)
     return np.clip(samples, -1.0, LARGEST)

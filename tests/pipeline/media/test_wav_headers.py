@@ -10,7 +10,7 @@ import pytest
 
 from bigfusion.pipeline.errors import MediaError
 from bigfusion.pipeline.media import riff
-from bigfusion.pipeline.media.audio import read_audio
+from bigfusion.pipeline.media.audio import LARGEST, read_audio
 from bigfusion.pipeline.schema import Status
 from tests.helpers.clip_maker import sine, span, write_clip
 from tests.helpers.ffmpeg import FIELD, ffmpeg, needs_ffmpeg, needs_field, needs_sox
@@ -154,12 +154,41 @@ def test_numbers_of_a_sound_card_in_a_float_file_are_scaled(tmp_path: Path, kind
     assert np.abs(quiet).max() <= 2.0**-15
 
 
-@pytest.mark.parametrize(("peak", "expected"), [(0.9, 0.9), (1.5, 1.0), (7.0, 1.0)])
-def test_a_mild_excess_is_cut_as_ever(tmp_path: Path, peak: float, expected: float) -> None:
+@pytest.mark.parametrize(
+    ("peak", "count", "said"),
+    [
+        (0.9, RATE, []),
+        (1.2, 8, []),
+        (7.0, 144, ["cut at full scale 0.9 %"]),
+        (1.2, RATE, ["cut at full scale 100.0 %"]),
+    ],
+)
+def test_a_mild_excess_is_cut_and_this_is_said(tmp_path: Path, peak: float, count: int, said: list[str]) -> None:
+    """Up to 1.25 it may be a resampler's overshoot."""
+    sound = np.where(np.arange(RATE) < count, peak, 0.5) * np.sign(sine(1, RATE) + 0.001)
     notes: list[str] = []
-    samples = read_audio(span(wav(tmp_path / "a.wav", peak * sine(1, RATE, level=1.0), "<f4")), notes=notes)
-    assert samples.min() == pytest.approx(-expected, abs=1e-3)
-    assert not notes
+    samples = read_audio(span(wav(tmp_path / "a.wav", sound, "<f4")), notes=notes)
+    np.testing.assert_array_equal(samples, np.clip(sound.astype("f4"), -1, LARGEST))
+    assert notes == said
+
+
+@pytest.mark.parametrize("kind", ["<f4", "<f8"])
+def test_sound_of_unit_variance_is_refused(tmp_path: Path, kind: str) -> None:
+    """As models take it, and pipelines save it: a sixth of it would be cut, and every functional would be another."""
+    sound = SOUND * (1 + np.sin(np.arange(len(SOUND)) / 9000)) / 20_000
+    assert len(read_audio(span(wav(tmp_path / "a.wav", sound, kind)))) == 4 * RATE
+    path = wav(tmp_path / "b.wav", (sound - sound.mean()) / sound.std(), kind)
+    with pytest.raises(MediaError, match=r"within \+-1, found \d+\.\d % of them beyond, up to \d") as caught:
+        read_audio(span(path))
+    assert caught.value.status == Status.CORRUPT_MEDIA
+
+
+def test_a_loud_turn_of_a_quiet_file_is_refused_alone(tmp_path: Path) -> None:
+    turn = np.concatenate([np.tile(0.2 * sine(1, RATE, level=1.0), 300), 3 * sine(1, RATE, level=1.0)])
+    path = wav(tmp_path / "a.wav", turn, "<f4")
+    assert len(read_audio(span(path, 0.0, 10.0))) == 10 * RATE
+    with pytest.raises(MediaError, match="scale them"):
+        read_audio(span(path, 300.0, 301.0))
 
 
 def test_a_scale_that_nobody_knows_is_refused(tmp_path: Path) -> None:
