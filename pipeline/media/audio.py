@@ -16,7 +16,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from bigfusion.pipeline.media.channels import Channels, Mix, is_placeless, ordinal, packed, single
+from bigfusion.pipeline.media.channels import Channels, Mix, is_placeless, packed, single
 from bigfusion.pipeline.media.clock import HARD, Piece, is_lost, placed
 from bigfusion.pipeline.media.container import opened
 from bigfusion.pipeline.media.float_scale import scale_of
@@ -86,10 +86,8 @@ def chosen(span: MediaSpan, track: int | None, channel: int | None) -> MediaSpan
 
 
 def _said(span: MediaSpan, sound: _Sound) -> list[str]:
-    """The notes on a span's sound: choices that the span left open, filled gaps, a wrong header."""
-    source, said = sound.source, []
-    if len(source.tracks) > 1 and span.track is None:
-        said.append(f"{len(source.tracks)} tracks, {ordinal(source.tracks.index(source.stream))} taken")
+    """The notes on a span's sound: choices that the span left open, filled gaps, a missing end, a wrong header."""
+    source, said = sound.source, sound.source.notes()
     if note := sound.channels.note(span.channel is not None):
         said.append(note)
     if sound.gaps >= HARD / 2:
@@ -117,6 +115,8 @@ def _read(span: MediaSpan, rate: int, limit: float, timeout: float, mix: Mix) ->
             source = Source(container, span, "audio", limit, timeout)
             if not late or source.enter():
                 reader = _Reader(source, rate, mix)
+                if late and not reader.is_settled:
+                    continue
                 samples = reader.read()
                 return _Sound(source, reader.channels, reader.float_numbers, samples, reader.gaps)
     raise AssertionError("the second time it is read from the beginning")
@@ -131,6 +131,8 @@ class _Reader:
 
     def __init__(self, source: Source, rate: int, mix: Mix) -> None:
         self._source, self._rate, self._mix = source, rate, mix
+        self._pieces = _pieces(source)
+        self._head = next(self._pieces, None)
         self._like: Any = None  # any frame of the stream
         self._native, self._common = rate, 1
         self.gaps = 0.0
@@ -143,11 +145,16 @@ class _Reader:
         self._fed = self._mixed = self._made = self._skipped = 0
         self._origin, self._begin, self._end = 0.0, 0, math.inf
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the decoder of a file that was entered gives sound before the span begins."""
+        stamp = None if self._head is None else self._head.stamp
+        return not self._source.entered or (stamp is not None and stamp <= self._source.start)
+
     def read(self) -> NDArray[np.float32]:
         """Shape: (n,) float32, any range."""
         source = self._source
-        pieces = _pieces(source)
-        head = next(pieces, None)
+        head, pieces = self._head, self._pieces
         if head is None:
             if source.beyond is not None:
                 raise source.error(source.absent, "sound within the span", f"its first at {source.beyond:.2f} s")
@@ -286,6 +293,8 @@ def _pieces(source: Source) -> Iterator[Piece]:
         for frame in map(packed, source.decode(packet)):
             stamp = source.seconds(frame.pts) if frame.pts is not None and (source.has_stamps or not begun) else None
             begun = True
+            if stamp is not None and stamp + frame.samples / frame.sample_rate < source.settled:
+                continue
             yield Piece(stamp, frame.samples, frame)
 
 

@@ -13,6 +13,7 @@ from av.stream import Disposition
 
 from bigfusion.pipeline.errors import MediaError
 from bigfusion.pipeline.media import riff
+from bigfusion.pipeline.media.channels import ordinal
 from bigfusion.pipeline.media.packet_index import BY_PLACE, BY_TIME, Entry, packet_index
 from bigfusion.pipeline.schema import MediaSpan, Status
 
@@ -31,12 +32,19 @@ RIFF = {"avi", "wav"}
 PREROLL = 1.0
 """Seconds that are decoded before a span. AAC and MP3 need them to settle, and frames may be stored out of order."""
 
+PARTED = {"mpeg", "mpegts"}
+"""The containers whose packets may begin inside a frame. The parts may decode to frames that never were."""
+
+SETTLED = 0.25
+"""Seconds before a span from which on the frames of such a file count, if it was entered."""
+
 SETTINGS = {"audio": "audio", "video": "visual"}
 """The settings that limit the decoding of each kind of stream."""
 
 BACKWARDS = 0.5  # seconds; decoding times never decrease, but in damaged files they may stumble
 BROKEN = 0.1  # share of packets that may fail to decode: one lost packet must not cost the whole clip
 TRUNCATED = 0.1  # share of a stream that may be missing at its end, for the same reason
+SLACK = 0.1  # seconds by which a header may exceed a stream without anything being lost
 MAX_PIXELS = 1 << 26  # the size of one frame; a larger one is a damaged header
 
 
@@ -67,6 +75,8 @@ class Source:
         self.sound_end: float | None = None
         self._clock_offset = 0
         self._packets_ahead: Iterator[Any] | None = None
+        self._is_open = kind == "video" or span.track is None
+        self._missing = ""
         self._broken = 0
         self._packets = 0
         self._spent = 0.0
@@ -146,6 +156,15 @@ class Source:
         if length > self._limit:
             raise self.error(Status.OVERLONG, f"at most {self._limit:g} s", f"{length:.1f} s or more")
 
+    def notes(self) -> list[str]:
+        """What was decided on the way, after reading: a track taken, an end missed."""
+        name = "tracks" if self._kind == "audio" else "video tracks"
+        taken = f"{len(self.tracks)} {name}, {ordinal(self.tracks.index(self.stream))} taken"
+        return [
+            *([taken] if len(self.tracks) > 1 and self._is_open else []),
+            *([self._missing] if self._missing else []),
+        ]
+
     def check_complete(self, moment: float) -> None:
         """Refuse a stream that ended at ``moment`` if its header promises more, or if too many packets were broken."""
         if self._broken > max(1.0, BROKEN * self._packets):
@@ -160,16 +179,20 @@ class Source:
             promised = min(self.end, self._stream_end or 0.0)
             if moment < promised - self._grace(promised):
                 raise self.corrupt(f"{self._kind} up to {promised:.2f} s", f"its end at {moment:.2f} s (truncated)")
+            if moment < promised - SLACK:
+                self._missing = f"{promised - moment:.1f} s missing at the end"
         # If a wav or avi file is truncated, FFmpeg takes the rest for its whole length and says nothing.
         whole = math.isfinite(self.end) and moment >= self.end - self._grace(self.end)
         if RIFF & set(kind) and not whole:
             stated, size = riff.stated_bytes(self._path), self._path.stat().st_size
             if stated * (1 - TRUNCATED) > size:
                 raise self.corrupt(f"{stated} bytes", f"{size} (truncated)")
+            if stated - size > riff.TRAILER:
+                self._missing = f"{stated - size} bytes missing at the end"
 
     def _grace(self, promised: float) -> float:
         """How many seconds may be missing before ``promised``."""
-        return TRUNCATED * (promised - self.start) + 0.1
+        return TRUNCATED * (promised - self.start) + SLACK
 
     def seconds(self, timestamp: int) -> float:
         """A timestamp of the stream, in seconds on the file's clock."""
@@ -256,7 +279,9 @@ class Source:
                 return
             if packet.dts is not None:
                 moment = self.seconds(packet.dts)
-                if moment < latest - BACKWARDS:
+                if self._is_before(packet):
+                    latest = moment
+                elif moment < latest - BACKWARDS:
                     raise self.corrupt("a clock that runs on", f"a step back from {latest:.2f} to {moment:.2f} s")
                 latest = max(latest, moment)
                 if moment > self.end:
@@ -265,15 +290,26 @@ class Source:
             if packet.size:
                 yield packet
 
+    @property
+    def settled(self) -> float:
+        """The moment before which frames do not count."""
+        parted = self.entered and PARTED & set(self._container.format.name.split(","))
+        return self.start - SETTLED if parted else -math.inf
+
+    def _is_before(self, packet: Any) -> bool:
+        """Whether a packet of a file that was entered lies before the span. The first may be parts of frames."""
+        return self.entered and packet.pts is not None and self.seconds(packet.pts) < self.start
+
     def decode(self, packet: Any | None) -> list[Any]:
         """A packet's frames; ``None`` drains the decoder. A broken packet gives no frame and is counted."""
-        self._packets += packet is not None
+        counts = packet is not None and not self._is_before(packet)
+        self._packets += counts
         began = time.thread_time()
         frames: list[Any] = []
         try:
             frames = self.stream.codec_context.decode(packet)
         except av.FFmpegError:  # not only InvalidDataError: decoders have errors of their own
-            self._broken += 1
+            self._broken += counts or packet is None
         self._spent += time.thread_time() - began
         if self._spent > self._timeout:
             raise self.corrupt(

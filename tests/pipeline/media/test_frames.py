@@ -26,6 +26,12 @@ def frames_of(path: Path, start: float | None = None, end: float | None = None, 
     return list(read_frames(span(path, start, end), **how))
 
 
+def noted(path: Path, end: float | None = None) -> list[str]:
+    notes: list[str] = []
+    assert list(read_frames(span(path, end=end), notes=notes))
+    return notes
+
+
 def failure(source: MediaSpan, **how: float) -> MediaError:
     with pytest.raises(MediaError) as caught:
         list(read_frames(source, **how))
@@ -298,6 +304,26 @@ class TestBadFiles:
         content = path.read_bytes()
         path.write_bytes(content[: round(len(content) * 0.6)])
         assert failure(span(path)).status == Status.CORRUPT_MEDIA
+
+    def test_a_missing_end_is_said(self, tmp_path: Path) -> None:
+        front = {"movflags": "+faststart"}
+        path = write_clip(tmp_path / "a.mp4", textured(75), video_options={"bf": "0"}, container_options=front)
+        assert noted(path) == []
+        with av.open(str(path)) as container:
+            last = [packet.pos for packet in container.demux(video=0) if packet.size][-6]
+        path.write_bytes(path.read_bytes()[:last])
+        assert noted(path) == ["0.2 s missing at the end"]
+        assert noted(path, end=1.0) == []
+
+    def test_one_of_two_tracks_is_said(self, tmp_path: Path) -> None:
+        with av.open(str(tmp_path / "a.mkv"), "w") as container:
+            streams = [container.add_stream("mpeg4", rate=25) for _ in range(2)]
+            for stream in streams:
+                stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+            for stream in streams:
+                frame = av.VideoFrame.from_ndarray(levels(1)[0], format="rgb24")
+                container.mux([*stream.encode(frame), *stream.encode(None)])
+        assert noted(tmp_path / "a.mkv") == ["2 video tracks, first taken"]
 
     def test_overlong(self, tmp_path: Path) -> None:
         path = write_clip(tmp_path / "a.mp4", levels(40))
