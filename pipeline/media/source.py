@@ -148,7 +148,8 @@ class Source:
             )
         if last is not None and self.stream.duration is None:
             last -= max(self._origin, 0.0)  # some files state the length in the header, some the last timestamp
-        self.check_reached(last if last is not None else self.start)
+        # AVI's header may count too much: a writer into a pipe puts down anything, and for ADPCM the unit is another.
+        self.check_reached(last if last is not None and self._container.format.name != "avi" else self.start)
 
     def check_reached(self, moment: float) -> None:
         """Refuse a span of more than the limit, now that the stream is known to reach ``moment``."""
