@@ -51,8 +51,9 @@ def read_audio(
     """A span's sound: float32 (n,), mono, ``rate`` samples a second, within [-1, 1).
 
     Channels are mixed with FFmpeg's weights, scaled so that no mix can exceed full scale, unless the span names a
-    channel; more than two without a layout are mixed equally. Gaps in the timestamps become silence. ``silence_rms`` is the smallest root mean square about the mean that
-    counts as sound (1e-4 is -80 dB of full scale, three steps of 16 bit). ``timeout_seconds`` is processor time.
+    channel; more than two without a layout are mixed equally. Gaps in the timestamps become silence. ``silence_rms`` is
+    the smallest root mean square about the mean that counts as sound (1e-4 is -80 dB of full scale, three steps of 16
+    bit). ``timeout_seconds`` is processor time.
     Decisions on the way are appended to ``notes``: gaps filled, numbers scaled or cut, channels and tracks chosen.
 
     Raises:
