@@ -16,7 +16,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from bigfusion.pipeline.media.channels import Channels, Mix, ordinal, single
+from bigfusion.pipeline.media.channels import Channels, Mix, is_placeless, packed, single
 from bigfusion.pipeline.media.clock import HARD, Piece, is_lost, placed
 from bigfusion.pipeline.media.container import opened
 from bigfusion.pipeline.media.float_scale import scale_of
@@ -28,6 +28,9 @@ LARGEST = 1.0 - 2.0**-15
 
 BLOCK = 1 << 14
 """Samples that are resampled in one call. A call costs more than the resampling of a packet of a thousand samples."""
+
+CUT = 0.001
+"""It is noted if this share of the samples or more is cut at full scale."""
 
 BEGIN = 0.001
 """Sound may begin this many seconds late without silence being put before it: FFmpeg's ``min_comp``."""
@@ -48,9 +51,10 @@ def read_audio(
     """A span's sound: float32 (n,), mono, ``rate`` samples a second, within [-1, 1).
 
     Channels are mixed with FFmpeg's weights, scaled so that no mix can exceed full scale, unless the span names a
-    channel. Gaps in the timestamps become silence. ``silence_rms`` is the smallest root mean square about the mean that
-    counts as sound (1e-4 is -80 dB of full scale, three steps of 16 bit). ``timeout_seconds`` is processor time.
-    Decisions on the way are appended to ``notes``: gaps filled, numbers scaled, channels and tracks chosen.
+    channel; more than two without a layout are mixed equally. Gaps in the timestamps become silence. ``silence_rms`` is
+    the smallest root mean square about the mean that counts as sound (1e-4 is -80 dB of full scale, three steps of 16
+    bit). ``timeout_seconds`` is processor time.
+    Decisions on the way are appended to ``notes``: gaps filled, numbers scaled or cut, channels and tracks chosen.
 
     Raises:
         MediaError: missing_media, corrupt_media, no_audio, overlong, too_short or silent.
@@ -70,6 +74,8 @@ def read_audio(
     if (rms := float(samples.std(dtype=np.float64))) < silence_rms:
         gap = f", {sound.gaps:.1f} s of it without any timestamp" if sound.gaps >= HARD else ""
         raise source.error(Status.SILENT, f"sound (root mean square of {silence_rms:g} or more)", f"{rms:.2g}{gap}")
+    if (cut := float(np.mean(np.abs(samples) > 1))) >= CUT:
+        said.append(f"cut at full scale {100 * cut:.1f} %")
     if notes is not None:
         notes.extend(said)
     return np.clip(samples, -1.0, LARGEST)
@@ -81,10 +87,8 @@ def chosen(span: MediaSpan, track: int | None, channel: int | None) -> MediaSpan
 
 
 def _said(span: MediaSpan, sound: _Sound) -> list[str]:
-    """The notes on a span's sound: choices that the span left open, filled gaps, a wrong header."""
-    source, said = sound.source, []
-    if len(source.tracks) > 1 and span.track is None:
-        said.append(f"{len(source.tracks)} tracks, {ordinal(source.tracks.index(source.stream))} taken")
+    """The notes on a span's sound: choices that the span left open, filled gaps, a missing end, a wrong header."""
+    source, said = sound.source, sound.source.notes()
     if note := sound.channels.note(span.channel is not None):
         said.append(note)
     if sound.gaps >= HARD / 2:
@@ -112,6 +116,8 @@ def _read(span: MediaSpan, rate: int, limit: float, timeout: float, mix: Mix) ->
             source = Source(container, span, "audio", limit, timeout)
             if not late or source.enter():
                 reader = _Reader(source, rate, mix)
+                if late and not reader.is_settled:
+                    continue
                 samples = reader.read()
                 return _Sound(source, reader.channels, reader.float_numbers, samples, reader.gaps)
     raise AssertionError("the second time it is read from the beginning")
@@ -126,6 +132,8 @@ class _Reader:
 
     def __init__(self, source: Source, rate: int, mix: Mix) -> None:
         self._source, self._rate, self._mix = source, rate, mix
+        self._pieces = _pieces(source)
+        self._head = next(self._pieces, None)
         self._like: Any = None  # any frame of the stream
         self._native, self._common = rate, 1
         self.gaps = 0.0
@@ -138,11 +146,16 @@ class _Reader:
         self._fed = self._mixed = self._made = self._skipped = 0
         self._origin, self._begin, self._end = 0.0, 0, math.inf
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the decoder of a file that was entered gives sound before the span begins."""
+        stamp = None if self._head is None else self._head.stamp
+        return not self._source.entered or (stamp is not None and stamp <= self._source.start)
+
     def read(self) -> NDArray[np.float32]:
         """Shape: (n,) float32, any range."""
         source = self._source
-        pieces = _pieces(source)
-        head = next(pieces, None)
+        head, pieces = self._head, self._pieces
         if head is None:
             if source.beyond is not None:
                 raise source.error(source.absent, "sound within the span", f"its first at {source.beyond:.2f} s")
@@ -254,7 +267,7 @@ class _Reader:
             self._mixed += frame.samples
             if self._origin + self._mixed / self._native > self._source.start:
                 self.channels.add(frame)
-            if self._mix != Mix():
+            if self._mix != Mix() or is_placeless(frame):
                 frame = single(frame, self._mix)
         if (already := _as_wanted(frame, self._rate)) is not None:
             self._keep(already)
@@ -278,9 +291,11 @@ def _pieces(source: Source) -> Iterator[Piece]:
     """Every frame of the span, including those left in the decoder."""
     begun = False
     for packet in chain(source.packets(), [None]):
-        for frame in source.decode(packet):
+        for frame in map(packed, source.decode(packet)):
             stamp = source.seconds(frame.pts) if frame.pts is not None and (source.has_stamps or not begun) else None
             begun = True
+            if stamp is not None and stamp + frame.samples / frame.sample_rate < source.settled:
+                continue
             yield Piece(stamp, frame.samples, frame)
 
 

@@ -1,8 +1,9 @@
-"""Which of a file's channels are used: all, mixed as the layout says, or one of them."""
+"""Which of a file's channels are used: all, mixed as the layout says or, without a layout, equally; or one of them."""
 
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, NamedTuple
 
 import av
@@ -21,13 +22,16 @@ CANCELLED = 0.05
 SPEECH_HZ = 400.0
 """A low-frequency (LFE) channel is cut at 120 Hz, so its root mean square frequency never reaches this."""
 
-ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+PLANES = 8
+"""PyAV reads beyond the list of a frame's planes from this many on, and the process ends."""
 
 FULL_SCALE = {"u8": 2.0**-7, "s16": 2.0**-15, "s32": 2.0**-31, "s64": 2.0**-63}
 
 
 class Mix(NamedTuple):
-    """One channel by its number (from 1 on), or all channels as the layout says."""
+    """One channel by its number (from 1 on), or all channels."""
 
     channel: int | None = None
 
@@ -49,12 +53,43 @@ def planes(frame: Any) -> NDArray[np.float32]:
     return scaled
 
 
+def packed(frame: Any) -> Any:
+    """The frame, its samples interleaved if PyAV could not read them otherwise."""
+    if not frame.format.is_planar or frame.layout.nb_channels < PLANES:
+        return frame
+    kind = frame.format.name.removesuffix("p")
+    (made,) = av.AudioResampler(kind, frame.layout, frame.sample_rate).resample(frame)
+    made.pts = frame.pts
+    return made
+
+
+def is_placeless(frame: Any) -> bool:
+    """Whether no layout says where more than two channels belong: several microphones, as a rule.
+
+    FFmpeg would guess their places, and leave the third of three microphones out as a low-frequency channel.
+    """
+    channels = frame.layout.channels
+    return len(channels) > 2 and all(channel.name == "NONE" for channel in channels)
+
+
 def single(frame: Any, mix: Mix) -> Any:
-    """The chosen channel of a frame, as float."""
-    mono = np.ascontiguousarray(planes(frame)[(mix.channel or 1) - 1])
+    """The chosen channel of a frame, or the mean of all, as float."""
+    sound = planes(frame)
+    mono = np.ascontiguousarray(sound.mean(0) if mix.channel is None else sound[mix.channel - 1])
     made = av.AudioFrame.from_ndarray(mono[None], format="flt", layout="mono")
     made.sample_rate = frame.sample_rate
     return made
+
+
+@cache
+def _left_out(layout: str) -> list[int]:
+    """The places of the channels that FFmpeg's mix leaves out: low-frequency ones and, of many, some above."""
+    identity = np.eye(av.AudioLayout(layout).nb_channels, dtype=np.float32)
+    frame = av.AudioFrame.from_ndarray(identity.reshape(1, -1), format="flt", layout=layout)
+    frame.sample_rate = 48_000
+    resampler = av.AudioResampler("flt", "mono", 48_000)
+    weights = np.concatenate([block.to_ndarray()[0] for part in (frame, None) for block in resampler.resample(part)])
+    return [int(place) for place in np.flatnonzero(weights == 0)]
 
 
 class Channels:
@@ -66,7 +101,8 @@ class Channels:
         self._rate = 0
         self._products: NDArray[np.float64] | None = None
         self._slopes: NDArray[np.float64] | None = None
-        self._low: int | None = None
+        self._left_out: list[int] = []
+        self._low: list[int] = []
 
     def add(self, frame: Any) -> None:
         """Add a part of the span."""
@@ -76,8 +112,9 @@ class Channels:
         sound = planes(frame).astype(np.float64)  # (C, n)
         if self._products is None or self._slopes is None:
             self._products, self._slopes = np.zeros((count, count)), np.zeros(count)
+            self._left_out = [] if is_placeless(frame) else _left_out(frame.layout.name)
             names = [channel.name for channel in frame.layout.channels]
-            self._low = names.index("LFE") if "LFE" in names else None
+            self._low = [place for place in self._left_out if names[place].startswith("LFE")]
             self._rate = frame.sample_rate
         self._products += sound @ sound.T
         self._slopes += np.square(np.diff(sound, axis=1)).sum(1)
@@ -100,8 +137,8 @@ class Channels:
         return Mix(int(loudness.argmax()) + 1) if lost and not self._rumble(int(loudness.argmax())) else None
 
     def _rumble(self, place: int) -> bool:
-        """Whether a channel is the low-frequency one and holds nothing else."""
-        return place == self._low and not self._is_voice(place)
+        """Whether a channel is a low-frequency one and holds nothing else."""
+        return place in self._low and not self._is_voice(place)
 
     def _is_voice(self, place: int) -> bool:
         if self._products is None or self._slopes is None or not self._products[place, place]:
@@ -117,12 +154,13 @@ class Channels:
         count = len(loudness)
         if self._mix.channel is not None:
             return f"{count} channels, {ordinal(self._mix.channel - 1)} taken"
-        if self._low is not None and loudness[self._low] >= FAINT * loudness.max() and self._is_voice(self._low):
-            return f"{count} channels, mixed without the {ordinal(self._low)}"
+        loud = [place for place in self._left_out if loudness[place] >= FAINT * loudness.max()]
+        if lost := [ordinal(place) for place in loud if not self._rumble(place)]:
+            return f"{count} channels, mixed without the {', '.join(lost)}"
         return f"{count} channels, mixed" if self._differ(loudness) else ""
 
     def _differ(self, loudness: NDArray[np.float64]) -> bool:
-        heard = [place for place in range(len(loudness)) if place != self._low]
+        heard = [place for place in range(len(loudness)) if place not in self._left_out]
         if loudness[heard].min() < FAINT * loudness.max():
             return True
         products = self._products[np.ix_(heard, heard)] / self._samples  # type: ignore[index]

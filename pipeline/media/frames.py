@@ -33,8 +33,8 @@ def read_frames(
 
     Frames are decoded in order, and converted only if they are looked at. If the container states presentation times
     and the decoder supports it, frames that are neither sampled nor needed by others are not even decoded; the pixels
-    are the same. ``timeout_seconds`` is processor time. Decisions on the way are appended to ``notes``: tone-mapped
-    pictures, several frame sizes.
+    are the same. ``timeout_seconds`` is processor time. Decisions on the way are appended to ``notes``: one of
+    several tracks, a missing end, tone-mapped pictures, several frame sizes.
 
     Raises:
         MediaError: missing_media, corrupt_media, no_video, overlong or too_short.
@@ -48,7 +48,7 @@ def read_frames(
                 last, picture = frame, converter.picture(frame)
             yield Frame(moment, picture)
         if notes is not None:
-            notes.extend(converter.notes())
+            notes.extend([*source.notes(), *converter.notes()])
 
 
 def _sampled(source: Source, rate: float) -> Iterator[tuple[float, Any]]:

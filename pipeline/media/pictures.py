@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
@@ -39,26 +40,33 @@ class Frame:
         return self.picture.small(size)
 
 
+class Pose(NamedTuple):
+    """What makes a decoded frame upright: left and right exchanged, then quarter turns counterclockwise."""
+
+    mirrored: bool
+    turns: int
+
+
 class Picture:
     """A decoded frame, and what has been converted of it.
 
     Args:
         frame: of PyAV; SDR.
         size: width and height of the whole upright picture's pixels before it is turned, made square.
-        turns: quarter turns, counterclockwise, that make it upright.
+        pose: what makes it upright.
         longest: longer side of the largest view so far, in pixels. A picture that shrank is enlarged to it: a detector
             finds faces of one size in both.
     """
 
-    def __init__(self, converter: Converter, frame: Any, size: tuple[int, int], turns: int, longest: int) -> None:
+    def __init__(self, converter: Converter, frame: Any, size: tuple[int, int], pose: Pose, longest: int) -> None:
         self._converter, self._frame, self._size = converter, frame, size
-        self._turns, self._longest = turns, longest
+        self._pose, self._longest = pose, longest
         self._small: dict[int, NDArray[np.uint8]] = {}
 
     @cached_property
     def shape(self) -> tuple[int, int]:
         """Height and width of the view at full size."""
-        width, height = self._size if self._turns % 2 == 0 else self._size[::-1]
+        width, height = self._size if self._pose.turns % 2 == 0 else self._size[::-1]
         rows, columns = self._converter.view(height, width)
         return rows.stop - rows.start, columns.stop - columns.start
 
@@ -71,7 +79,7 @@ class Picture:
         """The view with a longer side of ``size`` pixels. Shape: (h, w, 3)."""
         if size not in self._small:
             width, height = self._size
-            scale = min(size, self._longest) / self._converter.longer_side(width, height, self._turns)
+            scale = min(size, self._longest) / self._converter.longer_side(width, height, self._pose.turns)
             scaled = max(round(width * scale), 2), max(round(height * scale), 2)
             self._small[size] = self._converted("rgb24", scaled, size)
         return self._small[size]
@@ -80,7 +88,8 @@ class Picture:
         scaled = self._converter.scaler(scaler).reformat(
             self._frame, *size, kind, interpolation=Interpolation.AREA, threads=1
         )
-        picture = np.rot90(scaled.to_ndarray(), self._turns)
+        array = scaled.to_ndarray()
+        picture = np.rot90(np.fliplr(array) if self._pose.mirrored else array, self._pose.turns)
         return np.ascontiguousarray(picture[self._converter.view(*picture.shape[:2])])
 
 
@@ -103,12 +112,12 @@ class Converter:
     def picture(self, frame: Any) -> Picture:
         """The upright picture. It refers to this converter, which keeps none: no circle holds decoded frames."""
         size = round(frame.width * self._aspect), frame.height
-        turns = round(frame.rotation / 90) % 4
+        pose = _pose(frame)
         self._sizes.add((frame.width, frame.height))
-        self._longest = max(self._longest, self.longer_side(*size, turns))
+        self._longest = max(self._longest, self.longer_side(*size, pose.turns))
         if is_hdr(frame):
             frame = self._tone.mapped(frame, *size)
-        return Picture(self, frame, size, turns, self._longest)
+        return Picture(self, frame, size, pose, self._longest)
 
     def scaler(self, size: int) -> VideoReformatter:
         """The scaler of one size of pictures: it keeps its tables from frame to frame."""
@@ -134,6 +143,20 @@ class Converter:
         if self._crop == "right":
             return slice(0, height), slice(width - width // 2, width)
         return slice(0, height), slice(0, width)
+
+
+def _pose(frame: Any) -> Pose:
+    """The pose by the frame's display matrix. Front cameras and mirrored exports write matrices with a reflection.
+
+    PyAV's rotation is that of the frame's upper edge, which a reflection turns by half. ``frame.side_data`` would keep
+    the frame in a circle of references.
+    """
+    matrix = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # type: ignore[call-arg]
+    if matrix is None:
+        return Pose(False, 0)
+    (a, b), (c, d) = np.frombuffer(matrix, np.int32).reshape(3, 3)[:2, :2].astype(float)
+    mirrored = a * d < b * c
+    return Pose(mirrored, (round(frame.rotation / 90) + 2 * mirrored) % 4)
 
 
 def _bounds(first: float, last: float, size: int) -> slice:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from bigfusion.pipeline.errors import MediaError
 from bigfusion.pipeline.schema import Status
 
-PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+PCM, FLOAT, ALAW, MULAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 """Codings in a wav's header."""
 
 DTS = (b"\x7f\xfe\x80\x01", b"\xfe\x7f\x01\x80", b"\x1f\xff\xe8\x00", b"\xff\x1f\x00\xe8")
@@ -23,6 +23,9 @@ that long.
 
 TRAILER = 1024
 """This many bytes behind a wav's samples need no explanation: tags of other formats, padding."""
+
+TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
+"""The first bytes of tags that music programs write behind the samples without a chunk's head."""
 
 CHUNKS = 1000
 
@@ -83,8 +86,30 @@ def plain_pcm(path: Path) -> bool:
     return coding in (PCM, FLOAT) and not any(sync in head for sync in DTS)
 
 
+def is_measured(path: Path) -> bool:
+    """Whether a wav's header gives the true length of a second in bytes, so that a moment's place in it is known.
+
+    It is known of plain samples alone. Many writers give the wrong number for ADPCM and other coders, and some for
+    PCM; no player minds. If the number is zero, FFmpeg reckons it from the other fields.
+
+    Raises:
+        OSError: the system cannot read it.
+    """
+    chunk = next((chunk for chunk in _chunks(path, WAV) if chunk.name == b"fmt "), None)
+    if chunk is None or chunk.size < 16:
+        return False
+    with path.open("rb") as file:
+        file.seek(chunk.begin)
+        head = file.read(min(chunk.size, 26)).ljust(26, b"\0")
+    coding, channels, rate, second, block, bits = struct.unpack_from("<HHIIHH", head)
+    if coding == EXTENSIBLE:
+        (coding,) = struct.unpack_from("<H", head, 24)
+    plain = coding in (PCM, FLOAT, ALAW, MULAW) and block == channels * -(-bits // 8)
+    return plain and second in (0, rate * block)
+
+
 def understated(path: Path) -> bool:
-    """Whether a header counts fewer samples than there are: what follows is neither a chunk nor padding.
+    """Whether a header counts fewer samples than there are: what follows is neither a chunk, a tag nor padding.
 
     Such files come from a recorder that died, or from software that wrote the header first.
 
@@ -105,15 +130,14 @@ def understated(path: Path) -> bool:
     if size - end <= TRAILER:
         return False
     with path.open("rb") as file:
-        file.seek(end)
-        tail = file.read(1 << 16)
+        file.seek(data.begin + data.size)
+        unpadded = file.read(1 << 16)
+    tail = unpadded[end - data.begin - data.size :]
     if form == WAV and tail[:4] == b"RIFF" and tail[8:12] == b"WAVE":
         raise MediaError(
             Status.CORRUPT_MEDIA, f"{path.name}: expected one wav file, found another behind it; split or join them"
         )
-    name, stated = struct.unpack_from(form.chunk, tail)
-    a_chunk = all(0x20 <= byte < 0x7F for byte in name[:4]) and stated <= size - end + TRAILER
-    if a_chunk or not any(tail):
+    if any(_is_explained(rest, form, size - end) for rest in (tail, unpadded)):
         return False
     if form != WAV:
         raise MediaError(
@@ -121,6 +145,13 @@ def understated(path: Path) -> bool:
             f"{path.name}: expected samples of {data.size} bytes, found more; write its header anew",
         )
     return True
+
+
+def _is_explained(tail: bytes, form: Form, length: int) -> bool:
+    """Whether ``length`` bytes behind the samples, of which ``tail`` are the first, are a chunk, a tag or padding."""
+    name, stated = struct.unpack_from(form.chunk, tail)
+    is_chunk = all(0x20 <= byte < 0x7F for byte in name[:4]) and stated <= length + TRAILER
+    return is_chunk or tail.startswith(TAGS) or not any(tail)
 
 
 def _form(head: bytes) -> Form | None:

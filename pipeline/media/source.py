@@ -13,11 +13,12 @@ from av.stream import Disposition
 
 from bigfusion.pipeline.errors import MediaError
 from bigfusion.pipeline.media import riff
+from bigfusion.pipeline.media.channels import ordinal
 from bigfusion.pipeline.media.packet_index import BY_PLACE, BY_TIME, Entry, packet_index
 from bigfusion.pipeline.schema import MediaSpan, Status
 
 INDEXED = {"avi", "matroska", "mov", "wav"}
-"""The containers that can be entered at a given time."""
+"""The containers that can be entered at a given time: wav by the header's bytes a second, if they are true."""
 
 STAMPLESS = {"aac", "ac3", "eac3", "mp3"}
 """The containers without timestamps. Their frames of sound follow one another without gaps."""
@@ -31,12 +32,19 @@ RIFF = {"avi", "wav"}
 PREROLL = 1.0
 """Seconds that are decoded before a span. AAC and MP3 need them to settle, and frames may be stored out of order."""
 
+PARTED = {"mpeg", "mpegts"}
+"""The containers whose packets may begin inside a frame. The parts may decode to frames that never were."""
+
+SETTLED = 0.25
+"""Seconds before a span from which on the frames of such a file count, if it was entered."""
+
 SETTINGS = {"audio": "audio", "video": "visual"}
 """The settings that limit the decoding of each kind of stream."""
 
 BACKWARDS = 0.5  # seconds; decoding times never decrease, but in damaged files they may stumble
 BROKEN = 0.1  # share of packets that may fail to decode: one lost packet must not cost the whole clip
 TRUNCATED = 0.1  # share of a stream that may be missing at its end, for the same reason
+SLACK = 0.1  # seconds by which a header may exceed a stream without anything being lost
 MAX_PIXELS = 1 << 26  # the size of one frame; a larger one is a damaged header
 
 
@@ -60,17 +68,22 @@ class Source:
         self._limit = limit
         self._timeout = timeout
         self._path = span.path
-        self.understated = container.format.name == "wav" and riff.understated(span.path)
+        is_wav = container.format.name == "wav"
+        self.understated = is_wav and riff.understated(span.path)
         self.beyond: float | None = None
         self.entered = self.by_place = False
         self.sound_end: float | None = None
         self._clock_offset = 0
         self._packets_ahead: Iterator[Any] | None = None
+        self._is_open = kind == "video" or span.track is None
+        self._missing = ""
         self._broken = 0
         self._packets = 0
         self._spent = 0.0
         self.tracks = [stream for stream in container.streams if stream.type == kind and not _is_cover(stream)]
         self.stream = self._chosen(span.track if kind == "audio" else None)
+        plain = self.stream.codec_context.name.startswith("pcm_")
+        self._is_measured = not is_wav or (plain and riff.is_measured(span.path))
         self.stream.codec_context.thread_count = 1  # clips run side by side, not the parts of one
         # A Fraction's arithmetic would cost as much as a packet's decoding.
         self._numerator: int = self.stream.time_base.numerator
@@ -119,7 +132,7 @@ class Source:
     @property
     def _stream_end(self) -> float | None:
         """Where the stream ends, according to its header."""
-        if self.understated:
+        if self.understated or not self._is_measured:
             return None
         if self.stream.duration is not None:
             return self.seconds((self.stream.start_time or 0) + self.stream.duration)
@@ -135,13 +148,23 @@ class Source:
             )
         if last is not None and self.stream.duration is None:
             last -= max(self._origin, 0.0)  # some files state the length in the header, some the last timestamp
-        self.check_reached(last if last is not None else self.start)
+        # AVI's header may count too much: a writer into a pipe puts down anything, and for ADPCM the unit is another.
+        self.check_reached(last if last is not None and self._container.format.name != "avi" else self.start)
 
     def check_reached(self, moment: float) -> None:
         """Refuse a span of more than the limit, now that the stream is known to reach ``moment``."""
         length = min(moment, self.end) - self.start
         if length > self._limit:
             raise self.error(Status.OVERLONG, f"at most {self._limit:g} s", f"{length:.1f} s or more")
+
+    def notes(self) -> list[str]:
+        """What was decided on the way, after reading: a track taken, an end missed."""
+        name = "tracks" if self._kind == "audio" else "video tracks"
+        taken = f"{len(self.tracks)} {name}, {ordinal(self.tracks.index(self.stream))} taken"
+        return [
+            *([taken] if len(self.tracks) > 1 and self._is_open else []),
+            *([self._missing] if self._missing else []),
+        ]
 
     def check_complete(self, moment: float) -> None:
         """Refuse a stream that ended at ``moment`` if its header promises more, or if too many packets were broken."""
@@ -157,16 +180,20 @@ class Source:
             promised = min(self.end, self._stream_end or 0.0)
             if moment < promised - self._grace(promised):
                 raise self.corrupt(f"{self._kind} up to {promised:.2f} s", f"its end at {moment:.2f} s (truncated)")
+            if moment < promised - SLACK:
+                self._missing = f"{promised - moment:.1f} s missing at the end"
         # If a wav or avi file is truncated, FFmpeg takes the rest for its whole length and says nothing.
         whole = math.isfinite(self.end) and moment >= self.end - self._grace(self.end)
         if RIFF & set(kind) and not whole:
             stated, size = riff.stated_bytes(self._path), self._path.stat().st_size
             if stated * (1 - TRUNCATED) > size:
                 raise self.corrupt(f"{stated} bytes", f"{size} (truncated)")
+            if stated - size > riff.TRAILER:
+                self._missing = f"{stated - size} bytes missing at the end"
 
     def _grace(self, promised: float) -> float:
         """How many seconds may be missing before ``promised``."""
-        return TRUNCATED * (promised - self.start) + 0.1
+        return TRUNCATED * (promised - self.start) + SLACK
 
     def seconds(self, timestamp: int) -> float:
         """A timestamp of the stream, in seconds on the file's clock."""
@@ -187,7 +214,7 @@ class Source:
         Otherwise stay at the beginning. Without an index FFmpeg guesses a position from the bit rate. After such a
         guess MP3's times are wrong, and a transport stream continues between two keyframes.
         """
-        if moment > PREROLL and INDEXED & set(self._container.format.name.split(",")):
+        if moment > PREROLL and self._is_measured and INDEXED & set(self._container.format.name.split(",")):
             target = moment - PREROLL + self._origin
             self._container.seek(int(target / self.stream.time_base), stream=self.stream)
 
@@ -253,7 +280,9 @@ class Source:
                 return
             if packet.dts is not None:
                 moment = self.seconds(packet.dts)
-                if moment < latest - BACKWARDS:
+                if self._is_before(packet):
+                    latest = moment
+                elif moment < latest - BACKWARDS:
                     raise self.corrupt("a clock that runs on", f"a step back from {latest:.2f} to {moment:.2f} s")
                 latest = max(latest, moment)
                 if moment > self.end:
@@ -262,15 +291,26 @@ class Source:
             if packet.size:
                 yield packet
 
+    @property
+    def settled(self) -> float:
+        """The moment before which frames do not count."""
+        parted = self.entered and PARTED & set(self._container.format.name.split(","))
+        return self.start - SETTLED if parted else -math.inf
+
+    def _is_before(self, packet: Any) -> bool:
+        """Whether a packet of a file that was entered lies before the span. The first may be parts of frames."""
+        return self.entered and packet.pts is not None and self.seconds(packet.pts) < self.start
+
     def decode(self, packet: Any | None) -> list[Any]:
         """A packet's frames; ``None`` drains the decoder. A broken packet gives no frame and is counted."""
-        self._packets += packet is not None
+        counts = packet is not None and not self._is_before(packet)
+        self._packets += counts
         began = time.thread_time()
         frames: list[Any] = []
         try:
             frames = self.stream.codec_context.decode(packet)
         except av.FFmpegError:  # not only InvalidDataError: decoders have errors of their own
-            self._broken += 1
+            self._broken += counts or packet is None
         self._spent += time.thread_time() - began
         if self._spent > self._timeout:
             raise self.corrupt(

@@ -238,6 +238,23 @@ class TestBadFiles:
         path.write_bytes(path.read_bytes()[:20000])
         assert failure(path).status == Status.CORRUPT_MEDIA
 
+    def test_a_missing_end_is_said(self, tmp_path: Path) -> None:
+        plain = write_clip(tmp_path / "a.wav", sound=sine(2, 16000)[None], audio="pcm_s16le")
+        plain.write_bytes(plain.read_bytes()[:-6000])
+        notes: list[str] = []
+        assert len(read_audio(span(plain, 0.5, 1.5), notes=notes)) == 16_000
+        assert not notes
+        assert len(read_audio(span(plain), notes=notes)) == 29_000
+        assert notes == ["6000 bytes missing at the end"]
+        sound = np.random.default_rng(0).normal(0, 0.1, (1, 160_000)).astype(np.float32)
+        coded = write_clip(tmp_path / "a.mp4", sound=sound, container_options={"movflags": "+faststart"})
+        notes.clear()
+        read_audio(span(coded), notes=notes)
+        assert not notes
+        coded.write_bytes(coded.read_bytes()[: -coded.stat().st_size // 20])
+        read_audio(span(coded), notes=notes)
+        assert notes == ["0.5 s missing at the end"]
+
     @pytest.mark.parametrize(("count", "status"), [(2, None), (20, Status.CORRUPT_MEDIA)])
     def test_damaged_blocks_are_tolerated_up_to_a_tenth(
         self, tmp_path: Path, count: int, status: Status | None

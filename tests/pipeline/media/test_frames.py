@@ -4,6 +4,7 @@ import gc
 import itertools
 import struct
 import weakref
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,6 +26,12 @@ def frames_of(path: Path, start: float | None = None, end: float | None = None, 
     return list(read_frames(span(path, start, end), **how))
 
 
+def noted(path: Path, end: float | None = None) -> list[str]:
+    notes: list[str] = []
+    assert list(read_frames(span(path, end=end), notes=notes))
+    return notes
+
+
 def failure(source: MediaSpan, **how: float) -> MediaError:
     with pytest.raises(MediaError) as caught:
         list(read_frames(source, **how))
@@ -36,6 +43,15 @@ def textured(count: int, seed: int = 0) -> list[np.ndarray]:
     """A picture that drifts, so that every frame differs and codecs predict one from another."""
     noise = np.random.default_rng(seed).integers(0, 255, (20, 40, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
     return [np.roll(noise, 2 * number, 1)[:96, :128] for number in range(count)]
+
+
+def with_matrix(path: Path, matrix: tuple[int, ...]) -> Path:
+    """The mp4 with the first two rows of another display matrix in its track's header: a, b, 0, c, d, 0."""
+    content = bytearray(path.read_bytes())
+    at = content.index(b"tkhd") + 44  # the matrix: nine fixed-point numbers
+    content[at : at + 36] = struct.pack(">9i", *(value << 16 for value in matrix), 0, 0, 1 << 30)
+    path.write_bytes(content)
+    return path
 
 
 CODINGS = {
@@ -228,16 +244,35 @@ class TestPictures:
     def test_a_turned_picture_is_set_upright(self, tmp_path: Path, matrix: tuple[int, ...], bright: str) -> None:
         picture = np.zeros((64, 96, 3), np.uint8)
         picture[:32] = 255  # bright on top
-        path = write_clip(tmp_path / "a.mp4", [picture])
-        content = bytearray(path.read_bytes())
-        at = content.index(b"tkhd") + 44  # the track header's matrix: nine fixed-point numbers
-        content[at : at + 36] = struct.pack(">9i", *(value << 16 for value in matrix), 0, 0, 1 << 30)
-        path.write_bytes(content)
+        path = with_matrix(write_clip(tmp_path / "a.mp4", [picture]), matrix)
         grey = frames_of(path)[0].grey
         assert grey.shape == ((64, 96) if bright == "bottom" else (96, 64))
         half = {"right": grey[:, 36:], "left": grey[:, :28], "bottom": grey[36:]}[bright]
         assert half.min() > 240
         assert grey.mean() == pytest.approx(127, abs=10)
+
+    @pytest.mark.parametrize(
+        ("matrix", "shown"),
+        [
+            ((-1, 0, 0, 0, 1, 0), np.fliplr),
+            ((1, 0, 0, 0, -1, 0), np.flipud),
+            ((0, 1, 0, 1, 0, 0), lambda picture: picture.T),
+            ((0, -1, 0, -1, 0, 0), lambda picture: np.rot90(picture, 2).T),
+        ],
+        ids=["left and right", "top and bottom", "diagonal", "other diagonal"],
+    )
+    def test_a_mirrored_picture_is_shown_as_players_show_it(
+        self, tmp_path: Path, matrix: tuple[int, ...], shown: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
+        """A selfie camera's. A point (x, y) is shown at (a x + c y, b x + d y)."""
+        tiles = np.random.default_rng(0).integers(0, 255, (4, 6), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
+        path = write_clip(tmp_path / "a.mp4", [np.repeat(tiles[..., None], 3, 2)])
+        plain = frames_of(path)[0].grey
+        (frame,) = frames_of(with_matrix(path, matrix))
+        np.testing.assert_array_equal(frame.grey, shown(plain))
+        assert frame.shape == frame.grey.shape == frame.small(96).shape[:2]
+        (left,) = read_frames(span(path, crop="left"))
+        np.testing.assert_array_equal(left.grey, frame.grey[:, : frame.grey.shape[1] // 2])
 
 
 class TestBadFiles:
@@ -269,6 +304,26 @@ class TestBadFiles:
         content = path.read_bytes()
         path.write_bytes(content[: round(len(content) * 0.6)])
         assert failure(span(path)).status == Status.CORRUPT_MEDIA
+
+    def test_a_missing_end_is_said(self, tmp_path: Path) -> None:
+        front = {"movflags": "+faststart"}
+        path = write_clip(tmp_path / "a.mp4", textured(75), video_options={"bf": "0"}, container_options=front)
+        assert noted(path) == []
+        with av.open(str(path)) as container:
+            last = [packet.pos for packet in container.demux(video=0) if packet.size][-6]
+        path.write_bytes(path.read_bytes()[:last])
+        assert noted(path) == ["0.2 s missing at the end"]
+        assert noted(path, end=1.0) == []
+
+    def test_one_of_two_tracks_is_said(self, tmp_path: Path) -> None:
+        with av.open(str(tmp_path / "a.mkv"), "w") as container:
+            streams = [container.add_stream("mpeg4", rate=25) for _ in range(2)]
+            for stream in streams:
+                stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+            for stream in streams:
+                frame = av.VideoFrame.from_ndarray(levels(1)[0], format="rgb24")
+                container.mux([*stream.encode(frame), *stream.encode(None)])
+        assert noted(tmp_path / "a.mkv") == ["2 video tracks, first taken"]
 
     def test_overlong(self, tmp_path: Path) -> None:
         path = write_clip(tmp_path / "a.mp4", levels(40))

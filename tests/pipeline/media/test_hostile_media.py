@@ -3,6 +3,7 @@
 import struct
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -161,6 +162,26 @@ def test_a_stream_that_begins_again_and_again_is_no_endless_clip(tmp_path: Path)
     piece = write_clip(tmp_path / "piece.ts", levels(25)).read_bytes()
     (tmp_path / "a.ts").write_bytes(piece * 90)
     assert seen(tmp_path / "a.ts") == Status.CORRUPT_MEDIA
+
+
+def test_an_avi_that_was_written_into_a_pipe(tmp_path: Path) -> None:
+    """Its header counts hours, and ADPCM in AVI half as much again as there is."""
+    plain = write_clip(tmp_path / "a.avi", levels(40), sine(1.6, 16_000)[None], video="mpeg4", audio="pcm_s16le")
+    with (tmp_path / "b.avi").open("wb") as file:
+        pipe = SimpleNamespace(write=file.write)  # it cannot be sought
+        with av.open(str(plain)) as given, av.open(pipe, "w", format="avi") as made:
+            streams = {stream.index: made.add_stream_from_template(stream) for stream in given.streams}
+            for packet in given.demux():
+                if packet.dts is not None:
+                    packet.stream = streams[packet.stream.index]
+                    made.mux(packet)
+    assert seen(tmp_path / "b.avi") == seen(plain)
+    np.testing.assert_array_equal(heard(tmp_path / "b.avi"), heard(plain))
+    assert (
+        heard(tmp_path / "b.avi", limit_seconds=1.0) == seen(tmp_path / "b.avi", limit_seconds=1.0) == Status.OVERLONG
+    )
+    coded = write_clip(tmp_path / "c.avi", sound=sine(3, 48_000)[None], rate=48_000, audio="adpcm_ima_wav")
+    assert len(heard(coded, limit_seconds=3.1)) == pytest.approx(48_000, abs=700)
 
 
 def test_pictures_of_a_size_that_only_a_header_has(tmp_path: Path) -> None:

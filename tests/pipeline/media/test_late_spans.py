@@ -9,7 +9,7 @@ import pytest
 from bigfusion.pipeline.media import packet_index
 from bigfusion.pipeline.media.audio import read_audio
 from bigfusion.pipeline.media.source import Source
-from tests.helpers.clip_maker import span
+from tests.helpers.clip_maker import span, write_clip
 from tests.helpers.ffmpeg import ffmpeg, needs_ffmpeg
 
 pytestmark = needs_ffmpeg
@@ -41,6 +41,17 @@ def test_a_late_span_is_the_whole_file_s(tmp_path: Path, name: str, monkeypatch:
     for start, end in ((61.237, 65.5), (40.0, 40.31), (85.0, None)):
         late = read_audio(span(tmp_path / name, start, end))
         np.testing.assert_array_equal(late, from_the_beginning(tmp_path / name, start, end, monkeypatch))
+
+
+def test_a_program_stream_is_entered_inside_a_frame(tmp_path: Path) -> None:
+    """The packets up to the next whole frame do not decode; they lie before the span, and are no damage."""
+    time = np.arange(26 * 48_000) / 48_000
+    sound = 0.4 * np.sin(2 * np.pi * (100 * time + 20 * time**2))
+    path = write_clip(tmp_path / "a.mpg", sound=sound[None], rate=48_000, audio="mp2")
+    whole = read_audio(span(path))
+    for start in np.arange(20, 25, 0.25):
+        found = read_audio(span(path, start, start + 0.5))
+        np.testing.assert_allclose(found, whole[round(start * 16_000) :][:8_000], atol=1e-4)
 
 
 def test_a_changed_file_is_another_file(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Which sound is the speaker's: what somebody chose; else it is said what was taken."""
 
+import wave
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -45,6 +46,45 @@ def test_microphones_as_channels_are_mixed_and_this_is_said(tmp_path: Path) -> N
     assert heard(path)[1] == ["4 channels, mixed"]
     same = write_clip(tmp_path / "b.wav", sound=np.stack([VOICES[0]] * 2), layout="stereo", audio="pcm_s16le")
     assert not heard(same)[1]
+
+
+def without_layout(path: Path, sound: np.ndarray) -> Path:
+    """A wav that does not say where its channels belong, as most recorders write it. ``sound``: (C, n)."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(len(sound))
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes((sound.T * 32767).astype("<i2").tobytes())
+    return path
+
+
+@pytest.mark.parametrize("count", [3, 4, 6, 8, 9, 16])
+def test_no_microphone_is_left_out_where_no_layout_says_so(tmp_path: Path, count: int) -> None:
+    sound = np.stack([sine(1, RATE, 300 + 100 * place, 0.9) for place in range(count)])
+    samples, notes = heard(without_layout(tmp_path / "a.wav", sound))
+    np.testing.assert_allclose(samples, sound.mean(0), atol=1e-3)
+    assert notes == [f"{count} channels, mixed"]
+    sound[:-1] = 0
+    samples, _ = heard(without_layout(tmp_path / "b.wav", sound))
+    assert pitch(samples) == 300 + 100 * (count - 1)
+
+
+def test_channels_above_that_are_left_out_are_named(tmp_path: Path) -> None:
+    """FFmpeg mixes the two in front above, and not the two behind; the bass is no loss."""
+    sound = np.stack([sine(1, RATE, 300 + 100 * place) for place in range(10)])
+    sound[3] = sine(1, RATE, 50)
+    path = write_clip(tmp_path / "a.wav", sound=sound, layout="5.1.4", audio="pcm_s16le")
+    assert heard(path)[1] == ["10 channels, mixed without the ninth, tenth"]
+
+
+@pytest.mark.parametrize(("name", "audio"), [("a.mp4", "aac"), ("a.mkv", "libopus"), ("a.wv", "wavpack")])
+def test_eight_channels_of_a_coder_are_read(tmp_path: Path, name: str, audio: str) -> None:
+    """Their decoders give each channel apart, and PyAV reads beyond the eighth."""
+    sound = np.repeat(sine(3, 48_000)[None], 8, 0)
+    path = write_clip(tmp_path / name, sound=sound, rate=48_000, layout="7.1", audio=audio)
+    samples = read_audio(span(path, 1.1, 2.6))
+    assert samples.size == 1.5 * RATE
+    assert pitch(samples) == 440
 
 
 def test_speech_in_the_place_of_the_low_frequency_channel(tmp_path: Path) -> None:
