@@ -188,14 +188,16 @@ def _inputs(inputs: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
     """A run's inputs as one flat table. The second part of a key names the network that alone has it."""
     if not inputs:
         return {}
-    model, train = inputs.get("model", {}), inputs.get("train", {})
-    kind = str(model.get("kind", ""))
-    found: dict[tuple[str, str], Any] = {}
-    for name, table in (("model", _whole_model(model)), ("train", _whole_train(train))):
-        found |= {(f"{name}.{key}", ""): value for key, value in _flat(table)}
+    kind = str(inputs.get("model", {}).get("kind", ""))
+    found: dict[tuple[str, str], Any] = {(key, ""): value for key, value in _flat(whole_settings(inputs))}
     found |= {(f"{name} cells", ""): _brief(value) for name, value in inputs.get("cells", {}).items()}
     found |= {(name, ""): _brief(inputs[name]) for name in ("labels", "data") if name in inputs}
     return found | {("code", kind): _brief(inputs.get("code", {}))}
+
+
+def whole_settings(inputs: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The settings ``model`` and ``train`` among a run's inputs, with the defaults that its record leaves out."""
+    return {"model": _whole_model(inputs.get("model", {})), "train": _whole_train(inputs.get("train", {}))}
 
 
 def _plain(key: tuple[str, str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bigfusion.flows import cli
+from bigfusion.flows.project import reporting, runs
 from bigfusion.flows.project.experiments import differing, in_order, whole
 from bigfusion.flows.project.load import load
 from bigfusion.flows.project.scored_files import write_scored_file
@@ -79,6 +80,27 @@ def test_a_default_that_was_changed_later_is_told_from_the_first(monkeypatch):
     monkeypatch.setattr(experiments, "first_defaults", lambda: {"TrainSettings.epochs": 77})
     assert whole(TrainSettings(), {"batch_size": 2})["epochs"] == 77
     assert whole(TrainSettings(batch_size=2), {"batch_size": 2})["batch_size"] == 2
+
+
+def test_a_report_lists_of_the_current_model_what_differs_and_no_default(project):
+    """The records leave out first defaults, and what changes no number."""
+    record(project / "dddd", BigFusionSettings(), TrainSettings(learning_rate=0.1, seeds=(7,), device="cpu"))
+    here = load()
+    here.files.current.write_text(json.dumps({"current": "cccc"}))
+    same = reporting.current_model(here, runs.named(here, "dddd"))
+    assert same.run == "cccc" and same.settings == same.own
+    assert (same.own["model"]["dropout"], same.own["train"]["learning_rate"]) == (0.3, 0.1)
+    other = reporting.current_model(here, runs.named(here, "aaaa"))
+    differ = [
+        key
+        for part in ("model", "train")
+        for key in other.own[part]
+        if other.own[part][key] != other.settings[part][key]
+    ]
+    assert differ == ["width", "learning_rate"]
+    assert reporting.current_model(here, runs.named(here, "cccc")) is None
+    (project / "cccc" / "run.json").unlink()
+    assert reporting.current_model(here, runs.named(here, "dddd")) is None
 
 
 def test_the_table_is_sorted_by_any_column(project, capsys):
