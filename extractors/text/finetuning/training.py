@@ -213,7 +213,7 @@ def _save(encoder: Any, tokenizer: Any, folder: Path, corpus: LabelledCorpus) ->
         encoder.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
     said = (*corpus.train.utterances, *corpus.valid.utterances)
-    write_learned(partial, ((one.id, one.text) for one in said))
+    write_learned(partial, ((one.id, one.text) for one in said), corpus.renamed)
     shutil.rmtree(folder / ENCODER, ignore_errors=True)
     partial.rename(folder / ENCODER)
 
