@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 
 from bigfusion.flows.project import promotion, runs
+from bigfusion.flows.project.folds import fold_folders
 from bigfusion.flows.project.scored_files import is_of_file, read_scored_file
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.runs.files import Record, read_json, read_record, write_json
@@ -153,9 +154,10 @@ def _with_differences(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def cost(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
-    """The epochs and hours that a run's seeds took, by the clock, and the machines that trained them."""
+    """The epochs and hours that a run's seeds took, in all folds, by the clock, and the machines that trained them."""
+    parts = fold_folders(folder, runs.record(folder).get("folds", ())).values() or [folder]
     histories, machines = [], []
-    for place in (seed_folder(folder, seed) for seed in seeds):
+    for place in (seed_folder(part, seed) for part in parts for seed in seeds):
         with suppress(TrainingError):  # a damaged or missing file hides no run
             histories.append(read_history(place))
             machines.append(read_record(place / TRAINED, Trained).machine)

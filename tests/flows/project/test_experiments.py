@@ -4,11 +4,14 @@ import csv
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from bigfusion.flows import cli
 from bigfusion.flows.project import reporting, runs
+from bigfusion.flows.project.estimate import estimate
 from bigfusion.flows.project.experiments import differing, in_order, whole
 from bigfusion.flows.project.load import load
 from bigfusion.flows.project.scored_files import write_scored_file
@@ -188,3 +191,26 @@ def test_a_run_costs_what_its_epochs_took(tmp_path, capsys, monkeypatch):
     assert table(capsys, str(tmp_path))[0]["epochs"] < len(lines), "a damaged file hides no run"
     (tmp_path / "empty").mkdir()
     assert "expected folders of runs" in fails(capsys, "models", str(tmp_path / "empty"))
+
+
+def test_a_cross_validation_costs_what_all_folds_took_and_is_estimated_so(project, capsys):
+    here, folds = load(), ("one", "number two")
+    record(project / "dddd")
+    known = json.loads((project / "dddd" / "run.json").read_text())
+    (project / "dddd" / "run.json").write_text(json.dumps(known | {"folds": folds, "seeds": [0, 1], "created": "2027"}))
+    for part in ("fold-one", "fold-number-two"):
+        small_run(project / "dddd" / part, small_data(), seeds=(0, 1), epochs=2)
+    row = table(capsys)[-1]
+    times = [
+        json.loads(line)["seconds"]
+        for path in (project / "dddd").glob("fold-*/seed-*/history.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    assert (row["run"], row["epochs"], len(times)) == ("dddd", 8, 8)
+    assert row["hours"] == pytest.approx(sum(times) / 3600) and "threads" in row["machine"]
+    for names in (["", ""], ["1", "2", "3"]):
+        planned = SimpleNamespace(parts={}, manifest=SimpleNamespace(table=pd.DataFrame({"fold": names})))
+        trainings = len({*names}) * len(here.train.seeds)
+        assert estimate(here, planned, training=True)["train"]["seconds"] == pytest.approx(
+            trainings * here.train.epochs * sum(times) / len(times)
+        )
