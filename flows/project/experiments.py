@@ -130,6 +130,7 @@ def _row(folder: Path, base: Mapping[str, Any], scores: Path | None = None) -> d
         "valid_weighted_f1": (metrics.get("valid") or {}).get("weighted_f1"),
         **{name: metrics.get(name) for name in SCORES[1:]},
         "weighted_f1_std": (metrics.get("std") or {}).get("weighted_f1"),
+        "mae": metrics.get("mae"),
         "no_test": "" if metrics.get("weighted_f1") is None else _no_test(scores, metrics),
         **cost(folder, seeds),
         "folder": str(folder),

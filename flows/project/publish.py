@@ -38,17 +38,23 @@ def publish(run: Path, folder: Path) -> list[Path]:
 
     Raises:
         SettingsError: the folder is not empty, or a setting names a file that cannot be given away.
-        TrainingError: the run is unfinished or was not evaluated.
+        TrainingError: the run is unfinished, was not evaluated, or learned from a feature file or in folds.
     """
     if folder.exists() and any(folder.iterdir()):
         raise SettingsError(f"{folder}: expected a folder that is empty or not there yet; name another")
+    runs.require_one_model(run)
+    record = runs.record(run)
+    of_file = "data" in record.get("inputs", {})
+    known = makers.recorded(run) if of_file or (run / makers.MAKERS).exists() else None
     cpu = choose_device("cpu")
     seeds = tuple(checkpoint.load(path, cpu) for path in finished_seeds(run))
     scores, certainty = read_metrics(run), trust(run, seeds[0].facts.labels)
-    if sorted(seed.seed for seed in scores.seeds) != sorted(seed.facts.seed for seed in seeds):
-        raise TrainingError(f"{run}: expected scores of all its seeds, found those of others; evaluate the run again")
-    known = makers.recorded(run) if (run / makers.MAKERS).exists() else None
-    record = runs.record(run)
+    trained, scored = sorted(seed.facts.seed for seed in seeds), sorted(seed.seed for seed in scores.seeds)
+    if trained != scored:
+        raise TrainingError(
+            f"{run}: expected scores of its seeds {', '.join(map(str, trained))}, found those of"
+            f" {', '.join(map(str, scored))}; evaluate it with all of them (`train.seeds`)"
+        )
     config = write_published(
         folder,
         seeds,

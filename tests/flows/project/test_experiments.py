@@ -143,6 +143,16 @@ def test_scores_that_are_no_test_are_marked(tmp_path, capsys):
     assert "not known" in table(capsys, str(tmp_path))[1]["no_test"], "a damaged record hides no run"
 
 
+def test_the_f1_of_a_sign_is_called_so(tmp_path, capsys):
+    scores(record(tmp_path / "numbers") / "scores" / "f", 0.43, 0.33, scored="test", task="regression", mae=1.594)
+    scores(record(tmp_path / "classes") / "scores" / "f", 0.5, 0.4, scored="test")
+    assert [(row["run"], row["mae"]) for row in table(capsys, str(tmp_path))] == [("numbers", 1.594), ("classes", None)]
+    assert cli.main(["models", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "numbers: predicts numbers, MAE 1.594; its WF1 is the F1 of the sign" in shown
+    assert shown.count("predicts numbers") == 1
+
+
 def test_files_beside_the_runs_are_passed_over(tmp_path, capsys):
     record(tmp_path / "RUN")
     (tmp_path / "train.parquet").write_bytes(b"features")

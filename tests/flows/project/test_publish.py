@@ -128,6 +128,27 @@ def test_publishing_twice_into_a_folder_and_publishing_an_unscored_run_are_refus
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_on_a_feature_file_or_in_folds_is_refused_with_the_true_reason(run, tmp_path):
+    """Its scores lie in `scores/`, or in its folds: to evaluate it again would not help."""
+    for name, record, why in (
+        ("file", {"inputs": {"data": "1" * 64}}, "was trained on a feature file .*; train a project on your media"),
+        ("folds", {"inputs": {}, "folds": ["a", "b"]}, "found a cross-validation of 2 folds; name another run"),
+    ):
+        shutil.copytree(run, tmp_path / name)
+        (tmp_path / name / "run.json").write_text(json.dumps({"run": name, **record}))
+        (tmp_path / name / "metrics.json").unlink()
+        with pytest.raises(TrainingError, match=why):
+            publish(tmp_path / name, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_scores_of_fewer_seeds_than_were_trained_are_refused(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    evaluate(tmp_path / "run", small_data(), (1,), device="cpu")
+    with pytest.raises(TrainingError, match=r"expected scores of its seeds 0, 1, found those of 1; evaluate it with"):
+        publish(tmp_path / "run", tmp_path / "out")
+
+
 @pytest.mark.parametrize("name", [CONFIG, TENSORS])
 def test_a_damaged_file_is_one_line_wherever_a_byte_is_changed(changed, name):
     content = (changed / name).read_bytes()
