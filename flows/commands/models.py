@@ -105,6 +105,11 @@ def _lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         for row in rows
         if row["no_test"]
     ]
+    lines += [
+        f"{row['run']}: predicts numbers, MAE {row['mae']:.3f}; its WF1 is the F1 of the sign"
+        for row in rows
+        if row["mae"] is not None
+    ]
     lines += [f"{row['run']}: note: {row['note']}" for row in rows if row["note"]]
     return lines
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bigfusion.flows.commands.common import Answer, Common, add_seeds, run_folder, without
-from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.errors import SettingsError, TrainingError
 
 if TYPE_CHECKING:
     from bigfusion.flows.project.settings import Project
@@ -58,6 +58,13 @@ def _with_media(project: Project, standing: Standing) -> dict[str, str]:
     from bigfusion.flows.project import dialogue_pages, reporting
 
     present = standing.run
+    if standing.manifest.has_values:
+        raise SettingsError("report --media: exists for classes only, found numbers (corpus.task); leave --media out")
+    if present.folds:
+        raise SettingsError(
+            "report --media: expected a single model, found a cross-validation; leave --media out, or train without"
+            " corpus.folds"
+        )
     pages = dialogue_pages.write_pages(project, standing.manifest, standing.plan, present)
     if not pages:
         raise TrainingError(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bigfusion.flows.project.load import layers, load, settings_file
+from bigfusion.flows.project.load import laid, layers, load, settings_file
 from bigfusion.pipeline.settings import assign
 
 OF_CORPUS = "default; more if the corpus has more in a dialogue"
@@ -23,16 +23,25 @@ def effective_settings(
     """
     project = load(config, preset, assignments)
     name, below, own = layers(config, preset, assignments)
-    sources = (
-        dict.fromkeys((key for key, _ in _leaves(below)), f"preset {name}")
-        | dict.fromkeys((key for key, _ in _leaves(own)), str(settings_file(config, preset)))
-        | dict.fromkeys((key for key, _ in _leaves(assign({}, assignments))), "--set")
+    sources = _sources(
+        (below, f"preset {name}"), (own, str(settings_file(config, preset))), (assign({}, assignments), "--set")
     )
     left = {f"model.{name}" for name in project.model.left_to_corpus}
     return [
         {"key": key, "value": value, "source": sources.get(key, OF_CORPUS if key in left else "default")}
         for key, value in _leaves(project.model_dump(mode="json"))
     ]
+
+
+def _sources(*layers: tuple[Mapping[str, Any], str]) -> dict[str, str]:
+    """Which layer sets each key. A layer that names another network takes the keys of the former one away."""
+    table: dict[str, Any] = {}
+    found: dict[str, str] = {}
+    for layer, source in layers:
+        table = laid(table, layer)
+        below, found = found, dict.fromkeys((key for key, _ in _leaves(layer)), source)
+        found |= {key: below[key] for key, _ in _leaves(table) if key not in found}
+    return found
 
 
 def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bigfusion.flows.project import runs
+from bigfusion.flows.project.folds import fold_folders, fold_names
 from bigfusion.flows.project.rates import RATES
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.runs.folder import HISTORY, Epoch, read_history
@@ -18,8 +19,9 @@ def estimate(project: Project, planned: CellPlan, training: bool) -> dict[str, A
     """Seconds by stage: ``extract`` by feature, ``train``; ``None`` if no time was ever recorded.
 
     The throughput of a feature is that of its extractor's latest chunks in the store. The time of an epoch is the mean
-    over the workspace's latest run. Early stopping may end a training sooner. ``first`` holds seconds for features of
-    which nothing was recorded: by the rates of docs/capacity.md, on all cores of this machine.
+    over the workspace's latest run; a cross-validation trains each seed once a fold. Early stopping may end a training
+    sooner. ``first`` holds seconds for features of which nothing was recorded: by the rates of docs/capacity.md, on all
+    cores of this machine.
     """
     extract: dict[str, float | None] = {}
     first: dict[str, float] = {}
@@ -33,14 +35,16 @@ def estimate(project: Project, planned: CellPlan, training: bool) -> dict[str, A
                         RATES[feature.modality].core_ms / 1000 * len(part.pending) / (os.cpu_count() or 1)
                     )
     each = _epoch_seconds(project) if training else None
-    epochs = project.train.epochs_in_all
+    epochs = project.train.epochs_in_all * max(1, len(fold_names(planned.manifest)))
     train = {"seconds": None if each is None else each * epochs} if training else {}
     return {"extract": extract, "first": first, "train": train}
 
 
 def _epoch_seconds(project: Project) -> float | None:
     for run in reversed(runs.runs(project)):
-        folders = [path.parent for path in Path(run["folder"]).glob(f"*/{HISTORY}")]
+        folder = Path(run["folder"])
+        parts = fold_folders(folder, run.get("folds", ())).values() or [folder]
+        folders = [path.parent for part in parts for path in part.glob(f"*/{HISTORY}")]
         seconds = [epoch.seconds for folder in folders for epoch in _history(folder)]
         if seconds:
             return sum(seconds) / len(seconds)

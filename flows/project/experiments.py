@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 
 from bigfusion.flows.project import promotion, runs
+from bigfusion.flows.project.folds import fold_folders
 from bigfusion.flows.project.scored_files import is_of_file, read_scored_file
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.runs.files import Record, read_json, read_record, write_json
@@ -129,6 +130,7 @@ def _row(folder: Path, base: Mapping[str, Any], scores: Path | None = None) -> d
         "valid_weighted_f1": (metrics.get("valid") or {}).get("weighted_f1"),
         **{name: metrics.get(name) for name in SCORES[1:]},
         "weighted_f1_std": (metrics.get("std") or {}).get("weighted_f1"),
+        "mae": metrics.get("mae"),
         "no_test": "" if metrics.get("weighted_f1") is None else _no_test(scores, metrics),
         **cost(folder, seeds),
         "folder": str(folder),
@@ -153,9 +155,10 @@ def _with_differences(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def cost(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
-    """The epochs and hours that a run's seeds took, by the clock, and the machines that trained them."""
+    """The epochs and hours that a run's seeds took, in all folds, by the clock, and the machines that trained them."""
+    parts = fold_folders(folder, runs.record(folder).get("folds", ())).values() or [folder]
     histories, machines = [], []
-    for place in (seed_folder(folder, seed) for seed in seeds):
+    for place in (seed_folder(part, seed) for part in parts for seed in seeds):
         with suppress(TrainingError):  # a damaged or missing file hides no run
             histories.append(read_history(place))
             machines.append(read_record(place / TRAINED, Trained).machine)
@@ -188,14 +191,16 @@ def _inputs(inputs: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
     """A run's inputs as one flat table. The second part of a key names the network that alone has it."""
     if not inputs:
         return {}
-    model, train = inputs.get("model", {}), inputs.get("train", {})
-    kind = str(model.get("kind", ""))
-    found: dict[tuple[str, str], Any] = {}
-    for name, table in (("model", _whole_model(model)), ("train", _whole_train(train))):
-        found |= {(f"{name}.{key}", ""): value for key, value in _flat(table)}
+    kind = str(inputs.get("model", {}).get("kind", ""))
+    found: dict[tuple[str, str], Any] = {(key, ""): value for key, value in _flat(whole_settings(inputs))}
     found |= {(f"{name} cells", ""): _brief(value) for name, value in inputs.get("cells", {}).items()}
     found |= {(name, ""): _brief(inputs[name]) for name in ("labels", "data") if name in inputs}
     return found | {("code", kind): _brief(inputs.get("code", {}))}
+
+
+def whole_settings(inputs: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The settings ``model`` and ``train`` among a run's inputs, with the defaults that its record leaves out."""
+    return {"model": _whole_model(inputs.get("model", {})), "train": _whole_train(inputs.get("train", {}))}
 
 
 def _plain(key: tuple[str, str]) -> str:

@@ -32,6 +32,7 @@ def load(where: str | Path, device: str = "auto") -> Model:
     """
     path = Path(where)
     if path.is_dir() and runs.record(path):
+        runs.require_one_model(path)
         return of_run(path, _beside(path), device)
     if (path / DEFAULT_CONFIG).is_file() or path.suffix == ".toml":
         project = load_project(path if path.suffix == ".toml" else path / DEFAULT_CONFIG)
@@ -54,6 +55,7 @@ def current(project: Project, run: str = "", device: str = "auto") -> Model:
         TrainingError: there is no such run, or none that was evaluated.
     """
     folder = _run_of(project, run)
+    runs.require_one_model(folder)
     if not (folder / makers.MAKERS).exists():
         _record(project, folder)
     return of_run(folder, place(project), device)
@@ -62,7 +64,8 @@ def current(project: Project, run: str = "", device: str = "auto") -> Model:
 def _run_of(project: Project, run: str) -> Path:
     evaluated = [found["run"] for found in runs.summaries(project) if found["state"] == "evaluated"]
     if not run:
-        run = promotion.read(project).current or next(iter(reversed(evaluated)), "")
+        single = [name for name in evaluated if not runs.record(project.files.runs / name).get("folds")]
+        run = promotion.read(project).current or next(iter(reversed(single or evaluated)), "")
         if not run:
             raise TrainingError(
                 f"{project.files.runs}: expected a trained and evaluated model, found none; train one with `bigfusion"

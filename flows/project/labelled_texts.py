@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bigfusion.extractors.text.finetuning.data import LabelledCorpus, LabelledTexts
+from bigfusion.extractors.text.finetuning.learned import renamed_marks
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.data.dialogues import hold_out
 from bigfusion.pipeline.manifest.manifest import Manifest
@@ -11,10 +12,10 @@ from bigfusion.pipeline.schema import Split, Utterance, Window
 
 def labelled_corpus(project: Project, manifest: Manifest) -> LabelledCorpus:
     """The texts and labels of the training dialogues and of the validation dialogues."""
-    taught, judged = (
-        LabelledTexts.of(*texts(manifest, part, project.text.window)) for part in dialogues(project, manifest)
-    )
-    return LabelledCorpus(manifest.labels, taught, judged)
+    train, valid = dialogues(project, manifest)
+    taught, judged = (LabelledTexts.of(*texts(manifest, part, project.text.window)) for part in (train, valid))
+    learned = manifest.table[manifest.table["dialogue"].isin(train | valid)]
+    return LabelledCorpus(manifest.labels, taught, judged, frozenset().union(*renamed_marks(learned)))
 
 
 def dialogues(project: Project, manifest: Manifest) -> tuple[set[str], set[str]]:

@@ -114,10 +114,12 @@ def project_of(table: Mapping[str, Any], origin: Path) -> Project:
 def differences(known: Makers, planned: CellPlan) -> tuple[list[str], list[str]]:
     """How the extractors here differ from those of the training: what forbids a prediction, and what only may matter.
 
-    Other settings, weights or extractors make other features. Other code or library versions may make equal ones. Of a
-    training's features with frames, the vectors alone count: their code is what runs here.
+    Other settings, weights or extractors make other features, and a feature that is not computed here is absent
+    everywhere. Other code or library versions may make equal ones. Of a training's features with frames, the vectors
+    alone count: their code is what runs here.
     """
-    forbidden, mentioned = [], []
+    mentioned: list[str] = []
+    forbidden = [f"no {name}" for name in known.extractors if name not in {str(name) for name in planned.extractors}]
     for name, now in planned.extractors.items():
         before = _of_vectors(known.extractors.get(str(name), {}), now)
         differing = [part for part in sorted({*before, *now}) if before.get(part) != _plain(now.get(part))]

@@ -161,7 +161,8 @@ def rollback(project: Project, target: str | None = None) -> Decision:
     """Make an earlier model the current one: ``target``, or the previous one. The model that was current is withdrawn.
 
     Raises:
-        TrainingError: there is no previous one, or ``target`` is not an evaluated run of this workspace.
+        TrainingError: there is no previous one, or ``target`` is not an evaluated run of this workspace, or it is a
+            cross-validation.
     """
     register = read(project)
     evaluated = {found["run"] for found in runs.summaries(project) if found["state"] == "evaluated"}
@@ -177,6 +178,7 @@ def rollback(project: Project, target: str | None = None) -> Decision:
         raise TrainingError(
             f"run {target}: expected another evaluated run, found {found}; `bigfusion models` lists them"
         )
+    runs.require_one_model(project.files.runs / target)
     before = register.of(target)
     if register.current is not None:
         gone = Decision(

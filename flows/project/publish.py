@@ -38,15 +38,17 @@ def publish(run: Path, folder: Path) -> list[Path]:
 
     Raises:
         SettingsError: the folder is not empty, or a setting names a file that cannot be given away.
-        TrainingError: the run is unfinished or was not evaluated.
+        TrainingError: the run is unfinished, was not evaluated, or learned from a feature file or in folds.
     """
     if folder.exists() and any(folder.iterdir()):
         raise SettingsError(f"{folder}: expected a folder that is empty or not there yet; name another")
+    runs.require_one_model(run)
+    record = runs.record(run)
+    of_file = "data" in record.get("inputs", {})
+    known = makers.recorded(run) if of_file or (run / makers.MAKERS).exists() else None
     cpu = choose_device("cpu")
     seeds = tuple(checkpoint.load(path, cpu) for path in finished_seeds(run, runs.scored_seeds(run) or None))
     scores, certainty = read_metrics(run), trust(run, seeds[0].facts.labels)
-    known = makers.recorded(run) if (run / makers.MAKERS).exists() else None
-    record = runs.record(run)
     config = write_published(
         folder,
         seeds,

@@ -11,6 +11,7 @@ from typing import Any
 from bigfusion.flows.progress import bar
 from bigfusion.flows.project import cells, dialogue_pages, promotion
 from bigfusion.flows.project.assemble import assemble
+from bigfusion.flows.project.experiments import whole_settings
 from bigfusion.flows.project.runs import ABLATIONS, Run, record, trained_model
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.network_notes import notes as network_notes
@@ -109,17 +110,17 @@ def _context(project: Project, manifest: Manifest, planned: CellPlan, run: Run) 
         lines=lines,
         pages=dialogue_pages.pages(run.folder),
         ablations=None if run.ablations is None else read_json(run.ablations),
-        current=_current(project, run),
+        current=current_model(project, run),
     )
 
 
-def _current(project: Project, run: Run) -> CurrentModel | None:
-    """The current model, unless it is this run."""
+def current_model(project: Project, run: Run) -> CurrentModel | None:
+    """The current model, unless it is this run or its record is gone."""
     current = promotion.read(project).current
     if current is None or current == run.id:
         return None
-    inputs = record(run.folder.with_name(current)).get("inputs", {})
-    return CurrentModel(current, {part: inputs.get(part, {}) for part in ("model", "train")})
+    inputs = record(run.folder.with_name(current)).get("inputs")
+    return CurrentModel(current, whole_settings(inputs), whole_settings(run.inputs)) if inputs else None
 
 
 def score_modalities(project: Project, manifest: Manifest, planned: CellPlan, run: Run) -> None:

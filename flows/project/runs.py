@@ -255,6 +255,19 @@ def record(folder: Path) -> dict[str, Any]:
     return found
 
 
+def require_one_model(folder: Path) -> None:
+    """Refuse a cross-validation: each of its folds has a model, and none learned from all of them.
+
+    Raises:
+        TrainingError: the run in ``folder`` is one.
+    """
+    if folds := record(folder).get("folds"):
+        raise TrainingError(
+            f"run {folder.name}: expected a run with a single model, found a cross-validation of {len(folds)} folds;"
+            " name another run, or train one without corpus.folds"
+        )
+
+
 def metrics(folder: Path) -> dict[str, Any]:
     """The scores in a run's folder. Empty if there are none."""
     return _read(folder / METRICS)

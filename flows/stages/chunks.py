@@ -205,4 +205,4 @@ def _only(manifest: Manifest, part: list[PlannedCell]) -> Manifest:
     wanted = manifest.table["dialogue"].isin(manifest.table.loc[mine, "dialogue"].unique())
     rows = manifest.arrow.filter(pa.array(wanted.to_numpy()))
     table = manifest.table[wanted].reset_index(drop=True)
-    return Manifest(manifest.corpus, manifest.root, manifest.labels, table, (), rows)
+    return Manifest(manifest.corpus, manifest.root, manifest.labels, table, verified=rows)

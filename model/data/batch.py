@@ -27,6 +27,7 @@ class Dialogue:
     Shapes: ``features[f]`` (N, F_f) float32, ``present[f]`` (N,) bool: False where the feature is absent (its row is
     ignored); ``speakers`` (N,) int, numbered from 0 within the dialogue; ``labels`` (N,) int, ``UNLABELLED`` = -1.
     ``values`` (N,) float32 are what a regression predicts; then a label is 0 where there is a value, else -1.
+    ``validation``: it stands in the validation split of its :class:`bigfusion.model.data.dialogues.Data`.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Dialogue:
     speakers: NDArray[np.int64]
     labels: NDArray[np.int64]
     values: NDArray[np.float32] | None = None
+    validation: bool = False
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -48,8 +50,8 @@ class Batch:
     Shapes: ``features[f]`` (B, N, F_f); ``present[f]`` (B, N) bool; ``mask`` (B, N) bool, True = a real utterance;
     ``speakers`` (B, N) int; ``labels`` (B, N) int, ``UNLABELLED`` where there is none; ``targets`` (C, C): row c is
     the distribution that is taught where the label is c, None for the label alone; ``values`` (B, N) the numbers of a
-    regression, None for classes; ``squared``: its loss is the mean squared error, not the mean absolute one. ``ids``
-    are the B dialogues'.
+    regression, None for classes; ``squared``: its loss is the mean squared error, not the mean absolute one.
+    ``validation`` (B,) bool: which dialogues are of the validation split; None: none is.
     """
 
     features: dict[str, Tensor]
@@ -60,7 +62,7 @@ class Batch:
     targets: Tensor | None = None
     values: Tensor | None = None
     squared: bool = False
-    ids: tuple[str, ...] = ()
+    validation: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``."""
@@ -73,6 +75,7 @@ class Batch:
             labels=self.labels.to(device),
             targets=None if self.targets is None else self.targets.to(device),
             values=None if self.values is None else self.values.to(device),
+            validation=None if self.validation is None else self.validation.to(device),
         )
 
 
@@ -100,5 +103,5 @@ def collate(dialogues: Sequence[Dialogue], pad_to: int | None = None) -> Batch:
             present[name][row, real] = torch.tensor(dialogue.present[name])
             values = np.where(dialogue.present[name][:, None], dialogue.features[name], 0)
             features[name][row, real] = torch.from_numpy(values.astype(np.float32, copy=False))
-    ids = tuple(dialogue.id for dialogue in dialogues)
-    return Batch(features, present, mask, speakers, labels, values=numbers, ids=ids)
+    validation = torch.tensor([dialogue.validation for dialogue in dialogues])
+    return Batch(features, present, mask, speakers, labels, values=numbers, validation=validation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -21,12 +21,23 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Data:
-    """A corpus as arrays. ``labels[c]`` names class c of every ``Dialogue.labels``; a split may be empty."""
+    """A corpus as arrays. ``labels[c]`` names class c of every ``Dialogue.labels``; a split may be empty.
+
+    The dialogues of ``valid``, and they alone, are marked as ``Dialogue.validation``.
+    """
 
     labels: tuple[str, ...]
     train: list[Dialogue]
     valid: list[Dialogue]
     test: list[Dialogue]
+
+    def __post_init__(self) -> None:
+        for split in Split:
+            validation = split is Split.VALID
+            marked = [
+                one if one.validation is validation else replace(one, validation=validation) for one in self[split]
+            ]
+            object.__setattr__(self, split.value, marked)
 
     def __getitem__(self, split: Split) -> list[Dialogue]:
         return {Split.TRAIN: self.train, Split.VALID: self.valid, Split.TEST: self.test}[split]

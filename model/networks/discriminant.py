@@ -2,13 +2,12 @@
 
 Nothing is chosen on the validation split: there are no epochs, and the shrinkage is a setting. So the validation
 utterances need not be lost to the fit. There are two fits. One learned from the training utterances alone, and judges
-the validation utterances, whatever features they come with. The other learned from both, and judges everything else.
-The network keeps the ids of the validation dialogues to tell them apart.
+what is marked as of the validation split. The other learned from both, and judges everything else. So the name of a
+dialogue counts for nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -33,21 +32,18 @@ class Discriminant(Network):
     absent_vectors = False
     weight: Tensor
     bias: Tensor
-    held: Tensor
 
     def __init__(self, settings: DiscriminantSettings, widths: Mapping[str, int], classes: int) -> None:
         super().__init__(settings.model_copy(update={"fusion": "concatenate"}), widths)  # no step could learn weights
         self.shrinkage = settings.shrinkage
         self.register_buffer("weight", torch.zeros(2, classes, sum(self.widths.values())))
         self.register_buffer("bias", torch.zeros(2, classes))
-        self.register_buffer("held", torch.zeros(0, dtype=torch.long))
 
     @torch.no_grad()
     def prepare(self, train: Sequence[Dialogue], valid: Sequence[Dialogue]) -> None:
         """Fit on the training utterances, and once more with those of the validation split."""
         self.fit(train)
         self._solve(ALL, [*train, *valid])
-        self.held = torch.tensor([_number(dialogue.id) for dialogue in valid], dtype=torch.long)
 
     @torch.no_grad()
     def fit(self, dialogues: Sequence[Dialogue]) -> None:
@@ -71,25 +67,15 @@ class Discriminant(Network):
         """Read a batch."""
         utterances = self.read(batch)
         both = torch.einsum("vk,fck->fvc", utterances.joined, self.weight) + self.bias.unsqueeze(1)  # (2, V, C)
-        held = self._is_held(batch)[utterances.dialogue]  # (V,)
+        if batch.validation is None:
+            return Output(utterances.rows(both[ALL]))
+        held = batch.validation[utterances.dialogue]  # (V,)
         return Output(utterances.rows(both[WITHOUT_VALIDATION].where(held.unsqueeze(1), both[ALL])))
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # it reads strings
-    def _is_held(self, batch: Batch) -> Tensor:
-        """Whether each dialogue is one of the validation split. Shape: (B,) bool."""
-        ids = torch.tensor([_number(name) for name in batch.ids], dtype=torch.long, device=self.held.device)
-        return torch.isin(ids, self.held)
-
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: object) -> None:
-        """As every module; first it makes room for as many ids as the checkpoint holds."""
-        if (held := state_dict.get(f"{prefix}held")) is not None:
-            self.held = torch.zeros_like(held)
+        """As every module, without the ids of the validation dialogues that checkpoints of earlier versions hold."""
+        state_dict.pop(f"{prefix}held", None)
         super()._load_from_state_dict(state_dict, prefix, *rest)
-
-
-def _number(name: str) -> int:
-    """64 bits for an id, signed: what a checkpoint keeps of it."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
 NETWORK = Discriminant

@@ -48,10 +48,14 @@ class Line:
 
 @dataclass(frozen=True)
 class CurrentModel:
-    """The current model of a project: its run and the ``model`` and ``train`` settings of its ``run.json``."""
+    """The current model of a project: its run, and the ``model`` and ``train`` settings that change numbers.
+
+    ``own`` are those of the run that is reported, in the same form: defaults are written out on both sides.
+    """
 
     run: str
     settings: Mapping[str, Any]
+    own: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bigfusion.model.report.markup import Child, Html, section, table, tag
 from bigfusion.model.report.material import CurrentModel, Material
 from bigfusion.model.report.wording import split_name
@@ -54,7 +52,7 @@ def provenance(material: Material) -> Html:
     return section(
         "Fingerprints and settings",
         table(["Fingerprint", "SHA-256"], [[name, tag("code", value)] for name, value in prints.items()], "plain"),
-        *_against_current(own, context.current),
+        *_against_current(context.current),
         tag("h3", "Settings"),
         tag(
             "div",
@@ -67,16 +65,15 @@ def provenance(material: Material) -> Html:
     )
 
 
-def _against_current(own: dict[str, Any], current: CurrentModel | None) -> list[Html]:
+def _against_current(current: CurrentModel | None) -> list[Html]:
     """The settings that differ between this run and the current model."""
     if current is None:
         return []
-    mine, theirs = dict(_flat("", own)), dict(_flat("", dict(current.settings)))
-    machine = ("train.seeds", "train.device", "train.threads")
+    mine, theirs = dict(_flat("", dict(current.own))), dict(_flat("", dict(current.settings)))
     rows: list[list[Child]] = [
         [tag("code", key), tag("code", theirs.get(key, "–")), tag("code", mine.get(key, "–"))]
         for key in sorted(mine.keys() | theirs.keys())
-        if mine.get(key) != theirs.get(key) and key not in machine
+        if mine.get(key) != theirs.get(key)
     ]
     head = tag("h3", f"Against the current model, run {current.run}")
     if not rows:

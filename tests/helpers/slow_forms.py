@@ -71,5 +71,5 @@ def double(batch: Batch) -> Batch:
         batch.mask,
         batch.speakers,
         batch.labels,
-        ids=batch.ids,
+        validation=batch.validation,
     )

@@ -46,11 +46,15 @@ class LabelledTexts:
 
 @dataclass(frozen=True)
 class LabelledCorpus:
-    """The training and validation utterances; ``classes`` gives the name of class c."""
+    """The training and validation utterances; ``classes`` gives the name of class c.
+
+    ``renamed`` holds the marks by which their dialogues are known under other names; no number depends on them.
+    """
 
     classes: tuple[str, ...]
     train: LabelledTexts
     valid: LabelledTexts
+    renamed: frozenset[str] = frozenset()
 
 
 def rows_of(tokenizer: Any, split: LabelledTexts, longest: int) -> list[dict[str, Any]]:

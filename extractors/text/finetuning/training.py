@@ -226,7 +226,7 @@ def _save(encoder: Any, tokenizer: Any, folder: Path, corpus: LabelledCorpus, be
 
 def _write_learned(encoder: Path, corpus: LabelledCorpus, before: frozenset[str]) -> None:
     said = (*corpus.train.utterances, *corpus.valid.utterances)
-    write_learned(encoder, ((one.id, one.text) for one in said), before=before)
+    write_learned(encoder, ((one.id, one.text) for one in said), corpus.renamed, before)
 
 
 def _learned_before(text: TextSettings, folder: Path) -> frozenset[str]:

@@ -65,7 +65,9 @@ def test_a_fine_tuned_encoder_takes_the_plain_ones_place(place, tmp_path, monkey
     assert tuned.text.model == str(tmp_path / "tuned/encoder")
     learned = read_learned(tmp_path / "tuned/encoder")
     labelled = labelled_corpus(tuned, corpus.kept(tuned))
-    assert learned == {mark(one.id, one.text) for one in (*labelled.train.utterances, *labelled.valid.utterances)}
+    said = {mark(one.id, one.text) for one in (*labelled.train.utterances, *labelled.valid.utterances)}
+    assert learned == said | labelled.renamed
+    assert labelled.renamed and not said & labelled.renamed
     plan = cells.plan(tuned, corpus.kept(tuned))
     assert len(plan.pending(Modality.TEXT)) == len(plan.manifest)  # the weights' digest is part of the fingerprint
     extractor = cells.extractor(tuned, Modality.TEXT)

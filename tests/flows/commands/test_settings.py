@@ -76,6 +76,27 @@ def test_what_a_command_would_use_and_where_each_value_comes_from(tmp_path, caps
     assert "[model" not in shown
 
 
+def test_settings_of_a_network_that_was_replaced_have_no_source(tmp_path, capsys):
+    """They are not taken: the other network has its defaults."""
+    config = tmp_path / "bigfusion.toml"
+
+    def sources(text: str, *more: str) -> dict[str, tuple[object, str]]:
+        config.write_text(f'{text}[corpus]\nkind = "meld"\nroot = "/c"\n')
+        assert cli.main(["settings", "--effective", "--json", "--config", str(config), *more]) == 0
+        found = json.loads(capsys.readouterr().out)["settings"]
+        return {row["key"]: (row["value"], row["source"]) for row in found}
+
+    file = "[model]\nwidth = 76\ndropout = 0.33\n"
+    kept = sources(file)
+    assert (kept["model.width"], kept["model.dropout"]) == ((76, str(config)), (0.33, str(config)))
+    other = sources(file, "--set", "model.kind=bigru", "--set", "model.layers=1")
+    assert other["model.kind"] == ("bigru", "--set") and other["model.layers"] == (1, "--set")
+    assert (other["model.width"], other["model.dropout"]) == ((128, "default"), (0.3, "default"))
+    assert sources('preset = "meld"\n')["model.audio_width"][1] == "preset meld"
+    changed = sources('preset = "meld"\n[model]\nkind = "bigru"\n')
+    assert changed["model.audio_width"] == (None, "default") and changed["model.kind"] == ("bigru", str(config))
+
+
 def test_effective_settings_are_those_that_load(tmp_path, capsys):
     assert cli.main(["settings", "--effective", "--json", "--preset", "iemocap", "--set", "corpus.root=/c"]) == 0
     told = {one["key"]: one["value"] for one in json.loads(capsys.readouterr().out)["settings"]}

@@ -4,10 +4,14 @@ import csv
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from bigfusion.flows import cli
+from bigfusion.flows.project import reporting, runs
+from bigfusion.flows.project.estimate import estimate
 from bigfusion.flows.project.experiments import differing, in_order, whole
 from bigfusion.flows.project.load import load
 from bigfusion.flows.project.scored_files import write_scored_file
@@ -81,6 +85,27 @@ def test_a_default_that_was_changed_later_is_told_from_the_first(monkeypatch):
     assert whole(TrainSettings(batch_size=2), {"batch_size": 2})["batch_size"] == 2
 
 
+def test_a_report_lists_of_the_current_model_what_differs_and_no_default(project):
+    """The records leave out first defaults, and what changes no number."""
+    record(project / "dddd", BigFusionSettings(), TrainSettings(learning_rate=0.1, seeds=(7,), device="cpu"))
+    here = load()
+    here.files.current.write_text(json.dumps({"current": "cccc"}))
+    same = reporting.current_model(here, runs.named(here, "dddd"))
+    assert same.run == "cccc" and same.settings == same.own
+    assert (same.own["model"]["dropout"], same.own["train"]["learning_rate"]) == (0.3, 0.1)
+    other = reporting.current_model(here, runs.named(here, "aaaa"))
+    differ = [
+        key
+        for part in ("model", "train")
+        for key in other.own[part]
+        if other.own[part][key] != other.settings[part][key]
+    ]
+    assert differ == ["width", "learning_rate"]
+    assert reporting.current_model(here, runs.named(here, "cccc")) is None
+    (project / "cccc" / "run.json").unlink()
+    assert reporting.current_model(here, runs.named(here, "dddd")) is None
+
+
 def test_the_table_is_sorted_by_any_column(project, capsys):
     by = {name: [row["run"] for row in table(capsys, "--sort", name)] for name in ("weighted_f1", "valid_weighted_f1")}
     assert by == {"weighted_f1": ["aabb", "aaaa", "cccc"], "valid_weighted_f1": ["aaaa", "aabb", "cccc"]}
@@ -123,6 +148,16 @@ def test_the_seeds_of_a_row_are_those_of_its_scores(project, capsys):
     for name, scored in (("aaaa", [3]), ("aabb", [0, 1])):
         scores(project / name, 0.6, 0.6, seeds=[{"seed": seed} for seed in scored])
     assert [row["seeds"] for row in table(capsys)] == [1, 2, 1]
+
+
+def test_the_f1_of_a_sign_is_called_so(tmp_path, capsys):
+    scores(record(tmp_path / "numbers") / "scores" / "f", 0.43, 0.33, scored="test", task="regression", mae=1.594)
+    scores(record(tmp_path / "classes") / "scores" / "f", 0.5, 0.4, scored="test")
+    assert [(row["run"], row["mae"]) for row in table(capsys, str(tmp_path))] == [("numbers", 1.594), ("classes", None)]
+    assert cli.main(["models", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "numbers: predicts numbers, MAE 1.594; its WF1 is the F1 of the sign" in shown
+    assert shown.count("predicts numbers") == 1
 
 
 def test_files_beside_the_runs_are_passed_over(tmp_path, capsys):
@@ -173,3 +208,26 @@ def test_a_run_costs_what_its_epochs_took(tmp_path, capsys, monkeypatch):
     assert table(capsys, str(tmp_path))[0]["epochs"] < len(lines), "a damaged file hides no run"
     (tmp_path / "empty").mkdir()
     assert "expected folders of runs" in fails(capsys, "models", str(tmp_path / "empty"))
+
+
+def test_a_cross_validation_costs_what_all_folds_took_and_is_estimated_so(project, capsys):
+    here, folds = load(), ("one", "number two")
+    record(project / "dddd")
+    known = json.loads((project / "dddd" / "run.json").read_text())
+    (project / "dddd" / "run.json").write_text(json.dumps(known | {"folds": folds, "seeds": [0, 1], "created": "2027"}))
+    for part in ("fold-one", "fold-number-two"):
+        small_run(project / "dddd" / part, small_data(), seeds=(0, 1), epochs=2)
+    row = table(capsys)[-1]
+    times = [
+        json.loads(line)["seconds"]
+        for path in (project / "dddd").glob("fold-*/seed-*/history.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    assert (row["run"], row["epochs"], len(times)) == ("dddd", 8, 8)
+    assert row["hours"] == pytest.approx(sum(times) / 3600) and "threads" in row["machine"]
+    for names in (["", ""], ["1", "2", "3"]):
+        planned = SimpleNamespace(parts={}, manifest=SimpleNamespace(table=pd.DataFrame({"fold": names})))
+        trainings = len({*names}) * len(here.train.seeds)
+        assert estimate(here, planned, training=True)["train"]["seconds"] == pytest.approx(
+            trainings * here.train.epochs * sum(times) / len(times)
+        )

@@ -4,9 +4,11 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from bigfusion.extractors.text.finetuning.learned import LEARNED, RECORD, write_learned
+from bigfusion.extractors.text.finetuning.learned import LEARNED, RECORD, mark, renamed_marks, write_learned
 from bigfusion.flows.project import corpus
 from bigfusion.flows.project.leaks import leaks, require_no_folds
 from bigfusion.flows.project.load import load
@@ -81,6 +83,80 @@ def test_in_a_cross_validation_every_utterance_is_tested(place, encoder):
     assert place.run("extract", *model) == 0
     assert place.run("reproduce", "--table", "2", "--scheme", "sessions", "--rows", "logistic", *model) == 1
     assert "expected an encoder that never saw the tested dialogues" in place.capsys.readouterr().err
+
+
+@pytest.fixture
+def renamed(place, monkeypatch):
+    """The project's manifest, and a function that gives every dialogue another name, with changed columns."""
+    manifest = corpus.kept(load(place.config))
+
+    def rename(**changes):
+        other = {name: f"day2/{name}" for name in manifest.table["dialogue"]}
+        table = manifest.table.assign(
+            dialogue=manifest.table["dialogue"].map(other), utterance="day2/" + manifest.table["utterance"], **changes
+        )
+        monkeypatch.setattr(corpus, "kept", lambda project: replace(manifest, table=table, verified=None))
+
+    return manifest, rename
+
+
+NO_MEDIA = {"audio_sha256": "", "visual_sha256": ""}
+
+
+@pytest.mark.parametrize("changes", [{}, NO_MEDIA], ids=["media", "words"])
+def test_what_was_learned_is_known_under_another_name(place, encoder, renamed, changes):
+    """By its media, or by the words of the whole dialogue if they are eight at least."""
+    manifest, rename = renamed
+    rows = manifest.table[manifest.table["split"] == "test"].assign(**changes)
+    write_learned(encoder, said(manifest, "test"), frozenset().union(*renamed_marks(rows)))
+    rename(**changes)
+    (line,) = found(place, encoder)
+    words = rows.groupby("dialogue")["text"].agg(lambda texts: len(" ".join(texts).split()))
+    known = rows["dialogue"].map(words) >= 8
+    seen = (known | (rows[["audio_sha256", "visual_sha256"]] != "").any(axis=1)).sum()
+    assert 0 < known.sum() <= seen
+    assert f"fine-tuned on {seen} of the {len(rows)} utterances" in line
+    write_learned(encoder, said(manifest, "train"))
+    assert found(place, encoder) == []
+
+
+def test_an_encoder_of_an_earlier_version_says_ids_and_words_alone(place, encoder, renamed):
+    manifest, rename = renamed
+    (encoder / LEARNED).write_text(json.dumps({"utterances": [mark(*one) for one in said(manifest, "test")]}))
+    assert len(found(place, encoder)) == 1
+    rename()
+    assert found(place, encoder) == []
+
+
+def test_a_sentence_that_is_taught_and_tested_is_no_trace_of_a_renaming(place, encoder):
+    """Many corpora let many people say the same sentences."""
+    manifest = corpus.kept(load(place.config))
+    rows = manifest.table.assign(**NO_MEDIA, dialogue=manifest.table["utterance"], turn=0)
+
+    def saying(*splits: str) -> Manifest:
+        text = rows["text"].mask(rows["split"].isin(splits), "one long sentence that everybody here reads aloud")
+        return replace(manifest, table=rows.assign(text=text), verified=None)
+
+    tested = saying("test").table.loc[rows["split"] == "test"]
+    write_learned(encoder, [], frozenset().union(*renamed_marks(tested)))
+    project = load(place.config, assignments=[f"text.model={json.dumps(str(encoder))}"])
+    (line,) = leaks(project, saying("test"))
+    assert f"fine-tuned on {len(tested)} of the {len(tested)} utterances" in line
+    assert leaks(project, saying("train", "test")) == []
+    assert len(leaks(project, saying("train", "test"), every=True)) == 1
+
+
+def test_the_marks_that_outlast_a_renaming():
+    sentence = "The one long sentence that every speaker of this corpus reads aloud"
+    rows = pd.DataFrame({"dialogue": ["a", "b", "c", "c"], "turn": [0, 0, 1, 0], "text": [sentence] * 3 + ["yes"]})
+    rows = rows.assign(audio_sha256=["1", "2", "", ""], audio_start=[np.nan, 0.5, np.nan, np.nan], audio_end=np.nan)
+    rows = rows.assign(visual_sha256="", visual_start=np.nan, visual_end=np.nan)
+    a, b, second, first = renamed_marks(rows)
+    assert len(a) == len(b) == 2 and len(a & b) == 1, "the same words of two media"
+    assert second == first and len(first) == 1
+    assert renamed_marks(rows.iloc[[3, 2]].assign(dialogue="other", turn=[5, 9])) == [first, first]
+    assert renamed_marks(rows.iloc[[2, 3]].assign(turn=[0, 1])) != [first, first], "in another order"
+    assert renamed_marks(rows.iloc[2:].assign(text="so few words")) == [frozenset()] * 2
 
 
 def test_other_words_under_the_same_ids_are_another_corpus(place, encoder):

@@ -57,6 +57,12 @@ def run_folder(config: Path) -> Path:
     return Path(run["folder"])
 
 
+@pytest.mark.parametrize("setting", ['model.modalities=["text"]', 'model.features=["text"]'])
+def test_a_feature_of_the_training_that_is_not_computed_is_named(model, tmp_path, setting):
+    with pytest.raises(TrainingError, match="features that it was trained on, found no audio; use the settings"):
+        model.predict(new_recording(tmp_path), settings=[setting])
+
+
 def test_a_new_recording_gets_a_row_an_utterance(model, tmp_path):
     table = model.predict(new_recording(tmp_path))
     assert table["speaker"].tolist() == ["Anna", "Ben", "Anna"]

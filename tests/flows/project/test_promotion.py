@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from bigfusion.flows import cli
-from bigfusion.flows.project import promotion, runs, standing
+from bigfusion.flows.project import find_model, promotion, runs, standing
 from bigfusion.flows.project.assemble import assemble
 from bigfusion.flows.project.known_dialogues import known_dialogues, read_known, trained_on, write_known
 from bigfusion.flows.project.load import load
@@ -71,6 +71,26 @@ def test_a_run_whose_record_is_damaged_is_listed_and_never_chosen(tmp_path, caps
     settings = ("--preset", "meld", "--set", "corpus.root=/data", "--set", f"workspace.path={tmp_path}")
     assert cli.main(["status", *settings]) == 0
     assert "damaged" in capsys.readouterr().out
+
+
+def test_no_cross_validation_becomes_the_current_model(tmp_path):
+    """Not by hand either: it has a model a fold, and none to predict with."""
+    project = load(None, "meld", ["corpus.root=/data", f"workspace.path={tmp_path}"])
+    for name, created, more in (("one", "2026-01-01", {}), ("folds", "2026-01-02", {"folds": ["a", "b"]})):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        known = {"run": name, "created": created, "inputs": {"data": ""}, "seeds": [0], **more}
+        (tmp_path / "runs" / name / "run.json").write_text(json.dumps(known))
+        (tmp_path / "runs" / name / "metrics.json").write_text(json.dumps({"weighted_f1": 0.5, "seeds": []}))
+    refused = "run folds: expected a run with a single model, found a cross-validation of 2 folds; name another run"
+    with pytest.raises(TrainingError, match=refused):
+        promotion.rollback(project, "folds")
+    assert promotion.read(project).current is None
+    for call in (lambda: find_model.current(project, "folds"), lambda: find_model.load(tmp_path / "runs" / "folds")):
+        with pytest.raises(TrainingError, match=refused):
+            call()
+    with pytest.raises(TrainingError, match="runs/one: was trained on a feature file"):
+        find_model.current(project)
+    assert promotion.rollback(project, "one").decision == "restored"
 
 
 def test_the_first_model_is_promoted(finished):

@@ -136,6 +136,20 @@ def test_a_run_is_given_away_with_the_seeds_that_were_scored(run, tmp_path):
     assert [seed.seed for seed in config.seeds] == [seed.seed for seed in config.scores.seeds] == [1]
 
 
+def test_a_run_on_a_feature_file_or_in_folds_is_refused_with_the_true_reason(run, tmp_path):
+    """Its scores lie in `scores/`, or in its folds: to evaluate it again would not help."""
+    for name, record, why in (
+        ("file", {"inputs": {"data": "1" * 64}}, "was trained on a feature file .*; train a project on your media"),
+        ("folds", {"inputs": {}, "folds": ["a", "b"]}, "found a cross-validation of 2 folds; name another run"),
+    ):
+        shutil.copytree(run, tmp_path / name)
+        (tmp_path / name / "run.json").write_text(json.dumps({"run": name, **record}))
+        (tmp_path / name / "metrics.json").unlink()
+        with pytest.raises(TrainingError, match=why):
+            publish(tmp_path / name, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("name", [CONFIG, TENSORS])
 def test_a_damaged_file_is_one_line_wherever_a_byte_is_changed(changed, name):
     content = (changed / name).read_bytes()

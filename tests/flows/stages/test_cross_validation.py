@@ -36,6 +36,7 @@ def test_init_run_evaluate_leave_one_speaker_out(tmp_path, capsys):
     assert "a cross-validation, of which no model becomes the current one" in shown.err
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     assert "found a cross-validation" in fails(capsys, "evaluate", *config, "--modalities")
+    assert "report --media: expected a single model" in fails(capsys, "report", *config, "--media")
     assert cli.main(["run", *config, "--set", "corpus.folds=2", "--json"]) == 0
     shown = capsys.readouterr()
     assert "0 cells to extract" in shown.err, "cells do not depend on folds"
@@ -80,3 +81,4 @@ def test_numbers_are_predicted_scored_and_promoted(tmp_path, capsys):
     assert metrics["task"] == "regression"
     assert metrics["mae"] < metrics["mean_of_training"]["mae"]
     assert "exists for classes only" in fails(capsys, "run", *config, "--set", "corpus.folds=3")
+    assert "report --media: exists for classes only" in fails(capsys, "report", *config, "--media")

@@ -60,6 +60,14 @@ def test_what_an_absent_row_holds_does_not_count() -> None:
     assert changed.digest() == data.digest()
 
 
+def test_the_validation_split_alone_is_marked_whatever_its_dialogues_were_before() -> None:
+    data = small_data()
+    dealt_anew = Data(data.labels, data.valid, data.test, data.train)
+    for each in (data, dealt_anew, replace(data, test=data.valid)):
+        assert all(one.validation for one in each.valid)
+        assert not any(one.validation for one in (*each.train, *each.test))
+
+
 def test_good_data_pass() -> None:
     check(small_data(), small_model())
     assert len(true_labels(small_data().valid)) == 6 + 7 + 8
