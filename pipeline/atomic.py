@@ -6,19 +6,20 @@ import contextlib
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL = ".tmp"
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, before: Callable[[], object] = lambda: None) -> None:
     """Write a file so that a reader, or a kill at any moment, sees the old bytes or the new ones.
 
     Temporary file in the same folder, fsync, rename, fsync of the folder. A missing folder is created. A kill may leave
     the temporary file behind: its name begins with a dot and ends in ``.tmp``. If somebody takes a file that is being
-    written for such a leftover (a clock that jumps makes it old) and removes it, it is written again.
+    written for such a leftover (a clock that jumps makes it old) and removes it, it is written again. ``before`` is
+    called when the new bytes are on the disk, before the rename.
 
     Raises:
         OSError: the file cannot be written; nothing of it is visible.
@@ -28,6 +29,7 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         for last in (False, False, True):
             _write_synced(partial, content)
+            before()
             try:
                 partial.replace(path)
                 break

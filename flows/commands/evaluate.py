@@ -128,7 +128,12 @@ def _on_file(common: Common, features: Path | None, trained: Path | None, modali
     context = ReportContext(
         corpus=scored.benchmark or features.stem,
         created=datetime.now(UTC),
-        notes=(*absent, *[seen] * (scored.seen != 0), *[unknown] * bool(unknown)),
+        notes=(
+            *absent,
+            *(f"{line}." for line in scored.unlearned),
+            *[seen] * (scored.seen != 0),
+            *[unknown] * bool(unknown),
+        ),
         fingerprints={"scored dialogues": scored.digest},
         versions=cells.versions(),
         ablations=ablations_in(trained / "reproduction"),

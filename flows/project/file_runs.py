@@ -8,6 +8,7 @@ scored file.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from bigfusion.flows.progress import training, warn_of_neurons
 from bigfusion.flows.project.assemble import dialogues
+from bigfusion.flows.project.earlier_versions import say_if_earlier
 from bigfusion.flows.project.features import check_names
 from bigfusion.flows.project.known_dialogues import digest_of, known_dialogues
 from bigfusion.flows.project.runs import FORMAT, differences
@@ -30,11 +32,11 @@ from bigfusion.model.data.split_notes import speaker_notes
 from bigfusion.model.network_notes import notes as network_notes
 from bigfusion.model.report.benchmark import benchmark_of
 from bigfusion.model.reproduce.schemes import sessions_of
-from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
+from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts, absent_rows
 from bigfusion.model.runs.files import read_json, read_record, write_json, write_record
 from bigfusion.model.runs.folder import METRICS, finished_seeds, seed_folder
 from bigfusion.model.scoring.evaluate import evaluate as score
-from bigfusion.model.scoring.modalities import modality_scores, read_modality_scores, stand_in
+from bigfusion.model.scoring.modalities import modality_scores, never_learned, read_modality_scores, stand_in
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.settings import ModelSettings, network_settings
 from bigfusion.model.training.code import NO_NUMBER, training_entries
@@ -61,7 +63,8 @@ class Scored:
     ``seen`` is ``None`` if that cannot be told. The run does not record its dialogues (an older run, a project's), or
     the file lacks a modality, so that its dialogues are never equal to those. ``absent`` says of each feature that it
     lacks what is read in its place, ``absent_in_training`` how many training utterances lacked each modality (``None``:
-    not known). ``benchmark`` is ``meld`` or ``iemocap`` if the file is known to hold it.
+    not known). ``unlearned`` has a line for each modality that some rows lack and no training utterance lacked.
+    ``benchmark`` is ``meld`` or ``iemocap`` if the file is known to hold it.
     """
 
     metrics: Metrics
@@ -71,6 +74,7 @@ class Scored:
     absent: dict[str, str] = field(default_factory=dict)
     absent_in_training: dict[str, int] | None = None
     benchmark: str | None = None
+    unlearned: tuple[str, ...] = ()
 
 
 def train(features: Path, out: Path, learning: Learning) -> list[int]:
@@ -162,6 +166,7 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
     record = _record(run) if (run / RUN).exists() else {}
     folders = finished_seeds(run, record.get("seeds"))
     facts = read_record(folders[0] / FACTS, CheckpointFacts)
+    say_if_earlier(relative(run), facts)
     found = read_features(features, facts.labels, fill=False)
     _say_notes(features, found)
     _check_fit(features, found, run, facts)
@@ -177,6 +182,9 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
             "give them labels in the column label"
         )
     data = Data(facts.labels, [], [], scored)
+    unlearned = _never_learned(scored, facts, absent)
+    for line in unlearned:
+        log.warning("%s: %s", features.name, line)
     folder = run / "scores" / f"{features.stem}-{data.digest()[:8]}"
     seen = None if absent else _seen(scored, record.get("dialogues"))
     if seen is None:
@@ -197,7 +205,7 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
         modality_scores(run, data, metrics, device, out=folder)
     write_scored_file(folder, features, len(scored), seen)
     benchmark = benchmark_of(features.stem, data)
-    return Scored(metrics, folder, seen, data.digest(), stand_ins, facts.absent, benchmark)
+    return Scored(metrics, folder, seen, data.digest(), stand_ins, facts.absent, benchmark, unlearned)
 
 
 def _with_modalities_of(found: ImportedFeatures, model: ModelSettings) -> ModelSettings:
@@ -256,6 +264,18 @@ def _as_trained(
     if more:
         log.info("%s: %s is not read: the run was trained on %s", features.name, ", ".join(more), ", ".join(names))
     return {name: read[name] for name in names}, absent
+
+
+def _never_learned(scored: Sequence[Dialogue], facts: CheckpointFacts, absent: Sequence[str]) -> tuple[str, ...]:
+    """A line for each modality that some of the utterances lack, and whose absent vector was never learned."""
+    names, count = facts.model.chosen(facts.widths), sum(map(len, scored))
+    there = {name.modality.value for name in names if name not in absent}  # of the others, a line says it of every row
+    return tuple(
+        f"{lacking} of {count} utterances lack {modality}: they are scored with an absent vector that was never"
+        " learned, for no training utterance lacked it"
+        for modality, lacking in absent_rows(scored, names).items()
+        if lacking and modality in there and never_learned(FeatureName(modality), names, facts)
+    )
 
 
 def _widths(widths: dict[str, int]) -> str:

@@ -60,12 +60,15 @@ def read_known(run: Path) -> Known | None:
     return found
 
 
-def trained_on(known: Known, dialogues: Sequence[Dialogue]) -> int:
-    """How many of these dialogues a run was trained on: by their ids, or under others by their features."""
+def trained_on(known: Known, data: Data) -> int:
+    """How many dialogues of the validation split a run was trained on: by their ids, or under others by their features.
+
+    Features that the training split of ``data`` bears too tell nothing: two short messages may be equal.
+    """
     train, valid = known[Split.TRAIN], known[Split.VALID]
-    seen = set(train.values())
+    seen = {*train.values()} - {*digests(data.train).values()}
     return sum(
-        name in train or (digest in seen and valid.get(name) != digest) for name, digest in digests(dialogues).items()
+        name in train or (digest in seen and valid.get(name) != digest) for name, digest in digests(data.valid).items()
     )
 
 

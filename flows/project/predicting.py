@@ -153,6 +153,8 @@ def _warnings(
     model: Model, manifest: Manifest, recording: Recording, vectors: Mapping[FeatureName, Vectors]
 ) -> Sequence[str]:
     """What a person should know about the predictions of a recording."""
+    from bigfusion.model.scoring.modalities import never_learned  # imports torch
+
     rows = _rows(manifest, recording)
     lines = []
     gone = [feature for feature in vectors if not vectors[feature].present[rows].any()]
@@ -160,6 +162,8 @@ def _warnings(
         reason = next((vectors[feature].absent[row] for row in rows if row in vectors[feature].absent), "no input")
         others = [str(other) for other in vectors if other not in gone]
         rest = f"predicted from {' and '.join(others)} alone" if others else "so nothing is predicted"
+        if others and never_learned(feature, gone, model.seeds[0].facts):
+            rest += f", though training never lacked {feature.modality.value}: its absent vector was never learned"
         every = "its only utterance" if len(rows) == 1 else f"all {len(rows)} utterances"
         lines.append(f"{recording.path.name}: {feature} is absent from {every} ({reason}); {rest}")
     key, told = told_apart(model.seeds[0].facts.model)

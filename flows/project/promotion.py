@@ -225,15 +225,17 @@ def _judge(project: Project, manifest: Manifest, planned: CellPlan, run: Run, re
     """Whether to hold a run back, and the reason."""
     if register.current is None:
         return False, "the first model"
-    score = _score(run.folder)
-    rival = _rival(project, manifest, planned, run, register.current, register.of(register.current))
+    score, current = _score(run.folder), register.current
+    if not runs.record(project.files.runs / current):
+        return False, f"run {current} is no longer there to compare with"
+    rival = _rival(project, manifest, planned, run, current, register.of(current))
     if rival is None:
-        return False, f"run {register.current} is no longer there to compare with"
+        return True, f"run {current} has no validation score to compare with"
     if score is None:
-        return True, f"no validation score to compare with {100 * rival.score:.2f} of {register.current}"
+        return True, f"no validation score to compare with {100 * rival.score:.2f} of {current}"
     margin = project.promote.margin
     compared = (
-        f"validation WF1 {100 * score:.2f} against {100 * rival.score:.2f} of {register.current}{rival.on},"
+        f"validation WF1 {100 * score:.2f} against {100 * rival.score:.2f} of {current}{rival.on},"
         f" margin {100 * margin:g}"
     )
     return score < rival.score - margin, compared
@@ -244,10 +246,8 @@ def _rival(
 ) -> _Rival | None:
     folder = project.files.runs / current
     record = runs.record(folder)
-    recorded, seeds = _score(folder), runs.scored_seeds(folder)
-    if not record:
-        return None
-    inputs = record["inputs"]
+    recorded, inputs = _score(folder), record["inputs"]
+    seeds = runs.scored_seeds(folder) or list(record.get("seeds", []))
     grown = (
         all(inputs[part] == run.inputs[part] for part in _SAME)
         and decision is not None
@@ -260,7 +260,7 @@ def _rival(
 
         try:
             known, data = read_known(folder), assemble(project, manifest, planned)
-            seen = None if known is None else trained_on(known, data.valid)
+            seen = None if known is None else trained_on(known, data)
             if known is not None and not seen and (not _from_file(project) or unchanged(known, data)):
                 anew = validation_score(folder, data, seeds, project.train.device)
                 return _Rival(anew, " on the same validation dialogues")

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bigfusion.flows.project import makers, runs
+from bigfusion.flows.project.earlier_versions import say_if_earlier
 from bigfusion.flows.project.makers import Makers
 from bigfusion.flows.project.model_card import card
 from bigfusion.flows.project.published import CARD, CONFIG, EXTRACTORS, TENSORS, read_published, write_published
@@ -80,6 +81,7 @@ def load(where: str, device: str = "auto") -> Model:
             "publish a run of a project on media"
         )
     known = _unpacked(config.makers, folder.absolute())
+    say_if_earlier(config.run, published.seeds[0].facts)
     origin = origin_of(config.run, known, published.seeds, config.trust, config.scores)
     return Model(config.run, known, published.seeds, config.trust, origin, own_place(), chosen, folder)
 

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bigfusion.flows.project import makers, runs
+from bigfusion.flows.project.earlier_versions import say_if_earlier
 from bigfusion.flows.project.hearing import heard
 from bigfusion.flows.project.makers import Makers
 from bigfusion.flows.project.predicting import Prediction, predict, subtitles
@@ -132,6 +133,7 @@ def of_run(run: Path, place: Mapping[str, Any], device: str = "auto") -> Model:
     known = makers.recorded(run)
     where = choose_device(device)
     seeds = tuple(checkpoint.load(folder, where) for folder in finished_seeds(run, runs.scored_seeds(run) or None))
+    say_if_earlier(run.name, seeds[0].facts)
     certainty = trust(run, seeds[0].facts.labels)
     origin = origin_of(run.name, known, seeds, certainty, read_metrics(run))
     return Model(run.name, known, seeds, certainty, origin, place, where, run)

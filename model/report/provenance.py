@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bigfusion.model.networks.base import network_class
 from bigfusion.model.report.markup import Child, Html, section, table, tag
 from bigfusion.model.report.material import CurrentModel, Material
 from bigfusion.model.report.wording import split_name
@@ -34,12 +35,19 @@ def data(material: Material) -> Html:
             tag(
                 "p",
                 "One cell is one utterance under one extractor. All but ok are typed failures: the network "
-                "reads a learned “absent” vector there.",
+                f"reads {_in_its_place(material)} there.",
                 class_="lead",
             ),
             table(["Modality", *(status.replace("_", " ") for status in statuses)], grid, name="cells"),
         ]
     return section("Data", *parts)
+
+
+def _in_its_place(material: Material) -> str:
+    """What the network reads where a feature could not be computed."""
+    if not network_class(material.facts.model.kind).absent_vectors:
+        return "the training mean"
+    return "an “absent” vector, which it learns from such cells of the training split alone,"
 
 
 def provenance(material: Material) -> Html:

@@ -9,7 +9,7 @@ from pathlib import Path
 from bigfusion.model.data.dialogues import Data
 from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.runs.files import read_record
-from bigfusion.model.runs.folder import METRICS, Epoch, seed_folder
+from bigfusion.model.runs.folder import METRICS, Epoch, is_finished, seed_folder
 from bigfusion.model.scoring.evaluate import evaluate
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.settings import TrainSettings
@@ -55,6 +55,8 @@ class Study:
             TrainingError: the network cannot be trained on the data.
         """
         run = self.run(model)
+        if not all(is_finished(seed_folder(run, seed)) for seed in self.training.seeds):
+            (run / METRICS).unlink(missing_ok=True)  # a network that is trained again may predict otherwise
         for seed in self.training.seeds:
             train(self.data, model, self.training, seed, seed_folder(run, seed), progress)
         if (run / METRICS).exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,14 +22,14 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file completely or not at all.
+def write_file(path: Path, content: bytes, before: Callable[[], object] = lambda: None) -> None:
+    """Write a file completely or not at all. ``before`` is called when it is on the disk, before it gets its name.
 
     Raises:
         TrainingError: the folder cannot be written (full disk, permissions).
     """
     try:
-        write_whole(path, content)
+        write_whole(path, content, before)
     except OSError as error:
         raise TrainingError(
             f"{path}: could not be written ({error.strerror}); make room or correct the permissions, then run again"

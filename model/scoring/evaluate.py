@@ -172,11 +172,11 @@ def _rows(seed: int, split: Split, data: Data, probabilities: NDArray[np.float32
 def write_scores(folder: Path, predictions: pa.Table, metrics: Record) -> None:
     """Write ``predictions.parquet`` and ``metrics.json``, the scores that were computed from it.
 
-    The former scores go first. So after a kill at any moment there are either no scores, or those of the predictions.
+    The former scores go when the new predictions are on the disk. So a full disk leaves what was there, and a kill at
+    any moment either no scores, or those of the predictions.
     """
     content = parquet(predictions)
-    (folder / METRICS).unlink(missing_ok=True)
-    write_file(folder / PREDICTIONS, content)
+    write_file(folder / PREDICTIONS, content, before=lambda: (folder / METRICS).unlink(missing_ok=True))
     write_record(folder / METRICS, metrics)
 
 

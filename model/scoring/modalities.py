@@ -131,9 +131,22 @@ def stand_in(name: FeatureName, absent: Collection[str], facts: CheckpointFacts)
         return "every row is scored with its training mean"
     if facts.absent is None:
         return f"every row is scored with its absent vector; whether that was learned {UNKNOWN}"
-    if facts.absent.get(modality):
-        return "every row is scored with the learned absent vector"
-    return "every row is scored with an absent vector that was never learned, for no training utterance lacked it"
+    if never_learned(name, absent, facts):
+        return "every row is scored with an absent vector that was never learned, for no training utterance lacked it"
+    return "every row is scored with the learned absent vector"
+
+
+def never_learned(name: FeatureName, absent: Collection[str | FeatureName], facts: CheckpointFacts) -> bool:
+    """Whether rows that lack the feature ``name``, and all of ``absent``, read a vector that training never taught.
+
+    ``False`` if that is not known, for an earlier version trained the run.
+    """
+    modality = name.modality.value
+    if any(one.modality == modality and one not in absent for one in facts.model.chosen(facts.widths)):
+        return False
+    return (
+        network_class(facts.model.kind).absent_vectors and facts.absent is not None and not facts.absent.get(modality)
+    )
 
 
 def metrics_digest(metrics: Metrics) -> str:

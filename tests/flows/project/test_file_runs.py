@@ -322,6 +322,11 @@ def test_an_absent_vector_that_was_never_learned_is_called_so(place, tmp_path, c
     assert f"file.parquet: no text: the run was trained on it; {said}\n" in err and f"in the file: {said}." in page
     noted = "no training utterance lacked text, so its absent vector was never learned"
     assert f"evaluate: {noted}\n" in err and f"But {noted}." in page
+    write(file, table.assign(text=[np.full(8, np.nan, np.float16)] * 3 + list(table["text"])[3:]))
+    data, err, page = scored()
+    some = f"3 of {len(table)} utterances lack text: they are scored with an absent vector that was never learned"
+    assert data["absent"] == [] and f"file.parquet: {some}," in err and f"{some}, for no training" in page
+    write(file, table.assign(text=[np.full(8, np.nan, np.float16)] * len(table)))
     for facts in run.glob("seed-*/checkpoint.json"):  # as an earlier version wrote them
         older = json.loads(facts.read_text())
         del older["absent"]

@@ -308,15 +308,32 @@ def test_a_run_of_an_earlier_version_is_compared_by_its_recorded_score(tmp_path)
     assert f"of {current}, recorded on validation dialogues that are not known, margin 1" in third.why
 
 
+def test_a_current_model_that_lost_its_scores_is_scored_anew_or_stays(tmp_path):
+    nightly = Nightly(tmp_path)
+    first, _ = nightly.night(range(40))
+    folder = load(nightly.config).files.runs / first.run
+    (folder / "metrics.json").unlink()
+    second, _ = nightly.night(range(60))
+    assert f"of {first.run} on the same validation dialogues" in second.why
+    third, _ = nightly.night(range(60), 1.0, "train.epochs=1")
+    assert promotion.read(load(nightly.config)).current == first.run
+    assert (third.decision, third.why) == ("held", f"run {first.run} has no validation score to compare with")
+
+
 def test_a_dialogue_is_known_by_its_name_and_by_its_features():
     data = small_data()
     known = known_dialogues(data)
     renamed = [replace(data.train[0], id="other"), replace(data.valid[0], id="another")]
     edited = replace(data.train[1], features={**data.train[1].features, "text": data.train[1].features["text"] + 1})
     copy = replace(data.train[0], id=data.valid[0].id)
-    assert [trained_on(known, [one]) for one in (*renamed, edited, copy, data.valid[0])] == [1, 0, 1, 1, 0]
+
+    def seen(known, one, train=()):
+        return trained_on(known, Data(data.labels, list(train), [one], []))
+
+    assert [seen(known, one) for one in (*renamed, edited, copy, data.valid[0])] == [1, 0, 1, 1, 0]
     twin = Data(data.labels, data.train, [copy], [])
-    assert trained_on(known_dialogues(twin), [copy]) == 0, "it validated, though a dialogue of training is equal to it"
+    assert seen(known_dialogues(twin), copy) == 0, "it validated, though a dialogue of training is equal to it"
+    assert seen(known, renamed[0], data.train) == 0, "two equal messages: the one is trained on now as before"
 
 
 def test_a_run_records_the_dialogues_that_it_was_trained_on(finished):

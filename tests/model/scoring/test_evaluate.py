@@ -1,5 +1,6 @@
 """Evaluation, recomputed from what it wrote with scikit-learn and pandas."""
 
+import errno
 import json
 import shutil
 from dataclasses import replace
@@ -172,22 +173,35 @@ def test_a_choice_of_seeds(run: Path, metrics: Metrics, tmp_path: Path) -> None:
     assert one.per_class["joy"].f1_std is None
 
 
-@pytest.mark.parametrize("write", ["write_file", "write_record"])
+@pytest.mark.parametrize("moment", ["pathlib.Path.replace", "bigfusion.model.scoring.evaluate.write_record"])
 def test_a_kill_leaves_no_scores_beside_predictions_of_other_seeds(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: str
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     evaluate(run, small_data(), out=tmp_path)
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"bigfusion.model.scoring.evaluate.{write}", killed)
+    monkeypatch.setattr(moment, killed)
     with pytest.raises(KeyboardInterrupt):
         evaluate(run, small_data(), [1], out=tmp_path)
     assert not (tmp_path / METRICS).exists()
     monkeypatch.undo()
     evaluate(run, small_data(), [1], out=tmp_path)
     assert set(pd.read_parquet(tmp_path / PREDICTIONS)["seed"]) == {1}
+
+
+def test_a_full_disk_leaves_the_former_scores(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate(run, small_data(), out=tmp_path)
+    before = (tmp_path / METRICS).read_bytes(), (tmp_path / PREDICTIONS).read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("bigfusion.pipeline.atomic._write_synced", full)
+    with pytest.raises(TrainingError, match="No space left on device"):
+        evaluate(run, small_data(), [1], out=tmp_path)
+    assert ((tmp_path / METRICS).read_bytes(), (tmp_path / PREDICTIONS).read_bytes()) == before
 
 
 def test_a_single_seed_has_no_others_to_be_together_with(run: Path, tmp_path: Path) -> None:
