@@ -11,13 +11,14 @@ import pandas as pd
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import ExtractionError
+from bigfusion.pipeline.words import word_count
 
 LEARNED = "learned_from.json"
 RECORD = "finetuned.json"
 """The record of a whole fine-tuning, in the folder around its encoder."""
 _DIGITS = 16
 _WORDS = 8
-"""Dialogues with fewer words in all may well be equal by chance."""
+"""Dialogues with fewer words in all (characters of Chinese, Japanese) may well be equal by chance."""
 
 
 def mark(utterance: str, text: str) -> str:
@@ -28,7 +29,8 @@ def mark(utterance: str, text: str) -> str:
 def renamed_marks(rows: pd.DataFrame) -> list[frozenset[str]]:
     """What each of a manifest's rows is known by if it got another id.
 
-    That is the same words in the same part of the same media, and all the words of its dialogue, in their order.
+    That is the same words in the same part of the same media, and all the words of its dialogue, in their order. A
+    dialogue of one utterance is known by its media alone: many people read the same sentence.
     """
     found: list[set[str]] = [set() for _ in range(len(rows))]
     for side in ("audio", "visual"):
@@ -38,7 +40,7 @@ def renamed_marks(rows: pd.DataFrame) -> list[frozenset[str]]:
                 marks.add(_mark_of([side, sha256, *(None if pd.isna(at) else at for at in (start, end)), text]))
     for places in rows.groupby("dialogue", sort=False).indices.values():
         texts = rows["text"].iloc[sorted(places, key=rows["turn"].to_numpy().__getitem__)].tolist()
-        if len(" ".join(texts).split()) >= _WORDS:
+        if len(texts) > 1 and sum(map(word_count, texts)) >= _WORDS:
             for place in places:
                 found[place].add(_mark_of(["dialogue", *texts]))
     return [frozenset(marks) for marks in found]
