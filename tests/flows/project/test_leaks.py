@@ -71,6 +71,7 @@ def test_an_encoder_that_learned_from_test_utterances_is_not_fine_tuned_further(
     assert place.run("finetune-text", *arguments, "--set", "finetune.device=cpu") == 1
     assert "finetune-text: text.model" in (shown := place.capsys.readouterr().err)
     assert "expected an encoder that never saw the tested dialogues, found one that was fine-tuned on 2 of" in shown
+    assert "; take the encoder that it began with, and delete encoders that were fine-tuned from it" in shown
     assert not (tmp_path / "again").exists()
 
 
