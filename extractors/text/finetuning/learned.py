@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -57,8 +57,21 @@ def write_learned(
 
     ``before`` are the marks of what the encoder which it began with had learned from.
     """
-    marks = {"utterances": sorted({*before, *(mark(*one) for one in said)}), "renamed": sorted(set(renamed))}
+    marks = {"utterances": sorted({*before, *_marks(said)}), "renamed": sorted(set(renamed))}
     write_whole(folder / LEARNED, (json.dumps(marks, indent=0) + "\n").encode())
+
+
+def complete_learned(
+    folder: Path, said: Sequence[tuple[str, str]], renamed: Collection[str], before: Collection[str]
+) -> None:
+    """Add to what the encoder in ``folder`` says; a list that holds all of it is not written again."""
+    known = read_learned(folder) or frozenset()
+    if not known.issuperset((*_marks(said), *renamed, *before)):
+        write_learned(folder, said, renamed, known.union(before))
+
+
+def _marks(said: Iterable[tuple[str, str]]) -> set[str]:
+    return {mark(*one) for one in said}
 
 
 def read_learned(folder: Path) -> frozenset[str] | None:
