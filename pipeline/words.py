@@ -25,6 +25,20 @@ def quoted(path: Path | str) -> str:
     return shlex.quote(str(path))
 
 
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u30fa\u30fc-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\U00020000-\U0003fffd]"
+)
+"""A character of Thai, Lao, Burmese, Khmer, Japanese kana or Chinese."""
+_NO_WORD = re.compile(f"{UNSPACED.pattern}|[\u3000-\u303f\u30fb\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]")
+"""These characters and the punctuation between them."""
+
+
+def word_count(text: str) -> int:
+    """The words that spaces part, and the characters of scripts that put no spaces between words."""
+    return len(UNSPACED.findall(text)) + len(_NO_WORD.sub(" ", text).split())
+
+
 _ADVICE = re.compile(r"\s*For (?:further|more) information (?:visit|check):? \S+")
 _NUMBER = re.compile(r"\[Errno -?\d+\] ")
 _INPUT = re.compile(r" \[type=[^,\]]*, input_value=(.*?), input_type=\w+\]")

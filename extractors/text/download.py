@@ -5,6 +5,7 @@ Not part of the extractor: no vector depends on this file.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable
 from fnmatch import fnmatch
 from functools import cache
@@ -17,10 +18,14 @@ from bigfusion.extractors.checkpoints import INDEX, PROBE_SECONDS, _first_line, 
 from bigfusion.extractors.text.pretrained import PARTS, Reference, _whole
 from bigfusion.pipeline.errors import ExtractionError
 
+log = logging.getLogger("bigfusion")
+
 _SAY_SO = (*(file for file, _ in checkpoints.OWN_CODE), checkpoints.ADAPTER)
 """Files that say whether an encoder is read as its authors read it."""
 _BESIDE = tuple(part for part in PARTS if part != "*.safetensors")
 """The files beside the weights. Without some of them an encoder can be loaded all the same, and reads other tokens."""
+_FAST = ("tokenizer.json", "tokenizer_config.json")
+"""All that a fast tokenizer needs."""
 _MIXED = ("big_bird", "convbert", "fnet", "funnel", "mobilebert", "nystromformer", "reformer", "yoso")
 """Types of models that let padding, or what was read before, into a sentence."""
 _BOTH = (
@@ -46,12 +51,16 @@ def download_bytes(reference: Reference, pooling: str = "mean") -> int:
 
     name, revision = reference.name, reference.branch
     cached = _loadable(reference)
-    if cached is not None and _holds(cached, _recorded(name, cached.name)):
+    recorded = None if cached is None else _recorded(name, cached.name)
+    if cached is not None and _holds(cached, recorded):
         return 0
     try:
         commit = revision if cached is None else cached.name
         info = HfApi().model_info(name, revision=commit, timeout=PROBE_SECONDS, files_metadata=True)
     except (AnyHTTPError, OSError, ValueError) as error:
+        if cached is not None and recorded is None and _is_fast(cached):
+            _warn_unlisted(name)
+            return 0
         if cached is not None:
             raise _in_part(name, _first_line(error)) from None
         expected = "it in the hub's cache or on the hub"
@@ -66,7 +75,8 @@ def complete(reference: Reference) -> None:
     """Fetch the files beside the weights that the hub's cache lacks, if it holds enough of the encoder to load it.
 
     Raises:
-        ExtractionError: it lacks one that cannot be fetched, or nobody knows whether it does.
+        ExtractionError: it lacks one that cannot be fetched; or nobody knows whether it does, and it has no whole fast
+            tokenizer.
     """
     if reference.folder is None and (cached := _loadable(reference)) is not None:
         _complete(reference.name, cached)
@@ -75,7 +85,8 @@ def complete(reference: Reference) -> None:
 @cache
 def _complete(name: str, folder: Path) -> None:
     """Once in a process: each chunk of cells asks for it."""
-    if _holds(folder, _recorded(name, folder.name)):
+    recorded = _recorded(name, folder.name)
+    if _holds(folder, recorded):
         return
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HTTPError as AnyHTTPError  # type: ignore[attr-defined]  # of its HTTP library
@@ -88,7 +99,9 @@ def _complete(name: str, folder: Path) -> None:
         snapshot_download(name, revision=folder.name, allow_patterns=list(_BESIDE), etag_timeout=PROBE_SECONDS)
     except (AnyHTTPError, OSError, ValueError) as error:
         found = _first_line(error)
-    if not _holds(folder, listed):
+    if listed is None and recorded is None and _is_fast(folder):
+        _warn_unlisted(name)
+    elif not _holds(folder, listed):
         raise _in_part(name, found)
 
 
@@ -97,6 +110,20 @@ def _in_part(name: str, found: str) -> ExtractionError:
         f"text.model {name!r}: expected all files that the hub lists, found a cache that may lack some, and of the hub:"
         f" {found}; run the same command once with a connection, or download it whole and set text.model to its folder"
     )
+
+
+@cache
+def _warn_unlisted(name: str) -> None:
+    """Once in a process: the plan and each chunk of cells ask for it."""
+    log.warning(
+        "text.model %r: expected the hub's list of its files, found none; the cache holds tokenizer.json and"
+        " tokenizer_config.json, and is taken as whole. Run the same command once with a connection to be sure",
+        name,
+    )
+
+
+def _is_fast(folder: Path) -> bool:
+    return all((folder / file).is_file() for file in _FAST)
 
 
 def _holds(folder: Path, listed: Collection[str] | None) -> bool:

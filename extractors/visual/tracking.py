@@ -109,7 +109,9 @@ class Tracker:
         """
         scores = [track.mouth_activity(loudness) for track in self.tracks]
         if not scores or max(scores) <= 0:
-            why = "no mouth moves with the sound" if loudness.any() else "no sound"
+            why = "no mouth moves with the sound" if loudness.any() else "no usable sound"
+            if self._frames < 2:
+                why = "one frame shows no moving mouth"
             notes.append(f"{why}, prominent face taken")
             return self.prominent()
         return self.tracks[int(np.argmax(scores))]

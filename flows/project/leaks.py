@@ -49,11 +49,15 @@ def require_unseen(project: Project, manifest: Manifest) -> None:
     Raises:
         SettingsError: it did.
     """
-    if line := _leak("text.model", project.text.model, manifest, False):
+    if line := _leak("text.model", project.text.model, manifest, False, _AGAIN):
         raise SettingsError(f"finetune-text: {line}")
 
 
-def _leak(setting: str, model: str, manifest: Manifest, every: bool) -> str | None:
+_OTHER = "fine-tune another (`bigfusion finetune-text`), or take the encoder that it began with"
+_AGAIN = "take the encoder that it began with, and delete encoders that were fine-tuned from it: they saw them too"
+
+
+def _leak(setting: str, model: str, manifest: Manifest, every: bool, remedy: str = _OTHER) -> str | None:
     folder = _folder(model)
     if folder is None:
         return None
@@ -77,8 +81,7 @@ def _leak(setting: str, model: str, manifest: Manifest, every: bool) -> str | No
         return None
     return (
         f"{setting} {model!r}: expected an encoder that never saw the tested dialogues, found one that was fine-tuned"
-        f" on {seen} of the {len(tested)} utterances that are tested here; fine-tune another (`bigfusion"
-        " finetune-text`), or take the encoder that it began with"
+        f" on {seen} of the {len(tested)} utterances that are tested here; {remedy}"
     )
 
 

@@ -232,8 +232,10 @@ def _to_download(project: Project, feature: FeatureName) -> dict[str, int]:
         return {}
     setting = f"{feature}.model"
     size = model_bytes(checkpoint, setting)
-    if isinstance(settings, SentenceSettings) and settings.pooling == "cls" and not size:
-        refuse_decoder(checkpoint.fetched(), setting, checkpoint.name)
+    if isinstance(settings, SentenceSettings) and settings.pooling == "cls":
+        here = checkpoint.folder or checkpoint.cached()  # fetched() may ask the hub
+        if here is not None:
+            refuse_decoder(here, setting, checkpoint.name)
     return {f"{setting} {checkpoint.name!r}": size}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,18 +11,11 @@ from bigfusion.model.report.markup import Child, Html, section, table, tag
 from bigfusion.model.report.material import Material
 from bigfusion.model.report.wording import points
 from bigfusion.model.scoring.metrics import scores
-from bigfusion.pipeline.words import numbered
+from bigfusion.pipeline.words import UNSPACED, numbered, word_count
 
 _SPEAKERS = 12
 _WORDS = ((1, 2), (3, 5), (6, 10), (11, 20), (21, None))
 _PLACES = ((1, 2), (3, 5), (6, 10), (11, 20), (21, 50), (51, None))
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u30fa\u30fc-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uf900-\ufaff\U00020000-\U0003fffd]"
-)
-"""A character of Thai, Lao, Burmese, Khmer, Japanese kana or Chinese."""
-_NO_WORD = re.compile(f"{_UNSPACED.pattern}|[\u3000-\u303f\u30fb\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]")
-"""These characters and the punctuation between them."""
 
 Bounds = tuple[int, int | None]
 
@@ -35,11 +27,11 @@ def people(material: Material) -> Html:
     if not turns:
         return Html("")
     parts: list[Child] = []
-    unspaced = any(_UNSPACED.search(turn.text) for turn in turns)
+    unspaced = any(UNSPACED.search(turn.text) for turn in turns)
     if material.context.lines:
         parts.append(table(["Speaker", *_HEAD], _speakers(turns, material), name="speakers"))
         unit = "words or characters" if unspaced else "words"
-        words = _bands(turns, [_words(turn.text) for turn in turns], _WORDS, unit, material)
+        words = _bands(turns, [word_count(turn.text) for turn in turns], _WORDS, unit, material)
         parts.append(table(["Length of the line", *_HEAD], words, name="line-lengths"))
     places = [place for one in every for place, turn in enumerate(one.turns, start=1) if turn.true is not None]
     parts.append(
@@ -54,11 +46,6 @@ def people(material: Material) -> Html:
 
 
 _HEAD = ("Turns", "Weighted F1", "Accuracy")
-
-
-def _words(text: str) -> int:
-    """The words that spaces part, and the characters of scripts that put no spaces between words."""
-    return len(_UNSPACED.findall(text)) + len(_NO_WORD.sub(" ", text).split())
 
 
 def _speakers(turns: Sequence[Turn], material: Material) -> list[list[Child]]:

@@ -64,12 +64,15 @@ def packed(frame: Any) -> Any:
 
 
 def is_placeless(frame: Any) -> bool:
-    """Whether no layout says where more than two channels belong: several microphones, as a rule.
+    """Whether no layout says how the channels are mixed: several microphones, as a rule.
 
-    FFmpeg would guess their places, and leave the third of three microphones out as a low-frequency channel.
+    FFmpeg would guess the places of more than two, and leave the third of three microphones out as a low-frequency
+    channel. It refuses ambisonic sound, or speakers in the ceiling alone.
     """
     channels = frame.layout.channels
-    return len(channels) > 2 and all(channel.name == "NONE" for channel in channels)
+    if len(channels) > 2 and all(channel.name == "NONE" for channel in channels):
+        return True
+    return not _is_mixed(frame.layout.name)
 
 
 def single(frame: Any, mix: Mix) -> Any:
@@ -79,6 +82,16 @@ def single(frame: Any, mix: Mix) -> Any:
     made = av.AudioFrame.from_ndarray(mono[None], format="flt", layout="mono")
     made.sample_rate = frame.sample_rate
     return made
+
+
+@cache
+def _is_mixed(layout: str) -> bool:
+    """Whether FFmpeg has a mix for a layout."""
+    try:
+        _left_out(layout)
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
 
 
 @cache

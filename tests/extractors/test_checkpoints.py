@@ -173,6 +173,25 @@ def test_an_encoder_in_a_cache_that_was_filled_file_by_file_is_completed_or_refu
     assert load(locate(NAME, None), torch.float32)[1].tokenize("OH MY") == ["OH", "MY"]
 
 
+def test_an_encoder_with_a_fast_tokenizer_is_taken_from_a_cache_that_was_filled_file_by_file(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody knows without a connection whether it is whole; this is said once."""
+    from huggingface_hub import hf_hub_download
+
+    folder = save_roberta(tmp_path / "roberta", layers=1)
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    hub.files[NAME] = files | {"dict.txt": b"what nobody reads"}
+    for name in files:
+        hf_hub_download(NAME, name)
+    at(monkeypatch, "http://127.0.0.1:9")
+    for _ in range(2):
+        assert download_bytes(locate(NAME, None)) == 0
+        complete(locate(NAME, None))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"text.model {NAME!r}: expected the hub's list of its files, found none; ")
+
+
 def test_a_model_without_optional_files_is_taken_from_a_cache_that_was_filled_file_by_file(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,13 +11,14 @@ import pandas as pd
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import ExtractionError
+from bigfusion.pipeline.words import word_count
 
 LEARNED = "learned_from.json"
 RECORD = "finetuned.json"
 """The record of a whole fine-tuning, in the folder around its encoder."""
 _DIGITS = 16
 _WORDS = 8
-"""Dialogues with fewer words in all may well be equal by chance."""
+"""Dialogues with fewer words in all (characters of Chinese, Japanese) may well be equal by chance."""
 
 
 def mark(utterance: str, text: str) -> str:
@@ -28,7 +29,8 @@ def mark(utterance: str, text: str) -> str:
 def renamed_marks(rows: pd.DataFrame) -> list[frozenset[str]]:
     """What each of a manifest's rows is known by if it got another id.
 
-    That is the same words in the same part of the same media, and all the words of its dialogue, in their order.
+    That is the same words in the same part of the same media, and all the words of its dialogue, in their order. A
+    dialogue of one utterance is known by its media alone: many people read the same sentence.
     """
     found: list[set[str]] = [set() for _ in range(len(rows))]
     for side in ("audio", "visual"):
@@ -38,7 +40,7 @@ def renamed_marks(rows: pd.DataFrame) -> list[frozenset[str]]:
                 marks.add(_mark_of([side, sha256, *(None if pd.isna(at) else at for at in (start, end)), text]))
     for places in rows.groupby("dialogue", sort=False).indices.values():
         texts = rows["text"].iloc[sorted(places, key=rows["turn"].to_numpy().__getitem__)].tolist()
-        if len(" ".join(texts).split()) >= _WORDS:
+        if len(texts) > 1 and sum(map(word_count, texts)) >= _WORDS:
             for place in places:
                 found[place].add(_mark_of(["dialogue", *texts]))
     return [frozenset(marks) for marks in found]
@@ -55,8 +57,21 @@ def write_learned(
 
     ``before`` are the marks of what the encoder which it began with had learned from.
     """
-    marks = {"utterances": sorted({*before, *(mark(*one) for one in said)}), "renamed": sorted(set(renamed))}
+    marks = {"utterances": sorted({*before, *_marks(said)}), "renamed": sorted(set(renamed))}
     write_whole(folder / LEARNED, (json.dumps(marks, indent=0) + "\n").encode())
+
+
+def complete_learned(
+    folder: Path, said: Sequence[tuple[str, str]], renamed: Collection[str], before: Collection[str]
+) -> None:
+    """Add to what the encoder in ``folder`` says; a list that holds all of it is not written again."""
+    known = read_learned(folder) or frozenset()
+    if not known.issuperset((*_marks(said), *renamed, *before)):
+        write_learned(folder, said, renamed, known.union(before))
+
+
+def _marks(said: Iterable[tuple[str, str]]) -> set[str]:
+    return {mark(*one) for one in said}
 
 
 def read_learned(folder: Path) -> frozenset[str] | None:

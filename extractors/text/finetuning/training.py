@@ -32,7 +32,7 @@ from bigfusion.extractors.files import Sha256, sha256_of
 from bigfusion.extractors.text.download import complete
 from bigfusion.extractors.text.encoder import TextSettings, longest_sentence
 from bigfusion.extractors.text.finetuning.data import Collator, LabelledCorpus, class_weights, rows_of, weighted_f1
-from bigfusion.extractors.text.finetuning.learned import LEARNED, RECORD, read_learned, write_learned
+from bigfusion.extractors.text.finetuning.learned import LEARNED, RECORD, complete_learned, read_learned, write_learned
 from bigfusion.extractors.text.finetuning.network import Classifier, freeze, rates
 from bigfusion.extractors.text.finetuning.settings import FinetuneSettings
 from bigfusion.extractors.text.pretrained import load, locate
@@ -95,7 +95,7 @@ def finetune(
         shutil.rmtree(encoder, ignore_errors=True)
         newly.rename(encoder)
     if encoder.exists():  # finished by an earlier version, it does not name what its base had learned from
-        _write_learned(encoder, corpus, before | (read_learned(encoder) or frozenset()))
+        complete_learned(encoder, _said(corpus), corpus.renamed, before)
     for seed in settings.seeds:
         shutil.rmtree(folder / f"seed-{seed}", ignore_errors=True)
     return Finetuned(encoder, best, scores)
@@ -219,14 +219,13 @@ def _save(encoder: Any, tokenizer: Any, folder: Path, corpus: LabelledCorpus, be
     with quiet():
         encoder.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
-    _write_learned(partial, corpus, before)
+    write_learned(partial, _said(corpus), corpus.renamed, before)
     shutil.rmtree(folder / ENCODER, ignore_errors=True)
     partial.rename(folder / ENCODER)
 
 
-def _write_learned(encoder: Path, corpus: LabelledCorpus, before: frozenset[str]) -> None:
-    said = (*corpus.train.utterances, *corpus.valid.utterances)
-    write_learned(encoder, ((one.id, one.text) for one in said), corpus.renamed, before)
+def _said(corpus: LabelledCorpus) -> list[tuple[str, str]]:
+    return [(one.id, one.text) for one in (*corpus.train.utterances, *corpus.valid.utterances)]
 
 
 def _learned_before(text: TextSettings, folder: Path) -> frozenset[str]:

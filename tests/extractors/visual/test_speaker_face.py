@@ -329,7 +329,7 @@ def test_a_turn_whose_sound_tells_nothing_says_that_the_prominent_face_was_taken
     for sound in (None, span(path), span(silence)):
         for outcome in view([(replace(seen(path), audio=sound), both)])[0]:
             assert isinstance(outcome, Feature)
-            assert outcome.note == "no sound, prominent face taken"
+            assert outcome.note == "no usable sound, prominent face taken"
 
 
 def test_a_turn_talks_where_its_sound_has_a_file_of_its_own(tmp_path: Path, talk: Talk) -> None:

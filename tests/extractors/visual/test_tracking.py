@@ -110,5 +110,8 @@ def test_without_sound_the_prominent_face_talks() -> None:
     notes: list[str] = []
     assert tracker.talking(np.zeros(4), notes) is tracker.prominent()
     assert tracker.talking(np.ones(4), notes) is tracker.prominent()
-    assert notes == ["no sound, prominent face taken", "no mouth moves with the sound, prominent face taken"]
+    assert notes == ["no usable sound, prominent face taken", "no mouth moves with the sound, prominent face taken"]
+    single, said = follow(frames[:1]), list[str]()
+    assert single.talking(np.zeros(1), said) is single.prominent()
+    assert said == ["one frame shows no moving mouth, prominent face taken"]
     assert Tracker(1).talking(np.zeros(0), notes) is None

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -70,6 +71,7 @@ def test_an_encoder_that_learned_from_test_utterances_is_not_fine_tuned_further(
     assert place.run("finetune-text", *arguments, "--set", "finetune.device=cpu") == 1
     assert "finetune-text: text.model" in (shown := place.capsys.readouterr().err)
     assert "expected an encoder that never saw the tested dialogues, found one that was fine-tuned on 2 of" in shown
+    assert "; take the encoder that it began with, and delete encoders that were fine-tuned from it" in shown
     assert not (tmp_path / "again").exists()
 
 
@@ -105,14 +107,14 @@ NO_MEDIA = {"audio_sha256": "", "visual_sha256": ""}
 
 @pytest.mark.parametrize("changes", [{}, NO_MEDIA], ids=["media", "words"])
 def test_what_was_learned_is_known_under_another_name(place, encoder, renamed, changes):
-    """By its media, or by the words of the whole dialogue if they are eight at least."""
+    """By its media, or by the words of the whole dialogue of several utterances if they are eight at least."""
     manifest, rename = renamed
     rows = manifest.table[manifest.table["split"] == "test"].assign(**changes)
     write_learned(encoder, said(manifest, "test"), frozenset().union(*renamed_marks(rows)))
     rename(**changes)
     (line,) = found(place, encoder)
     words = rows.groupby("dialogue")["text"].agg(lambda texts: len(" ".join(texts).split()))
-    known = rows["dialogue"].map(words) >= 8
+    known = (rows["dialogue"].map(words) >= 8) & rows["dialogue"].duplicated(keep=False)
     seen = (known | (rows[["audio_sha256", "visual_sha256"]] != "").any(axis=1)).sum()
     assert 0 < known.sum() <= seen
     assert f"fine-tuned on {seen} of the {len(rows)} utterances" in line
@@ -128,14 +130,15 @@ def test_an_encoder_of_an_earlier_version_says_ids_and_words_alone(place, encode
     assert found(place, encoder) == []
 
 
-def test_a_sentence_that_is_taught_and_tested_is_no_trace_of_a_renaming(place, encoder):
-    """Many corpora let many people say the same sentences."""
+def test_words_that_are_taught_and_tested_are_no_trace_of_a_renaming(place, encoder):
+    """Many corpora let many people say the same dialogues."""
     manifest = corpus.kept(load(place.config))
-    rows = manifest.table.assign(**NO_MEDIA, dialogue=manifest.table["utterance"], turn=0)
+    rows = manifest.table.groupby("split").head(2)
+    rows = rows.assign(**NO_MEDIA, dialogue=rows["split"], turn=0)
 
-    def saying(*splits: str) -> Manifest:
-        text = rows["text"].mask(rows["split"].isin(splits), "one long sentence that everybody here reads aloud")
-        return replace(manifest, table=rows.assign(text=text), verified=None)
+    def saying(*splits):
+        text = rows["text"].mask(rows["split"].isin(splits), "a sentence that everybody here reads aloud")
+        return SimpleNamespace(table=rows.assign(text=text))
 
     tested = saying("test").table.loc[rows["split"] == "test"]
     write_learned(encoder, [], frozenset().union(*renamed_marks(tested)))
@@ -152,11 +155,29 @@ def test_the_marks_that_outlast_a_renaming():
     rows = rows.assign(audio_sha256=["1", "2", "", ""], audio_start=[np.nan, 0.5, np.nan, np.nan], audio_end=np.nan)
     rows = rows.assign(visual_sha256="", visual_start=np.nan, visual_end=np.nan)
     a, b, second, first = renamed_marks(rows)
-    assert len(a) == len(b) == 2 and len(a & b) == 1, "the same words of two media"
+    assert len(a) == len(b) == 1 and a != b, "the same words of two media"
     assert second == first and len(first) == 1
     assert renamed_marks(rows.iloc[[3, 2]].assign(dialogue="other", turn=[5, 9])) == [first, first]
     assert renamed_marks(rows.iloc[[2, 3]].assign(turn=[0, 1])) != [first, first], "in another order"
     assert renamed_marks(rows.iloc[2:].assign(text="so few words")) == [frozenset()] * 2
+    assert len(renamed_marks(rows.iloc[2:].assign(text=["你为什么总是这样", "我没有别的意思"]))[0]) == 1
+    assert renamed_marks(rows.iloc[2:].assign(text="好吧。")) == [frozenset()] * 2
+
+
+def test_another_speaker_of_the_same_sentence_is_no_trace_of_a_renaming(place, encoder):
+    """Acted corpora let every speaker read the same few sentences, each a dialogue of one utterance."""
+    manifest = corpus.kept(load(place.config))
+    table = manifest.table
+    rows = table.assign(
+        dialogue=table["utterance"], turn=0, text="The sentence that every speaker of this corpus reads aloud",
+        audio_sha256=table["utterance"], visual_sha256="",
+    )  # fmt: skip
+    tested = rows["split"] == "test"
+    others = rows[tested].assign(audio_sha256="of " + rows["utterance"])
+    project = load(place.config, assignments=[f"text.model={json.dumps(str(encoder))}"])
+    for learned, lines in ((others, 0), (rows[tested], 1)):
+        write_learned(encoder, [], frozenset().union(*renamed_marks(learned)))
+        assert len(leaks(project, SimpleNamespace(table=rows[tested]))) == lines
 
 
 def test_other_words_under_the_same_ids_are_another_corpus(place, encoder):

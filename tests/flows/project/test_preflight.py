@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bigfusion.extractors.checkpoints import Checkpoint
 from bigfusion.flows import cli
 from bigfusion.flows.project import cells, corpus, standing
 from bigfusion.flows.project.load import load
-from bigfusion.flows.project.preflight import PreflightError, _hopeless, preflight
+from bigfusion.flows.project.preflight import PreflightError, _hopeless, _to_download, preflight
 from bigfusion.flows.project.rates import RATES
 from bigfusion.flows.stages.train import train_run
 from bigfusion.pipeline.corpora import scan
@@ -319,6 +320,19 @@ def test_a_decoder_beside_the_encoder_is_not_read_by_its_first_token(tmp_path):
     with pytest.raises(ExtractionError, match=r"text\.d\.model .* found roberta, a decoder"):
         cells.extract_chunk(project, plan.manifest, plan.pending(FeatureName("text.d"))[:1], "run")
     assert preflight(load(config, assignments=["text.d.pooling=last"]), plan).stops == ()
+
+
+def test_the_plan_fetches_no_model_of_which_the_cache_may_lack_a_part(tmp_path, monkeypatch):
+    """All files that the hub lists lie in the cache, but the cache does not know the list."""
+    model = (
+        '[text.d]\nkind = "transformer"\nmodel = "owner/sentences"\nrevision = "' + "0" * 40 + '"\npooling = "cls"\n'
+    )
+    config = write_project(tmp_path, str(save_roberta(tmp_path / "encoder", layers=1)), True, '["text"]')
+    config.write_text(config.read_text() + model)
+    monkeypatch.setattr("bigfusion.flows.project.preflight.model_bytes", lambda checkpoint, setting: 0)
+    monkeypatch.setattr(Checkpoint, "cached", lambda checkpoint: None)
+    monkeypatch.setattr(Checkpoint, "fetched", lambda checkpoint: pytest.fail("it was fetched"))
+    assert _to_download(load(config), FeatureName("text.d")) == {"text.d.model 'owner/sentences'": 0}
 
 
 def test_a_named_extractors_folder_that_is_not_there_is_a_line_with_its_table(tmp_path, capsys):

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from bigfusion.model.data.dialogues import Data
 from bigfusion.model.network_settings.bigru import BiGRUSettings
-from bigfusion.model.report import people
 from bigfusion.model.report.dialogues import told
 from bigfusion.model.report.figures import ink_on, label_colours, nice_ticks, stacked
 from bigfusion.model.report.markup import Html, tag
@@ -28,6 +27,7 @@ from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.training.train import train
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.tables.labels import MELD
+from bigfusion.pipeline.words import word_count
 from tests.helpers.html_page import Page
 from tests.helpers.small_runs import dialogue, small_data, small_model, small_run, small_training
 
@@ -274,7 +274,7 @@ def test_markup_is_escaped_unless_it_is_markup() -> None:
 )
 def test_a_line_is_counted_in_words_or_where_no_spaces_part_them_in_characters(text: str, length: int) -> None:
     """A Chinese line of 24 characters stood among those of one or two words."""
-    assert people._words(text) == length
+    assert word_count(text) == length
 
 
 def test_the_page_says_what_it_counts_a_line_in(run: Path) -> None:

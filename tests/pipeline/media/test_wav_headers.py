@@ -2,6 +2,7 @@
 
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -189,6 +190,36 @@ def test_a_loud_turn_of_a_quiet_file_is_refused_alone(tmp_path: Path) -> None:
     assert len(read_audio(span(path, 0.0, 10.0))) == 10 * RATE
     with pytest.raises(MediaError, match="scale them"):
         read_audio(span(path, 300.0, 301.0))
+
+
+def test_a_shout_in_a_quiet_recording_is_cut_and_this_is_said(tmp_path: Path) -> None:
+    shout = np.where(np.arange(RATE) % 30, 0.5, 3.0) * np.sign(sine(1, RATE) + 0.001)
+    path = wav(tmp_path / "a.wav", np.concatenate([np.tile(0.2 * sine(1, RATE, level=1.0), 10), shout]), "<f4")
+    notes: list[str] = []
+    assert len(read_audio(span(path, 10.0, 11.0), notes=notes)) == RATE
+    assert notes == ["cut at full scale 3.3 %"]
+
+
+def test_a_chosen_channel_is_not_refused_for_what_another_holds(tmp_path: Path) -> None:
+    """Two lapel microphones, the second far too loud."""
+    quiet = 0.2 * sine(1, RATE, level=1.0)
+    both = np.stack([quiet, 30 * quiet]).astype("f4")
+    path = write_clip(tmp_path / "a.wav", sound=both, layout="stereo", audio="pcm_f32le")
+    samples = read_audio(replace(span(path), channel=1))
+    np.testing.assert_allclose(samples, both[0], atol=1e-6)
+    with pytest.raises(MediaError, match="of them beyond, up to 6"):
+        read_audio(replace(span(path), channel=2))
+    with pytest.raises(MediaError, match="scale them"):
+        read_audio(span(path))
+
+
+def test_one_scale_of_a_sound_card_holds_for_all_channels(tmp_path: Path) -> None:
+    """A silent channel's numbers are within +-1."""
+    faint = np.tile([0.0, 1.0, -1.0, 0.0], RATE // 4)
+    both = np.stack([faint, 20_000 * np.sign(sine(1, RATE))]).astype("f4")
+    path = write_clip(tmp_path / "a.wav", sound=both, layout="stereo", audio="pcm_f32le")
+    samples = read_audio(replace(span(path), channel=1), silence_rms=1e-6)
+    np.testing.assert_array_equal(samples, (faint * 2.0**-15).astype("f4"))
 
 
 def test_a_scale_that_nobody_knows_is_refused(tmp_path: Path) -> None:

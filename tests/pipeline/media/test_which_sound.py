@@ -1,5 +1,6 @@
 """Which sound is the speaker's: what somebody chose; else it is said what was taken."""
 
+import struct
 import wave
 from dataclasses import replace
 from fractions import Fraction
@@ -56,6 +57,33 @@ def without_layout(path: Path, sound: np.ndarray) -> Path:
         file.setframerate(RATE)
         file.writeframes((sound.T * 32767).astype("<i2").tobytes())
     return path
+
+
+def with_places(path: Path, sound: np.ndarray, places: int) -> Path:
+    """A wav whose header says which loudspeakers its channels belong to: a bit each. ``sound``: (C, n)."""
+    content = bytearray(without_layout(path, sound).read_bytes())
+    form = b"\xfe\xff" + content[22:36] + struct.pack("<HHI", 22, 16, places)
+    form += bytes.fromhex("0100000000001000800000aa00389b71")
+    chunks = b"WAVEfmt " + struct.pack("<I", len(form)) + form + content[36:]
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("places", "count"), [(0x9, 2), (0x5000, 2), (0x7000, 3)], ids=["FL+LFE", "TFL+TFR", "TFL+TFC+TFR"]
+)
+def test_a_layout_that_ffmpeg_cannot_mix_is_mixed_equally(tmp_path: Path, places: int, count: int) -> None:
+    sound = np.stack(VOICES[:count])
+    path = with_places(tmp_path / "a.wav", sound, places)
+    with av.open(str(path)) as container:
+        assert "FL" in container.streams.audio[0].layout.name
+    samples, notes = heard(path)
+    np.testing.assert_allclose(samples, sound.mean(0), atol=1e-4)
+    assert notes == [f"{count} channels, mixed"]
+    for place in range(count):
+        samples, notes = heard(path, channel=place + 1)
+        np.testing.assert_allclose(samples, sound[place], atol=1e-4)
+        assert not notes
 
 
 @pytest.mark.parametrize("count", [3, 4, 6, 8, 9, 16])

@@ -145,8 +145,11 @@ def test_a_kill_does_not_renew_the_patience(
 
 
 def test_finished_work_is_not_done_again(tmp_path: Path, text: TextSettings, corpus: LabelledCorpus) -> None:
+    corpus = replace(corpus, renamed=frozenset({"another mark"}))
     first = finetune(text, SETTINGS, corpus, tmp_path)
+    learned = (first.encoder / LEARNED).stat()
     assert finetune(text, SETTINGS, corpus, tmp_path, progress=killer(1)) == first
+    assert (first.encoder / LEARNED).stat() == learned, "its folder may be read-only"
 
 
 def test_other_inputs_are_refused(tmp_path: Path, text: TextSettings, corpus: LabelledCorpus) -> None:
