@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -22,6 +22,7 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.deployments import run_deployment
 from prefect.states import Scheduled
 
+from bigfusion.flows.engine.patience import patiently
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.errors import SettingsError
 from bigfusion.pipeline.words import reason
@@ -29,12 +30,7 @@ from bigfusion.pipeline.words import reason
 log = logging.getLogger("bigfusion")
 
 _POLL_SECONDS = 2.0
-_LONGEST_PAUSE = 60.0
 _AHEAD = timedelta(minutes=5)
-PATIENCE_SECONDS = 1800.0
-"""Seconds during which a server may answer with nothing but passing errors."""
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -89,31 +85,6 @@ def _detail(error: httpx.HTTPStatusError) -> str:
         return str(error.response.json()["detail"])
     except (ValueError, KeyError, TypeError):
         return reason(error)
-
-
-def passes(error: Exception) -> bool:
-    """Whether a call with this error may succeed soon: no connection, a busy server, or an internal server error."""
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code in (408, 429) or error.response.status_code >= 500
-    return isinstance(error, httpx.TransportError)
-
-
-def patiently(call: Callable[[], T], patience: float = PATIENCE_SECONDS) -> T:
-    """The result of ``call`` to the server. While its error may pass, it is called again after 1, 2, 4, ... 60 s.
-
-    Raises:
-        httpx.HTTPError: the server refuses, or only such errors came for ``patience`` seconds.
-    """
-    deadline, pause = time.monotonic() + patience, 1.0
-    while True:
-        try:
-            return call()
-        except httpx.HTTPError as error:
-            if not passes(error) or time.monotonic() + pause > deadline:
-                raise
-            log.warning("Prefect's server: %s; asked again in %.0f s", reason(error), pause)
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def parameters(project: Project, **more: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from prefect.exceptions import ObjectNotFound
 
 from bigfusion.flows.engine import artifacts
 from bigfusion.flows.engine.handout import Job, parameters, wait_for
+from bigfusion.flows.engine.patience import patiently
 from bigfusion.flows.project import cells
 from bigfusion.flows.project.features import settings_of
 from bigfusion.flows.project.settings import Project
@@ -61,7 +62,7 @@ def _pool(project: Project, features: Sequence[FeatureName]) -> str:
         return "cpu"  # a file is read, or openSMILE runs, for instance
     try:
         with get_client(sync_client=True) as client:
-            client.read_deployment_by_name(f"partition/{project.runner.deployment}-gpu")
+            patiently(lambda: client.read_deployment_by_name(f"partition/{project.runner.deployment}-gpu"))
     except ObjectNotFound:  # deployed without a GPU
         return "cpu"
     return "gpu"

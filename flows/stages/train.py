@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.concurrency.sync import concurrency
 
 from bigfusion.flows.engine import artifacts
-from bigfusion.flows.engine.configuration import SLOT
 from bigfusion.flows.engine.session import alone
+from bigfusion.flows.engine.slot import gpu_slot
 from bigfusion.flows.engine.stage import stage
 from bigfusion.flows.progress import bar, training, warn_of_neurons
 from bigfusion.flows.project import known_dialogues, makers
@@ -86,8 +85,7 @@ def train_run(project: Project, standing: Standing) -> str:
             for fold, part in data.items():
                 for note in split_notes(part):
                     log.info("train: %s%s", f"fold {fold}: " * bool(fold), note)
-            # A lease that cannot be renewed must not end hours of training. At worst two share a GPU for a while.
-            with concurrency(SLOT, strict=False, raise_on_lease_renewal_failure=False):
+            with gpu_slot():
                 _train_seeds(project, data, run)
     return run.id
 

@@ -5,7 +5,6 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
@@ -13,7 +12,7 @@ from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 from prefect.states import Completed
 
-from bigfusion.flows.engine import artifacts, handout
+from bigfusion.flows.engine import artifacts, handout, patience
 from bigfusion.flows.stages.chunks import passes
 from bigfusion.pipeline.errors import SettingsError, StoreError
 from tests.helpers.faulty_server import faulty
@@ -48,7 +47,7 @@ def test_a_server_under_load_ends_no_hand_out(deployment, monkeypatch, after):
     """A third of the calls are answered 500; Prefect's own retries are off. Each job runs once all the same."""
     name, client = deployment
     monkeypatch.setattr(handout, "_POLL_SECONDS", 0.1)
-    monkeypatch.setattr(handout, "_LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(patience, "_LONGEST_PAUSE", 0.1)
     chance = random.Random(0)
     before, over, faults = len(client.read_flow_runs()), threading.Event(), []
 
@@ -113,32 +112,6 @@ def test_a_deployment_of_another_version_is_named(deployment):
     client.update_deployment(made.id, DeploymentUpdate(parameter_openapi_schema=schema, enforce_parameter_schema=True))
     with pytest.raises(SettingsError, match="run `bigfusion deploy` again"):
         handout.Job("one", name, {"new": 1}).hand_out()
-
-
-def test_a_refusal_is_not_asked_again():
-    asked = []
-
-    def refused():
-        asked.append(1)
-        request = httpx.Request("GET", "http://server/api")
-        raise httpx.HTTPStatusError("409", request=request, response=httpx.Response(409, request=request))
-
-    with pytest.raises(httpx.HTTPStatusError):
-        handout.patiently(refused)
-    assert len(asked) == 1
-
-
-def test_patience_ends(monkeypatch):
-    slept: list[float] = []
-    monkeypatch.setattr(handout.time, "sleep", slept.append)
-    monkeypatch.setattr(handout.time, "monotonic", lambda: sum(slept))
-
-    def away():
-        raise httpx.ConnectError("nobody there")
-
-    with pytest.raises(httpx.ConnectError):
-        handout.patiently(away, patience=200)
-    assert slept == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
 def test_an_artifact_that_the_server_does_not_take_ends_no_run():
