@@ -255,6 +255,7 @@ def test_an_encoder_that_the_hubs_cache_may_hold_in_part_stops_a_run(tmp_path, m
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     repository, commit = tmp_path / "cache/models--owner--name", "0123456789" * 4
     save_roberta(repository / "snapshots" / commit, layers=1)
+    (repository / "snapshots" / commit / "tokenizer_config.json").unlink()
     (repository / "refs").mkdir()
     (repository / "refs/main").write_text(commit)
     project = load(write_project(tmp_path, "owner/name", True, '["text", "audio"]'))
