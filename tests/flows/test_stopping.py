@@ -33,7 +33,7 @@ def stop(terminal: Terminal, how: str) -> None:
         terminal.kill_group(signal.SIGTERM)
     taken = terminal.end()
     assert terminal.code == ENDS[how], terminal.shown
-    assert taken < 10, terminal.shown
+    assert taken < 15, terminal.shown  # the end is forced after 7 s; a busy machine adds some
     said = [line.removeprefix("^C") for line in terminal.lines()[before:]]
     assert said[-1:] == [f"{how}; what is finished is kept, the same command goes on from there"]
     assert len([line for line in said if line]) <= 2, terminal.shown  # a bar may have moved on meanwhile
