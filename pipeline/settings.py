@@ -131,6 +131,15 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def dotted(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested tables by dotted key."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 def assign(table: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     """``table`` with every ``key=value`` of ``assignments`` laid on it, in order."""
     for assignment in assignments:

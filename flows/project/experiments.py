@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import SettingsError, TrainingError
 from bigfusion.pipeline.nearest import did_you_mean
 from bigfusion.pipeline.schema import Split
-from bigfusion.pipeline.settings import Settings, first_defaults
+from bigfusion.pipeline.settings import Settings, dotted, first_defaults
 
 ABOUT = "about.json"
 SCORES = ("valid_weighted_f1", "weighted_f1", "accuracy", "macro_f1")
@@ -192,7 +192,7 @@ def _inputs(inputs: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
     if not inputs:
         return {}
     kind = str(inputs.get("model", {}).get("kind", ""))
-    found: dict[tuple[str, str], Any] = {(key, ""): value for key, value in _flat(whole_settings(inputs))}
+    found: dict[tuple[str, str], Any] = {(key, ""): value for key, value in dotted(whole_settings(inputs))}
     found |= {(f"{name} cells", ""): _brief(value) for name, value in inputs.get("cells", {}).items()}
     found |= {(name, ""): _brief(inputs[name]) for name in ("labels", "data") if name in inputs}
     return found | {("code", kind): _brief(inputs.get("code", {}))}
@@ -238,11 +238,3 @@ def whole(settings: Settings, numbers: Mapping[str, Any]) -> dict[str, Any]:
         else:
             table[name] = numbers[name] if name in numbers else first_defaults().get(key, plain[name])
     return table
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -16,7 +16,7 @@ from bigfusion.model.settings import DEFAULT_NETWORK, NETWORKS, TrainSettings, b
 from bigfusion.pipeline.errors import SettingsError
 from bigfusion.pipeline.nearest import did_you_mean
 from bigfusion.pipeline.schema import Modality
-from bigfusion.pipeline.settings import Settings, assign, merge, parse_assignment, read_toml, validate
+from bigfusion.pipeline.settings import Settings, assign, dotted, merge, parse_assignment, read_toml, validate
 
 log = logging.getLogger("bigfusion")
 
@@ -176,22 +176,13 @@ def own_settings(preset: str | None, above: Mapping[str, Any], shared: Collectio
     tables = {name: above[name] for name in Learning.model_fields if isinstance(above.get(name), Mapping)}
     network = tables.get("model", {}).get("kind", DEFAULT_NETWORK)
     below = Learning() if preset is None else load_learning(None, preset)
-    known = dict(_dotted(below.model_dump(mode="json"))) if network == DEFAULT_NETWORK else {}
+    known = dict(dotted(below.model_dump(mode="json"))) if network == DEFAULT_NETWORK else {}
     silent = {f"train.{name}" for name in TrainSettings.run_only} | {"model.single_utterances"}
     return {
         key: value
-        for key, value in _dotted(tables)
+        for key, value in dotted(tables)
         if key not in silent and (key.partition(".")[0] in shared or key not in known or known[key] != value)
     }
-
-
-def _dotted(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested tables by dotted key."""
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _dotted(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def laid(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
