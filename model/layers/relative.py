@@ -1,6 +1,6 @@
-"""Features relative to the speaker's mean in the dialogue, for instance: this voice is louder than usual.
+"""Features relative to a mean in the dialogue, the speaker's (this voice is louder than usual) or the dialogue's own.
 
-This reads neither labels nor other dialogues, so that it works for a speaker whom training never met.
+This reads neither labels nor other dialogues, so that it works for a speaker and a room that training never met.
 """
 
 from __future__ import annotations
@@ -10,6 +10,13 @@ from torch import Tensor
 
 PRIOR = 1.0
 """Weight, in utterances, of the assumption that a speaker varies as the corpus does (deviation 1)."""
+
+RECORDING_PRIOR = 5.0
+"""Weight, in utterances, of the assumption that a recording's mean is the corpus's (0).
+
+On IEMOCAP's audio the variance within a dialogue is 1 to 14 times that between the dialogues' means, column by column
+(median 7), and this ratio is the best weight.
+"""
 
 
 def speaker_groups(dialogue: Tensor, speaker: Tensor) -> Tensor:
@@ -34,6 +41,22 @@ def relative_to_speaker(values: Tensor, present: Tensor, group: Tensor) -> Tenso
     squares = values.new_zeros(groups, values.shape[1]).index_add_(0, group, centred.square())
     deviation = ((squares + PRIOR) / (count + PRIOR)).sqrt()
     return centred / deviation[group]
+
+
+def less_recording_mean(values: Tensor, present: Tensor, dialogue: Tensor, dialogues: int) -> Tensor:
+    """Standardised values less the mean over their dialogue, shrunk towards 0; absent rows are zeros.
+
+    This takes the recording's level off (mean normalisation per recording). With the weight of ``RECORDING_PRIOR``
+    utterances the mean is taken to be 0, the corpus's: of a dialogue of one utterance a sixth is taken off, of fifty
+    utterances ten elevenths.
+
+    Shapes: ``values`` (V, F), ``present`` (V,) bool, ``dialogue`` (V,) int below ``dialogues`` -> (V, F).
+    """
+    here = present.unsqueeze(1)
+    values = values.where(here, 0)
+    count = values.new_zeros(dialogues, 1).index_add_(0, dialogue, here.to(values.dtype))
+    total = values.new_zeros(dialogues, values.shape[1]).index_add(0, dialogue, values)
+    return (values - (total / (count + RECORDING_PRIOR))[dialogue]).where(here, 0)
 
 
 def group_mean(values: Tensor, group: Tensor, groups: int | None = None) -> Tensor:

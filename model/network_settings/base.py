@@ -22,6 +22,9 @@ class NetworkSettings(Settings):
     features: tuple[str, ...] | None = Field(
         default=None, description="those that are read, by the names of their tables; none: all of `modalities`"
     )
+    centred: tuple[Modality, ...] = Field(
+        default=(), description="those that are read less their mean over the dialogue, without the recording's level"
+    )
     fusion: Literal["concatenate", "weights"] = Field(
         default="concatenate",
         description="of several features of a modality: side by side, or a sum of their projections by learned weights"
@@ -35,6 +38,13 @@ class NetworkSettings(Settings):
         if not modalities or len(set(modalities)) != len(modalities):
             raise ValueError("modalities must name at least one of text, audio, visual, each once")
         return modalities
+
+    @field_validator("centred")
+    @classmethod
+    def _centred_once(cls, centred: tuple[Modality, ...]) -> tuple[Modality, ...]:
+        if len(set(centred)) != len(centred):
+            raise ValueError("centred must name each modality once")
+        return centred
 
     @field_validator("features")
     @classmethod

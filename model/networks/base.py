@@ -19,8 +19,10 @@ from bigfusion.model.data.utterances import Utterances
 from bigfusion.model.layers.merge import Merge
 from bigfusion.model.layers.normalise import Normalise
 from bigfusion.model.layers.objectives import classification_loss
+from bigfusion.model.layers.relative import less_recording_mean
 from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.schema import FeatureName
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class Network(nn.Module):
     def __init__(self, settings: NetworkSettings, widths: Mapping[str, int]) -> None:
         super().__init__()
         self.peers = Peers()
+        self.centred = frozenset(settings.centred)
         self.stored = _chosen(widths, settings)
         self.normalise = Normalise(self.stored)
         self.merge = Merge(self.stored, settings.fusion_width if settings.fusion == "weights" else None)
@@ -128,12 +131,19 @@ class Network(nn.Module):
         self.fit(train)
 
     def columns(self, batch: Batch) -> Utterances:
-        """The real utterances of a batch, standardised, each feature apart: gradient steps change nothing of it."""
+        """The real utterances of a batch, standardised, each feature apart: gradient steps change nothing of it.
+
+        Modalities of the setting ``centred`` come less the mean over their dialogue.
+        """
         mask = batch.mask
         present = {name: batch.present[name][mask] for name in self.stored}  # (V,)
         features = self.normalise({name: batch.features[name][mask] for name in present})  # (V, F_m)
         features = {name: rows.where(present[name].unsqueeze(1), 0) for name, rows in features.items()}
-        return Utterances(features, present, mask.nonzero()[:, 0], batch.speakers[mask], mask, batch.speakers)
+        dialogue = mask.nonzero()[:, 0]
+        for name in features:
+            if FeatureName(name).modality in self.centred:
+                features[name] = less_recording_mean(features[name], present[name], dialogue, len(mask))
+        return Utterances(features, present, dialogue, batch.speakers[mask], mask, batch.speakers)
 
     def read(self, batch: Batch) -> Utterances:
         """The real utterances of a batch, standardised, the features of a modality merged."""
@@ -177,9 +187,20 @@ def network_class(kind: str) -> type[Network]:
 
 
 def build(settings: NetworkSettings, widths: Mapping[str, int], classes: int) -> Network:
-    """The network that ``settings.kind`` names, before its training."""
+    """The network that ``settings.kind`` names, before its training.
+
+    Raises:
+        TrainingError: as in :class:`Network`, or a network that depends on no later utterance is to read means over
+            the dialogue.
+    """
     make: Callable[..., Network] = network_class(settings.kind)
-    return make(settings, widths, classes)
+    network = make(settings, widths, classes)
+    if network.causal and settings.centred:
+        raise TrainingError(
+            f"model.centred: expected no modality, for {settings.kind} with these settings hears no later utterance and "
+            f"a mean over the dialogue would tell of them, found {', '.join(settings.centred)}; take it out"
+        )
+    return network
 
 
 def _chosen(widths: Mapping[str, int], settings: NetworkSettings) -> dict[str, int]:

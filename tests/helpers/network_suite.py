@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from bigfusion.model.data.batch import UNLABELLED, Batch, Dialogue, collate
+from bigfusion.model.layers.relative import RECORDING_PRIOR
 from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.networks.base import Network, Output, Part, build
 from bigfusion.model.runs import checkpoint
@@ -241,6 +242,24 @@ class NetworkSuite:
             torch.testing.assert_close(other, first, **CLOSE)
         else:
             assert not torch.allclose(other, first, **CLOSE)
+
+    def test_a_recordings_level_is_taken_off_or_refused(self) -> None:
+        plain, inputs = self.network().eval(), batch()
+        if plain.causal:
+            with pytest.raises(TrainingError, match=r"model\.centred: .* hears no later utterance .*, found audio; "):
+                self.network(centred=["audio"])
+            return
+        network = self.network(centred=["audio"]).eval()
+        plain.load_state_dict(network.state_dict())
+        audio, scale = inputs.features["audio"].clone(), plain.normalise.modalities["audio"]
+        for row in range(len(audio)):
+            here = inputs.present["audio"][row]
+            scaled = scale(audio[row, here])
+            less = scaled - scaled.sum(0) / (len(scaled) + RECORDING_PRIOR)
+            audio[row, here] = less * scale.deviation + scale.mean
+        by_hand = replace(inputs, features=inputs.features | {"audio": audio})
+        torch.testing.assert_close(network(inputs).logits, plain(by_hand).logits, **CLOSE)
+        assert not torch.allclose(network(inputs).logits, plain(inputs).logits, **CLOSE)
 
     def test_speakers_may_change_their_numbers_unless_these_matter(self) -> None:
         network, inputs = self.network().eval(), batch()

@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from bigfusion.model.layers.relative import group_mean, less_speaker_mean, relative_to_speaker, speaker_groups
+from bigfusion.model.layers.relative import (
+    group_mean,
+    less_recording_mean,
+    less_speaker_mean,
+    relative_to_speaker,
+    speaker_groups,
+)
 
 
 def test_hand_computed():
@@ -62,3 +68,19 @@ def test_group_means_by_hand():
     assert torch.equal(group_mean(values, torch.tensor([0, 2, 0]), 4), expected)
     assert torch.equal(group_mean(values, torch.tensor([0, 2, 0])), expected[:3])
     assert group_mean(values[:0], torch.empty(0, dtype=torch.long)).shape == (0, 2)
+
+
+def test_less_the_recordings_mean_by_hand():
+    values = torch.tensor([[3.0], [4.0], [9.0], [6.0], [torch.nan]])
+    present, dialogue = torch.tensor([True, True, True, True, False]), torch.tensor([0, 0, 0, 2, 0])
+    expected = torch.tensor([[1.0], [2.0], [7.0], [5.0], [0.0]])  # 16 / (3 + 5) and 6 / (1 + 5)
+    torch.testing.assert_close(less_recording_mean(values, present, dialogue, 3), expected)
+    assert less_recording_mean(values[:0], present[:0], dialogue[:0], 0).shape == (0, 1)
+
+
+def test_a_long_recordings_level_vanishes():
+    torch.manual_seed(0)
+    values, present = torch.randn(4000, 3), torch.ones(4000, dtype=torch.bool)
+    dialogue = torch.arange(4000) % 2
+    plain, louder = (less_recording_mean(values + level, present, dialogue, 2) for level in (0.0, 3.0))
+    torch.testing.assert_close(louder, plain, atol=0.01, rtol=0)
