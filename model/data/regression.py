@@ -27,6 +27,8 @@ def check_regression(data: Data, regresses: bool, model: NetworkSettings, train:
     if isinstance(model, BigFusionSettings):
         if model.graph.neighbourhood.enabled:
             refuse("model.graph.neighbourhood.enabled", "set it to false")
+        if model.retrieval.enabled:
+            refuse("model.retrieval.enabled", "set it to false")
         if model.contrast.positives == "label" or model.contrast.kind == "supervised":
             refuse("model.contrast of equal labels", 'set model.contrast.positives = "node", or another contrast')
     if train.smoothing:

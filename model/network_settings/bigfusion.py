@@ -76,6 +76,18 @@ class GraphSettings(Settings):
     neighbourhood: NeighbourhoodSettings = NeighbourhoodSettings()
 
 
+class RetrievalSettings(Settings):
+    """A vote of the training utterances with like words, beside the network. Not in the paper.
+
+    It is added to the logits in evaluation: ``weight`` times its log odds. Without text, or for numbers, there is none.
+    """
+
+    enabled: bool = False
+    sharpness: float = Field(default=10.0, gt=0, description="an utterance votes with exp(sharpness (cosine - 1))")
+    prior: float = Field(default=0.3, gt=0, description="votes of the classes' shares, in utterances of the same words")
+    weight: float = Field(default=0.8, ge=0)
+
+
 class ImportanceSettings(Settings):
     """Dual node importance (Eqs. 9, 10). ``gamma`` = 1 is "w/o local", 0 "w/o global"."""
 
@@ -110,6 +122,7 @@ class BigFusionSettings(NetworkSettings):
     spiking: SpikingSettings = SpikingSettings()
     attention: AttentionSettings = AttentionSettings()
     graph: GraphSettings = GraphSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
     importance: ImportanceSettings = ImportanceSettings()
     contrast: AnyContrast = DualImportanceSettings()
     single_utterances: Literal["discriminant", "network"] = Field(

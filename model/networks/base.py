@@ -197,8 +197,8 @@ def build(settings: NetworkSettings, widths: Mapping[str, int], classes: int) ->
     network = make(settings, widths, classes)
     if network.causal and settings.centred:
         raise TrainingError(
-            f"model.centred: expected no modality, for {settings.kind} with these settings hears no later utterance and "
-            f"a mean over the dialogue would tell of them, found {', '.join(settings.centred)}; take it out"
+            f"model.centred: expected no modality, for {settings.kind} with these settings hears no later utterance, "
+            f"of which a mean over the dialogue would tell, found {', '.join(settings.centred)}; take it out"
         )
     return network
 

@@ -20,18 +20,20 @@ from bigfusion.model.layers.graph import Graph, Relations, build_graph
 from bigfusion.model.layers.neighbourhood import NeighbourhoodClassifier
 from bigfusion.model.layers.objectives import classification_loss
 from bigfusion.model.layers.relative import less_speaker_mean, relative_to_speaker, speaker_groups
+from bigfusion.model.layers.retrieval import Retrieval
 from bigfusion.model.layers.rgcn import RelationalEncoder
 from bigfusion.model.layers.spiking import RateCoding
 from bigfusion.model.layers.transformer import DualTransformer
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.networks.base import Network, Output, Part
+from bigfusion.pipeline.schema import Modality
 
 
 class BigFusion(Network):
     """The network. What it is contrasted by, ``settings.contrast`` says (``contrast/KIND.py``).
 
-    Before training, ``fit(dialogues)`` takes the features' means and deviations, and the neighbourhood classifier, from
-    the training dialogues; they travel in the state dict.
+    Before training, ``fit(dialogues)`` takes the features' means and deviations, the neighbourhood classifier and the
+    texts that are voted by from the training dialogues; they travel in the state dict.
 
     Output: ``representations`` are the utterances after ``fusion``, ``context`` (the Transformer) and ``graph`` (if
     there is one); ``parts``: ``contrast`` L_cl of Eq. 3, ``views`` (B, N, C) the logits of each augmented view where
@@ -75,13 +77,22 @@ class BigFusion(Network):
                 for name in names
             )
             self.neighbourhood = NeighbourhoodClassifier(columns, classes, graph.neighbourhood.bands)
+        self.texts = self.merge.parts.get(Modality.TEXT, [])
+        self.retrieval: Retrieval | None = None
+        if settings.retrieval.enabled and self.texts:
+            vote = settings.retrieval
+            wide = sum(self.stored[name] for name in self.texts)
+            self.retrieval = Retrieval(wide, classes, vote.sharpness, vote.prior)
 
     def fit(self, dialogues: Sequence[Dialogue]) -> None:
-        """Fit on the training dialogues what gradient steps do not: means, deviations, the neighbourhood classifier."""
+        """Take from the training dialogues what gradient steps do not: means, deviations, the classifiers beside it."""
         super().fit(dialogues)
+        labels = torch.from_numpy(np.concatenate([dialogue.labels for dialogue in dialogues]))
+        if self.retrieval is not None:
+            said = [self._said(self.columns(collate([dialogue]))) for dialogue in dialogues]
+            self.retrieval.fit([texts for texts, _ in said], torch.cat([present for _, present in said]), labels)
         if self.neighbourhood is not None:
             inputs = (self._neighbourhood_inputs(self.columns(collate([dialogue]))) for dialogue in dialogues)
-            labels = torch.from_numpy(np.concatenate([dialogue.labels for dialogue in dialogues]))
             self.neighbourhood.fit(inputs, labels, self.settings.graph.neighbourhood.penalty)
 
     def forward(self, batch: Batch, contrast: bool | None = None) -> Output:
@@ -93,7 +104,7 @@ class BigFusion(Network):
         nodes = encoded.output  # (V, D)
         representations = {"fusion": rows(fused), "context": rows(nodes)}
         if self.encoder is None:
-            return Output(rows(self.classifier(nodes)), {}, encoded.rates, representations)
+            return Output(rows(self._voted(self.classifier(nodes), batch)), {}, encoded.rates, representations)
 
         graph = build_graph(batch.mask, batch.speakers, self.settings.graph.window, self.relations)
         original = self.encoder(nodes, graph)  # (V, D)
@@ -101,6 +112,7 @@ class BigFusion(Network):
         if self.neighbourhood is not None and not self.training:
             beside = self.neighbourhood(self._neighbourhood_inputs(self.columns(batch)))
             logits = (logits.log_softmax(-1) + beside) / 2  # the geometric mean
+        logits = self._voted(logits, batch)
         parts = {}
         if self.contrast is not None and (self.training if contrast is None else contrast):
             parts = self._contrast(nodes, original, graph, batch)
@@ -146,6 +158,19 @@ class BigFusion(Network):
                 features |= {f"relative/{name}": _relative(columns, name) for name in names}
                 present |= {f"relative/{name}": columns.present[name] for name in names}
         return replace(columns, features=features, present=present)
+
+    def _said(self, columns: Utterances) -> tuple[Tensor, Tensor]:
+        """The features of the text side by side, and which utterances have all of them. Shapes: (V, F), (V,) bool."""
+        present = torch.stack([columns.present[name] for name in self.texts]).all(0)
+        return torch.cat([columns.features[name] for name in self.texts], dim=1), present
+
+    def _voted(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The logits with the vote of like texts, in evaluation. Shapes: (V, C) -> (V, C)."""
+        if self.retrieval is None or self.training:
+            return logits
+        return logits.log_softmax(-1) + self.settings.retrieval.weight * self.retrieval(
+            *self._said(self.columns(batch))
+        )
 
     def _fuse(self, utterances: Utterances) -> Tensor:
         """The real utterances fused. Shape: (V, D)."""

@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 from bigfusion.model.data.batch import Batch
 from bigfusion.model.layers.attention import DualAttention
+from bigfusion.model.layers.retrieval import Retrieval
 from bigfusion.model.layers.rgcn import RelationalEncoder
 from bigfusion.model.layers.spiking import RateCoding, lif_step
 from bigfusion.model.layers.transformer import positions
@@ -155,6 +156,23 @@ def mean_with(logits: Tensor, network: BigFusion, utterances: Utterances) -> Ten
     return (logits.log_softmax(1) + (columns @ beside.weight.T + beside.bias).log_softmax(1)) / 2
 
 
+def voted(retrieval: Retrieval, utterances: Utterances) -> Tensor:
+    """Log odds of the classes, training utterance by training utterance."""
+    count = len(retrieval.labels)
+    shares = [(retrieval.labels == label).sum().item() / count for label in range(retrieval.classes)]
+    odds = []
+    for text, here in zip(utterances.features["text"], utterances.present["text"], strict=True):
+        votes = [retrieval.prior * share for share in shares]
+        for known, label in zip(retrieval.texts, retrieval.labels.tolist(), strict=True):
+            cosine = (text @ known / text.norm() / known.norm()).item()
+            votes[label] += math.exp(retrieval.sharpness * (cosine - 1))
+        total = sum(votes)
+        odds.append(
+            [math.log(vote / total / share) if here else 0.0 for vote, share in zip(votes, shares, strict=True)]
+        )
+    return torch.tensor(odds, dtype=retrieval.texts.dtype)
+
+
 def plain(network: BigFusion, batch: Batch) -> Output:
     """Fusion, attention, graph, classes; in training the contrast of two views."""
     settings, utterances = network.settings, read(network, batch)
@@ -170,7 +188,11 @@ def plain(network: BigFusion, batch: Batch) -> Output:
     graph = convolved(network.encoder, nodes, linked, [1.0] * len(linked))
     logits = network.classifier(torch.cat([graph, nodes], dim=1))
     if not network.training:
-        return Output(rows(logits if network.neighbourhood is None else mean_with(logits, network, utterances)))
+        if network.neighbourhood is not None:
+            logits = mean_with(logits, network, utterances)
+        if network.retrieval is not None:
+            logits = logits.log_softmax(1) + settings.retrieval.weight * voted(network.retrieval, utterances)
+        return Output(rows(logits))
     scores = importances(network, nodes, utterances.speakers)
     one, other = (
         normalize(

@@ -15,6 +15,7 @@ from tests.helpers.slow_forms import dialogue, double
 TAUGHT = {"contrast": {"positives": "label", "negatives": "batch", "classify": 0.5, "temperature": 0.2}}
 SPEAKERS = {"relative": ["text", "audio"], "relative_fusion": True}
 BESIDE = {"graph": {"window": 3, "neighbourhood": {"enabled": True, "bands": [[1, 1], [2, 4]]}}}
+VOTED = {"retrieval": {"enabled": True}}
 
 
 def settings(**changes):
@@ -57,6 +58,11 @@ class TestBigFusion(NetworkSuite):
 
 class TestTuned(NetworkSuite):
     settings = settings(**SPEAKERS, **TAUGHT, **BESIDE)
+    random = {"feature_dropout": 0.3}
+
+
+class TestBest(NetworkSuite):
+    settings = settings(**SPEAKERS, **TAUGHT, **BESIDE, **VOTED)
     random = {"feature_dropout": 0.3}
 
 
@@ -308,6 +314,25 @@ def test_the_neighbourhood_classifier_speaks_in_evaluation_alone():
     mean = (own[inputs.mask] * beside).sqrt()
     torch.testing.assert_close(both[inputs.mask], mean / mean.sum(-1, keepdim=True))
     assert [name for name, _ in model.named_parameters()] == [name for name, _ in alone.named_parameters()]
+
+
+@pytest.mark.parametrize("beside", [{}, BESIDE, {"graph": {"enabled": False}}])
+def test_like_texts_vote_in_evaluation_alone(beside):
+    inputs = batch()
+    alone, model = network(**beside), network(**beside, **VOTED)
+    for one, other in zip(seeded(alone, inputs)[:1], seeded(model, inputs)[:1], strict=True):
+        assert torch.equal(one, other)
+    columns = model.columns(inputs)
+    odds = model.retrieval(columns.features["text"], columns.present["text"])
+    own, voted = (found.eval()(inputs).logits[inputs.mask].softmax(-1) for found in (alone, model))
+    product = own * (0.8 * odds).exp()
+    torch.testing.assert_close(voted, product / product.sum(-1, keepdim=True))
+    assert odds[columns.present["text"]].abs().sum(-1).all() and not odds[~columns.present["text"]].any()
+    assert [name for name, _ in model.named_parameters()] == [name for name, _ in alone.named_parameters()]
+
+
+def test_without_text_nothing_votes():
+    assert network(modalities=["audio"], **VOTED).retrieval is None
 
 
 @pytest.mark.parametrize("relative", [(), ("text", "audio")])

@@ -73,6 +73,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
         BIGFUSION | {"attention": {"window": 3, "alpha": 0.0}, "spiking": {"enabled": False}},
         BIGFUSION | {"graph": {"window": 2, "layers": 2}},
         BIGFUSION | {"graph": {"window": 3, "neighbourhood": {"enabled": True, "bands": [[1, 1], [2, 4]]}}},
+        BIGFUSION | {"retrieval": {"enabled": True}},
     ],
 }
 FORMS = [(kind, changes) for kind, several in SMALL.items() for changes in several]

@@ -105,6 +105,7 @@ def test_the_table_and_the_report_show_the_field_s_scores(run):
     ("model", "training", "named"),
     [
         ({"graph": {"neighbourhood": {"enabled": True}}}, {}, "model.graph.neighbourhood.enabled"),
+        ({"retrieval": {"enabled": True}}, {}, "model.retrieval.enabled"),
         ({"contrast": {"positives": "label"}}, {}, "model.contrast of equal labels"),
         ({}, {"smoothing": 0.1}, "train.smoothing"),
         ({}, {"curriculum": "hcl"}, "train.curriculum"),
