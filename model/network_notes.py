@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.network_settings.discriminant import DiscriminantSettings
 
 
 def notes(settings: NetworkSettings) -> tuple[str, ...]:
-    """That these settings stand in for another network's, and that they learn from validation, if they do."""
+    """What these settings stand in for, what they learn from besides the training split, and what they keep of it."""
+    if isinstance(settings, BigFusionSettings) and settings.retrieval.enabled:
+        return (
+            "training utterances with like words vote (model.retrieval): the checkpoint holds the features of their"
+            " texts, and where a corpus repeats its lines the votes know them.",
+        )
     if not isinstance(settings, DiscriminantSettings):
         return ()
     learns = "It learns from the validation utterances too; these are judged by a fit without them."

@@ -74,14 +74,14 @@ def without_released(common: Common, features: Path | None) -> tuple[Common, boo
 def with_origin(asked: Asked, common: Common) -> Asked:
     """``asked`` with the preset and the settings above it.
 
-    A row under `tuned` or `released` has its network's own numbers, so any training setting above them may change it.
+    A row under `tuned`, `best` or `released` has its network's own numbers, so any training setting above them may change it.
     The preset that lies below `released` (BIG-FUSION's own) counts as a setting unless it is the paper's.
     """
     from bigfusion.flows.project.load import origin, own_settings
-    from bigfusion.flows.project.preset_names import PAPER, TUNED
+    from bigfusion.flows.project.preset_names import PAPER, SEARCHED
 
     preset, above = origin(common.config, common.preset, common.settings(), project=not asked.on_file)
-    each = asked.released or (asked.table == 2 and preset == TUNED)
+    each = asked.released or (asked.table == 2 and preset in SEARCHED)
     own = own_settings(preset, above, ("train",) if each else ())
     if not asked.released:
         return replace(asked, preset=preset or "", own=own)
@@ -138,7 +138,7 @@ def make(asked: Asked, common: Common, material: Material, divided: Sequence[Fol
 
 
 def base_of(asked: Asked, common: Common, corpus: str | None, model: ModelSettings, train: TrainSettings) -> Base:
-    """What the rows start from. In table 2 under preset `tuned` each network has its own numbers, as in
+    """What the rows start from. In table 2 under preset `tuned` or `best` each network has its own numbers, as in
     ``train --network``.
     """
     from bigfusion.flows.project.load import each_tuned, read_preset

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from bigfusion.flows.project.preset_names import LEARNING, PRESETS, TUNED
+from bigfusion.flows.project.preset_names import LEARNING, PRESETS, SEARCHED
 from bigfusion.flows.project.settings import Learning, Project
 from bigfusion.flows.project.workspace import ADDRESS, WorkspaceSettings
 from bigfusion.model.kinds import settings_classes
@@ -79,7 +79,7 @@ def layers(
 ) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
     """The name of the preset, its table, and the settings file's table above it.
 
-    The assignments lie above both; preset `tuned` has other numbers for the network that they name.
+    The assignments lie above both; presets `tuned` and `best` have other numbers for the network that they name.
 
     Raises:
         SettingsError: as in :func:`load_project`.
@@ -93,12 +93,12 @@ def layers(
 def _for_network(
     preset: str, own: Mapping[str, Any], assignments: Sequence[str], corpus_of_file: Callable[[], str] = lambda: ""
 ) -> dict[str, Any]:
-    """The preset's table. If it is `tuned`, for the network that the layers above it choose."""
+    """The preset's table. If it is `tuned` or `best`, for the network that the layers above it choose."""
     table = read_preset(preset)
     above = laid(own, assign({}, assignments))
     model, corpus = above.get("model"), above.get("corpus")
     kind = model.get("kind", DEFAULT_NETWORK) if isinstance(model, Mapping) else DEFAULT_NETWORK
-    if preset != TUNED or kind == DEFAULT_NETWORK or kind not in settings_classes(NETWORKS):
+    if preset not in SEARCHED or kind == DEFAULT_NETWORK or kind not in settings_classes(NETWORKS):
         return table
     numbers = tuned(kind, str(corpus.get("kind", "")) if isinstance(corpus, Mapping) else corpus_of_file())
     if numbers.source != "searched":
@@ -107,7 +107,7 @@ def _for_network(
         but = f" but for {' and '.join(apart)}" if apart else ""
         log.info(
             "preset %s: nobody has searched for %s yet: its %s are used, with the training settings that all networks "
-            "share%s; `bigfusion tune --network %s` searches", TUNED, kind, whose, but, kind,
+            "share%s; `bigfusion tune --network %s` searches", preset, kind, whose, but, kind,
         )  # fmt: skip
     return laid(table, numbers.table)
 
@@ -151,7 +151,7 @@ def origin(
 def each_tuned(
     config: Path | None, preset: str | None, assignments: Sequence[str], project: bool
 ) -> tuple[dict[str, Any], str] | None:
-    """What all networks have in common where preset `tuned` gives each its own numbers; none if another one is used.
+    """What all networks have in common where the preset gives each its own numbers; none if it does not.
 
     It is the table above the presets (:func:`origin`), and the name of the corpus.
 
@@ -159,7 +159,7 @@ def each_tuned(
         SettingsError: as in :func:`load_project`.
     """
     found, above = origin(config, preset, assignments, project)
-    if found != TUNED:
+    if found not in SEARCHED:
         return None
     corpus = above.get("corpus") if project else None
     return above, str(corpus.get("kind", "")) if isinstance(corpus, Mapping) else ""

@@ -17,6 +17,8 @@ PRESETS = (
     "table",
     "demo",
 )
-TUNED, PAPER = "tuned", "paper"
-LEARNING = (TUNED, PAPER)
+TUNED, BEST, PAPER = "tuned", "best", "paper"
+SEARCHED = (TUNED, BEST)
+"""Those under which each network has its own numbers; they differ in BIG-FUSION's alone."""
+LEARNING = (*SEARCHED, PAPER)
 """Presets of the network and its training alone: they go with any corpus."""

@@ -47,7 +47,7 @@ def test_what_does_not_fit_is_told_with_its_kind(assignments, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("preset", ["tuned", "paper"])
+@pytest.mark.parametrize("preset", ["tuned", "best", "paper"])
 def test_another_network_over_a_preset_starts_from_its_own_defaults(preset):
     found = load_learning(None, preset, ["model.kind=bigru", "model.width=64"])
     assert found.model == BiGRUSettings(width=64)

@@ -59,3 +59,18 @@ def test_a_settings_file_that_names_the_network_gets_its_numbers(tmp_path):
     path.write_text('[model]\nkind = "cogmen"\nlayers = 3\n')
     found = load_learning(path, "tuned")
     assert (found.model.kind, found.model.layers, found.model.width) == ("cogmen", 3, cogmen.SETTINGS().width)
+
+
+def test_best_is_tuned_with_the_vote_of_like_texts():
+    assert (tuned_table := read_preset("tuned")) == (best := read_preset("best")) | {
+        "model": {name: part for name, part in best["model"].items() if name != "retrieval"}
+    }
+    assert best["model"]["retrieval"] == {"enabled": True} and "retrieval" not in tuned_table["model"]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "bigfusion"])
+def test_under_best_the_other_networks_are_those_of_tuned(kind, caplog):
+    caplog.set_level("INFO", "bigfusion")
+    found, other = (load_learning(None, preset, [f"model.kind={kind}"]) for preset in ("best", "tuned"))
+    assert found == other
+    assert ("preset best: nobody has searched" in caplog.text) == (tuned(kind).source != "searched")

@@ -7,6 +7,7 @@ import torch
 from bigfusion.model.data.batch import UNLABELLED, Dialogue, collate
 from bigfusion.model.layers.graph import build_graph
 from bigfusion.model.layers.objectives import classification_loss
+from bigfusion.model.network_notes import notes
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.networks.bigfusion import BigFusion
 from tests.helpers.network_suite import CLASSES, WIDTHS, NetworkSuite, summed
@@ -333,6 +334,12 @@ def test_like_texts_vote_in_evaluation_alone(beside):
 
 def test_without_text_nothing_votes():
     assert network(modalities=["audio"], **VOTED).retrieval is None
+
+
+def test_a_reader_is_told_that_like_texts_vote():
+    assert notes(settings()) == ()
+    (note,) = notes(settings(**VOTED))
+    assert note.startswith("training utterances with like words vote (model.retrieval): the checkpoint holds")
 
 
 @pytest.mark.parametrize("relative", [(), ("text", "audio")])
