@@ -74,7 +74,8 @@ def without_released(common: Common, features: Path | None) -> tuple[Common, boo
 def with_origin(asked: Asked, common: Common) -> Asked:
     """``asked`` with the preset and the settings above it.
 
-    A row under `tuned`, `best` or `released` has its network's own numbers, so any training setting above them may change it.
+    A row under `tuned`, `best` or `released` has its network's own numbers, so any training setting above them may
+    change it.
     The preset that lies below `released` (BIG-FUSION's own) counts as a setting unless it is the paper's.
     """
     from bigfusion.flows.project.load import origin, own_settings
