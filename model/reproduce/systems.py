@@ -30,7 +30,7 @@ from bigfusion.pipeline.settings import merge
 NONE = "none"
 """The row of Table 3 without contrastive learning."""
 
-SHARED = ("modalities", "features", "fusion", "fusion_width")
+SHARED = ("modalities", "features", "centred", "fusion", "fusion_width")
 """Settings of the caller's network that every row takes over."""
 
 _NOTES = {
