@@ -45,11 +45,13 @@ def any_kind(package: str, default: str) -> Any:
 def changed_kind(table: Mapping[str, Any], package: str, default: str, kind: str) -> dict[str, Any]:
     """``table`` changed to ``kind``: the keys that all kinds share stay, those of the old kind alone are dropped.
 
-    A key that the new kind narrows, as it does ``kind`` itself, is its own affair and is dropped as well.
+    A key that the new kind narrows, as it does ``kind`` itself, is its own affair and is dropped as well; so is one that
+    suits each kind otherwise (``EACH_ITS_OWN`` of the package's ``base``).
     """
     classes = settings_classes(package)
     if table.get("kind", default) == kind or kind not in classes:
         return dict(table)
-    shared, own = import_module(f"{package}.base").SHARED.model_fields, classes[kind].model_fields
-    same = {name for name, field in shared.items() if own[name].annotation == field.annotation}
+    base = import_module(f"{package}.base")
+    shared, own = base.SHARED.model_fields, classes[kind].model_fields
+    same = {name for name, field in shared.items() if own[name].annotation == field.annotation} - base.EACH_ITS_OWN
     return {name: value for name, value in table.items() if name in same}

@@ -109,7 +109,7 @@ def _for_network(
             "preset %s: nobody has searched for %s yet: its %s are used, with the training settings that all networks "
             "share%s; `bigfusion tune --network %s` searches", preset, kind, whose, but, kind,
         )  # fmt: skip
-    return laid({**table, "model": {}}, numbers.table)  # the preset's network is BIG-FUSION
+    return laid(table, numbers.table)
 
 
 def load_learning(

@@ -33,3 +33,4 @@ class ContrastSettings(Settings):
 
 
 SHARED = ContrastSettings
+EACH_ITS_OWN: frozenset[str] = frozenset()

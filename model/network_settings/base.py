@@ -104,3 +104,5 @@ class NetworkSettings(Settings):
 
 
 SHARED = NetworkSettings
+EACH_ITS_OWN = frozenset({"centred"})
+"""Settings that every network has and none takes over from another: a causal one refuses them."""

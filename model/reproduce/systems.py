@@ -30,7 +30,7 @@ from bigfusion.pipeline.settings import merge
 NONE = "none"
 """The row of Table 3 without contrastive learning."""
 
-SHARED = ("modalities", "features", "centred", "fusion", "fusion_width")
+SHARED = ("modalities", "features", "fusion", "fusion_width")
 """Settings of the caller's network that every row takes over."""
 
 _NOTES = {
@@ -170,8 +170,6 @@ def _tuned(kind: str, base: Base, shared: dict[str, Any]) -> tuple[NetworkSettin
     sizes = "released sizes" if numbers.source == "released" else "defaults"
     changed = "".join(f", but {name} = {json.dumps(value)}" for name, value in numbers.by_hand.items())
     mark = "" if searched else f"not searched: its {sizes}{changed}"
-    if "centred" not in base.own.get("model", {}):  # then it is BIG-FUSION's own number
-        shared = {name: value for name, value in shared.items() if name != "centred"}
     own = {} if kind == DEFAULT_NETWORK else numbers.table
     model = base.model if base.model.kind == kind else network_settings({**own.get("model", {"kind": kind}), **shared})
     train = merge(merge(base.train.model_dump(), own.get("train", {})), base.own.get("train", {}))

@@ -58,6 +58,7 @@ def test_what_every_network_has_stays_beneath_another_one():
     table = {"kind": "bigfusion", "modalities": ["text"], "width": 64, "contrast": {"rho": [0, 0]}}
     assert beneath(table, {"kind": "bigru"}) == {"modalities": ["text"]}
     assert beneath(table, {"kind": "bigfusion"}) == beneath(table, {"width": 3}) == table
+    assert beneath(table | {"centred": ["audio"]}, {"kind": "bigru"}) == {"modalities": ["text"]}, "each its own"
     assert beneath(table, {"kind": "no such"}) == table  # to be refused, with all that it says
 
 

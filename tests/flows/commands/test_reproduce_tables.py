@@ -36,7 +36,7 @@ def rows(common: Common, corpus: str | None = "iemocap") -> dict[str, System]:
 
 
 @pytest.mark.parametrize("corpus", ["iemocap", "meld", None])
-@pytest.mark.parametrize("preset", ["tuned", None])
+@pytest.mark.parametrize("preset", ["tuned", "best", None])
 def test_on_a_file_each_row_is_what_train_would_train(preset, corpus, monkeypatch):
     monkeypatch.setattr(bigru, "TUNED", FOUND, raising=False)
     common = Common(preset=preset, assignments=("train.batch_size=3",))
@@ -117,6 +117,7 @@ def test_a_table_says_what_it_was_trained_under_and_overwrites_no_other():
     """It said `tuned` whatever was trained, and the files of preset `tuned` were written over."""
     plain, paper = asked_for(Common()), asked_for(Common(preset="paper"))
     assert (plain.name, plain.own) == ("table-2-tuned", {})
+    assert asked_for(Common(preset="best")).name == "table-2-best"
     assert (paper.preset, paper.name) == ("paper", "table-2-paper")
     assert asked_for(Common(assignments=("train.seeds=[4]", "train.threads=2"))) == plain, "they change no number"
     few, more = (asked_for(Common(assignments=(f"train.epochs={number}",))) for number in (2, 3))

@@ -61,9 +61,9 @@ def test_a_settings_file_that_names_the_network_gets_its_numbers(tmp_path):
     assert (found.model.kind, found.model.layers, found.model.width) == ("cogmen", 3, cogmen.SETTINGS().width)
 
 
-def test_best_is_tuned_with_the_vote_of_like_texts():
+def test_best_is_tuned_with_centred_audio_and_the_vote_of_like_texts():
     searched, best = read_preset("tuned"), read_preset("best")
-    assert best["model"].pop("retrieval") == {"enabled": True}
+    assert best["model"].pop("centred") == ["audio"] and best["model"].pop("retrieval") == {"enabled": True}
     assert best == searched
 
 
