@@ -45,8 +45,8 @@ def any_kind(package: str, default: str) -> Any:
 def changed_kind(table: Mapping[str, Any], package: str, default: str, kind: str) -> dict[str, Any]:
     """``table`` changed to ``kind``: the keys that all kinds share stay, those of the old kind alone are dropped.
 
-    A key that the new kind narrows, as it does ``kind`` itself, is its own affair and is dropped as well; so is one that
-    suits each kind otherwise (``EACH_ITS_OWN`` of the package's ``base``).
+    A key that the new kind narrows, as it does ``kind`` itself, is its own affair and is dropped as well; so is one
+    that ``EACH_ITS_OWN`` of the package's ``base`` names.
     """
     classes = settings_classes(package)
     if table.get("kind", default) == kind or kind not in classes:
