@@ -60,4 +60,4 @@ class Retrieval(nn.Module):
             own, stored = getattr(self, name), state_dict.get(prefix + name)
             if stored is not None:
                 setattr(self, name, own.new_zeros(len(stored), *own.shape[1:]))
-        super()._load_from_state_dict(state_dict, prefix, *others)  # type: ignore[arg-type]
+        super()._load_from_state_dict(state_dict, prefix, *others)
