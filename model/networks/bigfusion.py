@@ -168,9 +168,8 @@ class BigFusion(Network):
         """The logits with the vote of like texts, in evaluation. Shapes: (V, C) -> (V, C)."""
         if self.retrieval is None or self.training:
             return logits
-        return logits.log_softmax(-1) + self.settings.retrieval.weight * self.retrieval(
-            *self._said(self.columns(batch))
-        )
+        odds: Tensor = self.retrieval(*self._said(self.columns(batch)))
+        return logits.log_softmax(-1) + self.settings.retrieval.weight * odds
 
     def _fuse(self, utterances: Utterances) -> Tensor:
         """The real utterances fused. Shape: (V, D)."""
