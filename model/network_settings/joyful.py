@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Range, Space
 
-
 AS_RELEASED = {
     "mask": 0.25,
     "perturb": 0.1,
