@@ -19,7 +19,7 @@ class AMBDSGDNSettings(NetworkSettings):
     graph_heads: int = Field(default=2, ge=1, description="differential attention layers side by side")
     relation_width: int = Field(default=10, ge=1)
     window: int = Field(default=20, ge=0, description="utterances on either side that an utterance hears")
-    dropout: float = Field(default=0.5, ge=0, lt=1, description="of encoders and classifiers; the graphs' is 0.2")
+    dropout: float = Field(default=0.5, ge=0, lt=1)
     speakers: int = Field(
         default=2,
         ge=1,

@@ -1,6 +1,6 @@
 """AMB-DSGDN (Wang et al., arXiv 2603.10043): differential graph attention in each modality, balanced dropout of them.
 
-- text: Linear to D; audio, visual: Linear, + position + speaker embedding, dropout, one of SDT's self-attention layers;
+- text: Linear to D; audio, visual: Linear, + position + speaker embedding, one of SDT's self-attention layers, dropout;
 - two blocks in each modality, first on the graph of the other speakers, then on that of the same speaker, each with
   relations self, earlier and later within a window: LN(x + Linear(gelu(T(drop [T_1(drop x); T_2(drop x)])))), T being
   ``layers.differential``; a block's dropout, that of its attention weights too, is 0.2 whatever the network's is;
@@ -10,13 +10,14 @@ Loss = L(sum) + 0.1 sum_m L(m)^2, gradients through both factors.
 
 Balanced dropout, in training: with P_m the weighted F1 of each modality's own logits in a batch, d_mk = P_m / P_k - 1,
 weights = softmax over k of relu(d_mk), mean_m = (sum_k weights d_mk) / (number of k), q_m = q0 (1 + 0.9 mean_m) where
-mean_m > 0, else 0. In a share of the batches the classifier of modality m sees zeros for each dialogue with probability
-q_m, and what is left is scaled by 1 / (1 - mean q). The weakest modality has q = 0.
+mean_m > 0, else 0. In a share of the batches each dialogue loses modality m with probability q_m, and what is left is
+scaled by 1 / (1 - mean q). The weakest modality has q = 0.
 
 Departures from the released code, and why:
 
-- P_m is that of the batch before, after its modality dropout: labels do not enter the forward pass. It is kept with the
-  checkpoint. There it is the batch's own, before it.
+- P_m is that of the batch before: labels do not enter the forward pass. It is kept with the checkpoint.
+- Modality dropout acts on what goes into the graphs (inferred: the page says features).
+- Whether l and r of lambda have half the width is inferred.
 - Speakers are numbered by their first turn in the dialogue. Class weights are counted on the training labels and scaled
   to a mean of 1; each loss divides by the utterances.
 - An utterance hears itself, so that no row of the graphs is empty but padding, whose weights are zeros.
@@ -151,11 +152,10 @@ class AMBDSGDN(Network):
         kept = self._kept(len(mask), mask.device)[utterances.dialogue]  # (V, M)
         states, logits = {}, {}
         for index, (name, inputs) in enumerate(projected.items()):
-            encoded = self._encode(name, inputs, utterances.speaker, mask)
+            encoded = self._encode(name, inputs, utterances.speaker, mask) * kept[:, index, None].to(inputs.dtype)
             hidden = self.same[name](self.cross[name](encoded, cross, mask), same, mask)
             states[name] = hidden * self.gates[name](hidden).sigmoid() if name in self.gates else hidden
-            left = states[name] * kept[:, index, None].to(inputs.dtype)
-            logits[name] = rows(self.classifiers[name](left))
+            logits[name] = rows(self.classifiers[name](states[name]))
         total = torch.stack(list(logits.values())).sum(0)  # (B, N, C)
         return Output(
             total, {"modalities": logits}, representations={name: rows(state) for name, state in states.items()}
@@ -167,8 +167,8 @@ class AMBDSGDN(Network):
             return inputs
         place = mask.nonzero()[:, 1]
         inputs = inputs + positions(mask.shape[1], inputs.shape[1], like=inputs)[place]
-        inputs = self.dropout(inputs + self.speaker(speaker.clamp(max=self.settings.speakers - 1)))
-        encoded: Tensor = self.encoders[name](inputs, inputs, mask)
+        inputs = inputs + self.speaker(speaker.clamp(max=self.settings.speakers - 1))
+        encoded: Tensor = self.dropout(self.encoders[name](inputs, inputs, mask))
         return encoded
 
     def _kept(self, dialogues: int, device: torch.device) -> Tensor:

@@ -60,8 +60,8 @@ def plain(network: AMBDSGDN, batch: Batch) -> Output:
         inputs = own
         if name in network.encoders:
             placed = own + positions(len(utterances), settings.width, like=own)
-            placed = network.dropout(placed + embedded(network.speaker, utterances.speakers))
-            inputs = transformed(network.encoders[name], placed, placed)
+            placed = placed + embedded(network.speaker, utterances.speakers)
+            inputs = network.dropout(transformed(network.encoders[name], placed, placed))
         hidden = block(network.same[name], block(network.cross[name], inputs, cross), same)
         if name in network.gates:
             hidden = hidden * network.gates[name](hidden).sigmoid()

@@ -105,17 +105,6 @@ def test_the_blocks_drop_a_fifth_as_released_for_either_corpus(released):
     assert [(rows == 0).double().mean().item() for rows in seen] == pytest.approx([0.2, 0.2], abs=0.03)
 
 
-def test_dropout_falls_on_what_the_encoders_read():
-    network, inputs = TestAMBDSGDN().network(dropout=0.5).train(), batch((40, 40))
-    seen = []
-    network.encoders["audio"].register_forward_hook(lambda _, given, found: seen.extend((given[0], found)))
-    network.cross["audio"].register_forward_hook(lambda _, given, found: seen.append(given[0]))
-    network(inputs)
-    read, encoded, onwards = seen
-    assert (read == 0).double().mean().item() == pytest.approx(0.5, abs=0.1)
-    assert torch.equal(onwards, encoded)
-
-
 def test_a_dropped_modality_says_nothing_and_the_others_are_scaled():
     network, inputs = TestAMBDSGDN().network(drop_after=0, drop_share=1.0), batch()
     network.train()
@@ -123,12 +112,9 @@ def test_a_dropped_modality_says_nothing_and_the_others_are_scaled():
     network.begin_epoch(1, 10)
     for found in network._kept(2, torch.device("cpu")).tolist():
         assert found == pytest.approx([0, 1.5, 1.5])
-    first = network(inputs)
+    first = network(inputs).parts["modalities"]["text"]
     inputs.features["text"].add_(1.0)
-    second = network(inputs)
-    assert torch.equal(second.parts["modalities"]["text"], first.parts["modalities"]["text"])
-    found, before = (output.representations["text"] for output in (second, first))
-    assert not torch.allclose(found, before), "the graphs read it, the classifier does not"
+    assert torch.equal(network(inputs).parts["modalities"]["text"], first)
     network.begin_epoch(1, 10)
     network.eval()
     assert torch.equal(network._kept(2, torch.device("cpu")), torch.ones(2, 3))
