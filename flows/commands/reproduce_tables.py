@@ -206,7 +206,12 @@ def _facts(
     if asked.own:
         own = ", ".join(f"{key} = {json.dumps(value)}" for key, value in asked.own.items())
         below = f"preset {asked.preset}" if asked.preset else "the defaults"
-        caveats.append(f"Trained with own settings, above {below}: {own}.")
+        caveats.append(
+            f"Trained with own settings: {own}. A network with released numbers learns by these alone, but for what"
+            " --set changes of train."
+            if asked.released
+            else f"Trained with own settings, above {below}: {own}."
+        )
     if scored == {"valid"}:
         caveats.append(
             "There are no test labels: the validation split is scored, on which each epoch was chosen, so every score"

@@ -50,6 +50,7 @@ _TRAIN: dict[str, object] = {
     "weight_decay": 1e-5,
     "batch_size": 16,
     "epochs": 60,
+    "patience": 10,
     "schedule": "constant",
     "warmup": 0.0,
 }

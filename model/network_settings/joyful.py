@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.spaces import DROPOUT, TRAINING, Choice, Range, Space
+
+AS_RELEASED = {
+    "mask": 0.25,
+    "perturb": 0.1,
+    "temperature": 0.2,
+    "contrast_weight": 0.2,
+    "reconstruction_weight": 0.05,
+}
+"""The released code's numbers of the views and the losses. The defaults are the paper's."""
 
 
 class JOYFULSettings(NetworkSettings):
@@ -35,10 +44,15 @@ class JOYFULSettings(NetworkSettings):
     )
     form: Literal["paper", "released"] = Field(
         default="paper",
-        description="paper: two views against each other; released: each of two masked views against the original",
+        description="paper: two views against each other; released: each of two masked views against the original,"
+        " with the released numbers of mask, perturb, temperature and both weights where nothing else is set",
     )
-    mask: float = Field(default=0.2, ge=0, lt=1, description="share of a view's numbers that is set to 0")
-    perturb: float = Field(default=0.2, ge=0, lt=1, description="share of a view's edges that is aimed anew")
+    mask: float = Field(
+        default=0.2, ge=0, lt=1, description="share of a view's numbers that is set to 0; released: 0.25"
+    )
+    perturb: float = Field(
+        default=0.2, ge=0, lt=1, description="share of a view's edges that is aimed anew; released: 0.1"
+    )
     proximity: float = Field(
         default=0.5,
         ge=0,
@@ -47,6 +61,12 @@ class JOYFULSettings(NetworkSettings):
     temperature: float = Field(default=1.0, gt=0, description="of the contrast; released: 0.2")
     contrast_weight: float = Field(default=0.3, ge=0, description="beta; released: 0.2")
     reconstruction_weight: float = Field(default=0.06, ge=0, description="alpha; released: 0.05")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_released(cls, given: Any) -> Any:
+        """With ``form = "released"`` these are the defaults."""
+        return {**AS_RELEASED, **given} if isinstance(given, dict) and given.get("form") == "released" else given
 
     @model_validator(mode="after")
     def _divisible(self) -> JOYFULSettings:

@@ -2,8 +2,8 @@
 
 - text: Linear to D; audio, visual: Linear, + position + speaker embedding, one of SDT's self-attention layers, dropout;
 - two blocks in each modality, first on the graph of the other speakers, then on that of the same speaker, each with
-  relations self, earlier and later within a window: LN(x + Linear(gelu(T(drop [T_1(x); T_2(x)])))), T being
-  ``layers.differential``;
+  relations self, earlier and later within a window: LN(x + Linear(gelu(T(drop [T_1(drop x); T_2(drop x)])))), T being
+  ``layers.differential``; a block's dropout, that of its attention weights too, is 0.2 whatever the network's is;
 - audio, visual: h * sigmoid(Linear(h)); logits of each modality = Linear(drop ReLU(h)); their sum is predicted.
 
 Loss = L(sum) + 0.1 sum_m L(m)^2, gradients through both factors.
@@ -48,6 +48,9 @@ from bigfusion.pipeline.schema import Modality
 SELF, SAME_EARLIER, SAME_LATER, OTHER_LATER, OTHER_EARLIER, RELATIONS = 1, 2, 3, 4, 5, 6
 """Relations of an edge, and how many numbers there are; 0 is no edge."""
 
+BLOCK_DROPOUT = 0.2
+"""Released for both corpora: no option of the code reaches it."""
+
 
 def speaker_relations(mask: Tensor, speakers: Tensor, window: int) -> tuple[Tensor, Tensor]:
     """The graph of other speakers and that of the same one: at [i, j] how i hears j. Shapes: (B, N) -> (B, N, N)."""
@@ -68,17 +71,18 @@ class DifferentialBlock(nn.Module):
         width, heads = settings.width, settings.graph_heads
 
         def layer(inputs: int) -> DifferentialAttention:
-            return DifferentialAttention(inputs, width, RELATIONS, settings.relation_width, settings.dropout)
+            return DifferentialAttention(inputs, width, RELATIONS, settings.relation_width, BLOCK_DROPOUT)
 
         self.heads = nn.ModuleList(layer(width) for _ in range(heads))
         self.top = layer(heads * width)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = nn.Dropout(BLOCK_DROPOUT)
         self.output = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, inputs: Tensor, relation: Tensor, mask: Tensor) -> Tensor:
         """Attend twice."""
-        joined = torch.cat([head(inputs, relation, mask) for head in self.heads], dim=-1)
+        dropped = self.dropout(inputs)
+        joined = torch.cat([head(dropped, relation, mask) for head in self.heads], dim=-1)
         attended = gelu(self.top(self.dropout(joined), relation, mask))
         normed: Tensor = self.norm(inputs + self.output(attended))
         return normed

@@ -17,15 +17,18 @@ Loss = CE + alpha L_mf + beta L_ct.
 
 Paper and code differ a lot. The modules' form and size are the code's, the views, loss and weights the paper's;
 ``form = "released"`` sets each of two views, masked and perturbed, against the original, all other nodes of both graphs
-being negatives at once. Departures from the released code, and why:
+being negatives at once, with the code's numbers. Departures from the released code, and why:
 
-- Edges are aimed anew within the dialogue and get the relation of their new ends; there across dialogues, with the old
-  relation, and into the list that original and both views share: the views differ in masks only.
+- An edge that is aimed anew comes from another utterance of the dialogue and has the relation of its new ends; there it
+  goes to another, across dialogues, with the old relation, and into the list that original and both views share: the
+  views differ in masks only.
 - The reconstruction is a mean over all real utterances; there the last dialogue of a batch alone is taught. The vector
   of an absent modality is decoded as a constant by the global one; but both read it, and so teach it as well.
 - Padding is not attended to; windows are the receiver's; widths are the data's; all utterances are fused at once (the
   alignment is attention with one channel).
 - Negatives stay in the dialogue (the paper's graph); there they are the batch's, so that batches decide the loss.
+- A node is no negative of itself; there it is one, by a slip of the library.
+- The rate does not fall at a standstill: the trainer has no such schedule.
 - In the intra-view loss the anchor's own place holds its positive, the paper's text leaving it open.
 - The Katz score's attenuation is not stated: here 0.9 over the dialogue's largest degree, scores relative to the
   dialogue's largest between two utterances (reconstructed).

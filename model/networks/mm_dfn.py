@@ -16,7 +16,9 @@ Departures from the released code, and why:
   direction starts in padding.
 - Each party of each dialogue is a row of one GRU call; there a loop runs over slots, 9 for MELD.
 - A modality whose weight is 0 is not read by the party's GRU; there it is, for nothing.
-- Class weights are counted on the training dialogues; there they are constants of IEMOCAP.
+- Class weights are counted on the training dialogues and scaled to a mean of 1; there they are constants of IEMOCAP,
+  1 / frequency.
+- Training stops when the score has stood still for some epochs; there when the loss has too.
 - The seed is set once a training, not every epoch.
 - An absent modality is a learned vector, random at first, for a vector of zeros has no angle to any.
 """

@@ -33,6 +33,9 @@ NONE = "none"
 SHARED = ("modalities", "features", "fusion", "fusion_width")
 """Settings of the caller's network that every row takes over."""
 
+PROTOCOL = (*sorted(TrainSettings.run_only), "holdout", "regression_loss", "precision", "compile", "processes")
+"""The caller's training settings that a network with released settings takes over. How it learns is its paper's."""
+
 _NOTES = {
     "mvn": "MVN-like: on modality tokens",
     "scmm": "reconstructed from its abstract",
@@ -59,9 +62,9 @@ class System:
 class Base:
     """What the rows start from: the caller's own settings. ``own`` is what was set by hand: it lies above all.
 
-    ``corpus`` is ``iemocap``, ``meld`` or ``None``; ``released``: each network under its own paper's settings;
-    ``tuned``, not none: each under its own numbers of preset `tuned` for the corpus of this name, and ``train`` is what
-    all of them share.
+    ``corpus`` is ``iemocap``, ``meld`` or ``None``; ``released``: each network under its own paper's settings, which
+    take no more of ``train`` than :data:`PROTOCOL`; ``tuned``, not none: each under its own numbers of preset `tuned`
+    for the corpus of this name, and ``train`` is what all of them share.
     """
 
     model: NetworkSettings
@@ -149,8 +152,9 @@ def _network(kind: str, base: Base) -> System:
         overrides = released.get(base.corpus or "", None) or next(iter(released.values()))
         table = _on(shared, overrides.get("model", {}))
         model = network_settings({"kind": kind, **table})
+        protocol = base.train.model_dump(include=set(PROTOCOL))
         train = TrainSettings.model_validate(
-            merge(merge(base.train.model_dump(), overrides.get("train", {})), base.own.get("train", {}))
+            merge(merge(protocol, overrides.get("train", {})), base.own.get("train", {}))
         )
     elif base.tuned is not None:
         model, train, source = _tuned(kind, base, shared)

@@ -10,7 +10,14 @@ import pytest
 
 from bigfusion.flows import cli
 from bigfusion.flows.commands.common import Common
-from bigfusion.flows.commands.reproduce_tables import Asked, _with_speakers, base_of, with_origin, without_released
+from bigfusion.flows.commands.reproduce_tables import (
+    Asked,
+    _facts,
+    _with_speakers,
+    base_of,
+    with_origin,
+    without_released,
+)
 from bigfusion.flows.project.load import load_learning, load_project
 from bigfusion.flows.project.write import write_config
 from bigfusion.model.data.batch import Dialogue
@@ -106,6 +113,24 @@ def test_in_a_project_only_preset_tuned_gives_them(monkeypatch, tmp_path):
         assert (made["bigru"].train, made["bigru"].train.epochs) == (alone.train, epochs)
         alone = load_project(path, None, ["model.kind=dialogue_rnn"])
         assert made["dialogue_rnn"].model.numbers() == alone.model.numbers()
+
+
+def test_under_released_a_project_s_training_is_no_rivals(tmp_path):
+    write_config(tmp_path / "bigfusion.toml", "iemocap", None, "tuned")
+    common = Common(config=tmp_path / "bigfusion.toml", preset="released", assignments=("train.clip=3",))
+    asked = asked_for(common, features=None)
+    common, _ = without_released(common, None)
+    project = load_project(common.config, None, common.settings())
+    rows = networks(base_of(asked, common, "iemocap", project.model, project.train))
+    made = {row.key: row.train for row in rows}
+    assert (made["bigfusion"].smoothing, made["bigfusion"].average) == (0.1, 0.99)
+    assert (made["sdt"].smoothing, made["sdt"].average, made["sdt"].clip, made["sdt"].epochs) == (0, 0, 3, 150)
+    assert made["cmcf_srnet"].patience == 10
+    caveat = _facts(asked, None, Data(("calm", "loud"), [], [], []), ["given"], rows, {"rows": []})["caveats"][0]
+    assert caveat.startswith("Trained with own settings: ") and "train.smoothing = 0.1, " in caveat
+    assert caveat.endswith(
+        " A network with released numbers learns by these alone, but for what --set changes of train."
+    )
 
 
 def asked_for(common: Common, table: int | str = 2, features: Path | None = Path("f.parquet")) -> Asked:

@@ -45,7 +45,7 @@ def attended(layer: DifferentialAttention, inputs: Tensor, relation: Tensor) -> 
 
 def block(layer: DifferentialBlock, inputs: Tensor, relation: Tensor) -> Tensor:
     """Layers side by side, and one on top. Shapes: (n, D), (n, n) -> (n, D)."""
-    joined = torch.cat([attended(head, inputs, relation) for head in layer.heads], dim=1)
+    joined = torch.cat([attended(head, layer.dropout(inputs), relation) for head in layer.heads], dim=1)
     top = gelu(attended(layer.top, layer.dropout(joined), relation))
     return layer.norm(inputs + layer.output(top))
 

@@ -3,15 +3,24 @@ import pytest
 import torch
 
 from bigfusion.model.layers.differential import INITIAL, DifferentialAttention
-from bigfusion.model.network_settings.amb_dsgdn import AMBDSGDNSettings
-from bigfusion.model.networks.amb_dsgdn import drop_rates, speaker_relations, weighted_f1
+from bigfusion.model.network_settings.amb_dsgdn import RELEASED, AMBDSGDNSettings
+from bigfusion.model.networks.amb_dsgdn import AMBDSGDN, drop_rates, speaker_relations, weighted_f1
 from bigfusion.model.scoring import metrics
-from tests.helpers.network_suite import NetworkSuite, batch
+from tests.helpers.network_suite import CLASSES, WIDTHS, NetworkSuite, batch
 
 
 class TestAMBDSGDN(NetworkSuite):
     settings = AMBDSGDNSettings(width=8, heads=2, window=3, relation_width=3, dropout=0.0)
     random = {"dropout": 0.3}
+
+    def network(self, seed=0, **changes):
+        """The blocks' dropout is no setting: out of the way unless a test asks for it."""
+        network = super().network(seed, **changes)
+        for block in [*network.cross.values(), *network.same.values()]:
+            for module in block.modules():
+                if isinstance(module, torch.nn.Dropout):
+                    module.p = 0.0
+        return network
 
 
 def layer():
@@ -76,6 +85,24 @@ def test_the_weighted_f1_is_that_of_the_scoring():
     for column in range(2):
         expected = metrics.scores(labels, guesses[:, column], 4).weighted_f1
         assert found[column].item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("released", RELEASED.values(), ids=RELEASED)
+def test_the_blocks_drop_a_fifth_as_released_for_either_corpus(released):
+    """They dropped what the setting says, which is the encoders' and the classifiers': 0.5, on MELD 0.11."""
+    settings = AMBDSGDNSettings(**{"dropout": 0.5} | released["model"] | {"width": 8, "heads": 2})
+    network = AMBDSGDN(settings, WIDTHS, CLASSES)
+    for name, module in network.named_modules():
+        if isinstance(module, torch.nn.Dropout):
+            inside = name.startswith(("cross.", "same."))
+            assert module.p == (0.2 if inside else settings.dropout), name
+    block = network.cross["text"].double()
+    inputs, mask = torch.randn(400, 8).double(), torch.ones(1, 400, dtype=torch.bool)
+    seen = []
+    block.heads[0].register_forward_hook(lambda _, given, found: seen.append(given[0]))
+    block.top.register_forward_hook(lambda _, given, found: seen.append(given[0]))
+    block(inputs, torch.ones(1, 400, 400, dtype=torch.long), mask)
+    assert [(rows == 0).double().mean().item() for rows in seen] == pytest.approx([0.2, 0.2], abs=0.03)
 
 
 def test_a_dropped_modality_says_nothing_and_the_others_are_scaled():

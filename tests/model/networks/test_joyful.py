@@ -6,6 +6,7 @@ import torch
 from bigfusion.model.layers.window import edges, heard
 from bigfusion.model.network_settings.joyful import JOYFULSettings
 from bigfusion.model.networks.joyful import aimed_anew, align, info_nce, proximate
+from bigfusion.model.settings import network_settings
 from tests.helpers.network_suite import NetworkSuite, batch
 
 SMALL = {
@@ -51,6 +52,17 @@ def test_the_contrast_of_two_orthonormal_nodes_by_hand():
     expected = -math.log(math.exp(5) / (math.exp(5) + 2))
     assert expected == pytest.approx(0.0134, abs=5e-5)
     assert info_nce(nodes, nodes, mask, 0.2).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_released_form_has_the_released_numbers_unless_others_are_set():
+    """It masked and perturbed by the paper's 0.2 each, and weighed as the paper does."""
+    names = ("mask", "perturb", "temperature", "contrast_weight", "reconstruction_weight")
+    paper, released = JOYFULSettings(), network_settings({"kind": "joyful", "form": "released"})
+    assert [getattr(paper, name) for name in names] == [0.2, 0.2, 1.0, 0.3, 0.06]
+    assert [getattr(released, name) for name in names] == [0.25, 0.1, 0.2, 0.2, 0.05]
+    assert JOYFULSettings(form="released", mask=0.2).mask == 0.2
+    assert JOYFULSettings.model_validate(released.model_dump()) == released
+    assert JOYFULSettings.model_validate(released.model_dump() | {"perturb": 0.2}).perturb == 0.2
 
 
 def test_without_masks_and_perturbation_the_views_are_the_original():

@@ -1,15 +1,18 @@
 from dataclasses import replace
 
+import numpy as np
 import torch
 
-from bigfusion.model.data.batch import UNLABELLED
+from bigfusion.model.data.batch import UNLABELLED, Dialogue, collate
 from bigfusion.model.layers.objectives import classification_loss
 from bigfusion.model.layers.recurrence import over_dialogues
-from bigfusion.model.network_settings.mm_dfn import MMDFNSettings
+from bigfusion.model.network_settings.mm_dfn import RELEASED, MMDFNSettings
 from bigfusion.model.network_settings.mmgcn import MMGCNSettings
+from bigfusion.model.networks.base import Output
 from bigfusion.model.networks.mm_dfn import MMDFN, over_parties
 from bigfusion.model.networks.mmgcn import MMGCN
 from tests.helpers.network_suite import CLASSES, CLOSE, WIDTHS, NetworkSuite, batch
+from tests.helpers.slow_forms import double
 
 SMALL = MMDFNSettings(width=8, graph_width=6, layers=3, dropout=0.0, visual_speaker=0.5)
 SILENT = {"text_speaker": 0.0, "audio_speaker": 0.0, "visual_speaker": 0.0}
@@ -75,3 +78,20 @@ def test_with_gamma_0_the_loss_is_cross_entropy():
     torch.testing.assert_close(
         some.loss(output, inputs)["cross_entropy"].value, classification_loss(output.logits, inputs), atol=1e-6, rtol=0
     )
+
+
+def test_the_released_decay_is_as_strong_beside_the_loss_as_it_was():
+    """Adam's decay is part of the gradient. Beside a loss of a sixth of the released one it was six times as strong."""
+    counts = torch.tensor([2, 4, 7, 5, 3, 9])
+    labels = torch.arange(6).repeat_interleave(counts)
+    taught = Dialogue("one", tuple(map(str, labels.tolist())), {}, {}, np.zeros(len(labels), np.int64), labels.numpy())
+    some = MMDFN(SMALL, WIDTHS, 6).double()
+    some.class_weights.fit([taught])
+    logits = torch.randn(1, len(labels), 6).double()
+    log_p = logits[0].log_softmax(-1).gather(1, labels.unsqueeze(1))[:, 0]
+    released = (-(1 - log_p.exp()) ** 0.5 * log_p * len(labels) / counts[labels]).mean()
+    inputs = double(collate([taught]))
+    found = some.loss(Output(logits), inputs)["cross_entropy"].value
+    decay = RELEASED["iemocap"]["train"]["weight_decay"]
+    torch.testing.assert_close(found / decay, released / 1e-4)
+    assert RELEASED["meld"]["train"]["weight_decay"] == 1e-4, "MELD's loss is not weighted"

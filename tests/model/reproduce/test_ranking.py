@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from bigfusion.model.reproduce.schemes import as_given, four_classes, sessions
 from bigfusion.model.reproduce.systems import Base, System, chosen, contrasts, networks
 from bigfusion.model.runs.folder import PREDICTIONS, Epoch
 from bigfusion.model.scoring.compare import compare
-from bigfusion.model.settings import NETWORKS
+from bigfusion.model.settings import NETWORKS, TrainSettings
 from bigfusion.model.training.curriculum import curriculum
 from bigfusion.pipeline.errors import SettingsError, TrainingError
 from bigfusion.pipeline.tables.labels import IEMOCAP, MELD
@@ -156,6 +157,33 @@ def test_a_released_network_has_its_own_settings_below_what_was_assigned(monkeyp
     assert meld.model.modalities == ("text", "audio"), "what the data lack is not asked for"
     tuned = chosen(networks(replace(given, released=False)), ["bigru"])[0]
     assert (tuned.model.width, tuned.train) == (128, given.train)
+
+
+def test_a_released_network_learns_nothing_from_the_callers_training() -> None:
+    """In a project under preset `tuned` every rival was trained on smoothed labels, and its averaged weights scored."""
+    released = [kind for kind in settings_classes(NETWORKS) if hasattr(import_module(f"{NETWORKS}.{kind}"), "RELEASED")]
+    shared = {"seeds": (3,), "threads": 2, "log": (), "holdout": 0.3, "precision": "bfloat16"}
+    learning = {
+        "smoothing": 0.1,
+        "average": 0.99,
+        "learning_rate": 0.7,
+        "clip": 0.7,
+        "patience": 7,
+        "schedule": "linear",
+    }
+    learning |= {"curriculum": "hcl", "hcl": {"buckets": 7}, "warmup": 0.7, "weight_decay": 0.7, "epochs": 7}
+    plain, odd = (TrainSettings.model_validate(shared | more) for more in ({}, learning))
+    for corpus in ("iemocap", "meld"):
+        rows, others = (
+            {row.key: row for row in networks(base(released=True, corpus=corpus, train=train))}
+            for train in (odd, plain)
+        )
+        for kind in released:
+            assert rows[kind].train == others[kind].train, kind
+            assert rows[kind].train.model_dump(include=set(shared)) == shared, kind
+            assert (rows[kind].train.smoothing, rows[kind].train.average) == (0, 0), kind
+        assert rows["hcl"].train == others["hcl"].train
+        assert rows["bigru"].train == rows["bigfusion"].train == odd, "nothing is released of them"
 
 
 def test_the_papers_rows_are_printed_as_they_stand_in_it() -> None:
