@@ -117,7 +117,7 @@ def present(project: Project) -> Manifest:
             " makes it anew",
             project.files.manifest,
         )
-    if not manifest.source.differs(source_of(project.corpus, project.files.digests())):
+    if is_present(project, manifest):
         return manifest
     log.warning(
         "%s: the settings of the corpus or its labels have changed since ingest: the corpus is scanned for this"
@@ -125,3 +125,8 @@ def present(project: Project) -> Manifest:
         project.files.manifest,
     )
     return _scanned(project)
+
+
+def is_present(project: Project, manifest: Manifest) -> bool:
+    """Whether a kept manifest may have the labels and splits of the present settings and files."""
+    return not manifest.source.differs(source_of(project.corpus, project.files.digests()))

@@ -52,6 +52,8 @@ def test_a_label_map_reaches_an_export_and_a_training_without_ingest(config, cap
     (line,) = [line for line in capsys.readouterr().err.splitlines() if CHANGED in line]
     assert line.endswith("`bigfusion ingest` keeps what it finds")
     assert set(load_standing(load(config)).manifest.labels) == {"joy", "anger"}
+    assert cli.main(["status", "--config", str(config)]) == 0
+    assert "6 test utterances; settings or labels changed since: run `bigfusion ingest`" in capsys.readouterr().out
     assert load(config).files.manifest.read_bytes() == kept, "only ingest, extract and run write it"
 
 
