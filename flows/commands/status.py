@@ -37,8 +37,8 @@ def run(common: Common) -> Answer:
     workspace = project.files
     try:
         kept = corpus.kept(project)
-        manifest: dict[str, Any] | None = kept.summary(workspace.manifest)
-        manifest["present"] = corpus.is_present(project, kept)
+        present = {"present": corpus.is_present(project, kept)}
+        manifest: dict[str, Any] | None = kept.summary(workspace.manifest) | present
     except CorpusError:  # no manifest yet
         manifest = None
     existing = next(path for path in (workspace.folder, *workspace.folder.parents) if path.exists())

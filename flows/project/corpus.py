@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.corpora.base import Progress, silent
 from bigfusion.pipeline.corpora.scan import scan
-from bigfusion.pipeline.corpora.source import source_of
+from bigfusion.pipeline.corpora.source import UNKNOWN, Source, read_source, source_of, write_source
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.manifest.moved import moved
@@ -22,7 +22,7 @@ class Ingested:
     """A scanned manifest, and whether it differs from the one that the workspace keeps.
 
     ``moved`` says which dialogues were in another split there. ``is_kept`` is true if that manifest has the same rows
-    from the same source, and ``is_first`` if there is none that can be read.
+    from the same source, and ``is_first`` if there is none that can be read. ``source`` is what it was made from.
     """
 
     manifest: Manifest
@@ -30,6 +30,7 @@ class Ingested:
     moved: tuple[str, ...] = ()
     is_kept: bool = False
     is_first: bool = False
+    source: Source = UNKNOWN
 
 
 def look(project: Project, progress: Progress = silent) -> Ingested:
@@ -38,20 +39,16 @@ def look(project: Project, progress: Progress = silent) -> Ingested:
     Raises:
         CorpusError: the corpus is not laid out as its kind expects.
     """
-    manifest = _scanned(project, progress)
+    digests = project.files.digests()
+    source = source_of(project.corpus, digests)  # first: a file that changes meanwhile differs from it
+    manifest = scan(project.corpus, digests, progress)
     try:
         before = kept(project)
     except CorpusError:  # missing or damaged: ingest writes a new one
-        return Ingested(manifest, True, is_first=True)
-    if before.digest == manifest.digest:
-        return Ingested(manifest, False, is_kept=before.source == manifest.source)
-    return Ingested(manifest, True, tuple(moved(before, manifest)))
-
-
-def _scanned(project: Project, progress: Progress = silent) -> Manifest:
-    digests = project.files.digests()
-    source = source_of(project.corpus, digests)  # first: a file that changes meanwhile differs from it
-    return scan(project.corpus, digests, progress).made_from(source)
+        return Ingested(manifest, True, is_first=True, source=source)
+    if before.digest != manifest.digest:
+        return Ingested(manifest, True, tuple(moved(before, manifest)), source=source)
+    return Ingested(manifest, False, is_kept=read_source(project.files.source, before) == source, source=source)
 
 
 def ingest(project: Project, progress: Progress = silent) -> Ingested:
@@ -61,8 +58,13 @@ def ingest(project: Project, progress: Progress = silent) -> Ingested:
         CorpusError: the corpus is not laid out as its kind expects.
     """
     found = look(project, progress)
-    found.manifest.write(project.files.manifest)
+    _write(project, found)
     return found
+
+
+def _write(project: Project, found: Ingested) -> None:
+    found.manifest.write(project.files.manifest)
+    write_source(project.files.source, found.manifest, found.source)
 
 
 def keep(project: Project, found: Ingested, trial: str = "") -> str:
@@ -73,7 +75,7 @@ def keep(project: Project, found: Ingested, trial: str = "") -> str:
     manifest = found.manifest
     keeps = found.is_first or not trial
     if keeps:
-        manifest.write(project.files.manifest)
+        _write(project, found)
     incomplete = len(manifest.incomplete)
     log.info(
         "ingest: %s: %s in %s%s, %d skipped; manifest %s%s",
@@ -111,10 +113,9 @@ def present(project: Project) -> Manifest:
         CorpusError: there is no manifest yet, or it is damaged, or the corpus is not laid out as its kind expects.
     """
     manifest = kept(project)
-    if not manifest.source.settings:
+    if read_source(project.files.source, manifest) == UNKNOWN:
         log.warning(
-            "%s: an earlier version wrote it, and it does not say from which settings and labels; `bigfusion ingest`"
-            " makes it anew",
+            "%s: nothing says from which settings and labels it was made; `bigfusion ingest` makes it anew",
             project.files.manifest,
         )
     if is_present(project, manifest):
@@ -124,9 +125,10 @@ def present(project: Project) -> Manifest:
         " command; `bigfusion ingest` keeps what it finds",
         project.files.manifest,
     )
-    return _scanned(project)
+    return scan(project.corpus, project.files.digests())
 
 
 def is_present(project: Project, manifest: Manifest) -> bool:
     """Whether a kept manifest may have the labels and splits of the present settings and files."""
-    return not manifest.source.differs(source_of(project.corpus, project.files.digests()))
+    source = source_of(project.corpus, project.files.digests())
+    return not read_source(project.files.source, manifest).differs(source)

@@ -1,15 +1,18 @@
 """What a manifest's labels and splits come from: the corpus's settings, and the files that hold the labels.
 
-It is compared without a scan, so that no command uses the manifest of other settings or other labels unnoticed.
+It is compared without a scan, so that no command uses the manifest of other settings or other labels unnoticed. It lies
+beside the manifest, whose digest it names: the code of a manifest counts in the cells of feature files.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.corpora import dailydialog, emorynlp, iemocap, m3ed, meld
 from bigfusion.pipeline.corpora.base import corpus_folder
 from bigfusion.pipeline.corpora.crema_d import CremaDSettings
@@ -29,10 +32,47 @@ from bigfusion.pipeline.corpora.subtitles import media_files as recordings
 from bigfusion.pipeline.corpora.table import TableSettings
 from bigfusion.pipeline.corpora.utterance_files import media_files
 from bigfusion.pipeline.digests.files import FileDigests
-from bigfusion.pipeline.digests.values import digest
+from bigfusion.pipeline.digests.values import canonical, digest
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.feature_files.corpus import FeatureSettings
-from bigfusion.pipeline.manifest.manifest import Source
+from bigfusion.pipeline.manifest.manifest import Manifest
+
+
+class Source(NamedTuple):
+    """Digests of the corpus's settings, and of the files that hold the labels and splits. Empty means unknown."""
+
+    settings: str = ""
+    labels: str = ""
+
+    def differs(self, other: Source) -> bool:
+        """Whether two sources are known to be different."""
+        return any(mine and theirs and mine != theirs for mine, theirs in zip(self, other, strict=True))
+
+
+UNKNOWN = Source()
+
+
+def write_source(path: Path, manifest: Manifest, source: Source) -> None:
+    """Write what ``manifest`` was made from.
+
+    Raises:
+        CorpusError: the folder cannot be written.
+    """
+    try:
+        write_whole(path, canonical({"manifest": manifest.digest, **source._asdict()}))
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be written ({error.strerror}); make room or correct the rights") from error
+
+
+def read_source(path: Path, manifest: Manifest) -> Source:
+    """What ``manifest`` was made from: unknown if an earlier version wrote it, or if the file is of another one."""
+    try:
+        found = json.loads(path.read_bytes())
+        if found["manifest"] == manifest.digest:
+            return Source(*(str(found[name]) for name in Source._fields))
+    except (OSError, ValueError, TypeError, LookupError):
+        pass
+    return UNKNOWN
 
 
 def source_of(settings: CorpusSettings, digests: FileDigests) -> Source:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, asdict, dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -51,23 +51,6 @@ FORMAT = 1
 _HEADER, _HEADER_SHA256 = b"bigfusion.manifest", b"bigfusion.manifest.sha256"
 
 
-class Source(NamedTuple):
-    """What a manifest was made from: digests of the corpus's settings and of the files that hold the labels and splits.
-
-    Empty means unknown: ``settings`` if an earlier version wrote the manifest, ``labels`` if there were no such files.
-    """
-
-    settings: str = ""
-    labels: str = ""
-
-    def differs(self, other: Source) -> bool:
-        """Whether two sources are known to be different."""
-        return any(mine and theirs and mine != theirs for mine, theirs in zip(self, other, strict=True))
-
-
-UNKNOWN = Source()
-
-
 @dataclass(frozen=True, eq=False)
 class Manifest:
     """The utterances of one corpus, in order: dialogue by dialogue, turn by turn.
@@ -76,7 +59,7 @@ class Manifest:
     modified. ``skipped`` lists what ingest could not use as intended: rows that were left out, and rows that are here
     but lack media or a transcript. ``notes`` say what was decided about the corpus as a whole. ``verified`` are the
     same rows when they are known to keep the rules (from a file that was written under the present rules, and whose
-    digest agrees). ``source`` says what the manifest was made from.
+    digest agrees).
 
     Raises:
         CorpusError: a row breaks a rule that the rest of the house relies on; the message names it.
@@ -89,7 +72,6 @@ class Manifest:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
     verified: InitVar[pa.Table | None] = None
-    source: Source = UNKNOWN
 
     def __post_init__(self, verified: pa.Table | None) -> None:
         if verified is not None:
@@ -173,10 +155,6 @@ class Manifest:
             **({"path": str(path)} if path is not None else {}),
         }
 
-    def made_from(self, source: Source) -> Manifest:
-        """The same manifest, which says what it was made from."""
-        return replace(self, verified=self.arrow, source=source)
-
     @property
     def left_out(self) -> list[Skipped]:
         """What ingest found in the corpus and left out of the manifest."""
@@ -249,7 +227,6 @@ class Manifest:
                 "rules": _rules(),
                 "skipped": [asdict(item) for item in self.skipped],
                 "notes": self.notes,
-                "source": self.source._asdict(),
             }
         )
         metadata = {_HEADER: header, _HEADER_SHA256: hashlib.sha256(header).hexdigest().encode()}
@@ -300,9 +277,7 @@ class Manifest:
         verified = arrow if meta.get("rules") == _rules() else None
         frame = arrow.to_pandas()
         notes = tuple(meta.get("notes", ()))
-        source = Source(*(meta.get("source", {}).get(name, "") for name in Source._fields))
-        corpus, root, labels = meta["corpus"], Path(meta["root"]), tuple(meta["labels"])
-        manifest = cls(corpus, root, labels, frame, skipped, notes, verified, source)
+        manifest = cls(meta["corpus"], Path(meta["root"]), tuple(meta["labels"]), frame, skipped, notes, verified)
         if manifest.digest != meta["digest"]:
             raise CorpusError(f"{path}: the manifest's rows differ from its digest; {remedy}")
         return manifest

@@ -12,8 +12,7 @@ from bigfusion.flows.project import corpus
 from bigfusion.flows.project.load import load
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.standing import load as load_standing
-from bigfusion.pipeline.corpora.source import source_of
-from bigfusion.pipeline.manifest.manifest import UNKNOWN, Manifest
+from bigfusion.pipeline.corpora.source import UNKNOWN, read_source, source_of
 from tests.helpers.tiny_media import write_wav
 
 CHANGED = "have changed since ingest"
@@ -119,11 +118,17 @@ def test_a_manifest_of_an_earlier_version_counts_as_present_and_says_so(tmp_path
     config = table(tmp_path, "joy")
     project = load(config)
     corpus.ingest(project)
-    corpus.kept(project).made_from(UNKNOWN).write(project.files.manifest)
+    source = project.files.source.read_bytes()
+    project.files.source.unlink()
     table(tmp_path, "anger")
     assert corpus.present(project).labels == ("joy", "sad")
-    assert "an earlier version wrote it" in caplog.text
-    assert Manifest.read(project.files.manifest).source == UNKNOWN
+    assert "nothing says from which settings and labels it was made" in caplog.text
+    corpus.ingest(project)
+    caplog.clear()
+    assert corpus.present(project).labels == ("anger", "sad")
+    assert caplog.text == ""
+    project.files.source.write_bytes(source)
+    assert read_source(project.files.source, corpus.kept(project)) == UNKNOWN, "it is another manifest's"
 
 
 def test_a_worker_sees_the_same_source(tmp_path):

@@ -8,9 +8,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from bigfusion.pipeline.corpora.scan import CorpusSettings
-from bigfusion.pipeline.corpora.source import source_of
+from bigfusion.pipeline.corpora.source import UNKNOWN, Source, source_of
 from bigfusion.pipeline.digests.files import FileDigests
-from bigfusion.pipeline.manifest.manifest import UNKNOWN, Source
 from tests.helpers.spoken_tree import empty_files
 
 PARTS = {"train": "train", "validation": "validation", "test": "test"}

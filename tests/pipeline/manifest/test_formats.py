@@ -1,7 +1,5 @@
 """Manifests of other versions: an older one is read, a newer one refused in one line."""
 
-import hashlib
-import json
 from itertools import combinations
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 
 from bigfusion.pipeline.errors import FormatError
 from bigfusion.pipeline.manifest import manifest as module
-from bigfusion.pipeline.manifest.manifest import UNKNOWN, Manifest, Source
+from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.manifest.rows import LATER, SCHEMA
 
 SHA = "ab" * 32
@@ -50,21 +48,6 @@ def test_a_manifest_without_a_number_is_of_the_first_format(tmp_path, monkeypatc
     manifest.write(tmp_path / "m.parquet")
     monkeypatch.undo()
     assert Manifest.read(tmp_path / "m.parquet").digest == manifest.digest
-
-
-def test_a_manifest_whose_header_does_not_say_what_it_was_made_from_is_read(tmp_path):
-    manifest = small().made_from(Source("settings", "labels"))
-    manifest.write(tmp_path / "m.parquet")
-    assert Manifest.read(tmp_path / "m.parquet").source == manifest.source
-    table = pq.read_table(tmp_path / "m.parquet")
-    header = json.loads(table.schema.metadata[b"bigfusion.manifest"])
-    del header["source"]
-    text = json.dumps(header).encode()
-    sha256 = hashlib.sha256(text).hexdigest().encode()
-    metadata = {b"bigfusion.manifest": text, b"bigfusion.manifest.sha256": sha256}
-    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "older.parquet")
-    read = Manifest.read(tmp_path / "older.parquet")
-    assert (read.source, read.digest) == (UNKNOWN, manifest.digest)
 
 
 def test_a_manifest_of_a_newer_format_is_refused_and_not_called_damaged(tmp_path, monkeypatch):
