@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(common: Common, folder: Path, layout: str) -> Answer:
-    """Write the present features of the kept manifest into a folder."""
+    """Write the present features and labels into a folder."""
     from bigfusion.flows.project.workspace import relative
 
     if layout == "parquet":

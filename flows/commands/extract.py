@@ -24,7 +24,7 @@ def run(common: Common, retry_failed: bool, runner: str | None) -> Answer:
     """Ingest, then compute the cells that are missing or stale."""
     from bigfusion.flows.project.needs import mention_needs
     from bigfusion.flows.project.preflight import preflight, require
-    from bigfusion.flows.project.standing import look
+    from bigfusion.flows.project.standing import keep_scanned, look
 
     project = common.project(runner=runner)
 
@@ -35,8 +35,9 @@ def run(common: Common, retry_failed: bool, runner: str | None) -> Answer:
         ingest(project)
         extraction(project)(project, retry_failed)
 
-    standing = look(project, retry_failed)
+    standing = look(project, retry_failed, trial=common.trial())
     if not standing.plan.pending_count:
+        keep_scanned(project, standing)
         log.info("extract: 0 cells to extract: all fingerprints are in the store")
     else:
         require(preflight(project, standing.plan, training=False))

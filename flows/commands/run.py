@@ -44,7 +44,7 @@ def run_project(project: Project, debug: bool, retry_failed: bool = False, trial
     from bigfusion.flows.project import runs
     from bigfusion.flows.project.needs import mention_needs
     from bigfusion.flows.project.preflight import preflight, require
-    from bigfusion.flows.project.standing import look
+    from bigfusion.flows.project.standing import keep_scanned, look
 
     def flow() -> str:
         from bigfusion.flows.stages.retrain import retrain
@@ -57,6 +57,7 @@ def run_project(project: Project, debug: bool, retry_failed: bool = False, trial
     if standing.pending:
         require(preflight(project, standing.plan))
         return results(project, runs.named(project, run_flow(project, debug, standing, flow)))
+    keep_scanned(project, standing)
     standing.say_nothing_to_do()
     mention_needs(project, standing.plan)
     return results(project, standing.run)

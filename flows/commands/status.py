@@ -36,7 +36,9 @@ def run(common: Common) -> Answer:
     project = common.project()
     workspace = project.files
     try:
-        manifest: dict[str, Any] | None = corpus.kept(project).summary(workspace.manifest)
+        kept = corpus.kept(project)
+        present = {"present": corpus.is_present(project, kept)}
+        manifest: dict[str, Any] | None = kept.summary(workspace.manifest) | present
     except CorpusError:  # no manifest yet
         manifest = None
     existing = next(path for path in (workspace.folder, *workspace.folder.parents) if path.exists())
@@ -76,7 +78,8 @@ def _text(data: Mapping[str, Any]) -> str:
         lines.append("manifest   none yet; run `bigfusion ingest`")
     else:
         counts = ", ".join(f"{number} {split}" for split, number in manifest["utterances"].items())
-        lines.append(f"manifest   {manifest['corpus']}: {counts} utterances")
+        changed = "" if manifest["present"] else "; settings or labels changed since: run `bigfusion ingest`"
+        lines.append(f"manifest   {manifest['corpus']}: {counts} utterances{changed}")
     lines.append(
         f"store      {numbered(store['cells'], 'cell')} in {numbered(store['shards'], 'shard')},"
         f" {size(store['bytes'])}, {store['path']}"

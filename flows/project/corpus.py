@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.corpora.base import Progress, silent
 from bigfusion.pipeline.corpora.scan import scan
+from bigfusion.pipeline.corpora.source import UNKNOWN, Source, read_source, source_of, write_source
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.manifest.moved import moved
+from bigfusion.pipeline.words import numbered
+
+log = logging.getLogger("bigfusion")
 
 
 @dataclass(frozen=True)
 class Ingested:
     """A scanned manifest, and whether it differs from the one that the workspace keeps.
 
-    ``moved`` says which dialogues were in another split there.
+    ``moved`` says which dialogues were in another split there. ``is_kept`` is true if that manifest has the same rows
+    from the same source, and ``is_first`` if there is none that can be read. ``source`` is what it was made from.
     """
 
     manifest: Manifest
     changed: bool
     moved: tuple[str, ...] = ()
+    is_kept: bool = False
+    is_first: bool = False
+    source: Source = UNKNOWN
 
 
 def look(project: Project, progress: Progress = silent) -> Ingested:
@@ -30,13 +39,16 @@ def look(project: Project, progress: Progress = silent) -> Ingested:
     Raises:
         CorpusError: the corpus is not laid out as its kind expects.
     """
-    manifest = scan(project.corpus, project.files.digests(), progress)
+    digests = project.files.digests()
+    source = source_of(project.corpus, digests)  # first: a file that changes meanwhile differs from it
+    manifest = scan(project.corpus, digests, progress)
     try:
         before = kept(project)
     except CorpusError:  # missing or damaged: ingest writes a new one
-        return Ingested(manifest, True)
-    changed = before.digest != manifest.digest
-    return Ingested(manifest, changed, tuple(moved(before, manifest)) if changed else ())
+        return Ingested(manifest, True, is_first=True, source=source)
+    if before.digest != manifest.digest:
+        return Ingested(manifest, True, tuple(moved(before, manifest)), source=source)
+    return Ingested(manifest, False, is_kept=read_source(project.files.source, before) == source, source=source)
 
 
 def ingest(project: Project, progress: Progress = silent) -> Ingested:
@@ -46,14 +58,77 @@ def ingest(project: Project, progress: Progress = silent) -> Ingested:
         CorpusError: the corpus is not laid out as its kind expects.
     """
     found = look(project, progress)
-    found.manifest.write(project.files.manifest)
+    _write(project, found)
     return found
 
 
+def _write(project: Project, found: Ingested) -> None:
+    found.manifest.write(project.files.manifest)
+    write_source(project.files.source, found.manifest, found.source)
+
+
+def keep(project: Project, found: Ingested, trial: str = "") -> str:
+    """Keep a scanned manifest in the workspace, and say what it holds. Returns its digest.
+
+    The manifest of a ``trial`` (options, as in :class:`Standing`) replaces none.
+    """
+    manifest = found.manifest
+    keeps = found.is_first or not trial
+    if keeps:
+        _write(project, found)
+    incomplete = len(manifest.incomplete)
+    log.info(
+        "ingest: %s: %s in %s%s, %d skipped; manifest %s%s",
+        manifest.corpus,
+        numbered(len(manifest), "utterance"),
+        numbered(sum(manifest.counts()["dialogues"].values()), "dialogue"),
+        f" ({incomplete:,} without media or a transcript)" if incomplete else "",
+        len(manifest.left_out),
+        "changed" if found.changed else "unchanged",
+        "" if keeps or not found.changed else ", not kept: a trial's",
+    )
+    for note in manifest.notes:
+        log.info("ingest: note: %s", note)
+    for note in found.moved:
+        log.warning("ingest: %s", note)
+    return manifest.digest
+
+
 def kept(project: Project) -> Manifest:
-    """The manifest of the last ingest.
+    """The manifest of the last ingest. Its labels and splits may be others than the present ones (:func:`present`).
 
     Raises:
         CorpusError: there is no manifest yet, or it is damaged.
     """
     return Manifest.read(project.files.manifest)
+
+
+def present(project: Project) -> Manifest:
+    """The manifest of the last ingest, or of a new scan if the settings of the corpus or its label files have changed.
+
+    Nothing is written. If neither can be told, because the manifest is of an earlier version or the files are not at
+    hand, the kept one counts as present.
+
+    Raises:
+        CorpusError: there is no manifest yet, or it is damaged, or the corpus is not laid out as its kind expects.
+    """
+    manifest = kept(project)
+    if read_source(project.files.source, manifest) == UNKNOWN:
+        log.warning(
+            "%s: nothing says from which settings and labels it was made; `bigfusion ingest` makes it anew",
+            project.files.manifest,
+        )
+    if is_present(project, manifest):
+        return manifest
+    log.warning(
+        "%s: the settings of the corpus or its labels have changed since ingest: the corpus is scanned for this"
+        " command; `bigfusion ingest` keeps what it finds",
+        project.files.manifest,
+    )
+    return scan(project.corpus, project.files.digests())
+
+
+def is_present(project: Project, manifest: Manifest) -> bool:
+    """Whether a kept manifest may have the labels and splits of the present settings and files."""
+    source = source_of(project.corpus, project.files.digests())
+    return not read_source(project.files.source, manifest).differs(source)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bigfusion.flows.project import cells
-from bigfusion.flows.project.corpus import kept
+from bigfusion.flows.project.corpus import present
 from bigfusion.flows.project.croissant import NAME as CROISSANT
 from bigfusion.flows.project.croissant import croissant
 from bigfusion.flows.project.exporting_frames import Framed, blocks, framed, nested, spans, times
@@ -84,13 +84,13 @@ def write_export(project: Project, folder: Path) -> dict[Path, int]:
 
 
 def exportable(project: Project, folder: Path) -> tuple[Manifest, CellPlan]:
-    """The kept manifest and its cells, all of them computed, to be exported into ``folder``.
+    """The present manifest and its cells, all of them computed, to be exported into ``folder``.
 
     Raises:
         SettingsError: the folder is not empty.
         StoreError: cells are pending.
     """
-    manifest = kept(project)
+    manifest = present(project)
     planned = cells.plan(project, manifest)
     if planned.pending_count:
         raise StoreError(f"{numbered(planned.pending_count, 'cell')} pending; run `bigfusion extract`, then export")

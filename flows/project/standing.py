@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 from bigfusion.flows.project import cells, corpus, promotion, runs
+from bigfusion.flows.project.corpus import Ingested
 from bigfusion.flows.project.runs import Run, Stage
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.corpora.base import Progress, silent
@@ -29,7 +30,7 @@ class Standing:
     """The manifest, its cells, the run that belongs to them, and the stages after them: train, evaluate, promote.
 
     ``changed`` is true if the manifest comes from a new scan and differs from the one that the workspace keeps, and
-    ``moved`` says which dialogues were in another split there.
+    ``scanned`` is what this scan found.
     ``trial`` names the options of a trial (``--set model.width=64``), whose run is never promoted by itself.
     """
 
@@ -39,12 +40,17 @@ class Standing:
     stages: tuple[Stage, ...]
     changed: bool = False
     trial: str = ""
-    moved: tuple[str, ...] = ()
+    scanned: Ingested | None = None
 
     @property
     def pending(self) -> bool:
         """Whether any work is left."""
         return self.changed or bool(self.plan.pending_count) or any(stage.pending for stage in self.stages)
+
+    @property
+    def ingested(self) -> Ingested:
+        """The manifest as a scan found it, or as the workspace keeps it."""
+        return self.scanned or Ingested(self.manifest, False, is_kept=True)
 
     def stage(self, name: str) -> Stage:
         """The stage of this name: ``train``, ``evaluate`` or ``promote``."""
@@ -84,16 +90,24 @@ def look(project: Project, retry_failed: bool = False, progress: Progress = sile
         CorpusError: the corpus is not laid out as its kind expects.
     """
     found = corpus.look(project, progress)
-    return replace(_of(project, found.manifest, found.changed, retry_failed, trial), moved=found.moved)
+    return replace(_of(project, found.manifest, found.changed, retry_failed, trial), scanned=found)
 
 
 def load(project: Project, retry_failed: bool = False) -> Standing:
-    """The standing of the manifest that the workspace keeps, without a scan.
+    """The standing of the kept manifest, or of a new scan if settings or labels have changed (:func:`corpus.present`).
 
     Raises:
         CorpusError: there is no manifest yet, or it is damaged.
     """
-    return _of(project, corpus.kept(project), False, retry_failed)
+    return _of(project, corpus.present(project), False, retry_failed)
+
+
+def keep_scanned(project: Project, standing: Standing) -> None:
+    """Keep the manifest of a standing that has no cells to extract, if the workspace keeps another one."""
+    found = standing.ingested
+    if found.changed or not (found.is_kept or standing.trial):
+        with project.files.exclusive():
+            corpus.keep(project, found, standing.trial)
 
 
 _handed: ContextVar[tuple[Project, Standing] | None] = ContextVar("standing", default=None)

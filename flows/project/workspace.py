@@ -70,6 +70,7 @@ class Workspace:
             self.store_folder = settings.store if settings.store.startswith(bucket.SCHEME) else Path(settings.store)
         self._cache_bytes = int(settings.store_cache_gib * 2**30)
         self.manifest = self.folder / "manifest.parquet"
+        self.source = self.folder / "source.json"
         self.runs = self.folder / "runs"
         self.current = self.folder / "current.json"
         self.prefect_home = self.folder / "prefect"

@@ -4,6 +4,8 @@ import inspect
 import sys
 import threading
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -13,9 +15,13 @@ from bigfusion.flows.project.features import make
 from bigfusion.flows.project.load import load
 from bigfusion.model.training.train import train
 from bigfusion.pipeline.digests.code import PROJECT
+from bigfusion.pipeline.digests.files import file_sha256
 from bigfusion.pipeline.schema import FeatureName, Modality
 from tests.helpers.first_defaults import settings_classes
 from tests.helpers.small_runs import small_data, small_model, small_training
+from tests.helpers.tiny_encoder import save_roberta
+from tests.helpers.tiny_images import saved
+from tests.helpers.tiny_speech import save_ctranslate2, save_speech
 
 HERE = f"{PROJECT}/bigfusion/"
 
@@ -67,6 +73,37 @@ def test_whatever_an_extractor_runs_counts(finished, modality, how):
     found = ran(lambda: maker.extract(utterances))
     assert len(found) > 5
     assert found - counted.keys() == set()
+
+
+KINDS: dict[str, Callable[[Path], dict[str, object]]] = {
+    "text/encoder": lambda folder: {"model": str(save_roberta(folder))},
+    "text/transformer": lambda folder: {"model": str(save_roberta(folder)), "pooling": "mean"},
+    "audio/opensmile": lambda folder: {},
+    "audio/transformer": lambda folder: {"model": str(save_speech(folder, "wavlm"))},
+    "audio/whisper": lambda folder: {"model": str(save_ctranslate2(folder)), "pad": "own"},
+    "visual/speaker_face": lambda folder: {},
+    "visual/image_encoder": lambda folder: {"model": str(saved(folder, "clip"))},
+}
+"""The kinds of extractors that have frames, by their file, and settings of a small one."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("level", ["utterance", "frame"])
+def test_whatever_a_kind_of_extractor_runs_counts_with_frames_and_without(finished, tmp_path, kind, level):
+    module = import_module(f"bigfusion.extractors.{kind.replace('/', '.')}")
+    maker = module.make(module.SETTINGS(level=level, **KINDS[kind](tmp_path)), file_sha256)
+    utterances = corpus.kept(load(finished.config)).utterances()[:3]
+    counted = cells.description(maker)["code"]
+    outcomes = []
+    found = ran(lambda: outcomes.extend(maker.extract(utterances)))
+    assert {hasattr(outcome, "frames") for outcome in outcomes} == {level == "frame"}
+    idle = {name.rpartition(":")[2] for name in maker.spec.idle}  # how a model is fetched or refused
+    assert {name for name in found - counted.keys() if not {name, name.partition(".")[0]} & idle} == set()
+
+
+def test_each_kind_of_extractor_with_frames_is_traced():
+    files = {file.relative_to(f"{HERE}extractors") for file in Path(HERE, "extractors").rglob("*_frames.py")}
+    assert {str(file).removesuffix("_frames.py") for file in files} == KINDS.keys()
 
 
 def test_whatever_a_training_runs_counts(tmp_path):
