@@ -24,6 +24,7 @@ DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 _OTHERS = (",", ";", "\t", "|")
 _EXCEL = re.compile(r'"?sep=(?P<delimiter>[^"\r\n])"?[,;\t]*(\r\n|\n|\r)', re.IGNORECASE)
 PARQUET = (".parquet", ".pq")
+_A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 @dataclass(frozen=True)
@@ -196,9 +197,16 @@ def _read_parquet(path: Path, wanted: list[str]) -> Table:
     except (OSError, UnicodeError, pa.ArrowException) as error:
         raise CorpusError(f"{path}: expected a Parquet file, found {str(error).splitlines()[0]}") from None
     try:
-        return Table(path, header, {name: as_text(name, table[name]) for name in places})
+        return Table(path, header, {name: as_text(name, _in_seconds(table[name])) for name in places})
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}") from None
+
+
+def _in_seconds(column: Any) -> Any:
+    """A column of durations as seconds; any other as it is. Arrow would print their bare count in any unit."""
+    if not pa.types.is_duration(column.type):
+        return column
+    return pc.divide(pc.cast(pc.cast(column, pa.int64()), pa.float64()), float(_A_SECOND[column.type.unit]))
 
 
 def _places(path: Path, header: Sequence[str], wanted: Iterable[str]) -> dict[str, int]:

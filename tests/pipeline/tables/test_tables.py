@@ -1,6 +1,8 @@
 import csv
 import io
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +76,15 @@ def test_a_quotation_over_rows_is_refused_with_its_lines(tmp_path, delimiter, be
 def test_a_cell_of_several_lines_may_hold_as_many_delimiters_as_a_row(tmp_path, quoting, said, more):
     table = read(tmp_path, written(",", [ROWS[0], ["d1", "0", said], *more], quoting=quoting))
     assert table.columns["text"][0] == said
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_durations_in_parquet_are_seconds_whatever_their_unit(tmp_path, unit):
+    path = tmp_path / "t.parquet"
+    count = {"s": 1, "ms": 1000, "us": 10**6, "ns": 10**9}[unit]
+    counts = [3600 * count, count * 3 // 2, 0, None]
+    pq.write_table(pa.table({"start": pa.array(counts, pa.duration(unit))}), path)
+    assert read_table(path, ["start"]).columns["start"] == ["3600", "1" if unit == "s" else "1.5", "0", ""]
 
 
 def test_a_spreadsheet_is_refused_with_the_way_out(tmp_path):
