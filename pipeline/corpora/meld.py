@@ -188,7 +188,7 @@ def _records(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _are_rows(lines: Sequence[str], header: Sequence[str]) -> bool:
-    """Whether each line, cut at its commas alone, is a row: someone says ``"...`` in one and ``..."`` in a later one."""
+    """Whether each line, cut at its commas alone, is a row: someone says ``"...`` in one, ``..."`` in a later one."""
     numbers = [place for place, name in enumerate(header) if name.strip() in NUMBERS]
     rows = [line.split(",") for line in lines if line.strip()]
     return all(len(row) == len(header) and all(_is_number(plain(row[place])) for place in numbers) for row in rows)

@@ -40,20 +40,24 @@ class Naming:
     """How a corpus names its files.
 
     ``pattern`` has to match a whole path. ``key`` makes an utterance's id from it. ``silent`` tells whether a video has
-    no sound. ``example`` is what errors show.
+    no sound. ``example`` is what errors show. ``shared`` are the groups that mean the same in all files of an
+    utterance, each with its values' meaning, if the id does not hold them.
     """
 
     pattern: re.Pattern[str]
     example: str
     key: Callable[[re.Match[str]], str] = field(default=lambda match: match[0])
     silent: Callable[[re.Match[str]], bool] = field(default=lambda match: False)
+    shared: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
 
 
 def spoken(root: Path, naming: Naming, skipped: list[Skipped]) -> dict[str, Spoken]:
     """The utterances below ``root`` by id, sorted. A media file of another name goes to ``skipped``.
 
+    What one file's name leaves open, the name of another file of the utterance may say.
+
     Raises:
-        CorpusError: there is no file with such a name.
+        CorpusError: there is no file with such a name, or files of one id say different things.
     """
     files: dict[str, list[_File]] = {}
     fields: dict[str, dict[str, str]] = {}
@@ -64,7 +68,16 @@ def spoken(root: Path, naming: Naming, skipped: list[Skipped]) -> dict[str, Spok
             strange.append(path)
             continue
         key = naming.key(match)
-        fields.setdefault(key, {name: value or "" for name, value in match.groupdict().items()})
+        said = {name: value or "" for name, value in match.groupdict().items()}
+        known = fields.setdefault(key, said)
+        for name, meaning in naming.shared.items():
+            one, other = meaning(known[name]), meaning(said[name])
+            if one and other and one != other:
+                raise CorpusError(
+                    f"{root}: expected one {name} for the id {key}, found {one} ({files[key][0].path}) and {other}"
+                    f" ({path}); put the {name} into the group `id` of corpus.pattern, or leave that group out"
+                )
+        fields[key] = {name: value or said[name] for name, value in known.items()}
         files.setdefault(key, []).append(_File(path, suffix.lower(), naming.silent(match)))
     if not files:
         example = f"; {len(strange)} have other names, for instance {strange[0]}" if strange else ""

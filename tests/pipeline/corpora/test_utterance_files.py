@@ -97,6 +97,28 @@ def test_a_pattern_reads_files_of_any_naming(tmp_path):
     assert row(manifest, "s1/hap_kids_1")["visual_path"] == "s1/hap_kids_1.mp4"
 
 
+@pytest.mark.parametrize("ending", ["mp4", "wav"])
+def test_files_of_one_id_that_say_different_things_are_refused(tmp_path, ending):
+    empty_files(tmp_path, "s01/001_happy.wav", f"s02/001_sad.{ending}")
+    pattern = r"(?P<speaker>s\d+)/(?P<id>\d+)_(?P<label>[a-z]+)"
+    with pytest.raises(CorpusError, match=r"one speaker for the id 001, found s01 \(s01/001_happy.wav\) and s02 \(s02"):
+        ingest("filenames", tmp_path, pattern=pattern)
+    with pytest.raises(CorpusError, match="expected one label for the id 001, found happy"):
+        ingest("filenames", tmp_path, pattern=pattern.replace("speaker", "room"))
+    with pytest.raises(CorpusError, match="expected one room for the id 001, found s01"):
+        ingest("filenames", tmp_path, pattern=pattern.replace("speaker", "room"), folds="room")
+    assert len(ingest("filenames", tmp_path, pattern=f"(?P<id>{pattern.replace('<id>', '<number>')})")) == 2
+
+
+def test_files_of_one_id_may_spell_the_same_in_their_own_way(tmp_path):
+    empty_files(tmp_path, "a/001.mp4", "b/001_hap.wav", "c/001_happy.flac", "a/x_sad.wav", "b/y_sad.wav")
+    manifest = ingest("filenames", tmp_path, pattern=r"(?P<room>[abc])/(?P<id>\d+)?.?(_?(?P<label>[a-z]+))?",
+                      label_map={"hap": "happy"})  # fmt: skip
+    assert manifest.table["utterance"].tolist() == ["001", "a/x_sad", "b/y_sad"], "without the id the whole path"
+    assert row(manifest, "001")["label"] == "happy"
+    assert (row(manifest, "001")["audio_path"], row(manifest, "001")["visual_path"]) == ("b/001_hap.wav", "a/001.mp4")
+
+
 def test_refusals_name_what_was_expected(tmp_path):
     empty_files(tmp_path, "a_hap.wav", "b_sad.wav")
     with pytest.raises(CorpusError, match=r"named like 03a01Fa.wav.*found none; 2 have other names, .* a_hap.wav"):
