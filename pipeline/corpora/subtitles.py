@@ -23,7 +23,7 @@ from bigfusion.pipeline.corpora.deal import deal
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
-from bigfusion.pipeline.media.facts import MediaFacts, media_facts
+from bigfusion.pipeline.media.facts import MediaFacts, media_facts, seconds_of_packets
 from bigfusion.pipeline.schema import Skipped
 from bigfusion.pipeline.settings import Settings
 from bigfusion.pipeline.tables.classes import composed, settle
@@ -35,6 +35,9 @@ MEDIA = frozenset(
     (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".wav", ".mp3", ".m4a", ".flac", ".ogg")
 )
 """The endings of the files that are looked for in a folder. A file that is named may have any."""
+
+LINGERING = 0.5
+"""Seconds that a cue may end after its recording without a note."""
 
 NOBODY = "speaker"
 """The speaker of cues that name none."""
@@ -195,11 +198,14 @@ def _others_turns(path: Path, name: str, turns: Path, owner: str, names: Sequenc
 
 
 def _within(path: Path, name: str, facts: MediaFacts, transcript: Path, known: Transcript) -> Recording:
-    """The recording without the cues that begin after its end.
+    """The recording without the cues that begin after its end. Those that end after it are cut.
 
     Raises:
-        CorpusError: most of them do.
+        CorpusError: most of them begin after it.
     """
+    said = facts.seconds
+    if said and any(cue.end > said for cue in known.cues):
+        facts = replace(facts, seconds=max(said, seconds_of_packets(path)))
     inside = [cue for cue in known.cues if not facts.seconds or cue.start < facts.seconds]
     beyond = len(known.cues) - len(inside)
     skipped = []
@@ -212,9 +218,19 @@ def _within(path: Path, name: str, facts: MediaFacts, transcript: Path, known: T
                 " that they belong together"
             )
         skipped = [Skipped(f"{name} at {last:g} s", "beyond_the_end", f"{transcript.name}: {found}; left out")]
-    notes = (*known.notes, *(item.reason for item in skipped))
+    notes = [*known.notes, *(item.reason for item in skipped)]
+    if said and any(cue.start >= said for cue in inside):
+        notes.append(
+            f"{path.name}: its header says {said:.1f} s, and it lasts {facts.seconds:.1f} s; what begins beyond the"
+            f" header's length is not decoded: rewrite the file (ffmpeg -i {path.name} -c copy {path.stem}.mka)"
+        )
+    cut = sum(cue.end > facts.seconds + LINGERING for cue in inside if facts.seconds)
+    if cut:
+        notes.append(
+            f"{transcript.name}: {cut} cues end after the end of {path.name} ({facts.seconds:.1f} s), cut there"
+        )
     ended = [replace(cue, end=min(cue.end, facts.seconds or cue.end), speaker=cue.speaker or NOBODY) for cue in inside]
-    return Recording(path, name, facts, tuple(ended), notes, tuple(skipped))
+    return Recording(path, name, facts, tuple(ended), tuple(notes), tuple(skipped))
 
 
 def media_files(settings: SubtitleSettings, all_of_folders: bool = False) -> list[Path]:
