@@ -29,7 +29,7 @@ from bigfusion.pipeline.settings import Settings
 from bigfusion.pipeline.tables.classes import composed, settle
 from bigfusion.pipeline.transcripts import rttm
 from bigfusion.pipeline.transcripts.cue import Cue
-from bigfusion.pipeline.transcripts.read import SUFFIXES, Transcript, beside, read_transcript
+from bigfusion.pipeline.transcripts.read import SUFFIXES, Transcript, all_beside, beside, read_transcript
 
 MEDIA = frozenset(
     (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".wav", ".mp3", ".m4a", ".flac", ".ogg")
@@ -174,6 +174,12 @@ def _recording(
         notes.append(
             f"{path.name}: {transcript.name} is taken as its transcript because of their order alone; check that they"
             " belong together, and give both the same name"
+        )
+    first, *others = [file.name for file in all_beside(path)] or [""]
+    if others and transcript == path.with_name(first):
+        notes.append(
+            f"{path.name}: {first} is taken as its transcript, {', '.join(others)} not; name another with --subtitles"
+            " (corpus.transcripts)"
         )
     if turns[0] is not None:
         cues = rttm.with_speakers(cues, rttm.read(turns[0], path.stem, shared=len(settings.speakers) < len(names)))

@@ -84,6 +84,16 @@ def test_cues_beyond_the_end_are_left_out_and_said(tmp_path, recording):
     assert "talk.srt: 1 cues end after the end of talk.mp4 (2.0 s), cut there" in found.notes
 
 
+def test_a_second_transcript_beside_a_recording_is_said(tmp_path, recording):
+    place(tmp_path, recording)
+    (tmp_path / "talk.csv").write_text("start,end,speaker,text,label\n0.1,0.5,A,one,joy\n")
+    said = "talk.mp4: talk.srt is taken as its transcript, talk.csv not; name another with --subtitles"
+    assert [note for note in manifest(tmp_path, "talk.mp4").notes if note.startswith(said)]
+    assert not [
+        note for note in manifest(tmp_path, "talk.mp4", transcripts=[tmp_path / "talk.csv"]).notes if "not" in note
+    ]
+
+
 def test_a_guessed_length_cuts_no_cue(tmp_path):
     write_aac(tmp_path / "talk.aac")
     (tmp_path / "talk.srt").write_text(
