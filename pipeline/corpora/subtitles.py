@@ -23,6 +23,7 @@ from bigfusion.pipeline.corpora.deal import deal
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.media.endings import CONVERT, SOUND, UNREAD, VIDEO
 from bigfusion.pipeline.media.facts import MediaFacts, media_facts, seconds_of_packets
 from bigfusion.pipeline.schema import Skipped
 from bigfusion.pipeline.settings import Settings
@@ -31,10 +32,12 @@ from bigfusion.pipeline.transcripts import rttm
 from bigfusion.pipeline.transcripts.cue import Cue
 from bigfusion.pipeline.transcripts.read import SUFFIXES, Transcript, all_beside, beside, read_transcript
 
-MEDIA = frozenset(
+USUAL = frozenset(
     (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".wav", ".mp3", ".m4a", ".flac", ".ogg")
 )
-"""The endings of the files that are looked for in a folder. A file that is named may have any."""
+"""The endings of a folder's recordings. One of another ending counts if none of these has its name: it would be the
+same again. A file that is named may have any.
+"""
 
 LINGERING = 0.5
 """Seconds that a cue may end after its recording without a note."""
@@ -94,7 +97,7 @@ def scan(settings: SubtitleSettings, digests: FileDigests, progress: Progress = 
         root,
         labels,
         columns | {"label": label},
-        [item for recording in found for item in recording.skipped],
+        [*(item for recording in found for item in recording.skipped), *_unread(settings)],
         digests=digests,
         progress=progress,
         notes=(*(note for recording in found for note in recording.notes), *notes),
@@ -251,7 +254,7 @@ def media_files(settings: SubtitleSettings, all_of_folders: bool = False) -> lis
         if not path.is_dir():
             found.append(path)
             continue
-        inside = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in MEDIA and file.is_file()]
+        inside = _of_folder(path, (*SOUND, *VIDEO))
         there = [file for file in inside if every or beside(file)]
         if not there:
             raise CorpusError(
@@ -263,6 +266,25 @@ def media_files(settings: SubtitleSettings, all_of_folders: bool = False) -> lis
     if again is not None:
         raise CorpusError(f"{again}: expected each recording once, found it twice; name it once")
     return found
+
+
+def _of_folder(folder: Path, endings: Sequence[str]) -> list[Path]:
+    """The files of these endings, sorted, without those that are a usual file's recording again."""
+    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in endings and file.is_file()]
+    usual = {file.with_suffix("") for file in files if file.suffix.lower() in USUAL}
+    return [file for file in files if file.suffix.lower() in USUAL or file.with_suffix("") not in usual]
+
+
+def _unread(settings: SubtitleSettings) -> list[Skipped]:
+    """Folders' recordings with transcripts beside them that are not read here, unless one of their name is."""
+    folders = [path for path in map(_absolute, settings.media) if path.is_dir()]
+    files = [file for folder in folders for file in _of_folder(folder, (*SOUND, *VIDEO, *UNREAD))]
+    read = {file.with_suffix("") for file in files if file.suffix.lower() not in UNREAD}
+    return [
+        Skipped(file.name, "unread_media", f"{file.suffix} is not read here: {CONVERT}")
+        for file in files
+        if file.suffix.lower() in UNREAD and file.with_suffix("") not in read and (beside(file) or settings.whole)
+    ]
 
 
 def _absolute(path: Path) -> Path:

@@ -61,6 +61,16 @@ def test_a_folder_gives_its_recordings_with_transcripts_whose_names_do_not_colli
     assert found.table["split"].nunique() == 2
 
 
+def test_a_folders_recordings_of_rare_endings_are_read_or_listed(tmp_path, recording):
+    for name in ("a.mp4", "a.opus", "b.opus", "c.ape", "d.wma"):
+        place(tmp_path, recording, name, None if name == "d.wma" else SRT)
+    found = manifest(tmp_path, ".")
+    assert set(found.table["audio_path"]) == {"a.mp4", "b.opus"}, "a.opus is the same recording as a.mp4"
+    assert [(item.item, item.reason) for item in found.left_out] == [
+        ("c.ape", ".ape is not read here: convert it to wav or mp4")
+    ]
+
+
 def test_a_recording_without_a_transcript_is_refused_unless_it_is_taken_whole(tmp_path, recording):
     place(tmp_path, recording, transcript=None)
     with pytest.raises(CorpusError, match=r"talk\.mp4: expected a transcript beside it .*--subtitles"):
