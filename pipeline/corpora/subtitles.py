@@ -231,7 +231,7 @@ def _within(path: Path, name: str, facts: MediaFacts, transcript: Path, known: T
     if said and any(cue.start >= said for cue in inside):
         notes.append(
             f"{path.name}: its header says {said:.1f} s, and it lasts {facts.seconds:.1f} s; what begins beyond the"
-            f" header's length is not decoded: rewrite the file (ffmpeg -i {path.name} -c copy {path.stem}.mka)"
+            f" header's length is not decoded: replace the file (ffmpeg -i {path.name} -c copy {path.stem}.mka)"
         )
     cut = sum(cue.end > facts.seconds + LINGERING for cue in inside if facts.seconds)
     if cut:

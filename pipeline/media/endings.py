@@ -4,8 +4,8 @@ from __future__ import annotations
 
 SOUND = (
     ".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".opus",
-    ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".wv", ".caf", ".au", ".sph", ".oga", ".spx", ".m4b", ".mka", ".wma", ".ac3",
-    ".eac3", ".mp2", ".amr",
+    ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".wv", ".caf", ".au", ".sph", ".oga", ".spx", ".m4b", ".mka", ".wma",
+    ".ac3", ".eac3", ".mp2", ".amr",
 )  # fmt: skip
 """The endings of sound, usual and better ones first: of the same utterance in two of them the first counts."""
 

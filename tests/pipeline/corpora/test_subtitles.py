@@ -115,7 +115,7 @@ def test_a_guessed_length_cuts_no_cue(tmp_path):
     assert not found.left_out
     assert re.fullmatch(
         r"talk.aac: its header says \d\.\d s, and it lasts 10\.\d s; what begins beyond the header's length is not"
-        r" decoded: rewrite the file \(ffmpeg -i talk.aac -c copy talk.mka\)",
+        r" decoded: replace the file \(ffmpeg -i talk.aac -c copy talk.mka\)",
         found.notes[-1],
     )
 
