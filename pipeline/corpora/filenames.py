@@ -8,6 +8,7 @@ and any other that ``split_by`` or ``folds`` may name. ``label_map`` turns codes
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -50,13 +51,24 @@ def scan(settings: FilenamesSettings, digests: FileDigests, progress: Progress =
     """The manifest of a folder of files.
 
     Raises:
-        CorpusError: there is no such folder, no file matches the pattern, or the labels may mean two things.
+        CorpusError: there is no such folder, no file matches the pattern, files of one id differ in their label,
+            speaker or text, or the labels may mean two things.
     """
     root = corpus_folder(settings.root, "the audio or video files")
     skipped: list[Skipped] = []
     pattern = re.compile(settings.pattern)
     key = "id" if "id" in pattern.groupindex else 0
-    naming = Naming(pattern, f"{settings.pattern} (corpus.pattern)", key=lambda match: match[key])
+    shared: dict[str, Callable[[str], str]] = {
+        **dict.fromkeys(("speaker", settings.split_by, str(settings.folds)), composed),
+        "label": lambda code: settings.label_map.get(composed(code), composed(code)),
+        "text": lambda code: settings.transcripts.get(code, ""),
+    }
+    naming = Naming(
+        pattern,
+        f"{settings.pattern} (corpus.pattern)",
+        key=lambda match: match[key] or match[0],
+        shared={name: meaning for name, meaning in shared.items() if name in pattern.groupindex},
+    )
     found = spoken(root, naming, skipped)
     try:
         settled = settle([one.fields["label"] for one in found.values()], settings.labels, settings.label_map)

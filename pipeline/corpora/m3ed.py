@@ -15,10 +15,11 @@ from typing import Any, Literal
 from bigfusion.pipeline.corpora.base import Progress, assemble, columns_of, corpus_folder, silent
 from bigfusion.pipeline.corpora.json_files import mapping, read_json
 from bigfusion.pipeline.corpora.relabel import MappedSettings
-from bigfusion.pipeline.corpora.utterance_files import AUDIO, media_files
+from bigfusion.pipeline.corpora.utterance_files import media_files
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.media.endings import SOUND
 from bigfusion.pipeline.schema import Skipped, Split
 from bigfusion.pipeline.tables.encoding import plain, read
 
@@ -105,5 +106,5 @@ def _clips(root: Path) -> dict[str, tuple[str, str]]:
     for path, suffix in media_files(root):
         name = Path(path).stem
         audio, visual = found.get(name, ("", ""))
-        found[name] = (audio or path, visual) if suffix.lower() in AUDIO else (audio, visual or path)
+        found[name] = (audio or path, visual) if suffix.lower() in SOUND else (audio, visual or path)
     return {name: (audio or visual, visual) for name, (audio, visual) in found.items()}

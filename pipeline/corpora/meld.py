@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -25,7 +25,8 @@ from bigfusion.pipeline.schema import Skipped, Split
 from bigfusion.pipeline.tables.encoding import plain, read
 from bigfusion.pipeline.tables.labels import MELD as LABELS
 
-COLUMNS = ("Utterance", "Speaker", "Dialogue_ID", "Utterance_ID")
+NUMBERS = ("Dialogue_ID", "Utterance_ID")
+COLUMNS = ("Utterance", "Speaker", *NUMBERS)
 LABEL_COLUMNS = {"emotion": ("Emotion", LABELS), "sentiment": ("Sentiment", ("neutral", "positive", "negative"))}
 """The column and the classes of each kind of label; the sentiments in the order of the field's codes."""
 LONGEST_RECORD = 10
@@ -168,21 +169,29 @@ def _records(text: str) -> Iterator[tuple[int, list[str]]]:
     """The records of a CSV, each with the line that it starts on. Blank lines are skipped.
 
     A cell may contain line ends. A stray quote costs only its line, not the rest of the file. If a record does not
-    close, or spans several lines and does not have the header's number of fields, its first line counts as one record
-    without fields.
+    close, or spans several lines and does not have the header's number of fields, or each of its lines is a row by
+    itself, its first line counts as one record without fields.
     """
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    width, at = 0, 0
+    header: list[str] = []
+    at = 0
     while at < len(lines):
         if not lines[at].strip():
             at += 1
             continue
         record, span = _record(lines, at)
-        if span > 1 and width and len(record) != width:
+        if span > 1 and header and (len(record) != len(header) or _are_rows(lines[at : at + span], header)):
             record, span = [], 1
-        width = width or len(record)
+        header = header or record
         yield at + 1, record
         at += span
+
+
+def _are_rows(lines: Sequence[str], header: Sequence[str]) -> bool:
+    """Whether each line, cut at its commas alone, is a row: someone says ``"...`` in one, ``..."`` in a later one."""
+    numbers = [place for place, name in enumerate(header) if name.strip() in NUMBERS]
+    rows = [line.split(",") for line in lines if line.strip()]
+    return all(len(row) == len(header) and all(_is_number(plain(row[place])) for place in numbers) for row in rows)
 
 
 def _record(lines: list[str], at: int) -> tuple[list[str], int]:

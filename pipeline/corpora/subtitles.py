@@ -23,18 +23,24 @@ from bigfusion.pipeline.corpora.deal import deal
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
-from bigfusion.pipeline.media.facts import MediaFacts, media_facts
+from bigfusion.pipeline.media.endings import CONVERT, SOUND, UNREAD, VIDEO
+from bigfusion.pipeline.media.facts import MediaFacts, media_facts, seconds_of_packets
 from bigfusion.pipeline.schema import Skipped
 from bigfusion.pipeline.settings import Settings
 from bigfusion.pipeline.tables.classes import composed, settle
 from bigfusion.pipeline.transcripts import rttm
 from bigfusion.pipeline.transcripts.cue import Cue
-from bigfusion.pipeline.transcripts.read import SUFFIXES, Transcript, beside, read_transcript
+from bigfusion.pipeline.transcripts.read import SUFFIXES, Transcript, all_beside, beside, read_transcript
 
-MEDIA = frozenset(
+USUAL = frozenset(
     (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".wav", ".mp3", ".m4a", ".flac", ".ogg")
 )
-"""The endings of the files that are looked for in a folder. A file that is named may have any."""
+"""The endings of a folder's recordings. One of another ending counts if none of these has its name: it would be the
+same again. A file that is named may have any.
+"""
+
+LINGERING = 0.5
+"""Seconds that a cue may end after its recording without a note."""
 
 NOBODY = "speaker"
 """The speaker of cues that name none."""
@@ -91,7 +97,7 @@ def scan(settings: SubtitleSettings, digests: FileDigests, progress: Progress = 
         root,
         labels,
         columns | {"label": label},
-        [item for recording in found for item in recording.skipped],
+        [*(item for recording in found for item in recording.skipped), *_unread(settings)],
         digests=digests,
         progress=progress,
         notes=(*(note for recording in found for note in recording.notes), *notes),
@@ -172,6 +178,12 @@ def _recording(
             f"{path.name}: {transcript.name} is taken as its transcript because of their order alone; check that they"
             " belong together, and give both the same name"
         )
+    first, *others = [file.name for file in all_beside(path)] or [""]
+    if others and transcript == path.with_name(first):
+        notes.append(
+            f"{path.name}: {first} is taken as its transcript, {', '.join(others)} not; name another with --subtitles"
+            " (corpus.transcripts)"
+        )
     if turns[0] is not None:
         cues = rttm.with_speakers(cues, rttm.read(turns[0], path.stem, shared=len(settings.speakers) < len(names)))
         notes += _others_turns(path, name, turns[0], turns[1], names)
@@ -195,11 +207,14 @@ def _others_turns(path: Path, name: str, turns: Path, owner: str, names: Sequenc
 
 
 def _within(path: Path, name: str, facts: MediaFacts, transcript: Path, known: Transcript) -> Recording:
-    """The recording without the cues that begin after its end.
+    """The recording without the cues that begin after its end. Those that end after it are cut.
 
     Raises:
-        CorpusError: most of them do.
+        CorpusError: most of them begin after it.
     """
+    said = facts.seconds
+    if said and any(cue.end > said for cue in known.cues):
+        facts = replace(facts, seconds=max(said, seconds_of_packets(path)))
     inside = [cue for cue in known.cues if not facts.seconds or cue.start < facts.seconds]
     beyond = len(known.cues) - len(inside)
     skipped = []
@@ -212,9 +227,19 @@ def _within(path: Path, name: str, facts: MediaFacts, transcript: Path, known: T
                 " that they belong together"
             )
         skipped = [Skipped(f"{name} at {last:g} s", "beyond_the_end", f"{transcript.name}: {found}; left out")]
-    notes = (*known.notes, *(item.reason for item in skipped))
+    notes = [*known.notes, *(item.reason for item in skipped)]
+    if said and any(cue.start >= said for cue in inside):
+        notes.append(
+            f"{path.name}: its header says {said:.1f} s, and it lasts {facts.seconds:.1f} s; what begins beyond the"
+            f" header's length is not decoded: replace the file (ffmpeg -i {path.name} -c copy {path.stem}.mka)"
+        )
+    cut = sum(cue.end > facts.seconds + LINGERING for cue in inside if facts.seconds)
+    if cut:
+        notes.append(
+            f"{transcript.name}: {cut} cues end after the end of {path.name} ({facts.seconds:.1f} s), cut there"
+        )
     ended = [replace(cue, end=min(cue.end, facts.seconds or cue.end), speaker=cue.speaker or NOBODY) for cue in inside]
-    return Recording(path, name, facts, tuple(ended), notes, tuple(skipped))
+    return Recording(path, name, facts, tuple(ended), tuple(notes), tuple(skipped))
 
 
 def media_files(settings: SubtitleSettings, all_of_folders: bool = False) -> list[Path]:
@@ -229,7 +254,7 @@ def media_files(settings: SubtitleSettings, all_of_folders: bool = False) -> lis
         if not path.is_dir():
             found.append(path)
             continue
-        inside = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in MEDIA and file.is_file()]
+        inside = _of_folder(path, (*SOUND, *VIDEO))
         there = [file for file in inside if every or beside(file)]
         if not there:
             raise CorpusError(
@@ -241,6 +266,25 @@ def media_files(settings: SubtitleSettings, all_of_folders: bool = False) -> lis
     if again is not None:
         raise CorpusError(f"{again}: expected each recording once, found it twice; name it once")
     return found
+
+
+def _of_folder(folder: Path, endings: Sequence[str]) -> list[Path]:
+    """The files of these endings, sorted, without those that are a usual file's recording again."""
+    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in endings and file.is_file()]
+    usual = {file.with_suffix("") for file in files if file.suffix.lower() in USUAL}
+    return [file for file in files if file.suffix.lower() in USUAL or file.with_suffix("") not in usual]
+
+
+def _unread(settings: SubtitleSettings) -> list[Skipped]:
+    """Folders' recordings with transcripts beside them that are not read here, unless one of their name is."""
+    folders = [path for path in map(_absolute, settings.media) if path.is_dir()]
+    files = [file for folder in folders for file in _of_folder(folder, (*SOUND, *VIDEO, *UNREAD))]
+    read = {file.with_suffix("") for file in files if file.suffix.lower() not in UNREAD}
+    return [
+        Skipped(file.name, "unread_media", f"{file.suffix} is not read here: {CONVERT}")
+        for file in files
+        if file.suffix.lower() in UNREAD and file.with_suffix("") not in read and (beside(file) or settings.whole)
+    ]
 
 
 def _absolute(path: Path) -> Path:

@@ -19,11 +19,8 @@ from bigfusion.pipeline.corpora.folds import DividedSettings, divide
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
+from bigfusion.pipeline.media.endings import CONVERT, RARE_VIDEO, SOUND, UNREAD, VIDEO
 from bigfusion.pipeline.schema import Skipped
-
-# The endings of sound, better ones first: of the same utterance in two of them the first counts.
-AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".opus")
-VIDEO = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".flv", ".mpg", ".mpeg")
 
 
 @dataclass(frozen=True)
@@ -40,35 +37,51 @@ class Naming:
     """How a corpus names its files.
 
     ``pattern`` has to match a whole path. ``key`` makes an utterance's id from it. ``silent`` tells whether a video has
-    no sound. ``example`` is what errors show.
+    no sound. ``example`` is what errors show. ``shared`` are the groups that mean the same in all files of an
+    utterance, each with its values' meaning, if the id does not hold them.
     """
 
     pattern: re.Pattern[str]
     example: str
     key: Callable[[re.Match[str]], str] = field(default=lambda match: match[0])
     silent: Callable[[re.Match[str]], bool] = field(default=lambda match: False)
+    shared: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
 
 
 def spoken(root: Path, naming: Naming, skipped: list[Skipped]) -> dict[str, Spoken]:
-    """The utterances below ``root`` by id, sorted. A media file of another name goes to ``skipped``.
+    """The utterances below ``root`` by id, sorted. A media file of another name, or not read here, goes to ``skipped``.
+
+    What one file's name leaves open, the name of another file of the utterance may say.
 
     Raises:
-        CorpusError: there is no file with such a name.
+        CorpusError: there is no file with such a name, or files of one id say different things.
     """
     files: dict[str, list[_File]] = {}
     fields: dict[str, dict[str, str]] = {}
     strange = []
+    unread = media_files(root, UNREAD)
     for path, suffix in media_files(root):
         match = naming.pattern.fullmatch(path[: -len(suffix)])
         if match is None:
             strange.append(path)
             continue
         key = naming.key(match)
-        fields.setdefault(key, {name: value or "" for name, value in match.groupdict().items()})
+        said = {name: value or "" for name, value in match.groupdict().items()}
+        known = fields.setdefault(key, said)
+        for name, meaning in naming.shared.items():
+            one, other = meaning(known[name]), meaning(said[name])
+            if one and other and one != other:
+                raise CorpusError(
+                    f"{root}: expected one {name} for the id {key}, found {one} ({files[key][0].path}) and {other}"
+                    f" ({path}); put the {name} into the group `id` of corpus.pattern, or leave that group out"
+                )
+        fields[key] = {name: value or said[name] for name, value in known.items()}
         files.setdefault(key, []).append(_File(path, suffix.lower(), naming.silent(match)))
     if not files:
         example = f"; {len(strange)} have other names, for instance {strange[0]}" if strange else ""
+        example += f"; {len(unread)} are not read here: {CONVERT}, for instance {unread[0][0]}" if unread else ""
         raise CorpusError(f"{root}: expected audio or video files named like {naming.example}, found none{example}")
+    skipped.extend(Skipped(path, "unread_media", f"{suffix} is not read here: {CONVERT}") for path, suffix in unread)
     skipped.extend(Skipped(path, "unknown_name", f"expected a name like {naming.example}") for path in strange)
     return {key: Spoken(fields[key], *_chosen(files[key], skipped)) for key in sorted(files)}
 
@@ -86,8 +99,8 @@ class _File:
 
 def _chosen(files: Sequence[_File], skipped: list[Skipped]) -> tuple[str, str]:
     """The files of an utterance's sound and picture; ``""`` for none. Files that say the same again are skipped."""
-    sounds = sorted((one for one in files if not one.is_video), key=lambda one: AUDIO.index(one.suffix))
-    pictures = sorted((one for one in files if one.is_video), key=lambda one: one.is_silent)
+    sounds = sorted((one for one in files if not one.is_video), key=lambda one: SOUND.index(one.suffix))
+    pictures = sorted((one for one in files if one.is_video), key=lambda one: (one.is_silent, one.suffix in RARE_VIDEO))
     audio = [*sounds, *(one for one in pictures if not one.is_silent)]
     used = {one.path for one in (*audio[:1], *pictures[:1])}
     skipped.extend(
@@ -98,7 +111,7 @@ def _chosen(files: Sequence[_File], skipped: list[Skipped]) -> tuple[str, str]:
     return audio[0].path if audio else "", pictures[0].path if pictures else ""
 
 
-def media_files(root: Path) -> list[tuple[str, str]]:
+def media_files(root: Path, endings: Sequence[str] = (*SOUND, *VIDEO)) -> list[tuple[str, str]]:
     """The audio and video files below ``root``, sorted: POSIX path and ending. Hidden files are left out."""
     found = []
     for folder, folders, names in os.walk(root, followlinks=True):
@@ -106,7 +119,7 @@ def media_files(root: Path) -> list[tuple[str, str]]:
         below = Path(folder).relative_to(root)
         for name in names:
             suffix = Path(name).suffix
-            if suffix.lower() in (*AUDIO, *VIDEO) and not name.startswith("."):
+            if suffix.lower() in endings and not name.startswith("."):
                 found.append(((below / name).as_posix(), suffix))
     return sorted(found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from bigfusion.pipeline.errors import CorpusError, MediaError
 from bigfusion.pipeline.media.container import opened
 from bigfusion.pipeline.nearest import beside
 from bigfusion.pipeline.schema import MediaSpan
+
+GUESSED = {"aac", "ac3", "amr", "eac3", "mp3"}
+"""The containers without a length: FFmpeg guesses it from the bit rate of the first packets, unless an mp3's tag says
+it.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,3 +46,15 @@ def media_facts(path: Path) -> MediaFacts:
     if not kinds & {"audio", "video"}:
         raise CorpusError(f"{path}: expected a video or a sound file, found neither sound nor pictures in it")
     return MediaFacts(seconds, "audio" in kinds, "video" in kinds)
+
+
+def seconds_of_packets(path: Path) -> float:
+    """Where the last packet ends, if the header's length may be a guess; else 0. The file is read to its end."""
+    end = 0.0
+    with suppress(MediaError), opened(MediaSpan(path, "")) as container:  # its cells say what is wrong with it
+        if GUESSED & set(container.format.name.split(",")):
+            begin = (container.start_time or 0) / 1e6
+            for packet in container.demux(container.streams.audio):
+                if packet.pts is not None:
+                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - begin)
+    return end

@@ -24,6 +24,7 @@ DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 _OTHERS = (",", ";", "\t", "|")
 _EXCEL = re.compile(r'"?sep=(?P<delimiter>[^"\r\n])"?[,;\t]*(\r\n|\n|\r)', re.IGNORECASE)
 PARQUET = (".parquet", ".pq")
+_A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,17 @@ def read_table(path: Path, wanted: Iterable[str], *, encoding: str = "", delimit
 def _parse(path: Path, text: str, wanted: list[str], delimiter: str) -> Table:
     """The table in a text. Lines and rows without any filled cell are skipped."""
     text, delimiter, before = _delimited(path, text, wanted, delimiter)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    source = list(io.StringIO(text, newline=""))
+    reader = csv.reader(source, delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
     lines: list[int] = []
+    long: dict[int, list[str]] = {}  # the lines of each row of several
     try:
         header = [composed(name.strip()) for name in next(reader, [])]
         line = reader.line_num + 1
         for row in reader:
-            line, start = reader.line_num + 1, line + before
+            begin, line = line, reader.line_num + 1
+            start = begin + before
             if not any(map(str.strip, row)):
                 continue
             if len(row) != len(header):
@@ -103,14 +107,54 @@ def _parse(path: Path, text: str, wanted: list[str], delimiter: str) -> Table:
                 raise CorpusError(
                     f"{path}: row {len(rows) + 1} (line {start}): expected {len(header)} cells, found {found}"
                 )
+            if line - begin > 1:
+                long[len(rows)] = source[begin - 1 : line - 1]
             rows.append(row)
             lines.append(start)
     except csv.Error as error:
         near = reader.line_num + before
         raise CorpusError(f"{path}: near line {near}: expected closed quotes, found {error}") from None
+    merged = next((row for row, parts in long.items() if _are_rows(parts, delimiter, rows)), None)
+    if merged is not None:
+        raise CorpusError(
+            f"{path}: row {merged + 1} (lines {lines[merged]} to {lines[merged] + len(long[merged]) - 1}): expected a"
+            ' row on each of these lines, found a cell in quotes over all of them; write "word" as """word""" in the'
+            " table, or save it with quoted cells"
+        )
     places = _places(path, header, wanted)
     columns = {name: [row[place] for row in rows] for name, place in places.items()}
     return Table(path, header, columns, lines, delimiter)
+
+
+def _are_rows(parts: Sequence[str], delimiter: str, rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the lines of a quoted cell are rows: someone says ``"...`` in one row and ``..."`` in a later one.
+
+    Cut at the delimiter alone, each line has as many cells as ``rows``, and none is empty, begins with a space or has
+    letters if nothing in its column does. A sentence with as many commas does not look like that.
+    """
+    cut = [part.rstrip("\r\n").split(delimiter) for part in parts if part.strip()]
+    if any(len(cells) != len(rows[0]) for cells in cut):
+        return False
+    quoted = next((place for place, cell in enumerate(cut[0]) if cell.count('"') % 2), None)
+    return all(
+        not is_so(cells[place]) or any(is_so(row[place]) for row in rows)
+        for cells in cut
+        for place in range(len(cells))
+        if place != quoted
+        for is_so in (_is_empty, _is_indented, _has_letters)
+    )
+
+
+def _is_empty(cell: str) -> bool:
+    return not cell.strip()
+
+
+def _is_indented(cell: str) -> bool:
+    return cell[:1].isspace()
+
+
+def _has_letters(cell: str) -> bool:
+    return any(map(str.isalpha, cell))
 
 
 def _delimited(path: Path, text: str, wanted: list[str], delimiter: str) -> tuple[str, str, int]:
@@ -153,9 +197,16 @@ def _read_parquet(path: Path, wanted: list[str]) -> Table:
     except (OSError, UnicodeError, pa.ArrowException) as error:
         raise CorpusError(f"{path}: expected a Parquet file, found {str(error).splitlines()[0]}") from None
     try:
-        return Table(path, header, {name: as_text(name, table[name]) for name in places})
+        return Table(path, header, {name: as_text(name, _in_seconds(table[name])) for name in places})
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}") from None
+
+
+def _in_seconds(column: Any) -> Any:
+    """A column of durations as seconds; any other as it is. Arrow would print their bare count in any unit."""
+    if not pa.types.is_duration(column.type):
+        return column
+    return pc.divide(pc.cast(pc.cast(column, pa.int64()), pa.float64()), float(_A_SECOND[column.type.unit]))
 
 
 def _places(path: Path, header: Sequence[str], wanted: Iterable[str]) -> dict[str, int]:

@@ -16,11 +16,11 @@ from bigfusion.pipeline.transcripts.cue import Cue, refuse
 from bigfusion.pipeline.transcripts.tiers import Tier, cues, of_cues
 
 
-def read(path: Path, media: Path | None = None) -> list[Cue]:
+def read(path: Path, media: Path | None, notes: list[str]) -> list[Cue]:
     """The annotations of the tiers that have no parent tier, and labels from any tier ``emotion@NAME``.
 
     A tier's participant is the speaker, or else its name. Times are those of ``media``: the annotations' zero lies at
-    its offset, ``TIME_ORIGIN``.
+    its offset, ``TIME_ORIGIN``. What labels no annotation has goes to ``notes``.
 
     Raises:
         CorpusError: the file is not ELAN's, or its linked media differ in their offset and ``media`` is none of them.
@@ -31,7 +31,7 @@ def read(path: Path, media: Path | None = None) -> list[Cue]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of versions of the format that pympi does not list
             file = Eaf(str(path))
-        said = cues(_tier(file, name) for name in file.get_tier_names())
+        said = cues((_tier(file, name) for name in file.get_tier_names()), notes)
         origins = [(_name(linked), int(linked.get("TIME_ORIGIN") or 0)) for linked in file.get_linked_files()]
     except Exception as error:  # what a damaged file raises there is of every kind
         refuse(path, "an annotation file of ELAN (.eaf)", error)

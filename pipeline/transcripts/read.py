@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,8 +28,13 @@ class Transcript:
 
 def beside(media: Path) -> Path | None:
     """The transcript that has a media file's name: ``talk.srt`` or ``talk.mp4.srt`` for ``talk.mp4``."""
-    names = [f"{stem}{suffix}" for suffix in SUFFIXES for stem in (media.stem, media.name)]
-    return next((media.with_name(name) for name in names if media.with_name(name).is_file()), None)
+    return next(all_beside(media), None)
+
+
+def all_beside(media: Path) -> Iterator[Path]:
+    """Every transcript that has a media file's name. The first is the one that is read."""
+    names = (f"{stem}{suffix}" for suffix in SUFFIXES for stem in (media.stem, media.name))
+    return (media.with_name(name) for name in names if media.with_name(name).is_file())
 
 
 def read_transcript(path: Path, encoding: str = "", media: Path | None = None) -> Transcript:
@@ -42,7 +47,8 @@ def read_transcript(path: Path, encoding: str = "", media: Path | None = None) -
     """
     if not path.is_file():
         raise CorpusError(f"{path}: expected a transcript, found no such file; check --subtitles")
-    read = [_tidy(cue) for cue in _read(path, encoding, media)]
+    lost: list[str] = []
+    read = [_tidy(cue) for cue in _read(path, encoding, media, lost)]
     cues = without_names(read)
     good = [cue for cue in cues if cue.text and _in_order(cue)]
     if not good:
@@ -50,11 +56,11 @@ def read_transcript(path: Path, encoding: str = "", media: Path | None = None) -
             f"{path}: expected cues with words, found {len(cues)} cues and none with words and an end after its start;"
             " check the file"
         )
-    notes = (*_notes(path, cues, good), *_names(path, read, cues))
+    notes = (*(f"{path.name}: {note}" for note in lost), *_notes(path, cues, good), *_names(path, read, cues))
     return Transcript(tuple(sorted(good, key=lambda cue: (cue.start, cue.end))), notes)
 
 
-def _read(path: Path, encoding: str, media: Path | None) -> Sequence[Cue]:
+def _read(path: Path, encoding: str, media: Path | None, notes: list[str]) -> Sequence[Cue]:
     match path.suffix.lower():
         case ".srt":
             return srt.read(path, read_text(path, encoding))
@@ -63,9 +69,9 @@ def _read(path: Path, encoding: str, media: Path | None) -> Sequence[Cue]:
         case ".json":
             return whisper.read(path, read_text(path, encoding))
         case ".textgrid":
-            return textgrid.read(path)
+            return textgrid.read(path, notes)
         case ".eaf":
-            return elan.read(path, media)
+            return elan.read(path, media, notes)
         case ".csv" | ".tsv" | ".parquet":
             return table.read(path, encoding)
         case other:

@@ -10,8 +10,10 @@ from bigfusion.pipeline.transcripts.cue import Cue, refuse
 from bigfusion.pipeline.transcripts.tiers import Tier, cues, of_cues
 
 
-def read(path: Path) -> list[Cue]:
+def read(path: Path, notes: list[str]) -> list[Cue]:
     """The intervals with words, tier by tier: a tier is a speaker's, and ``emotion@NAME`` holds the labels of NAME's.
+
+    What labels no interval has goes to ``notes``.
 
     Raises:
         CorpusError: the file is not a TextGrid.
@@ -23,11 +25,12 @@ def read(path: Path) -> list[Cue]:
         grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=False, reportingMode="silence")
     except Exception as error:  # what a damaged file raises there is of every kind
         refuse(path, "a TextGrid of Praat", error)
-    return cues(
+    tiers = (
         Tier.named(name, [(start, end, text) for start, end, text in tier.entries])
         for name, tier in zip(grid.tierNames, grid.tiers, strict=True)
         if isinstance(tier, IntervalTier)
     )
+    return cues(tiers, notes)
 
 
 def written(several: Sequence[Cue], seconds: float) -> bytes:

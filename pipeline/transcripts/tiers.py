@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from bigfusion.pipeline.transcripts.cue import Cue
+from bigfusion.pipeline.tables.classes import composed
+from bigfusion.pipeline.transcripts.cue import UNANSWERED, Cue
 
 LABELS = "emotion"
 """The label tier of the speaker Anna is ``emotion@Anna``."""
@@ -34,12 +35,49 @@ class Tier:
         return cls(speaker or name.strip(), annotations)
 
 
-def cues(tiers: Iterable[Tier | None]) -> list[Cue]:
-    """The annotations of every tier of words as cues, by their start, each with the label that overlaps it most."""
+def cues(tiers: Iterable[Tier | None], notes: list[str]) -> list[Cue]:
+    """The annotations of every tier of words as cues, by their start, each with the label that overlaps it most.
+
+    What labels no cue has goes to ``notes``.
+    """
     known = [tier for tier in tiers if tier is not None]
-    labels = [tier for tier in known if tier.labels]
-    said = (Cue(*annotation, tier.speaker) for tier in known if not tier.labels for annotation in tier.annotations)
-    return [replace(cue, label=_label(cue, labels)) for cue in sorted(said, key=lambda cue: cue.start)]
+    words = [tier for tier in known if not tier.labels]
+    labels = [_owned(tier, {other.speaker for other in words}) for tier in known if tier.labels]
+    said = sorted((Cue(*each, tier.speaker) for tier in words for each in tier.annotations), key=lambda cue: cue.start)
+    notes.extend(note for tier in labels for note in _lost(tier, said))
+    return [replace(cue, label=_label(cue, labels)) for cue in said]
+
+
+def _owned(tier: Tier, speakers: Iterable[str]) -> Tier:
+    """A tier of labels under its speaker's name as the tier of words spells it, if only capitals or spaces differ."""
+    if tier.speaker in ("", *speakers):
+        return tier
+    alike = [name for name in speakers if _plain(name) == _plain(tier.speaker)]
+    return replace(tier, speaker=alike[0]) if len(alike) == 1 else tier
+
+
+def _plain(name: str) -> str:
+    return composed(" ".join(name.split()).casefold())
+
+
+def _lost(tier: Tier, said: Sequence[Cue]) -> list[str]:
+    """A note on the labels of a tier that no words of its speaker overlap."""
+    own = [cue for cue in said if tier.speaker in ("", cue.speaker)]
+    lost = [
+        (start, label.strip())
+        for start, end, label in tier.annotations
+        if label.strip()
+        and label.strip().lower() not in UNANSWERED
+        and all(cue.overlap(start, end) <= 0 for cue in own)
+    ]
+    if not lost:
+        return []
+    start, label = lost[0]
+    first = f"{len(lost)} labels are left out, the first {label[:40]!r} at {start:g} s: "
+    if own:
+        return [f"{first}no words{f' of {tier.speaker}' if tier.speaker else ''} overlap them"]
+    names = ", ".join(dict.fromkeys(cue.speaker for cue in said))
+    return [f"{first}expected the tier {LABELS}@NAME of a speaker ({names[:200]}), found that of {tier.speaker}"]
 
 
 def _label(cue: Cue, tiers: Sequence[Tier]) -> str:

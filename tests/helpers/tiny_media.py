@@ -46,6 +46,20 @@ def write_wav(path: Path, seconds: float = 0.3, pitch: float = 220.0) -> Path:
     return write_clip(path, seconds, pitch, ("pcm_s16le",))
 
 
+def write_aac(path: Path) -> Path:
+    """Two seconds of noise and eight of silence, as AAC without a container: FFmpeg guesses fewer than six seconds."""
+    noise = np.random.default_rng(0).integers(-8000, 8000, 2 * RATE, dtype=np.int16)
+    with av.open(str(path), "w", format="adts") as container:
+        stream = container.add_stream("aac", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.pad(noise, (0, 8 * RATE))[None], format="s16", layout="mono")
+        frame.sample_rate = RATE
+        resampler = av.AudioResampler(stream.format, "mono", RATE, frame_size=stream.frame_size)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    return path
+
+
 def write_avi(path: Path, seconds: float = 0.5, pitch: float = 220.0) -> Path:
     """Video alone, as IEMOCAP's DivX files hold it."""
     return write_clip(path, seconds, pitch, ("mpeg4",))

@@ -164,6 +164,17 @@ def test_a_cell_with_a_line_end_is_one_row_on_one_line(tmp_path):
     assert skipped(manifest, "duplicate") == [("train_sent_emo.csv:5", "duplicate")]
 
 
+def test_a_quotation_over_two_rows_does_not_make_them_one(tmp_path):
+    lines = [Line(0, 0, "OPEN"), Line(0, 1, "CLOSED"), Line(0, 2, "one, two,\nthree"), Line(0, 3, "after")]
+    root = only(tmp_path, *lines)
+    file = root / CSV["train"]
+    file.write_bytes(file.read_bytes().replace(b"OPEN", b'"I am sorry.').replace(b"CLOSED", b'I see."'))
+    manifest = ingest(root)
+    assert train(manifest)["utterance"].tolist() == ["train/dia0_utt1", "train/dia0_utt2", "train/dia0_utt3"]
+    assert train(manifest)["text"].tolist() == ['I see."', "one, two, three", "after"]
+    assert skipped(manifest, "broken_row") == [("train_sent_emo.csv:2", "broken_row")]
+
+
 def test_bytes_of_three_encodings_in_one_file_lose_no_line(tmp_path):
     root = only(tmp_path, Line(0, 0, "itAs"), Line(0, 1, "itBs"), Line(0, 2, "itCs"), Line(0, 3, "waitDok"))
     file = root / CSV["train"]

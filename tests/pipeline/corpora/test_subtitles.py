@@ -1,6 +1,7 @@
 """Recordings with transcripts as a corpus: spans of one file, names, what does not belong together."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from bigfusion.pipeline.demo.clip import write_clip
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
+from tests.helpers.tiny_media import write_aac
 
 SRT = "1\n00:00:00,200 --> 00:00:00,900\nAnna: Hello.\n\n2\n00:00:01,000 --> 00:00:01,800\nBen: Bye.\n"
 
@@ -59,6 +61,16 @@ def test_a_folder_gives_its_recordings_with_transcripts_whose_names_do_not_colli
     assert found.table["split"].nunique() == 2
 
 
+def test_a_folders_recordings_of_rare_endings_are_read_or_listed(tmp_path, recording):
+    for name in ("a.mp4", "a.opus", "b.opus", "c.ape", "d.wma"):
+        place(tmp_path, recording, name, None if name == "d.wma" else SRT)
+    found = manifest(tmp_path, ".")
+    assert set(found.table["audio_path"]) == {"a.mp4", "b.opus"}, "a.opus is the same recording as a.mp4"
+    assert [(item.item, item.reason) for item in found.left_out] == [
+        ("c.ape", ".ape is not read here: convert it to wav or mp4")
+    ]
+
+
 def test_a_recording_without_a_transcript_is_refused_unless_it_is_taken_whole(tmp_path, recording):
     place(tmp_path, recording, transcript=None)
     with pytest.raises(CorpusError, match=r"talk\.mp4: expected a transcript beside it .*--subtitles"):
@@ -79,6 +91,33 @@ def test_cues_beyond_the_end_are_left_out_and_said(tmp_path, recording):
     assert [item.reason for item in found.left_out] == [
         "talk.srt: 1 of 4 cues begin after the end of talk.mp4 (2.0 s); left out"
     ]
+    assert "talk.srt: 1 cues end after the end of talk.mp4 (2.0 s), cut there" in found.notes
+
+
+def test_a_second_transcript_beside_a_recording_is_said(tmp_path, recording):
+    place(tmp_path, recording)
+    (tmp_path / "talk.csv").write_text("start,end,speaker,text,label\n0.1,0.5,A,one,joy\n")
+    said = "talk.mp4: talk.srt is taken as its transcript, talk.csv not; name another with --subtitles"
+    assert [note for note in manifest(tmp_path, "talk.mp4").notes if note.startswith(said)]
+    assert not [
+        note for note in manifest(tmp_path, "talk.mp4", transcripts=[tmp_path / "talk.csv"]).notes if "not" in note
+    ]
+
+
+def test_a_guessed_length_cuts_no_cue(tmp_path):
+    write_aac(tmp_path / "talk.aac")
+    (tmp_path / "talk.srt").write_text(
+        "1\n00:00:01,000 --> 00:00:02,000\none\n\n2\n00:00:05,000 --> 00:00:08,000\ntwo\n\n"
+        "3\n00:00:08,000 --> 00:00:09,500\nthree\n"
+    )
+    found = manifest(tmp_path, "talk.aac")
+    assert found.table["audio_end"].tolist() == [2.0, 8.0, 9.5]
+    assert not found.left_out
+    assert re.fullmatch(
+        r"talk.aac: its header says \d\.\d s, and it lasts 10\.\d s; what begins beyond the header's length is not"
+        r" decoded: replace the file \(ffmpeg -i talk.aac -c copy talk.mka\)",
+        found.notes[-1],
+    )
 
 
 def test_the_transcript_of_another_recording_is_refused(tmp_path, recording):

@@ -6,6 +6,7 @@ from pydantic import TypeAdapter
 from bigfusion.pipeline.corpora.scan import CorpusSettings, scan
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
+from bigfusion.pipeline.media.endings import SOUND, VIDEO
 from tests.helpers.spoken_tree import empty_files, write_crema_d, write_emodb, write_ravdess
 
 EMODB = Path(__file__).parents[4] / "shared/data/emodb"
@@ -95,6 +96,49 @@ def test_a_pattern_reads_files_of_any_naming(tmp_path):
     assert manifest.table["text"].tolist() == ["Kids are talking.", "", ""]
     assert row(manifest, "s1/hap_kids_1")["audio_path"] == "s1/hap_kids_1.wav"
     assert row(manifest, "s1/hap_kids_1")["visual_path"] == "s1/hap_kids_1.mp4"
+
+
+@pytest.mark.parametrize("ending", ["mp4", "wav"])
+def test_files_of_one_id_that_say_different_things_are_refused(tmp_path, ending):
+    empty_files(tmp_path, "s01/001_happy.wav", f"s02/001_sad.{ending}")
+    pattern = r"(?P<speaker>s\d+)/(?P<id>\d+)_(?P<label>[a-z]+)"
+    with pytest.raises(CorpusError, match=r"one speaker for the id 001, found s01 \(s01/001_happy.wav\) and s02 \(s02"):
+        ingest("filenames", tmp_path, pattern=pattern)
+    with pytest.raises(CorpusError, match="expected one label for the id 001, found happy"):
+        ingest("filenames", tmp_path, pattern=pattern.replace("speaker", "room"))
+    with pytest.raises(CorpusError, match="expected one room for the id 001, found s01"):
+        ingest("filenames", tmp_path, pattern=pattern.replace("speaker", "room"), folds="room")
+    assert len(ingest("filenames", tmp_path, pattern=f"(?P<id>{pattern.replace('<id>', '<number>')})")) == 2
+
+
+def test_files_of_one_id_may_spell_the_same_in_their_own_way(tmp_path):
+    empty_files(tmp_path, "a/001.mp4", "b/001_hap.wav", "c/001_happy.flac", "a/x_sad.wav", "b/y_sad.wav")
+    manifest = ingest("filenames", tmp_path, pattern=r"(?P<room>[abc])/(?P<id>\d+)?.?(_?(?P<label>[a-z]+))?",
+                      label_map={"hap": "happy"})  # fmt: skip
+    assert manifest.table["utterance"].tolist() == ["001", "a/x_sad", "b/y_sad"], "without the id the whole path"
+    assert row(manifest, "001")["label"] == "happy"
+    assert (row(manifest, "001")["audio_path"], row(manifest, "001")["visual_path"]) == ("b/001_hap.wav", "a/001.mp4")
+
+
+def test_every_container_that_is_read_is_found_and_others_are_listed(tmp_path):
+    empty_files(
+        tmp_path, *(f"a{name}_sad{name}" for name in (*SOUND, *VIDEO)), "x_sad.WMA", "y_sad.Ape", "notes_sad.txt"
+    )
+    pattern = r"(?P<id>.*)_(?P<label>[a-z]+)"
+    manifest = ingest("filenames", tmp_path, pattern=pattern)
+    assert len(manifest) == len(SOUND) + len(VIDEO) + 1
+    assert row(manifest, "x")["audio_path"] == "x_sad.WMA"
+    assert row(manifest, "a.3gp")["visual_path"] == "a.3gp_sad.3gp"
+    assert manifest.table["audio_path"].nunique() == len(manifest)
+    (left,) = manifest.left_out
+    assert (left.item, left.status) == ("y_sad.Ape", "unread_media")
+    assert left.reason == ".Ape is not read here: convert it to wav or mp4"
+    again = empty_files(tmp_path / "again", "a_sad.3gp", "a_sad.mp4", "a_sad.aiff", "a_sad.mp3")
+    found = row(ingest("filenames", again, pattern=pattern), "a")
+    assert (found["audio_path"], found["visual_path"]) == ("a_sad.mp3", "a_sad.mp4"), "usual ones count"
+    empty_files(tmp_path / "alone", "a_sad.ape")
+    with pytest.raises(CorpusError, match=r"found none; 1 are not read here: convert it .*, for instance a_sad\.ape"):
+        ingest("filenames", tmp_path / "alone", pattern=pattern)
 
 
 def test_refusals_name_what_was_expected(tmp_path):

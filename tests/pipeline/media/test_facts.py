@@ -3,8 +3,8 @@
 import pytest
 
 from bigfusion.pipeline.errors import CorpusError
-from bigfusion.pipeline.media.facts import MediaFacts, media_facts
-from tests.helpers.tiny_media import write_avi, write_clip, write_wav
+from bigfusion.pipeline.media.facts import MediaFacts, media_facts, seconds_of_packets
+from tests.helpers.tiny_media import write_aac, write_avi, write_clip, write_wav
 
 
 def test_the_facts_of_a_clip_a_wav_and_a_silent_film(tmp_path):
@@ -14,6 +14,15 @@ def test_the_facts_of_a_clip_a_wav_and_a_silent_film(tmp_path):
     assert media_facts(write_wav(tmp_path / "a.wav", 0.5)) == MediaFacts(0.5, True, False)
     film = media_facts(write_avi(tmp_path / "a.avi", 0.5))
     assert (film.has_sound, film.has_picture) == (False, True)
+
+
+def test_a_guessed_length_is_measured_by_the_packets(tmp_path):
+    path = write_aac(tmp_path / "a.aac")
+    assert media_facts(path).seconds < 8
+    assert seconds_of_packets(path) == pytest.approx(10, abs=0.3)
+    assert seconds_of_packets(write_wav(tmp_path / "a.wav")) == 0, "its header knows"
+    (tmp_path / "b.aac").write_bytes(b"none")
+    assert seconds_of_packets(tmp_path / "b.aac") == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"#EXTM3U\nhttp://example.org/a.ts\n"])

@@ -1,6 +1,8 @@
 import csv
 import io
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,6 +58,33 @@ def test_rows_without_a_single_cell_are_passed_over(tmp_path):
     text = "dialogue;turn;text\nd;1;a\n;;\n\n ; ;\nd;2;b\n"
     assert read(tmp_path, text).columns["text"] == ["a", "b"]
     assert read(tmp_path, text).lines == [2, 6]
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+@pytest.mark.parametrize("between", ["", "d1 2 no", "\n"])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (0, 2, 1)])
+def test_a_quotation_over_rows_is_refused_with_its_lines(tmp_path, delimiter, between, order):
+    rows = ["dialogue turn text", "d1 0 Yes", 'd1 1 "I_am_sorry.', between, 'd1 3 I_see."']
+    text = "\n".join(delimiter.join(row.split(" ")[place] for place in order) if row.strip() else row for row in rows)
+    with pytest.raises(CorpusError, match=r"row 2 \(lines 3 to [56]\): expected a row on each of these lines"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+@pytest.mark.parametrize("said", ["Yes\nno, no, no", "Yes\nno,no,no", 'He said\r\n"a,b,c"', "1\n, 2, 3", "\n,,x\n,,y"])
+@pytest.mark.parametrize("more", [[], [["d2", "5", " 1, 2"], ["d2", "6", ""]]])
+def test_a_cell_of_several_lines_may_hold_as_many_delimiters_as_a_row(tmp_path, quoting, said, more):
+    table = read(tmp_path, written(",", [ROWS[0], ["d1", "0", said], *more], quoting=quoting))
+    assert table.columns["text"][0] == said
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_durations_in_parquet_are_seconds_whatever_their_unit(tmp_path, unit):
+    path = tmp_path / "t.parquet"
+    count = {"s": 1, "ms": 1000, "us": 10**6, "ns": 10**9}[unit]
+    counts = [3600 * count, count * 3 // 2, 0, None]
+    pq.write_table(pa.table({"start": pa.array(counts, pa.duration(unit))}), path)
+    assert read_table(path, ["start"]).columns["start"] == ["3600", "1" if unit == "s" else "1.5", "0", ""]
 
 
 def test_a_spreadsheet_is_refused_with_the_way_out(tmp_path):

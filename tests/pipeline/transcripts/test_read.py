@@ -8,7 +8,7 @@ import pytest
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.transcripts import elan, rttm, textgrid, vtt
 from bigfusion.pipeline.transcripts.cue import Cue
-from bigfusion.pipeline.transcripts.read import beside, read_transcript
+from bigfusion.pipeline.transcripts.read import Transcript, beside, read_transcript
 from bigfusion.pipeline.transcripts.words import spoken
 
 SRT = """1
@@ -234,6 +234,47 @@ def test_an_elan_file_as_annotators_make_it(tmp_path):
     file.add_ref_annotation("emotion@Anna", "words-1", 1500, "joy")
     file.to_file(str(tmp_path / "a.eaf"))
     assert list(read_transcript(tmp_path / "a.eaf").cues) == [Cue(1, 2, "Bonjour.", "Anna", "joy")]
+
+
+@pytest.mark.parametrize("kind", ["eaf", "TextGrid"])
+def test_labels_without_an_owner_are_said(tmp_path, kind):
+    path = tmp_path / f"a.{kind}"
+
+    def annotated(**tiers: list[tuple[float, float, str]]) -> Transcript:
+        write_tiers(path, {name.replace("_", "@"): spans for name, spans in tiers.items()})
+        return read_transcript(path)
+
+    words = [(0.0, 1.0, "one"), (1.0, 2.0, "two")]
+    sad, first = [(0.0, 2.0, "sad")], f"{path.name}: 1 labels are left out, the first 'sad' at 0 s: "
+    found = annotated(Anna=words, emotion_anna=sad)
+    assert ([cue.label for cue in found.cues], found.notes) == (["sad", "sad"], ())
+    found = annotated(Anna=words, anna=words, emotion_ANNA=sad)
+    assert found.notes[0] == f"{first}expected the tier emotion@NAME of a speaker (Anna, anna), found that of ANNA"
+    found = annotated(Anna=words[1:], emotion_Anna=[(0.0, 1.0, "sad"), (1.0, 2.0, "joy")])
+    assert ([cue.label for cue in found.cues], found.notes) == (["joy"], (f"{first}no words of Anna overlap them",))
+    found = annotated(Anna=words[1:], emotion=[(0.0, 1.0, "no speech"), (1.0, 2.0, "joy")])
+    assert found.notes == ()
+
+
+def write_tiers(path: Path, tiers: dict[str, list[tuple[float, float, str]]]) -> None:
+    if path.suffix == ".eaf":
+        from pympi.Elan import Eaf
+
+        file = Eaf()
+        file.remove_tier("default")
+        for name, spans in tiers.items():
+            file.add_tier(name)
+            for start, end, text in spans:
+                file.add_annotation(name, round(start * 1000), round(end * 1000), text)
+        file.to_file(str(path))
+    else:
+        from praatio.data_classes.interval_tier import IntervalTier
+        from praatio.data_classes.textgrid import Textgrid
+
+        grid = Textgrid(0, 2)
+        for name, spans in tiers.items():
+            grid.addTier(IntervalTier(name, spans, 0, 2))
+        grid.save(str(path), format="long_textgrid", includeBlankSpaces=True)
 
 
 def test_elans_times_begin_at_the_offset_of_the_recording(tmp_path):
