@@ -49,7 +49,7 @@ from bigfusion.pipeline.feature_files.reader import ImportedFeatures, read_featu
 from bigfusion.pipeline.formats import check_format
 from bigfusion.pipeline.schema import FeatureName, Modality, Split
 from bigfusion.pipeline.tables.labels import corpus_of
-from bigfusion.pipeline.words import quoted
+from bigfusion.pipeline.words import numbered, quoted
 
 log = logging.getLogger("bigfusion")
 
@@ -99,6 +99,8 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
         log.info("train: %s", note)
     with exclusive(out, "name another folder with --out"):
         seeds = _begin(out, features, data, inputs, learning.train.seeds)
+        epochs = numbered(learning.train.epochs, "epoch")
+        log.info("train: %s of at most %s each", numbered(len(learning.train.seeds), "seed"), epochs)
         with training(learning.train.epochs_in_all) as progress:
             for seed in learning.train.seeds:
                 trained = train_one_seed(data, model, learning.train, seed, seed_folder(out, seed), progress)

@@ -13,11 +13,12 @@ import soundfile as sf
 
 import bigfusion
 from bigfusion.flows import cli
+from bigfusion.flows.commands.predict import _text
 from bigfusion.flows.project import cells, find_model, prediction_files, runs
 from bigfusion.flows.project.assemble import assemble
 from bigfusion.flows.project.corpus import kept
 from bigfusion.flows.project.load import load_project
-from bigfusion.flows.project.predicting import Vectors, _warnings, predict, subtitles
+from bigfusion.flows.project.predicting import Prediction, Vectors, _warnings, every, predict, subtitles
 from bigfusion.flows.project.prediction_frames import frame
 from bigfusion.model.data.batch import Dialogue
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
@@ -238,7 +239,7 @@ def test_each_lack_of_a_recording_has_a_line_with_what_is_left(model, tmp_path):
         ),
         visual: Vectors(
             np.zeros((5, 1), np.float32), np.array([True, True, False, False, False]),
-            {row: "no_face: d" for row in (2, 3, 4)},
+            dict.fromkeys((2, 3, 4), "no_face: d"),
         ),
     }  # fmt: skip
     facts = model.seeds[0].facts.model_copy(update={"model": BigFusionSettings(), "absent": {"audio": 3, "visual": 0}})
@@ -252,8 +253,8 @@ def test_each_lack_of_a_recording_has_a_line_with_what_is_left(model, tmp_path):
         "five.wav: audio is absent from 1 of 5 utterances (silent: a); predicted from text and visual alone",
         "five.wav: visual is absent from 1 of 5 utterances (no_face: d); predicted from text and audio alone, though"
         " training never lacked visual: its absent vector was never learned",
-        "five.wav: audio and visual are absent from 2 of 5 utterances (audio: silent: b; also overlong; visual: no_face:"
-        " d); predicted from text alone, though training never lacked visual: its absent vector was never learned",
+        "five.wav: audio and visual are absent from 2 of 5 utterances (audio: silent: b; also overlong; visual:"
+        " no_face: d); predicted from text alone, though training never lacked visual: its absent vector was never learned",
     ]
 
 
@@ -290,6 +291,14 @@ def test_the_score_on_the_last_line_names_its_split(model, tmp_path, monkeypatch
         monkeypatch.setattr(find_model, "load", lambda where, known=known: known)
         assert cli.main(["predict", str(path), "--run", str(model.source)]) == 0
         assert said in capsys.readouterr().out
+
+
+def test_a_short_recording_of_one_utterance_is_said_so(model, tmp_path):
+    (timeline,) = model.timelines(new_recording(tmp_path)).timelines
+    short = replace(timeline, seconds=0.05, moments=timeline.moments[:1])
+    first, *_ = _text(model, Prediction((short,), {}), [{"timeline.html": tmp_path / "timeline.html"}]).splitlines()
+    assert first == f"new.wav: 0.05 s, 1 utterance: 1 {timeline.moments[0].label}"
+    assert [every(number) for number in (1, 2, 3)] == ["its only utterance", "both utterances", "all 3 utterances"]
 
 
 def test_a_run_is_found_by_its_folder_its_id_and_its_project(made, model):
