@@ -254,7 +254,8 @@ def test_each_lack_of_a_recording_has_a_line_with_what_is_left(model, tmp_path):
         "five.wav: visual is absent from 1 of 5 utterances (no_face: d); predicted from text and audio alone, though"
         " training never lacked visual: its absent vector was never learned",
         "five.wav: audio and visual are absent from 2 of 5 utterances (audio: silent: b; also overlong; visual:"
-        " no_face: d); predicted from text alone, though training never lacked visual: its absent vector was never learned",
+        " no_face: d); predicted from text alone, though training never lacked visual: its absent vector was never"
+        " learned",
     ]
 
 
