@@ -1,6 +1,7 @@
 """The committed workspace of release 0.1.0: this version reads it, and refuses one that a newer version has changed."""
 
 import json
+import re
 import shutil
 import sqlite3
 
@@ -47,6 +48,8 @@ def test_its_model_is_the_current_one_and_its_scores_are_those_that_were_written
     written = json.loads((FOLDER / f"work/runs/{RUN}/metrics.json").read_bytes())
     assert (model["run"], model["current"], model["state"]) == (RUN, True, "promoted")
     assert model["weighted_f1"] == written["weighted_f1"]
+    assert released.run("status") == 0
+    assert re.search(rf"^{RUN} .* promoted ", released.capsys.readouterr().out, re.MULTILINE), "the word of `models`"
 
 
 def test_its_shards_verify(released):
@@ -134,7 +137,7 @@ def _manifest(place: Place) -> str:
         (_index, ("plan", "status", "fsck")),
         (_manifest, ("plan", "status")),
         (_json(f"runs/{RUN}/run.json"), ("plan", "models", "status")),
-        (_json("current.json"), ("plan", "models")),
+        (_json("current.json"), ("plan", "models", "status")),
     ],
     ids=["store", "index", "manifest", "run", "current"],
 )

@@ -72,6 +72,8 @@ def _describe(common: Common, named: Path | None, name: str | None, note: str | 
 
 
 def _lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    from bigfusion.model.report.wording import machine
+
     settings = list(dict.fromkeys(key for row in rows for key in row["differs"]))
     shown = settings[:_SHOWN]
     named, scored = any(row["name"] for row in rows), any(row.get("scored") for row in rows)
@@ -98,7 +100,7 @@ def _lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if len(settings) > _SHOWN:
         lines.append(f"{len(settings) - _SHOWN} more settings differ: --csv and --json have all")
     machines = dict.fromkeys(row["machine"] for row in rows if row["machine"])
-    lines += [""] * bool(machines) + [f"trained on {machine}" for machine in machines]
+    lines += [""] * bool(machines) + [f"trained on {machine(name)}" for name in machines]
     lines += ["", *(f"{row['run']}: {row['why']}" for row in rows if row["why"])]
     lines += [
         f"* {' '.join(filter(None, (row['run'], row.get('scored'))))}: {row['no_test']}"

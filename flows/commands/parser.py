@@ -85,11 +85,20 @@ def parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line. A usage error ends the program with one line and exit code 1."""
+    """Parse the command line. A usage error ends the program with one line and exit code 1.
+
+    Without a command the help is printed too.
+    """
     name = arguments[0] if arguments else ""
     if name in COMMANDS:
-        return parser([name]).parse_args(arguments)
+        known, others = parser([name]).parse_known_args(arguments)
+        if others:
+            Parser(prog=f"bigfusion {name}").error(f"unrecognized arguments: {' '.join(others)}")
+        return known
     whole = parser(())
+    if not arguments:
+        whole.print_help()
+        whole.error("expected a command, found none")
     if name and not name.startswith("-"):
         whole.error(f"no command {name!r}{did_you_mean(name, COMMANDS)}")
     return whole.parse_args(arguments)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bigfusion.flows.commands.common import Answer, Common, without
 from bigfusion.pipeline.errors import SettingsError
+from bigfusion.pipeline.words import numbered
 
 if TYPE_CHECKING:
     from bigfusion.flows.project.predicting import Prediction
@@ -98,8 +99,9 @@ def _text(model: Model, prediction: Prediction, written: Sequence[Mapping[str, P
         counts = Counter(moment.label for moment in timeline.moments)
         labels = ", ".join(f"{number} {label}" for label, number in counts.most_common())
         folder = relative(next(iter(files.values())).parent.resolve())
+        seconds = f"{timeline.seconds:.{0 if timeline.seconds >= 1 else 2}f}"
         lines += [
-            f"{timeline.media.name}: {timeline.seconds:.0f} s, {len(timeline.moments)} utterances: {labels}",
+            f"{timeline.media.name}: {seconds} s, {numbered(len(timeline.moments), 'utterance')}: {labels}",
             *(f"page      {folder}/{name}" for name in files if name.endswith(".html")),
             f"files     {folder}/predictions.{{{','.join(SUFFIXES)}}}",
         ]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bigfusion.flows.commands.common import Answer, Common
+from bigfusion.flows.commands.common import Answer, Common, without
 from bigfusion.pipeline.errors import SettingsError
 from bigfusion.pipeline.nearest import did_you_mean
 
@@ -26,11 +26,13 @@ def run(common: Common, table: str | None, effective: bool) -> Answer:
     """Print all keys, or those of one table.
 
     Raises:
-        SettingsError: no table or key has this name.
+        SettingsError: no table or key has this name, or an option sets what the list does not show.
     """
     from bigfusion.flows.project.effective import effective_settings
     from bigfusion.flows.project.settings_keys import keys
 
+    if not effective:
+        _refuse(common)
     wanted = table or ""
     every = effective_settings(common.config, common.preset, common.assignments) if effective else keys()
     shown = [key for key in every if not wanted or key["key"] == wanted or key["key"].startswith(f"{wanted}.")]
@@ -43,6 +45,16 @@ def run(common: Common, table: str | None, effective: bool) -> Answer:
     said = [_said(key["value"]) if effective else key["default"] for key in shown]
     about = [key["source" if effective else "meaning"] for key in shown]
     return Answer("\n".join(_lines([key["key"] for key in shown], said, about)), {"settings": shown})
+
+
+def _refuse(common: Common) -> None:
+    """Refuse options that the list of defaults does not show. A wrong setting among them is named first."""
+    from bigfusion.flows.project.load import settings_file
+
+    if common.assignments and (common.preset or settings_file(common.config, None).exists()):
+        common.project()
+    shown = "--effective shows what a command with these options uses"
+    without("settings", shown, config=common.config, preset=common.preset, set=common.assignments)
 
 
 def _said(value: Any) -> str:

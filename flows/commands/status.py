@@ -31,7 +31,7 @@ def run(common: Common) -> Answer:
     import shutil
 
     from bigfusion.flows.engine.pulse import flow_runs
-    from bigfusion.flows.project import corpus, runs
+    from bigfusion.flows.project import corpus
 
     project = common.project()
     workspace = project.files
@@ -48,13 +48,24 @@ def run(common: Common) -> Answer:
         "manifest": None
         if manifest is None
         else {k: v for k, v in manifest.items() if k not in ("skipped", "incomplete")},
-        "runs": runs.summaries(project),
+        "runs": _runs(project),
         "failures": _failures(project),
         "disk_free_bytes": shutil.disk_usage(existing).free,
         "working": workspace.holder(),
         "flow_runs": flow_runs(project),
     }
     return Answer(_text(data), data)
+
+
+def _runs(project: Project) -> list[dict[str, Any]]:
+    """A summary of every run, oldest first, with the decision on it; ``None`` if there is none."""
+    from bigfusion.flows.project import promotion, runs
+
+    register = promotion.read(project)
+    return [
+        run | {"decision": decided.decision if (decided := register.of(run["run"])) else None}
+        for run in runs.summaries(project)
+    ]
 
 
 def _failures(project: Project) -> dict[str, int] | None:
@@ -99,6 +110,9 @@ def _text(data: Mapping[str, Any]) -> str:
         ]
         lines += ["", columns(found, ["flow", "run", "state", "start", "seconds"])]
     if data["runs"]:
-        rows = [[run["run"], run["created"], run["state"], points(run["weighted_f1"])] for run in data["runs"]]
+        rows = [
+            [run["run"], run["created"], run["decision"] or run["state"], points(run["weighted_f1"])]
+            for run in data["runs"]
+        ]
         lines += ["", columns(rows, ["run", "created", "state", "WF1"])]
     return "\n".join(lines)

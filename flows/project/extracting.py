@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from bigfusion.flows.project.predicting import extracted, read, subtitles
+from bigfusion.flows.project.predicting import every, extracted, read, reason, subtitles
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.project.trained import Paths, listed, own_place
 from bigfusion.pipeline.feature_files.reader import ImportedFeatures
 from bigfusion.pipeline.schema import Modality
 from bigfusion.pipeline.settings import assign, validate
+
+log = logging.getLogger("bigfusion")
 
 MODALITIES = tuple(modality.value for modality in Modality)
 
@@ -43,6 +46,10 @@ def extract(
     project = validate(Project, assign(table, settings), "extract")
     manifest, planned, _ = extracted(project, command="extract")
     vectors = read(project, planned)
+    rows = range(len(manifest))
+    for feature, known in vectors.items():
+        if not known.present.any():
+            log.warning("extract: %s is absent from %s (%s)", feature, every(len(rows)), reason(known, rows))
     return ImportedFeatures(
         manifest,
         "recordings",

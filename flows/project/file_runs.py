@@ -34,7 +34,7 @@ from bigfusion.model.report.benchmark import benchmark_of
 from bigfusion.model.reproduce.schemes import sessions_of
 from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts, absent_rows
 from bigfusion.model.runs.files import read_json, read_record, write_json, write_record
-from bigfusion.model.runs.folder import METRICS, finished_seeds, seed_folder
+from bigfusion.model.runs.folder import METRICS, finished_seeds, is_finished, seed_folder
 from bigfusion.model.scoring.evaluate import evaluate as score
 from bigfusion.model.scoring.modalities import modality_scores, never_learned, read_modality_scores, stand_in
 from bigfusion.model.scoring.results import Metrics
@@ -49,7 +49,7 @@ from bigfusion.pipeline.feature_files.reader import ImportedFeatures, read_featu
 from bigfusion.pipeline.formats import check_format
 from bigfusion.pipeline.schema import FeatureName, Modality, Split
 from bigfusion.pipeline.tables.labels import corpus_of
-from bigfusion.pipeline.words import quoted
+from bigfusion.pipeline.words import numbered, quoted
 
 log = logging.getLogger("bigfusion")
 
@@ -99,6 +99,9 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
         log.info("train: %s", note)
     with exclusive(out, "name another folder with --out"):
         seeds = _begin(out, features, data, inputs, learning.train.seeds)
+        untrained = [seed for seed in learning.train.seeds if not is_finished(seed_folder(out, seed))]
+        if untrained:
+            log.info("train: to do: %s", numbered(len(untrained), "seed"))
         with training(learning.train.epochs_in_all) as progress:
             for seed in learning.train.seeds:
                 trained = train_one_seed(data, model, learning.train, seed, seed_folder(out, seed), progress)

@@ -28,7 +28,7 @@ from bigfusion.pipeline.corpora.subtitles import Recording, SubtitleSettings, re
 from bigfusion.pipeline.errors import TrainingError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan
-from bigfusion.pipeline.schema import FeatureName, Modality
+from bigfusion.pipeline.schema import FeatureName, Modality, Status
 from bigfusion.pipeline.tables.language import foreign
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def extracted(
         planned = cells.plan(project, manifest)
         if known is not None:
             _check_extractors(known, planned)
-        require(preflight(project, planned, training=False))
+        require(preflight(project, planned, training=False, recordings=True))
         computed = compute(project, planned, command)
         mention_needs(project, planned)
     return manifest, planned, computed
@@ -120,9 +120,26 @@ def read(project: Project, planned: CellPlan) -> dict[FeatureName, Vectors]:
             keys = planned.fingerprints(feature)
             values, present = store.read(feature.modality, keys)
             failures = store.failures(set(keys))
-            absent = {row: ": ".join(failures[key]) for row, key in enumerate(keys) if key in failures}
-            found[feature] = Vectors(values, present, absent)
+            stored = {row: ": ".join(failures[key]) for row, key in enumerate(keys) if key in failures}
+            found[feature] = Vectors(values, present, stored | _lacking(planned.manifest, feature.modality))
     return found
+
+
+def _lacking(manifest: Manifest, modality: Modality) -> dict[int, str]:
+    """The rows whose recording has no sound or no picture, and these words for it."""
+    if modality is Modality.TEXT:
+        return {}
+    status, what, other = _LACK[modality]
+    names = manifest.table[f"{other}_path"]
+    rows = np.flatnonzero(manifest.table[f"{modality}_path"] == "").tolist()
+    return {row: f"{status}: {Path(names.iloc[row]).name} has no {what}" for row in rows}
+
+
+_LACK = {
+    Modality.AUDIO: (Status.NO_AUDIO, "sound", Modality.VISUAL),
+    Modality.VISUAL: (Status.NO_VIDEO, "picture", Modality.AUDIO),
+}
+"""The status and the word for a recording without a modality, and the modality that it then has."""
 
 
 def dialogues(manifest: Manifest, vectors: Mapping[FeatureName, Vectors]) -> list[Dialogue]:
@@ -153,19 +170,15 @@ def _warnings(
     model: Model, manifest: Manifest, recording: Recording, vectors: Mapping[FeatureName, Vectors]
 ) -> Sequence[str]:
     """What a person should know about the predictions of a recording."""
-    from bigfusion.model.scoring.modalities import never_learned  # imports torch
-
     rows = _rows(manifest, recording)
     lines = []
-    gone = [feature for feature in vectors if not vectors[feature].present[rows].any()]
-    for feature in gone:
-        reason = next((vectors[feature].absent[row] for row in rows if row in vectors[feature].absent), "no input")
-        others = [str(other) for other in vectors if other not in gone]
-        rest = f"predicted from {' and '.join(others)} alone" if others else "so nothing is predicted"
-        if others and never_learned(feature, gone, model.seeds[0].facts):
-            rest += f", though training never lacked {feature.modality.value}: its absent vector was never learned"
-        every = "its only utterance" if len(rows) == 1 else f"all {len(rows)} utterances"
-        lines.append(f"{recording.path.name}: {feature} is absent from {every} ({reason}); {rest}")
+    lacking: dict[tuple[FeatureName, ...], list[int]] = {}
+    for row in rows:
+        lacking.setdefault(tuple(feature for feature in vectors if not vectors[feature].present[row]), []).append(row)
+    for gone, those in lacking.items():
+        if gone:
+            several = every(len(rows)) if len(those) == len(rows) else f"{len(those)} of {len(rows)} utterances"
+            lines.append(f"{recording.path.name}: {_absence(model, gone, those, several, vectors)}")
     key, told = told_apart(model.seeds[0].facts.model)
     speakers = manifest.table["speaker"].iloc[rows].nunique()
     if told is not None and speakers > told:
@@ -181,6 +194,39 @@ def _warnings(
                 " labels mean little then: translate the transcript, or train on that language"
             )
     return lines
+
+
+def _absence(
+    model: Model,
+    gone: Sequence[FeatureName],
+    rows: Sequence[int],
+    several: str,
+    vectors: Mapping[FeatureName, Vectors],
+) -> str:
+    """That ``rows``, in words ``several``, lack the features ``gone``, why, and what is predicted then."""
+    from bigfusion.model.scoring.modalities import never_learned  # imports torch
+
+    why = {str(feature): reason(vectors[feature], rows) for feature in gone}
+    reasons = "; ".join(f"{name}: {text}" for name, text in why.items()) if len(gone) > 1 else why[str(gone[0])]
+    others = [str(other) for other in vectors if other not in gone]
+    rest = f"predicted from {' and '.join(others)} alone" if others else "so nothing is predicted"
+    unlearned = [feature.modality.value for feature in gone if never_learned(feature, gone, model.seeds[0].facts)]
+    if others and unlearned:
+        whose = "its absent vector was" if len({*unlearned}) == 1 else "their absent vectors were"
+        rest += f", though training never lacked {' and '.join(dict.fromkeys(unlearned))}: {whose} never learned"
+    return f"{' and '.join(why)} {'is' if len(gone) == 1 else 'are'} absent from {several} ({reasons}); {rest}"
+
+
+def reason(vectors: Vectors, rows: Sequence[int]) -> str:
+    """Why ``rows`` have no vector: the first one's reason, and the other rows' statuses."""
+    reasons = [vectors.absent.get(row, "no input") for row in rows]
+    statuses = dict.fromkeys(text.partition(":")[0] for text in reasons)
+    return "; also ".join([reasons[0], *list(statuses)[1:]])
+
+
+def every(count: int) -> str:
+    """All utterances of a recording, by their number."""
+    return {1: "its only utterance", 2: "both utterances"}.get(count, f"all {count} utterances")
 
 
 def _timeline(

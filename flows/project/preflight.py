@@ -69,10 +69,15 @@ def free_bytes(folder: Path) -> int:
 
 
 def preflight(
-    project: Project, planned: CellPlan, training: bool = True, free: Callable[[Path], int] = free_bytes
+    project: Project,
+    planned: CellPlan,
+    training: bool = True,
+    free: Callable[[Path], int] = free_bytes,
+    recordings: bool = False,
 ) -> Preflight:
     """Look for what the pending cells of ``planned`` need on this machine; ``free`` says how much a folder can take.
 
+    ``recordings``: the utterances are of new recordings. Then no media are missed: a sound file has no picture.
     Where workers compute, only the corpus and the settings are looked at: encoders, devices and disks are theirs.
     """
     pending = {feature: part.pending for feature, part in planned.parts.items() if part.pending}
@@ -82,8 +87,8 @@ def preflight(
         return Preflight((*stops, *(preflight_training(project.train).stops if trained_here else ())), ())
     warnings: list[str] = []
     models: list[str] = []
-    packed = list(packed_in(planned.manifest.root))
-    empty = [feature for feature in pending if _hopeless(planned, feature)]
+    packed = [] if recordings else list(packed_in(planned.manifest.root))
+    empty = [] if recordings else [feature for feature in pending if _hopeless(planned, feature)]
     if empty:
         line = _nothing_to_compute(planned, empty, packed)
         (stops if training else warnings).append(line)

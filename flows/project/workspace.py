@@ -31,7 +31,7 @@ log = logging.getLogger("bigfusion")
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:/|s3:", re.IGNORECASE)
 """The beginnings of addresses, which are not folders."""
-REMEDY = "set workspace.path to one that can"
+REMEDY = "name a folder that can: --set workspace.path=FOLDER"
 """The remedy if a workspace's folder cannot be written."""
 _POLL_SECONDS = 0.5
 _held: set[Path] = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os.path
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -40,11 +41,17 @@ def write_config(path: Path, preset: str, root: str | None, learning: str | None
     if learning is not None:
         text = _LEARNING_TABLES.sub("", text) + for_corpus(preset_text(learning), preset_text(preset))
     if root is not None:
-        written = f"root = {_toml(placed(root, Path.cwd()))}"
+        written = f"root = {_toml(_straight(placed(root, Path.cwd())))}"
         text = re.sub(r'^(media_)?root = "[^"]*"', lambda old: f"{old[1] or ''}{written}", text, flags=re.MULTILINE)
     _write_new(path, text)
     if preset == "table" and not (path.parent / SKELETON).exists():
         _write_new(path.parent / SKELETON, preset_file(SKELETON))
+
+
+def _straight(path: str) -> str:
+    """An absolute path without ``..``, unless a link makes that another folder. An address is left unchanged."""
+    plain = os.path.normpath(path)
+    return plain if Path(path).is_absolute() and os.path.realpath(plain) == os.path.realpath(path) else path
 
 
 def write_import_config(

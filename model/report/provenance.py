@@ -5,7 +5,7 @@ from __future__ import annotations
 from bigfusion.model.networks.base import network_class
 from bigfusion.model.report.markup import Child, Html, section, table, tag
 from bigfusion.model.report.material import CurrentModel, Material
-from bigfusion.model.report.wording import split_name
+from bigfusion.model.report.wording import machine, split_name
 from bigfusion.pipeline.schema import Split
 from bigfusion.pipeline.words import duration
 
@@ -99,9 +99,7 @@ def cost(material: Material) -> Html:
         ["Training time over all seeds", duration(sum(seconds))],
         ["Longest seed", duration(max(seconds))],
     ]
-    rows += [
-        ["Trained on", name.removesuffix("s") if name.endswith(" 1 threads") else name] for name in material.machines
-    ]
+    rows += [["Trained on", machine(name)] for name in material.machines]
     lead = (
         "Time by the clock, of the epochs, with the predictions for validation and test after each; other work on the "
         "machine counts in."

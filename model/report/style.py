@@ -31,8 +31,9 @@ p { margin: 8px 0; max-width: 84ch; }
 .hero .of { display: block; margin-top: 6px; color: var(--soft); }
 .hero svg { flex: 1 1 420px; min-width: 0; }
 .box { min-width: 0; }
-.two th, .two td, .side th, .side td { padding-left: 8px; padding-right: 8px; }
-.two, .side { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 0 48px;
+.two th, .two td { padding-left: 6px; padding-right: 6px; }
+.side th, .side td { padding-left: 8px; padding-right: 8px; }
+.two, .side { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 520px), 1fr)); gap: 0 48px;
   align-items: start; }
 .side { grid-template-columns: repeat(auto-fit, minmax(min(100%, 370px), 1fr)); }
 .two > section { min-width: 0; }
@@ -57,6 +58,7 @@ button, select, input { font: inherit; color: inherit; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .bar { display: inline-block; width: 120px; height: 10px; margin-left: 12px; background: var(--wash);
   border-radius: 2px; vertical-align: middle; }
+@media (min-width: 1168px) { .two .bar { width: 56px; margin-left: 8px; } .two thead th { white-space: normal; } }
 .bar i { display: block; height: 100%; border-radius: 2px; }
 table.confusion td { min-width: 58px; text-align: center; padding: 7px 6px; line-height: 1.25;
   border: 2px solid var(--page); background: color-mix(in srgb, var(--shade) var(--share), var(--page)); }

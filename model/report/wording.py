@@ -14,6 +14,11 @@ def points(fraction: float) -> str:
     return f"{100 * fraction:.2f}"
 
 
+def machine(recorded: str) -> str:
+    """A machine's name as runs record it: always with ``threads``, also for one."""
+    return recorded.removesuffix("s") if recorded.endswith(" 1 threads") else recorded
+
+
 def split_name(split: Split) -> str:
     """A split as a word."""
     return _SPLITS[split]

@@ -19,7 +19,8 @@ th[aria-sort] button { all: unset; cursor: pointer; font: inherit; color: inheri
 th[aria-sort] button:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 th[aria-sort=ascending] button::after { content: " ↑"; }
 th[aria-sort=descending] button::after { content: " ↓"; }
-#systems th, #systems td { padding-left: 8px; padding-right: 8px; font-size: 13px; }
+#systems th, #systems td { padding-left: 5px; padding-right: 5px; font-size: 13px; white-space: normal; }
+#systems tbody th { min-width: 9em; }
 #systems small { color: var(--soft); }
 @media print { #systems th, #systems td { font-size: 7pt; padding: 2px 3px; white-space: normal; } }
 """
@@ -114,20 +115,25 @@ def _table(data: Data) -> Html:
         name, *others = cells(row, data)
         values = [_exact(exact.iloc[place].get(column)) for column in _columns(data)]
         mark = tag("small", f" {row['note']}") if row["note"] else ""
-        line = [tag("td", cell, data_value=value) for cell, value in zip(others, values, strict=True)]
+        line = [tag("td", _broken(cell), data_value=value) for cell, value in zip(others, values, strict=True)]
         body.append(tag("tr", tag("th", name, mark, scope="row", data_value=name), *line))
     name = f"table-{data['table']}"
     grid = tag("table", tag("thead", heads), tag("tbody", join(body)), id="systems", data_name=name)
     return tag("div", tag("div", grid, class_="scroll"), class_="box")
 
 
+def _broken(cell: str) -> str:
+    """A cell that breaks before its deviation or interval only, if the screen is narrow."""
+    return cell.replace("± ", "±\N{NO-BREAK SPACE}").replace(", ", ",\N{NO-BREAK SPACE}")
+
+
 def _columns(data: Data) -> list[str]:
     """The data frame's column behind each heading but the first."""
     shown = [name for name in data["references"] if any(name in row.get("against", {}) for row in data["rows"])]
     return [
-        *(f"f1_{label}" for label in data["labels"]), "accuracy", "weighted_f1", "paper_weighted_f1",
-        *(f"against_{name}_difference" for name in shown),
+        "weighted_f1", "paper_weighted_f1", *(f"against_{name}_difference" for name in shown), "accuracy",
         "parameters", "seconds_per_epoch", "peak_mib", "test_picked_weighted_f1",
+        *(f"f1_{label}" for label in data["labels"]),
     ]  # fmt: skip
 
 

@@ -43,10 +43,10 @@ def _fraction(points: float | None) -> float | None:
 
 
 def headings(data: Data) -> list[str]:
-    """The columns that a person reads."""
+    """The columns that a person reads. The classes come last, because many do not fit on a page."""
     return [
-        "system", *data["labels"], "accuracy", "weighted F1", "paper", *(f"less {name}" for name in _references(data)),
-        "parameters", "s / epoch", "MiB", "test-picked",
+        "system", "weighted F1", "paper", *(f"less {name}" for name in _references(data)), "accuracy",
+        "parameters", "s / epoch", "MiB", "test-picked", *data["labels"],
     ]  # fmt: skip
 
 
@@ -54,20 +54,20 @@ def cells(row: Data, data: Data) -> list[str]:
     """A row as a person reads it: points, mean and deviation over seeds."""
     paper = f"{row['paper']['weighted_f1']:.2f}" if row["paper"] else ""
     if "failed" in row:
-        return [row["name"], *("" for _ in data["labels"]), "", "failed", paper, *([""] * (len(_references(data)) + 4))]
+        return [row["name"], "failed", paper, *([""] * (len(headings(data)) - 3))]
     against = [difference(row, reference) for reference in _references(data)]
     picked = f"{100 * row['test_picking']['mean']:.2f}" if row["test_picking"] else ""
     return [
         row["name"],
-        *(points(row["per_class"][label]) for label in data["labels"]),
-        points(row["accuracy"]),
         points(row["weighted_f1"]),
         paper,
         *against,
+        points(row["accuracy"]),
         f"{row['cost']['parameters']:,}",
         f"{row['seconds_per_epoch']:.2f}",
         f"{row['cost']['peak_mib']:.0f}",
         picked,
+        *(points(row["per_class"][label]) for label in data["labels"]),
     ]
 
 

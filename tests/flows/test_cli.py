@@ -121,6 +121,16 @@ def test_any_root_comes_back_as_it_was_meant(tmp_path, monkeypatch, root):
     assert load(tmp_path / "p/bigfusion.toml").corpus.root == expected
 
 
+def test_a_root_is_written_without_dots_unless_a_link_makes_that_another_folder(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "far/away").mkdir(parents=True)
+    (tmp_path / "here/link").symlink_to(tmp_path / "far/away")
+    monkeypatch.chdir(tmp_path / "here")
+    for name, root, written in (("one", "../EmoDB", "EmoDB"), ("two", "link/../EmoDB", "here/link/../EmoDB")):
+        assert cli.main(["init", name, "--preset", "emodb", "--root", root]) == 0
+        assert f'\nroot = "{tmp_path}/{written}"' in (tmp_path / "here" / name / "bigfusion.toml").read_text()
+
+
 def test_a_root_that_no_toml_can_hold_is_refused(tmp_path, capsys):
     assert "printable characters" in fails(capsys, "init", str(tmp_path), "--preset", "meld", "--root", "/x\udcff")
 

@@ -97,6 +97,23 @@ def test_a_mistyped_command_is_told_the_one_that_is_meant(typed, meant, capsys):
     )
 
 
+@pytest.mark.parametrize("arguments", [["demo", "--seeds", "3"], ["store", "info", "--seeds"]])
+def test_an_option_that_a_command_lacks_names_that_commands_help(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse(arguments)
+    name = f"bigfusion {arguments[0]}"
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err == f"{name}: unrecognized arguments: --seeds; see `{name} --help`\n"
+
+
+def test_without_a_command_the_commands_are_listed_in_their_groups(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse([])
+    shown = capsys.readouterr()
+    assert (stopped.value.code, shown.err) == (1, "bigfusion: expected a command, found none; see `bigfusion --help`\n")
+    assert "\nmake a project:\n    demo " in shown.out
+
+
 def test_nothing_is_guessed_for_a_word_like_no_command(capsys):
     with pytest.raises(SystemExit):
         parse(["dance"])

@@ -8,6 +8,7 @@ import pytest
 from bigfusion.flows import cli
 from bigfusion.flows.project.load import load
 from bigfusion.flows.project.settings import Project
+from tests.helpers.command_line import fails
 
 
 @pytest.fixture
@@ -56,6 +57,18 @@ def test_an_unknown_table_is_one_line(capsys):
     assert capsys.readouterr().err.splitlines()[-1] == (
         "bigfusion: settings 'colour': expected a table or key, found none; `bigfusion settings` lists all"
     )
+
+
+def test_options_that_the_list_does_not_show_are_refused_and_a_wrong_setting_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    plain = "settings: --set has no effect here; --effective shows what a command with these options uses"
+    wrong = "--set: train.epochs: expected a whole number, found 'abc'"
+    assert plain in fails(capsys, "settings", "--set", "train.epochs=abc")
+    assert wrong in fails(capsys, "settings", "--set", "train.epochs=abc", "--preset", "meld")
+    (tmp_path / "bigfusion.toml").write_text('preset = "meld"\n')
+    assert wrong in fails(capsys, "settings", "train", "--set", "train.epochs=abc")
+    assert plain in fails(capsys, "settings", "--set", "train.epochs=3")
+    assert "--preset has no effect here" in fails(capsys, "settings", "--preset", "tuned")
 
 
 def test_what_a_command_would_use_and_where_each_value_comes_from(tmp_path, capsys):

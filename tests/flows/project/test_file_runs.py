@@ -404,12 +404,14 @@ def test_seeds_are_a_number(seeds, capsys):
 def test_a_folder_holds_one_run_and_takes_more_seeds(place, tmp_path, capsys):
     arguments = ["--features", place / "train.parquet", "--out", tmp_path / "run"]
     assert train(*arguments, "--seeds", 1) == 0
+    assert "train: to do: 1 seed\n" in capsys.readouterr().err
     weights = (tmp_path / "run/seed-0/checkpoint.safetensors").read_bytes()
     line = fails(capsys, "train", *map(str, arguments), *SMALL, "--set", "train.learning_rate=0.5")
     assert "a run with other train learning_rate 0.01 -> 0.5; name another folder with --out" in line
     other = write(tmp_path / "other.parquet", frame(9, 3))
     assert "a run with other data" in fails(capsys, "train", "--features", str(other), *map(str, arguments[2:]), *SMALL)
     assert train(*arguments, "--seeds", 2) == 0
+    assert "train: to do: 1 seed\n" in capsys.readouterr().err
     assert (tmp_path / "run/seed-0/checkpoint.safetensors").read_bytes() == weights
     assert json.loads((tmp_path / "run/run.json").read_text())["seeds"] == [0, 1]
     (tmp_path / "mine").mkdir()

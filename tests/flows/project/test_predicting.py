@@ -9,28 +9,32 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile as sf
 
 import bigfusion
 from bigfusion.flows import cli
+from bigfusion.flows.commands.predict import _text
 from bigfusion.flows.project import cells, find_model, prediction_files, runs
 from bigfusion.flows.project.assemble import assemble
 from bigfusion.flows.project.corpus import kept
 from bigfusion.flows.project.load import load_project
-from bigfusion.flows.project.predicting import predict, subtitles
+from bigfusion.flows.project.predicting import Prediction, Vectors, _warnings, every, predict, subtitles
 from bigfusion.flows.project.prediction_frames import frame
 from bigfusion.model.data.batch import Dialogue
+from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.network_settings.cogmen import COGMENSettings
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.scoring.evaluate import evaluate
 from bigfusion.model.scoring.predict import choose_device
 from bigfusion.model.scoring.predict import predict as logits_of
 from bigfusion.pipeline.corpora.scan import SubtitleSettings, scan
+from bigfusion.pipeline.corpora.subtitles import recordings
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import BigFusionError, CorpusError, TrainingError
-from bigfusion.pipeline.schema import Split
+from bigfusion.pipeline.schema import FeatureName, Split
 from tests.helpers import trained_recordings
 from tests.helpers.tiny_encoder import save_roberta
-from tests.helpers.tiny_media import write_avi
+from tests.helpers.tiny_media import write_avi, write_wav
 from tests.helpers.trained_recordings import CONFIG, LABELS, new_recording
 
 
@@ -195,7 +199,7 @@ def test_where_nothing_is_heard_seen_or_said_no_label_is_guessed(model, tmp_path
     (timeline,) = predict(model, model.project(corpus)).timelines
     (moment,) = timeline.moments
     assert (moment.label, moment.probabilities, moment.start, moment.end) == ("no speech", {}, 0.0, timeline.seconds)
-    assert [*moment.absent] == ["text", "audio"]
+    assert moment.absent == {"text": moment.absent["text"], "audio": "no_audio: mute.avi has no sound"}
     assert timeline.has_picture
     table = frame([timeline])
     assert table["confidence"].tolist() == [0.0]
@@ -208,8 +212,51 @@ def test_a_recording_without_sound_says_so_in_one_line(model, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         found = model.timelines(path)
     (line,) = [line for line in found.warnings if "audio" in line]
-    assert line.startswith("mute.avi: audio is absent from all 3 utterances (")
-    assert line.endswith("predicted from text alone")
+    assert line == (
+        "mute.avi: audio is absent from all 3 utterances (no_audio: mute.avi has no sound); predicted from text alone"
+    )
+    assert [message for message in caplog.messages if "audio" in message or "train" in message] == [f"predict: {line}"]
+
+
+def test_a_silence_in_a_recording_says_what_its_utterances_are_predicted_from(model, tmp_path):
+    path = new_recording(tmp_path, "stille")
+    samples, rate = sf.read(path)
+    samples[round(1.2 * rate) :] = 0
+    sf.write(path, samples, rate)
+    (line,) = model.timelines(path).warnings
+    assert line.startswith("stille.wav: audio is absent from 1 of 3 utterances (silent: stille.wav: ")
+    assert line.endswith("); predicted from text alone")
+
+
+def test_each_lack_of_a_recording_has_a_line_with_what_is_left(model, tmp_path):
+    """Rows lack: nothing, audio, visual, both, both; the second of the last two for another reason."""
+    audio, visual, text = (FeatureName(name) for name in ("audio", "visual", "text"))
+    vectors = {
+        text: Vectors(np.zeros((5, 1), np.float32), np.ones(5, bool)),
+        audio: Vectors(
+            np.zeros((5, 1), np.float32), np.array([True, False, True, False, False]),
+            {1: "silent: a", 3: "silent: b", 4: "overlong: c"},
+        ),
+        visual: Vectors(
+            np.zeros((5, 1), np.float32), np.array([True, True, False, False, False]),
+            dict.fromkeys((2, 3, 4), "no_face: d"),
+        ),
+    }  # fmt: skip
+    facts = model.seeds[0].facts.model_copy(update={"model": BigFusionSettings(), "absent": {"audio": 3, "visual": 0}})
+    learned = replace(model, seeds=(replace(model.seeds[0], facts=facts),))
+    path = new_recording(tmp_path, "five")
+    path.with_suffix(".srt").write_text("".join(f"{n}\n00:00:0{n},0 --> 00:00:0{n},9\nYes.\n\n" for n in range(5)))
+    write_wav(path, 5.0, 300)
+    project = model.project(subtitles([path]))
+    manifest = scan(project.corpus, FileDigests(tmp_path / "digests.sqlite"))
+    assert _warnings(learned, manifest, recordings(project.corpus)[0], vectors)[:3] == [
+        "five.wav: audio is absent from 1 of 5 utterances (silent: a); predicted from text and visual alone",
+        "five.wav: visual is absent from 1 of 5 utterances (no_face: d); predicted from text and audio alone, though"
+        " training never lacked visual: its absent vector was never learned",
+        "five.wav: audio and visual are absent from 2 of 5 utterances (audio: silent: b; also overlong; visual:"
+        " no_face: d); predicted from text alone, though training never lacked visual: its absent vector was never"
+        " learned",
+    ]
 
 
 def test_more_speakers_than_the_network_tells_apart_are_said(model, tmp_path):
@@ -245,6 +292,14 @@ def test_the_score_on_the_last_line_names_its_split(model, tmp_path, monkeypatch
         monkeypatch.setattr(find_model, "load", lambda where, known=known: known)
         assert cli.main(["predict", str(path), "--run", str(model.source)]) == 0
         assert said in capsys.readouterr().out
+
+
+def test_a_short_recording_of_one_utterance_is_said_so(model, tmp_path):
+    (timeline,) = model.timelines(new_recording(tmp_path)).timelines
+    short = replace(timeline, seconds=0.05, moments=timeline.moments[:1])
+    first, *_ = _text(model, Prediction((short,), {}), [{"timeline.html": tmp_path / "timeline.html"}]).splitlines()
+    assert first == f"new.wav: 0.05 s, 1 utterance: 1 {timeline.moments[0].label}"
+    assert [every(number) for number in (1, 2, 3)] == ["its only utterance", "both utterances", "all 3 utterances"]
 
 
 def test_a_run_is_found_by_its_folder_its_id_and_its_project(made, model):
@@ -389,12 +444,16 @@ def test_folders_of_several_recordings_do_not_collide(model, tmp_path):
     assert prediction_files.folders(several[:1], Path("out")) == [Path("out")]
 
 
-def test_features_of_any_files_without_a_project(made, tmp_path):
+def test_features_of_any_files_without_a_project(made, tmp_path, caplog):
     path = new_recording(tmp_path)
     path.with_suffix(".srt").unlink()
+    caplog.set_level(logging.WARNING, "bigfusion")
     features = bigfusion.extract(path, modalities=["audio"], workspace=tmp_path / "work")
     assert features.features["audio"].shape == (1, 1582)
     assert features.present["audio"].tolist() == [True]
     assert features.manifest.table["utterance"].tolist() == ["new/0"]
+    assert caplog.messages == []
+    bigfusion.extract(write_avi(tmp_path / "mute.avi"), modalities=["audio"], workspace=tmp_path / "work")
+    assert caplog.messages == ["extract: audio is absent from its only utterance (no_audio: mute.avi has no sound)"]
     with pytest.raises(CorpusError, match="expected a video or a sound file"):
         bigfusion.extract(tmp_path / "none.mp4", workspace=tmp_path / "work")

@@ -61,7 +61,7 @@ def test_what_has_to_write_there_says_so_in_one_line(colleagues):
     for command in (["run", "--set", "train.epochs=1"], ["ingest"], ["fsck"], ["gc"], ["store", "compact"]):
         line = fails(colleagues.capsys, *command, "--config", str(colleagues.config))
         assert line.startswith(f"bigfusion: {colleagues.folder}/work: cannot be written (")
-        assert line.endswith("set workspace.path to one that can")
+        assert line.endswith("; name a folder that can: --set workspace.path=FOLDER")
 
 
 def test_a_project_without_a_workspace_is_looked_at_where_none_can_be_made(tmp_path, finished, capsys):

@@ -20,8 +20,8 @@ from bigfusion.model.network_settings.bigfusion import CONTRASTS
 from bigfusion.model.report.paper import TABLE_2, TABLE_3, figures_of
 from bigfusion.model.reproduce.cost import _two_epochs
 from bigfusion.model.reproduce.ranking import COST, Ranking, _scores, rank
-from bigfusion.model.reproduce.ranking_page import page
-from bigfusion.model.reproduce.ranking_tables import difference, frame, markdown, notes
+from bigfusion.model.reproduce.ranking_page import _broken, _columns, page
+from bigfusion.model.reproduce.ranking_tables import cells, difference, frame, headings, markdown, notes
 from bigfusion.model.reproduce.schemes import as_given, four_classes, sessions
 from bigfusion.model.reproduce.systems import Base, System, chosen, contrasts, networks
 from bigfusion.model.runs.folder import PREDICTIONS, Epoch
@@ -300,6 +300,26 @@ def test_folds_are_pooled_by_seed_and_a_row_that_fails_stops_no_other(tmp_path: 
     assert scores.tolist() == pytest.approx([found["rows"][1]["weighted_f1"]["mean"], 0.5866, 0.7531])
     assert "Broken failed" in markdown(found)
     assert "Broken" in page(found)
+
+
+def test_the_scores_differences_and_costs_stand_before_the_classes_each_under_its_heading(place: Path) -> None:
+    """With seven classes in front the very columns of the table lay beyond the right edge of its page."""
+    found = made(Ranking.of(place, as_given(small_data()), ["bigfusion"]), two(base()))
+    costs = ["parameters", "s / epoch", "MiB", "test-picked"]
+    assert headings(found) == ["system", "weighted F1", "paper", "less bigfusion", "accuracy", *costs, *LABELS]
+    for exact, row in zip(frame(found).to_dict("records"), found["rows"], strict=True):
+        for head, column, cell in zip(headings(found)[1:], _columns(found), cells(row, found)[1:], strict=True):
+            shown = float(cell.split()[0].replace(",", "")) if cell not in ("", "–") else None
+            scale = 1 if head in costs[:3] else 100
+            assert shown is None or shown == pytest.approx(scale * exact[column], abs=0.51 if head == "MiB" else 0.006)
+    failed = cells({"key": "x", "name": "X", "paper": None, "failed": "diverged"}, found)
+    assert dict(zip(headings(found), failed, strict=True))["weighted F1"] == "failed"
+
+
+def test_a_cell_breaks_before_its_deviation_or_interval_alone() -> None:
+    assert [_broken(cell).split(" ") for cell in ("68.50 ± 0.91", "−1.20 [−2.31, 0.04]", "1,574,910")] == [
+        ["68.50", "±\N{NO-BREAK SPACE}0.91"], ["−1.20", "[−2.31,\N{NO-BREAK SPACE}0.04]"], ["1,574,910"],
+    ]  # fmt: skip
 
 
 def test_a_single_dialogue_gives_differences_without_intervals() -> None:
