@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -16,6 +16,9 @@ MOST_SPEAKERS = 9
 
 class NetworkSettings(Settings):
     """Base of a network's settings. A subclass sets ``kind`` to its file's name: ``kind: Literal["x"] = "x"``."""
+
+    fitted_at_once: ClassVar[bool] = False
+    """Whether no gradient step trains it: there is one epoch, nothing is chosen, and every seed gives the same fit."""
 
     kind: str
     modalities: tuple[Modality, ...] = (Modality.TEXT, Modality.AUDIO, Modality.VISUAL)

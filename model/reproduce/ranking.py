@@ -227,7 +227,8 @@ def _seconds(ranking: Ranking, system: System, cost: Cost | str) -> float:
         return 0.0
     runs = [study.run(system.model) for study in ranking.studies(system)]
     undone = [seed for run in runs for seed in system.train.seeds if not (seed_folder(run, seed) / TRAINED).exists()]
-    return cost.seconds * system.train.epochs * len(undone)
+    epochs = 1 if system.model.fitted_at_once else system.train.epochs
+    return cost.seconds * epochs * len(undone)
 
 
 def _spread(values: Sequence[float]) -> Data:

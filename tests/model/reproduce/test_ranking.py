@@ -5,20 +5,23 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from bigfusion.model.data.batch import UNLABELLED
+from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, true_labels
 from bigfusion.model.kinds import settings_classes
 from bigfusion.model.network_settings import bigru
 from bigfusion.model.network_settings.bigfusion import CONTRASTS
+from bigfusion.model.network_settings.logistic import LogisticSettings
+from bigfusion.model.networks.logistic import Logistic
 from bigfusion.model.report.paper import TABLE_2, TABLE_3, figures_of
-from bigfusion.model.reproduce.cost import _two_epochs
-from bigfusion.model.reproduce.ranking import COST, Ranking, _scores, rank
+from bigfusion.model.reproduce.cost import Cost, _measured, _two_epochs
+from bigfusion.model.reproduce.ranking import COST, Ranking, _scores, _seconds, rank
 from bigfusion.model.reproduce.ranking_page import page
 from bigfusion.model.reproduce.ranking_tables import difference, frame, markdown, notes
 from bigfusion.model.reproduce.schemes import as_given, four_classes, sessions
@@ -310,6 +313,32 @@ def test_the_cost_of_a_curriculum_is_that_of_an_epoch_on_all_dialogues() -> None
     two = _two_epochs(given)
     assert (two.epochs, two.curriculum, two.hcl.decay) == (2, "hcl", 0.5)
     assert [len(curriculum(one, dialogues, LABELS).lesson(2).dialogues) for one in (given, two)] == [4, 10]
+
+
+def test_the_cost_of_a_network_that_is_fitted_at_once_is_that_of_its_second_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was that of the process's first calls, nine times the fit."""
+    now, fits = [0.0], [100.0, 7.0]
+    prepare = Logistic.prepare
+
+    def slow(self: Logistic, *splits: list[Dialogue]) -> None:
+        now[0] += fits.pop(0)
+        prepare(self, *splits)
+
+    monkeypatch.setattr(Logistic, "prepare", slow)
+    clock = SimpleNamespace(process_time=lambda: now[0], perf_counter=lambda: now[0])
+    monkeypatch.setattr("bigfusion.model.reproduce.cost.time", clock)
+    cost = _measured(small_data(), LogisticSettings(modalities=("text", "audio")), small_training())
+    assert (cost.cpu_seconds, cost.seconds, fits) == (7, 7, [])
+
+
+def test_a_network_that_is_fitted_at_once_is_awaited_for_one_epoch(tmp_path: Path) -> None:
+    ranking = Ranking.of(tmp_path, as_given(small_data()), [])
+    cost = Cost(parameters=1, cpu_seconds=1, seconds=2, idle_mib=1, peak_mib=1)
+    rows = {system.key: system for system in networks(base(train=small_training(seeds=(0, 1), epochs=9)))}
+    assert _seconds(ranking, rows["logistic"], cost) == 2 * 2
+    assert _seconds(ranking, rows["bigru"], cost) == 2 * 2 * 9
 
 
 class _Page(HTMLParser):
