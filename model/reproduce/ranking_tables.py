@@ -94,8 +94,8 @@ def notes(data: Data) -> list[str]:
         found.append(f"Differences: {few}.")
     found.append(
         "Parameters are the stored numbers; seconds an epoch the median on this machine, with the predictions for"
-        " validation and test (of a network that is fitted at once: its whole fit); MiB the peak of a process that trains this network alone, with Python, torch and the"
-        " features."
+        " validation and test (of a network that is fitted at once: its whole fit); MiB the peak of a process that trains"
+        " this network alone, with Python, torch and the features."
     )
     if any(row.get("test_picking") for row in data["rows"]):
         found.append("“Test-picked” is what picking each epoch on the test split would have shown: not a result.")
