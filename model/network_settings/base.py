@@ -19,6 +19,8 @@ class NetworkSettings(Settings):
 
     fitted_at_once: ClassVar[bool] = False
     """Whether no gradient step trains it: there is one epoch, nothing is chosen, and every seed gives the same fit."""
+    learns_from_validation: ClassVar[bool] = False
+    """Whether what judges the test split learned from the validation utterances too."""
 
     kind: str
     modalities: tuple[Modality, ...] = (Modality.TEXT, Modality.AUDIO, Modality.VISUAL)

@@ -18,6 +18,7 @@ class DiscriminantSettings(NetworkSettings):
 
     run_only: ClassVar[frozenset[str]] = frozenset({"instead_of", "fusion", "fusion_width"})
     fitted_at_once: ClassVar[bool] = True
+    learns_from_validation: ClassVar[bool] = True
 
     kind: Literal["discriminant"] = "discriminant"
     shrinkage: float = Field(

@@ -130,7 +130,10 @@ class Intervals(Record):
 
 
 class FoldScore(Record):
-    """The scores of one fold of a cross-validation, means over seeds, and its labelled utterances."""
+    """The scores of one fold of a cross-validation, means over seeds, and its labelled utterances.
+
+    ``train`` counts those that the tested network learned from, ``utterances`` those that it was tested on.
+    """
 
     name: str
     weighted_f1: float

@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from bigfusion.model.data.dialogues import Data
+from bigfusion.model.network_settings.discriminant import DiscriminantSettings
 from bigfusion.model.report.material import ReportContext
 from bigfusion.model.report.page import write_report_of_folds
 from bigfusion.model.report.table import table
@@ -72,6 +73,15 @@ def test_each_fold_s_own_scores_stand_beside_them(run):
         own = read_metrics(folders[fold.name])
         assert (fold.weighted_f1, fold.accuracy, fold.utterances, fold.train) == (own.weighted_f1, own.accuracy, 18, 12)
     assert read_metrics(folder) == metrics
+
+
+def test_a_fold_counts_the_validation_utterances_that_its_network_learned_from(tmp_path):
+    data = Data(LABELS, *([dialogue(f"{name}{number}", 3, number) for number in range(4)] for name in "tvs"))
+    settings = DiscriminantSettings(modalities=("text",))
+    train(data, settings, small_training(), 0, seed_folder(tmp_path / "fold-a", 0))
+    evaluate(tmp_path / "fold-a", data, (0,), "cpu")
+    (fold,) = pool(tmp_path, {"a": tmp_path / "fold-a"}, {"a": data}).folds
+    assert (fold.train, fold.utterances) == (12 + 12, 12)
 
 
 def test_the_table_and_the_report_say_that_it_is_a_cross_validation(run):
