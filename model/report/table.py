@@ -62,8 +62,10 @@ def _headline(metrics: Metrics) -> list[str]:
     for name, title in (("weighted_f1", "weighted F1"), ("accuracy", "accuracy"), ("macro_f1", "macro F1")):
         spread = points(getattr(std, name)) if std else "-"
         rows.append([title, points(getattr(metrics, name)), spread, points(getattr(majority, name))])
-    spread = points(shift.std.weighted_f1) if shift.std else "-"
-    rows.append([f"weighted F1 on {shift.utterances} emotion shifts", points(shift.weighted_f1), spread, ""])
+    if shift.utterances:
+        spread = points(shift.std.weighted_f1) if shift.std else "-"
+        turns = numbered(shift.utterances, "emotion shift")
+        rows.append([f"weighted F1 on {turns}", points(shift.weighted_f1), spread, ""])
     return _aligned(rows)
 
 

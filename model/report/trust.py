@@ -46,9 +46,7 @@ def _measured(timeline: Timeline) -> list[Child]:
         said.append("Its epochs were chosen on these utterances, so it errs more on others than these figures say.")
     if origin.threshold:
         counted = "; the figures here are of its likeliest label all the same" if origin.weighted_f1 is not None else ""
-        said.append(
-            f"Below {percent(origin.threshold)} it is “{NOT_SURE}”, a threshold chosen on validation{counted}."
-        )
+        said.append(f"Below {percent(origin.threshold)} it is “{NOT_SURE}”, a threshold chosen on validation{counted}.")
     said.append("Other people, rooms and microphones can make it err more; how much has not been measured here.")
     return [tag("p", " ".join(said))]
 

@@ -107,9 +107,8 @@ def _row(ranking: Ranking, system: System, cost: Cost | str, progress: Progress)
         "scored": metrics[0].scored.value,
         "utterances": seeds[0].utterances,
         **{name: _spread([getattr(seed, name) for seed in seeds]) for name in HEADLINE},
-        "per_class": {
-            label: _spread([seed.classes[index].f1 for seed in seeds]) for index, label in enumerate(metrics[0].labels)
-        },
+        "per_class": _per_class(seeds, metrics[0].labels),
+        "support": {label: seeds[0].classes[index].support for index, label in enumerate(metrics[0].labels)},
         "test_picking": picked and {**_spread(picked), "note": "not a result: each epoch was picked on the test split"},
         "epochs": float(np.mean([len(history) for history in histories])),
         "seconds_per_epoch": float(np.median([epoch.seconds for history in histories for epoch in history])),
@@ -156,6 +155,16 @@ def _scores(table: pd.DataFrame, labels: Sequence[str], wanted: Sequence[int]) -
     predicted = table["predicted"].map(code).astype(np.int64).to_numpy()
     seeds = table["seed"].to_numpy()
     return [scores(true[seeds == seed], predicted[seeds == seed], len(labels)) for seed in wanted]
+
+
+def _per_class(seeds: Sequence[Scores], labels: Sequence[str]) -> dict[str, Data | None]:
+    """The F1 of each class; ``None`` if no scored utterance is of it, and no seed called one so."""
+    counts = np.sum([seed.confusion for seed in seeds], axis=0)
+    occurs = (counts.sum(0) + counts.sum(1)) > 0
+    return {
+        label: _spread([seed.classes[index].f1 for seed in seeds]) if occurs[index] else None
+        for index, label in enumerate(labels)
+    }
 
 
 def _picked(studies: Sequence[Study], runs: Sequence[Path], metrics: Sequence[Metrics]) -> list[float] | None:

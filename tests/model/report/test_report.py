@@ -1,5 +1,6 @@
 """The page: complete, self-contained, escaped; and its pictures' arithmetic. The table as plain text."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -211,6 +212,14 @@ def test_the_table_is_aligned_and_complete(run: Path) -> None:
     assert len(rows) == 4
     assert len({len(row) for row in rows}) == 1
     assert lines[-1].endswith("not a result")
+    assert any(line.startswith(f"weighted F1 on {metrics.emotion_shift.utterances} emotion shifts ") for line in lines)
+
+
+def test_no_score_is_printed_of_emotion_shifts_that_are_not_there(run: Path, tmp_path: Path) -> None:
+    """A corpus of single utterances has none; the last line was 0.00."""
+    known = json.loads((run / METRICS).read_text())
+    (tmp_path / METRICS).write_text(json.dumps(known | {"emotion_shift": known["emotion_shift"] | {"utterances": 0}}))
+    assert "emotion shift" not in table(tmp_path)
 
 
 @given(st.floats(-1e4, 1e4), st.floats(1e-3, 1e4))

@@ -21,9 +21,9 @@ from bigfusion.model.network_settings.logistic import LogisticSettings
 from bigfusion.model.networks.logistic import Logistic
 from bigfusion.model.report.paper import TABLE_2, TABLE_3, figures_of
 from bigfusion.model.reproduce.cost import Cost, _measured, _two_epochs
-from bigfusion.model.reproduce.ranking import COST, Ranking, _scores, _seconds, rank
+from bigfusion.model.reproduce.ranking import COST, Ranking, _per_class, _scores, _seconds, rank
 from bigfusion.model.reproduce.ranking_page import page
-from bigfusion.model.reproduce.ranking_tables import difference, frame, markdown, notes
+from bigfusion.model.reproduce.ranking_tables import cells, difference, frame, markdown, notes
 from bigfusion.model.reproduce.schemes import as_given, four_classes, sessions
 from bigfusion.model.reproduce.systems import Base, System, chosen, contrasts, networks
 from bigfusion.model.runs.folder import PREDICTIONS, Epoch
@@ -304,6 +304,36 @@ def test_values_have_the_order_of_the_seeds() -> None:
     table = pd.DataFrame(rows, columns=["seed", "predicted"]).assign(true="joy")
     found = _scores(table, LABELS, (3, 1, 2))
     assert [one.accuracy for one in found] == [0.5, 1, 0]
+
+
+def test_a_class_that_does_not_occur_has_no_f1_and_one_that_is_only_predicted_has_0() -> None:
+    """0.00 ± 0.00 stood for both, and macro F1 was no mean of the row."""
+    rows = [(1, "neutral"), (1, "neutral"), (2, "joy"), (2, "neutral")]
+    seeds = _scores(pd.DataFrame(rows, columns=["seed", "predicted"]).assign(true="neutral"), LABELS, (1, 2))
+    found = _per_class(seeds, LABELS)
+    assert {label: score and score["values"] for label, score in found.items()} == {
+        "neutral": [1, pytest.approx(2 / 3)],
+        "joy": [0, 0],
+        "anger": None,
+    }
+    table = {"caveats": [], "labels": LABELS, "references": [], "rows": [row_of(found, [2, 0, 0])]}
+    assert any(
+        note.startswith("No scored utterance is joy or anger: F1 is 0 if one was called") for note in notes(table)
+    )
+    assert not any("No scored" in note for note in notes(table | {"rows": [row_of(found, [1, 1, 1])]}))
+    assert cells(table["rows"][0], table)[1:4] == ["83.33 ± 23.57", "0.00 ± 0.00", "–"]
+    assert frame(table)["f1_anger"].isna().all() and frame(table)["f1_joy"].tolist() == [0]
+
+
+def row_of(per_class: dict, support: list[int]) -> dict:
+    """A finished row of a table with these scores by class."""
+    score = {"mean": 0.5, "std": None, "values": [0.5]}
+    return {
+        "key": "a", "name": "A", "note": "", "modalities": ["text"], "paper": None, "against": {}, "test_picking": None,
+        "per_class": per_class, "support": dict(zip(LABELS, support, strict=True)), "seconds_per_epoch": 1.0,
+        "cost": {"parameters": 1, "cpu_seconds": 1.0, "peak_mib": 1.0}, "epochs": 1.0, "seconds": 1.0,
+        **dict.fromkeys(("weighted_f1", "accuracy", "macro_f1"), score),
+    }  # fmt: skip
 
 
 def test_the_cost_of_a_curriculum_is_that_of_an_epoch_on_all_dialogues() -> None:
