@@ -99,15 +99,17 @@ def _row(ranking: Ranking, system: System, cost: Cost | str, progress: Progress)
     runs = [study.run(system.model) for study in studies]
     table = _pool(runs, metrics, ranking.pooled(system))
     seeds = _scores(table, metrics[0].labels, system.train.seeds)
-    picked = _picked(studies, runs, metrics)
+    fitted = system.model.fitted_at_once
+    picked = None if fitted else _picked(studies, runs, metrics)
     histories = [read_history(seed_folder(run, seed)) for run in runs for seed in system.train.seeds]
     trained = [read_record(seed_folder(run, seed) / TRAINED, Trained) for run in runs for seed in system.train.seeds]
     return {
         **_identity(system),
+        "fitted_at_once": fitted,
         "scored": metrics[0].scored.value,
         "utterances": seeds[0].utterances,
-        **{name: _spread([getattr(seed, name) for seed in seeds]) for name in HEADLINE},
-        "per_class": _per_class(seeds, metrics[0].labels),
+        **{name: _spread([getattr(seed, name) for seed in seeds], fitted) for name in HEADLINE},
+        "per_class": _per_class(seeds, metrics[0].labels, fitted),
         "support": {label: seeds[0].classes[index].support for index, label in enumerate(metrics[0].labels)},
         "test_picking": picked and {**_spread(picked), "note": "not a result: each epoch was picked on the test split"},
         "epochs": float(np.mean([len(history) for history in histories])),
@@ -157,12 +159,12 @@ def _scores(table: pd.DataFrame, labels: Sequence[str], wanted: Sequence[int]) -
     return [scores(true[seeds == seed], predicted[seeds == seed], len(labels)) for seed in wanted]
 
 
-def _per_class(seeds: Sequence[Scores], labels: Sequence[str]) -> dict[str, Data | None]:
+def _per_class(seeds: Sequence[Scores], labels: Sequence[str], fitted: bool = False) -> dict[str, Data | None]:
     """The F1 of each class; ``None`` if no scored utterance is of it, and no seed called one so."""
     counts = np.sum([seed.confusion for seed in seeds], axis=0)
     occurs = (counts.sum(0) + counts.sum(1)) > 0
     return {
-        label: _spread([seed.classes[index].f1 for seed in seeds]) if occurs[index] else None
+        label: _spread([seed.classes[index].f1 for seed in seeds], fitted) if occurs[index] else None
         for index, label in enumerate(labels)
     }
 
@@ -240,9 +242,10 @@ def _seconds(ranking: Ranking, system: System, cost: Cost | str) -> float:
     return cost.seconds * epochs * len(undone)
 
 
-def _spread(values: Sequence[float]) -> Data:
+def _spread(values: Sequence[float], fitted: bool = False) -> Data:
+    """Mean and deviation over seeds; there is none over one, nor over those of a network that is fitted at once."""
     return {
         "mean": float(np.mean(values)),
-        "std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        "std": float(np.std(values, ddof=1)) if len(values) > 1 and not fitted else None,
         "values": list(values),
     }

@@ -86,6 +86,8 @@ def notes(data: Data) -> list[str]:
     found = list(data["caveats"])
     found += [f"{row['name']}: {row['note']}." for row in data["rows"] if row["note"]]
     found += [f"{row['name']} failed: {row['failed']}." for row in data["rows"] if "failed" in row]
+    fitted = [row["name"] for row in data["rows"] if row.get("fitted_at_once")]
+    found += [f"{name}: fitted at once, the same for every seed; no epoch is chosen." for name in fitted]
     found.append(
         "Scores are points, mean ± sample deviation over seeds. Differences are of weighted F1, with the interval that"
         " holds 95 % of them when the dialogues are drawn again (paired bootstrap)."

@@ -209,6 +209,13 @@ def test_scores_on_validation_are_not_called_test_scores(tmp_path):
     assert "test utterances" not in text
 
 
+def test_no_epoch_is_said_to_be_chosen_of_a_network_that_is_fitted_at_once(tmp_path):
+    origin = replace(ORIGIN, scored=Split.VALID)
+    for fitted in (True, False):
+        told = timeline(tmp_path / "v.mp4", 5, moment(0, 2), origin=replace(origin, fitted_at_once=fitted))
+        assert ("Its epochs were chosen" in written(tmp_path, told)) is not fitted
+
+
 def test_clips_one_after_the_other_are_told_to_the_script_with_their_places(tmp_path):
     clips = (Clip(tmp_path / "a.mp4", 0, 2), Clip(tmp_path / "b.mp4", 3, 2, offset=1), Clip(tmp_path / "a.mp4", 5, 1))
     told = data(html := written(tmp_path, timeline(tmp_path / "a.mp4", 6, moment(0, 2), clips=clips)))

@@ -21,7 +21,7 @@ from bigfusion.model.network_settings.logistic import LogisticSettings
 from bigfusion.model.networks.logistic import Logistic
 from bigfusion.model.report.paper import TABLE_2, TABLE_3, figures_of
 from bigfusion.model.reproduce.cost import Cost, _measured, _two_epochs
-from bigfusion.model.reproduce.ranking import COST, Ranking, _per_class, _scores, _seconds, rank
+from bigfusion.model.reproduce.ranking import COST, Ranking, _per_class, _row, _scores, _seconds, rank
 from bigfusion.model.reproduce.ranking_page import page
 from bigfusion.model.reproduce.ranking_tables import cells, difference, frame, markdown, notes
 from bigfusion.model.reproduce.schemes import as_given, four_classes, sessions
@@ -323,6 +323,16 @@ def test_a_class_that_does_not_occur_has_no_f1_and_one_that_is_only_predicted_ha
     assert not any("No scored" in note for note in notes(table | {"rows": [row_of(found, [1, 1, 1])]}))
     assert cells(table["rows"][0], table)[1:4] == ["83.33 ± 23.57", "0.00 ± 0.00", "–"]
     assert frame(table)["f1_anger"].isna().all() and frame(table)["f1_joy"].tolist() == [0]
+
+
+def test_a_row_that_is_fitted_at_once_has_no_deviation_over_seeds_and_says_why(tmp_path: Path) -> None:
+    rows = chosen(networks(base()), ["logistic"])
+    cost = Cost(parameters=1, cpu_seconds=1, seconds=2, idle_mib=1, peak_mib=1)
+    row = _row(Ranking.of(tmp_path, as_given(small_data()), []), rows[0], cost, lambda epoch: None) | {"against": {}}
+    assert row["weighted_f1"]["std"] is row["per_class"]["joy"]["std"] is row["test_picking"] is None
+    assert len({*row["weighted_f1"]["values"]}) == 1
+    told = notes({"caveats": [], "labels": LABELS, "references": [], "rows": [row]})
+    assert "Logistic regression: fitted at once, the same for every seed; no epoch is chosen." in told
 
 
 def row_of(per_class: dict, support: list[int]) -> dict:
