@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -16,11 +16,6 @@ MOST_SPEAKERS = 9
 
 class NetworkSettings(Settings):
     """Base of a network's settings. A subclass sets ``kind`` to its file's name: ``kind: Literal["x"] = "x"``."""
-
-    fitted_at_once: ClassVar[bool] = False
-    """Whether no gradient step trains it: there is one epoch, nothing is chosen, and every seed gives the same fit."""
-    learns_from_validation: ClassVar[bool] = False
-    """Whether what judges the test split learned from the validation utterances too."""
 
     kind: str
     modalities: tuple[Modality, ...] = (Modality.TEXT, Modality.AUDIO, Modality.VISUAL)
@@ -87,6 +82,16 @@ class NetworkSettings(Settings):
         field = type(self).model_fields.get("speakers")
         left = field is not None and field.default < MOST_SPEAKERS and "speakers" not in self.model_fields_set
         return frozenset({"speakers"} if left else ())
+
+    @property
+    def fitted_at_once(self) -> bool:
+        """Whether no gradient step trains it: there is one epoch, nothing is chosen, and every seed is the same fit."""
+        return False
+
+    @property
+    def learns_from_validation(self) -> bool:
+        """Whether what judges the test split learned from the validation utterances too."""
+        return False
 
     def itself(self) -> NetworkSettings:
         """These settings, such that ``for_single_utterances`` changes nothing: for comparisons between networks."""

@@ -17,8 +17,6 @@ class DiscriminantSettings(NetworkSettings):
     """
 
     run_only: ClassVar[frozenset[str]] = frozenset({"instead_of", "fusion", "fusion_width"})
-    fitted_at_once: ClassVar[bool] = True
-    learns_from_validation: ClassVar[bool] = True
 
     kind: Literal["discriminant"] = "discriminant"
     shrinkage: float = Field(
@@ -27,6 +25,16 @@ class DiscriminantSettings(NetworkSettings):
     instead_of: str = Field(
         default="", description="the network that it stands in for, on a corpus of single utterances"
     )
+
+    @property
+    def fitted_at_once(self) -> bool:
+        """It is solved once."""
+        return True
+
+    @property
+    def learns_from_validation(self) -> bool:
+        """It chooses nothing on them."""
+        return True
 
 
 SETTINGS = DiscriminantSettings

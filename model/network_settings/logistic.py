@@ -17,10 +17,14 @@ class LogisticSettings(NetworkSettings):
     """
 
     run_only: ClassVar[frozenset[str]] = frozenset({"fusion", "fusion_width"})
-    fitted_at_once: ClassVar[bool] = True
 
     kind: Literal["logistic"] = "logistic"
     penalty: float = Field(default=0.05, ge=0, description="of |W|^2, beside the mean cross-entropy")
+
+    @property
+    def fitted_at_once(self) -> bool:
+        """It is solved once."""
+        return True
 
 
 SETTINGS = LogisticSettings
