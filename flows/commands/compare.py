@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(common: Common, first: Path, second: Path) -> Answer:
     """Compare two scored runs by paired bootstrap. Each is an id, a run folder or a folder of scores."""
+    from bigfusion.flows.project.runs import metrics
     from bigfusion.flows.project.scored_files import notes
     from bigfusion.flows.project.workspace import relative
     from bigfusion.model.report.wording import ON_VALIDATION
@@ -47,7 +48,11 @@ def run(common: Common, first: Path, second: Path) -> Answer:
         f"paired bootstrap, {found.resamples} draws of dialogues"
     )
     few = too_few(found.dialogues)
-    flattered = [name for name, split in zip(("first", "second"), found.scored, strict=True) if split is Split.VALID]
+    flattered = [
+        name
+        for name, folder, split in zip(("first", "second"), (first, second), found.scored, strict=True)
+        if split is Split.VALID and not metrics(folder).get("fitted_at_once")
+    ]
     said = [*notes(first, second), *[f"{' and '.join(flattered)}: {ON_VALIDATION}"] * bool(flattered)]
     said += [few] * bool(few)
     text += "".join(f"\nnote: {note}" for note in said)

@@ -17,7 +17,7 @@ from bigfusion.pipeline.words import numbered
 if TYPE_CHECKING:
     from bigfusion.flows.project.predicting import Prediction
     from bigfusion.flows.project.trained import Model
-    from bigfusion.model.scoring.timeline import Timeline
+    from bigfusion.model.scoring.timeline import Origin, Timeline
 
 HELP = "predict new recordings with the trained model, and show them on a page"
 
@@ -92,7 +92,6 @@ def chosen_model(common: Common, trained: Path | None, model: str | None) -> Mod
 def _text(model: Model, prediction: Prediction, written: Sequence[Mapping[str, Path]]) -> str:
     from bigfusion.flows.project.prediction_files import SUFFIXES
     from bigfusion.flows.project.workspace import relative
-    from bigfusion.model.report.wording import split_name
 
     lines = []
     for timeline, files in zip(prediction.timelines, written, strict=True):
@@ -105,13 +104,23 @@ def _text(model: Model, prediction: Prediction, written: Sequence[Mapping[str, P
             *(f"page      {folder}/{name}" for name in files if name.endswith(".html")),
             f"files     {folder}/predictions.{{{','.join(SUFFIXES)}}}",
         ]
-    origin = model.origin
+    lines.append(f"model     {_said(model.origin)}")
+    return "\n".join(lines)
+
+
+def _said(origin: Origin) -> str:
+    """What the model is, and how good: of several seeds, as it answers, all of them together."""
+    from bigfusion.model.report.wording import split_name
+
     sure = f"; not sure below {100 * origin.threshold:.0f} %" if origin.threshold >= 0.005 else ""
     if origin.calibration_error is not None:
         sure += f"; probabilities are off by {100 * origin.calibration_error:.1f} points on average (ECE)"
-    score = "" if origin.weighted_f1 is None else f", {split_name(origin.scored)} WF1 {100 * origin.weighted_f1:.1f}"
-    lines.append(f"model     {origin.model}: {origin.network} on {origin.corpus}{score}, {origin.seeds} seeds{sure}")
-    return "\n".join(lines)
+    score = numbered(origin.seeds, "seed")
+    if origin.weighted_f1 is not None:
+        several = "mean of {}" if origin.averaged else "the {} together"
+        score = score if origin.seeds == 1 else several.format(score)
+        score += f": {split_name(origin.scored)} WF1 {100 * origin.weighted_f1:.1f}"
+    return f"{origin.model}: {origin.network} on {origin.corpus}, {score}{sure}"
 
 
 def _data(model: Model, prediction: Prediction, written: Sequence[Mapping[str, Path]]) -> dict[str, Any]:

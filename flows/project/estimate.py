@@ -34,10 +34,17 @@ def estimate(project: Project, planned: CellPlan, training: bool) -> dict[str, A
                     first[str(feature)] = (
                         RATES[feature.modality].core_ms / 1000 * len(part.pending) / (os.cpu_count() or 1)
                     )
-    each = _epoch_seconds(project) if training else None
-    epochs = project.train.epochs_in_all * max(1, len(fold_names(planned.manifest)))
-    train = {"seconds": None if each is None else each * epochs} if training else {}
+    train = {"seconds": _training_seconds(project, planned)} if training else {}
     return {"extract": extract, "first": first, "train": train}
+
+
+def _training_seconds(project: Project, planned: CellPlan) -> float | None:
+    each = _epoch_seconds(project)
+    if each is None:
+        return None
+    trainings = len(project.train.seeds) * max(1, len(fold_names(planned.manifest)))
+    fitted = runs.planned_model(project, planned.manifest).fitted_at_once
+    return each * trainings * (1 if fitted else project.train.epochs)
 
 
 def _epoch_seconds(project: Project) -> float | None:

@@ -95,7 +95,7 @@ def train(features: Path, out: Path, learning: Learning) -> list[int]:
         "train": learning.train.numbers(),
         "code": code_digests(*training_entries(trained_as, learning.train), stop=NO_NUMBER),
     }
-    for note in (*network_notes(trained_as), *split_notes(data), *speaker_notes(data, trained_as)):
+    for note in (*network_notes(trained_as), *split_notes(data, trained_as), *speaker_notes(data, trained_as)):
         log.info("train: %s", note)
     with exclusive(out, "name another folder with --out"):
         seeds = _begin(out, features, data, inputs, learning.train.seeds)

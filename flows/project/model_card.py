@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from bigfusion.flows.project.published import Config
 from bigfusion.model.network_notes import notes as network_notes
-from bigfusion.model.report.wording import points, split_name
+from bigfusion.model.report.wording import points, seeds_of, split_name
 from bigfusion.model.scoring.results import Metrics
 from bigfusion.model.scoring.trust import measured
 from bigfusion.pipeline.schema import Split
@@ -88,7 +88,8 @@ def _lines(config: Config, name: str) -> Iterator[str]:
 def _scores(scores: Metrics, config: Config) -> Iterator[str]:
     yield f"## Scores on {_corpus(config)}, {split_name(scores.scored)} split"
     yield ""
-    yield f"Means over {numbered(len(scores.seeds), 'seed')}, in points. The epoch was chosen on validation."
+    chosen = "No epoch was chosen" if config.seeds[0].model.fitted_at_once else "The epoch was chosen on validation"
+    yield f"Means over {seeds_of(scores)}, in points. {chosen}."
     yield ""
     yield "| score | mean | deviation | 95 % interval | most frequent label always |\n|---|---|---|---|---|"
     for key, title in (("weighted_f1", "weighted F1"), ("accuracy", "accuracy"), ("macro_f1", "macro F1")):

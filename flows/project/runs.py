@@ -162,10 +162,7 @@ class Run:
 def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
     """The run of the present inputs. Its folder may not exist yet, nor ever if the network cannot learn the classes."""
     folds = fold_names(manifest)
-    try:
-        model = trained_model(project, manifest)
-    except TrainingError:  # the preflight of a training says so; features can be extracted all the same
-        model = project.model
+    model = planned_model(project, manifest)
     inputs = {
         "cells": {str(feature): part.digest for feature, part in planned.parts.items()},
         "labels": content_digest(manifest.arrow, manifest.labels, _LABEL_COLUMNS),
@@ -174,6 +171,14 @@ def run_of(project: Project, manifest: Manifest, planned: CellPlan) -> Run:
         "code": training_code(model, project.train) | (code_digests(_FOLDS, stop=_DIGESTED) if folds else {}),
     }
     return Run(project.files.runs / digest(inputs)[:16], inputs, project.train.seeds, folds)
+
+
+def planned_model(project: Project, manifest: Manifest) -> ModelSettings:
+    """:func:`trained_model`, or the project's settings if the network cannot learn the corpus's classes."""
+    try:
+        return trained_model(project, manifest)
+    except TrainingError:  # the preflight of a training says so; features can be extracted all the same
+        return project.model
 
 
 def trained_model(project: Project, manifest: Manifest) -> ModelSettings:

@@ -83,7 +83,7 @@ def train_run(project: Project, standing: Standing) -> str:
             for note in (*network_notes(model), *speaker_notes(whole, model)):
                 log.info("train: %s", note)
             for fold, part in data.items():
-                for note in split_notes(part):
+                for note in split_notes(part, model):
                     log.info("train: %s%s", f"fold {fold}: " * bool(fold), note)
             with gpu_slot():
                 _train_seeds(project, data, run)

@@ -17,16 +17,22 @@ FEW = 20
 """With fewer validation utterances one of them moves a score by five points and more."""
 
 
-def notes(data: Data) -> tuple[str, ...]:
-    """Classes that training never sees, or validation never judges, and a validation that is too small to choose by."""
+def notes(data: Data, settings: NetworkSettings) -> tuple[str, ...]:
+    """Classes that training never sees, or validation never judges, and a validation that is too small to choose by.
+
+    A network that is fitted at once chooses nothing on validation, and may learn from it what judges the test split.
+    """
     if data.regression:
         return ()
     taught, judged = (_classes(data, split) for split in (data.train, data.valid))
+    known = {Split.VALID: taught, Split.TEST: [*taught, *judged] if settings.learns_from_validation else taught}
     found = [
         f"split {split.value} has {_listed(unseen)}, which no training utterance has: none of them can be predicted"
-        for split in (Split.VALID, Split.TEST)
-        if (unseen := [label for label in _classes(data, data[split]) if label not in taught])
+        for split, learned in known.items()
+        if (unseen := [label for label in _classes(data, data[split]) if label not in learned])
     ]
+    if settings.fitted_at_once:
+        return tuple(found)
     if missing := [label for label in taught if label not in judged]:
         found.append(f"validation ({_size(data.valid)}) has no {_listed(missing)}: the epoch is chosen without")
     elif _labelled(data.valid) < FEW:

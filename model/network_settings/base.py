@@ -93,6 +93,16 @@ class NetworkSettings(Settings):
         left = field is not None and field.default < MOST_SPEAKERS and "speakers" not in self.model_fields_set
         return frozenset({"speakers"} if left else ())
 
+    @property
+    def fitted_at_once(self) -> bool:
+        """Whether no gradient step trains it: there is one epoch, nothing is chosen, and every seed is the same fit."""
+        return False
+
+    @property
+    def learns_from_validation(self) -> bool:
+        """Whether what judges the test split learned from the validation utterances too."""
+        return False
+
     def itself(self) -> NetworkSettings:
         """These settings, such that ``for_single_utterances`` changes nothing: for comparisons between networks."""
         return self

@@ -26,6 +26,16 @@ class DiscriminantSettings(NetworkSettings):
         default="", description="the network that it stands in for, on a corpus of single utterances"
     )
 
+    @property
+    def fitted_at_once(self) -> bool:
+        """It is solved once."""
+        return True
+
+    @property
+    def learns_from_validation(self) -> bool:
+        """It chooses nothing on them."""
+        return True
+
 
 SETTINGS = DiscriminantSettings
 

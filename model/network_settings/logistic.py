@@ -21,6 +21,11 @@ class LogisticSettings(NetworkSettings):
     kind: Literal["logistic"] = "logistic"
     penalty: float = Field(default=0.05, ge=0, description="of |W|^2, beside the mean cross-entropy")
 
+    @property
+    def fitted_at_once(self) -> bool:
+        """It is solved once."""
+        return True
+
 
 SETTINGS = LogisticSettings
 

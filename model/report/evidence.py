@@ -18,7 +18,8 @@ def calibration(material: Material) -> Html:
     lead = (
         f"Expected calibration error {points(metrics.ece)}{deviation} points: how far, on average, the probability of "
         "the predicted class is from the share of such predictions that are right. On the diagonal both agree; below "
-        "it the network is too sure. The area of a dot is the number of predictions, all seeds together."
+        "it the network is too sure. The area of a dot is the number of predictions"
+        f"{', all seeds together' if metrics.std else ''}."
     )
     return section("Calibration", reliability(metrics.calibration), lead=lead)
 

@@ -5,29 +5,28 @@ from __future__ import annotations
 from bigfusion.model.report.figures import SEED_COLOURS, Curve, Mark, curves, firing_rates, score_strip
 from bigfusion.model.report.markup import Child, Html, join, section, spread, table, tag
 from bigfusion.model.report.material import Material
-from bigfusion.model.report.wording import points, split_name
+from bigfusion.model.report.wording import points, seeds_of, split_name
 from bigfusion.model.scoring.results import ClassMean, Deviation
 from bigfusion.pipeline.schema import Split
-from bigfusion.pipeline.words import numbered
 
 _DEAD, _SATURATED = 0.01, 0.99
 _FOLDS = (
     "A cross-validation: each of {folds} folds was tested once, by models that were trained on the others; the scores "
-    "are of the predictions of all folds together, seed by seed. Each checkpoint is the epoch with the best weighted "
-    "F1 on a part of the training folds. The interval is a bootstrap over dialogues."
+    "are of the predictions of all folds together, seed by seed. {chosen} The interval is a bootstrap over dialogues."
 )
+_CHOSEN = "Each checkpoint is the epoch with the best weighted F1 on a part of the training folds."
+_FITTED = "The network is fitted at once, the same for every seed: no epoch was chosen."
 
 
 def headline(material: Material) -> Html:
     """The score, its spread over seeds, and what to compare it with."""
     metrics, paper = material.metrics, material.paper
     beside = tag("span", f" ± {points(metrics.std.weighted_f1)}", class_="spread") if metrics.std else Html("")
-    seeds = len(metrics.seeds)
     score = tag(
         "div",
         tag("span", points(metrics.weighted_f1), class_="value"),
         beside,
-        tag("span", f"weighted F1, {split_name(metrics.scored)} split, {numbered(seeds, 'seed')}", class_="of"),
+        tag("span", f"weighted F1, {split_name(metrics.scored)} split, {seeds_of(metrics)}", class_="of"),
         class_="score",
     )
     marks = [Mark("majority class", 100 * metrics.majority.weighted_f1)]
@@ -63,6 +62,10 @@ def _headline_table(material: Material) -> Html:
 
 def _protocol(material: Material) -> Html:
     metrics, picked = material.metrics, material.metrics.test_picking
+    fitted = material.facts.model.fitted_at_once
+    if metrics.scored is not Split.TEST and fitted:
+        unseen = "This corpus has no labelled test split: the scores are of the validation split, by a fit without it. "
+        return tag("p", unseen + _FITTED)
     if metrics.scored is not Split.TEST:
         return tag(
             "p",
@@ -71,16 +74,18 @@ def _protocol(material: Material) -> Html:
             class_="warn",
         )
     if material.folds:
-        return tag("p", _FOLDS.format(folds=len(material.folds)))
+        return tag("p", _FOLDS.format(folds=len(material.folds), chosen=_FITTED if fitted else _CHOSEN))
     sentence = (
-        "Each seed's checkpoint is the epoch with the best weighted F1 on validation; the test split was scored once, "
-        "with that checkpoint. "
+        f"{_FITTED} The test split was scored once. "
+        if fitted
+        else "Each seed's checkpoint is the epoch with the best weighted F1 on validation; the test split was scored "
+        "once, with that checkpoint. "
     )
     if metrics.std:
         sentence += "± is the standard deviation over seeds (n − 1): how much training wanders. "
     if metrics.interval:
         sentence += "The interval is a bootstrap over dialogues: how much the choice of test dialogues matters. "
-    if (together := metrics.together) is not None:
+    if (together := metrics.together) is not None and not fitted:
         sentence += (
             f"What predict answers, the mean of the {len(metrics.seeds)} seeds' probabilities, scores "
             f"{points(together.weighted_f1)} weighted F1 and {points(together.accuracy)} accuracy. "
@@ -192,6 +197,12 @@ def learning(material: Material) -> Html:
                 points(seed.weighted_f1),
                 f"{seconds:.2f} s",
             ]
+        )
+    if material.facts.model.fitted_at_once:
+        times = "The time is that of the fit, with the predictions for validation and test."
+        rows = [[seed, *scores] for seed, _, _, *scores in rows]
+        return section(
+            "Learning", table([head[0], *head[3:], "The fit took"], rows, name="learning"), lead=f"{_FITTED} {times}"
         )
     lead = (
         "The epoch was chosen where validation weighted F1 was best, the first on ties. The training loss is the one "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bigfusion.model.report.wording import points, split_name
+from bigfusion.model.report.wording import points, seeds_of, split_name
 from bigfusion.model.scoring.results import Metrics, read_metrics
 from bigfusion.pipeline.schema import Split
 from bigfusion.pipeline.words import numbered
@@ -22,7 +22,7 @@ def table(run: Path) -> str:
     unseen = "" if metrics.scored is Split.TEST else " (there is no labelled test split)"
     lines = [
         f"{_what(metrics)}{unseen}: {numbered(size.dialogues, 'dialogue')}, "
-        f"{numbered(sum(size.labels.values()), 'labelled utterance')}; {numbered(len(metrics.seeds), 'seed')}; points",
+        f"{numbered(sum(size.labels.values()), 'labelled utterance')}; {seeds_of(metrics)}; points",
         "",
         *_headline(metrics),
         *_together(metrics),
@@ -62,14 +62,16 @@ def _headline(metrics: Metrics) -> list[str]:
     for name, title in (("weighted_f1", "weighted F1"), ("accuracy", "accuracy"), ("macro_f1", "macro F1")):
         spread = points(getattr(std, name)) if std else "-"
         rows.append([title, points(getattr(metrics, name)), spread, points(getattr(majority, name))])
-    spread = points(shift.std.weighted_f1) if shift.std else "-"
-    rows.append([f"weighted F1 on {shift.utterances} emotion shifts", points(shift.weighted_f1), spread, ""])
+    if shift.utterances:
+        spread = points(shift.std.weighted_f1) if shift.std else "-"
+        turns = numbered(shift.utterances, "emotion shift")
+        rows.append([f"weighted F1 on {turns}", points(shift.weighted_f1), spread, ""])
     return _aligned(rows)
 
 
 def _together(metrics: Metrics) -> list[str]:
     """The scores of what `predict` answers."""
-    if (found := metrics.together) is None:
+    if (found := metrics.together) is None or metrics.fitted_at_once:
         return []
     return [
         "",

@@ -117,12 +117,23 @@ def _header(timeline: Timeline, title: str) -> Html:
         numbered(len(timeline.moments), "utterance"),
         numbered(len(timeline.speakers), "speaker"),
     ]
-    labelled = [moment for moment in timeline.moments if moment.true]
-    if labelled:
-        facts.append(f"{sum(moment.label == moment.true for moment in labelled)} of {len(labelled)} as labelled")
+    facts += _as_labelled(timeline)
     origin = timeline.origin
     told = f"{' · '.join(facts)} · labels by model {origin.model}, trained on {origin.corpus}"
     return tag("header", tag("h1", title), tag("p", told, class_="facts"))
+
+
+def _as_labelled(timeline: Timeline) -> list[str]:
+    """How often the likeliest label is the true one, as the report counts, with what the page calls otherwise."""
+    labelled = [moment for moment in timeline.moments if moment.true]
+    silent = sum(moment.label == NO_SPEECH for moment in labelled)
+    right = [moment for moment in labelled if moment.best == moment.true]
+    unsure = sum(moment.label == NOT_SURE for moment in right)
+    if not labelled:
+        return []
+    told = f"{len(right)} of {len(labelled) - silent} as labelled"
+    told += f", {unsure} of them “{NOT_SURE}”" if unsure else ""
+    return [told + (f", {silent} “{NO_SPEECH}”" if silent else "")]
 
 
 def _player(timeline: Timeline, sources: dict[Path, str]) -> list[Child]:

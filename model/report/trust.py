@@ -42,10 +42,11 @@ def _measured(timeline: Timeline) -> list[Child]:
         said.append(
             f"Its probabilities are off by {100 * origin.calibration_error:.1f} points on average (calibration error)."
         )
-    if origin.scored is not Split.TEST:
+    if origin.scored is not Split.TEST and not origin.fitted_at_once:
         said.append("Its epochs were chosen on these utterances, so it errs more on others than these figures say.")
     if origin.threshold:
-        said.append(f"Below {percent(origin.threshold)} it is “{NOT_SURE}”, a threshold chosen on validation.")
+        counted = "; the figures here are of its likeliest label all the same" if origin.weighted_f1 is not None else ""
+        said.append(f"Below {percent(origin.threshold)} it is “{NOT_SURE}”, a threshold chosen on validation{counted}.")
     said.append("Other people, rooms and microphones can make it err more; how much has not been measured here.")
     return [tag("p", " ".join(said))]
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from bigfusion.model.scoring.results import Metrics
 from bigfusion.pipeline.schema import Split
+from bigfusion.pipeline.words import numbered
 
 _SPLITS = {Split.TRAIN: "training", Split.VALID: "validation", Split.TEST: "test"}
 
 ON_VALIDATION = "scored on validation, on which each epoch was chosen: the scores are too high"
+
+
+def seeds_of(metrics: Metrics) -> str:
+    """How many seeds were scored: ``3 seeds``, and that they are the same network if it is fitted at once."""
+    same = metrics.fitted_at_once and len(metrics.seeds) > 1
+    return numbered(len(metrics.seeds), "seed") + ", the same fit for each" * same
 
 
 def points(fraction: float) -> str:

@@ -24,7 +24,8 @@ _MIB = 2**20
 
 class Cost(Record):
     """``parameters`` counts the numbers of the stored network. ``cpu_seconds`` and ``seconds`` (by the clock) are one
-    epoch's, with the predictions for validation and without those for test.
+    epoch's, or the whole fit's of a network that is fitted at once, with the predictions for validation and without
+    those for test.
 
     ``peak_mib`` is the process's largest memory, Python, torch and the features included; ``idle_mib`` is what it held
     before the training. On a GPU both are the card's.
@@ -38,7 +39,7 @@ class Cost(Record):
 
 
 def measure(data: Data, model: NetworkSettings, train: TrainSettings) -> Cost:
-    """The cost of an epoch on all dialogues: the second of two, so that what is done once does not count.
+    """The cost of an epoch on all dialogues, or of a fit: the second of two, so that what is done once does not count.
 
     A curriculum's first epochs train on a part of them, so it is measured with a single bucket.
     """
@@ -55,21 +56,39 @@ def _measured(data: Data, model: NetworkSettings, settings: TrainSettings) -> Co
     two = _two_epochs(settings)
     on_card = choose_device(two.device).type == "cuda"
     idle = 0.0 if on_card else _peak()
-    ends = [(time.process_time(), time.perf_counter())]  # a network without gradient steps has one epoch: its fit
+    ends: list[tuple[float, float]] = []
 
-    def ended(_: Epoch) -> None:
+    def ended(_: Epoch | None = None) -> None:
         ends.append((time.process_time(), time.perf_counter()))
 
     with tempfile.TemporaryDirectory() as folder:
         train(data, model, two, two.seeds[0], Path(folder), ended)
         parameters = count_numbers(Path(folder) / TENSORS)
+    peak = torch.cuda.max_memory_allocated() / _MIB if on_card else _peak()
+    if model.fitted_at_once:  # the training made one fit
+        ended()
+        _fit(data, model, two)
+        ended()
     return Cost(
         parameters=parameters,
         cpu_seconds=ends[-1][0] - ends[-2][0],
         seconds=ends[-1][1] - ends[-2][1],
         idle_mib=idle,
-        peak_mib=torch.cuda.max_memory_allocated() / _MIB if on_card else _peak(),
+        peak_mib=peak,
     )
+
+
+def _fit(data: Data, model: NetworkSettings, settings: TrainSettings) -> None:
+    """Fit a network that takes no gradient steps, and predict the validation split."""
+    from bigfusion.model.networks.base import build
+    from bigfusion.model.scoring.predict import choose_device, predict
+    from bigfusion.model.seed import deterministic
+
+    with deterministic(settings.threads):
+        network = build(model, data.widths, len(data.labels))
+        network.prepare(data.train, data.valid)
+        device = choose_device(settings.device)
+        predict(network.to(device), data.valid, device, settings.batch_size)
 
 
 def _two_epochs(settings: TrainSettings) -> TrainSettings:

@@ -99,17 +99,18 @@ def _row(ranking: Ranking, system: System, cost: Cost | str, progress: Progress)
     runs = [study.run(system.model) for study in studies]
     table = _pool(runs, metrics, ranking.pooled(system))
     seeds = _scores(table, metrics[0].labels, system.train.seeds)
-    picked = _picked(studies, runs, metrics)
+    fitted = system.model.fitted_at_once
+    picked = None if fitted else _picked(studies, runs, metrics)
     histories = [read_history(seed_folder(run, seed)) for run in runs for seed in system.train.seeds]
     trained = [read_record(seed_folder(run, seed) / TRAINED, Trained) for run in runs for seed in system.train.seeds]
     return {
         **_identity(system),
+        "fitted_at_once": fitted,
         "scored": metrics[0].scored.value,
         "utterances": seeds[0].utterances,
-        **{name: _spread([getattr(seed, name) for seed in seeds]) for name in HEADLINE},
-        "per_class": {
-            label: _spread([seed.classes[index].f1 for seed in seeds]) for index, label in enumerate(metrics[0].labels)
-        },
+        **{name: _spread([getattr(seed, name) for seed in seeds], fitted) for name in HEADLINE},
+        "per_class": _per_class(seeds, metrics[0].labels, fitted),
+        "support": {label: seeds[0].classes[index].support for index, label in enumerate(metrics[0].labels)},
         "test_picking": picked and {**_spread(picked), "note": "not a result: each epoch was picked on the test split"},
         "epochs": float(np.mean([len(history) for history in histories])),
         "seconds_per_epoch": float(np.median([epoch.seconds for history in histories for epoch in history])),
@@ -156,6 +157,16 @@ def _scores(table: pd.DataFrame, labels: Sequence[str], wanted: Sequence[int]) -
     predicted = table["predicted"].map(code).astype(np.int64).to_numpy()
     seeds = table["seed"].to_numpy()
     return [scores(true[seeds == seed], predicted[seeds == seed], len(labels)) for seed in wanted]
+
+
+def _per_class(seeds: Sequence[Scores], labels: Sequence[str], fitted: bool = False) -> dict[str, Data | None]:
+    """The F1 of each class; ``None`` if no scored utterance is of it, and no seed called one so."""
+    counts = np.sum([seed.confusion for seed in seeds], axis=0)
+    occurs = (counts.sum(0) + counts.sum(1)) > 0
+    return {
+        label: _spread([seed.classes[index].f1 for seed in seeds], fitted) if occurs[index] else None
+        for index, label in enumerate(labels)
+    }
 
 
 def _picked(studies: Sequence[Study], runs: Sequence[Path], metrics: Sequence[Metrics]) -> list[float] | None:
@@ -227,12 +238,14 @@ def _seconds(ranking: Ranking, system: System, cost: Cost | str) -> float:
         return 0.0
     runs = [study.run(system.model) for study in ranking.studies(system)]
     undone = [seed for run in runs for seed in system.train.seeds if not (seed_folder(run, seed) / TRAINED).exists()]
-    return cost.seconds * system.train.epochs * len(undone)
+    epochs = 1 if system.model.fitted_at_once else system.train.epochs
+    return cost.seconds * epochs * len(undone)
 
 
-def _spread(values: Sequence[float]) -> Data:
+def _spread(values: Sequence[float], fitted: bool = False) -> Data:
+    """Mean and deviation over seeds; there is none over one, nor over those of a network that is fitted at once."""
     return {
         "mean": float(np.mean(values)),
-        "std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        "std": float(np.std(values, ddof=1)) if len(values) > 1 and not fitted else None,
         "values": list(values),
     }

@@ -89,8 +89,9 @@ def page(data: Data) -> Html:
 
 
 _COST = (
-    "CPU seconds of one epoch in a process of its own (with the predictions for validation, without those for test), on"
-    " a logarithmic axis, and the mean weighted F1 in points."
+    "CPU seconds of one epoch, or of the whole fit of a network that is fitted at once, in a process of its own (with"
+    " the predictions for validation, without those for test), on a logarithmic axis, and the mean weighted F1 in"
+    " points."
 )
 
 

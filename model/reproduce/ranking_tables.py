@@ -28,7 +28,8 @@ def _row(row: Data, data: Data) -> Data:
     for name in ("weighted_f1", "accuracy", "macro_f1"):
         found |= {name: row[name]["mean"], f"{name}_std": row[name]["std"]}
     for label in data["labels"]:
-        found |= {f"f1_{label}": row["per_class"][label]["mean"], f"f1_{label}_std": row["per_class"][label]["std"]}
+        score = row["per_class"][label] or {"mean": None, "std": None}
+        found |= {f"f1_{label}": score["mean"], f"f1_{label}_std": score["std"]}
     for reference in data["references"]:
         against = row["against"].get(reference, {}).get("weighted_f1", {})
         found |= {f"against_{reference}_{key}": against.get(key) for key in ("difference", "low", "high", "p")}
@@ -85,6 +86,8 @@ def notes(data: Data) -> list[str]:
     found = list(data["caveats"])
     found += [f"{row['name']}: {row['note']}." for row in data["rows"] if row["note"]]
     found += [f"{row['name']} failed: {row['failed']}." for row in data["rows"] if "failed" in row]
+    fitted = [row["name"] for row in data["rows"] if row.get("fitted_at_once")]
+    found += [f"{name}: fitted at once, the same for every seed; no epoch is chosen." for name in fitted]
     found.append(
         "Scores are points, mean ± sample deviation over seeds. Differences are of weighted F1, with the interval that"
         " holds 95 % of them when the dialogues are drawn again (paired bootstrap)."
@@ -92,10 +95,16 @@ def notes(data: Data) -> list[str]:
     compared = [against["dialogues"] for row in data["rows"] for against in row.get("against", {}).values()]
     if compared and (few := too_few(min(compared))):
         found.append(f"Differences: {few}.")
+    supports = [row["support"] for row in data["rows"] if "support" in row]
+    if supports and (missing := [label for label in data["labels"] if not any(each[label] for each in supports)]):
+        found.append(
+            f"No scored utterance is {' or '.join(missing)}: F1 is 0 if one was called so, and undefined (–) if none"
+            " was. Macro F1 leaves out what is undefined."
+        )
     found.append(
         "Parameters are the stored numbers; seconds an epoch the median on this machine, with the predictions for"
-        " validation and test; MiB the peak of a process that trains this network alone, with Python, torch and the"
-        " features."
+        " validation and test (the whole fit, if a network is fitted at once); MiB the peak of a process that trains"
+        " this network alone, with Python, torch and the features."
     )
     if any(row.get("test_picking") for row in data["rows"]):
         found.append("“Test-picked” is what picking each epoch on the test split would have shown: not a result.")
@@ -112,8 +121,10 @@ def difference(row: Data, reference: str) -> str:
     return middle if one["low"] is None else f"{middle} [{100 * one['low']:+.2f}, {100 * one['high']:+.2f}]"
 
 
-def points(score: Data) -> str:
-    """``68.50 ± 0.91``; a single seed has no deviation."""
+def points(score: Data | None) -> str:
+    """``68.50 ± 0.91``; a single seed has no deviation, and a class that does not occur has no score."""
+    if score is None:
+        return "–"
     return f"{100 * score['mean']:.2f}" + ("" if score["std"] is None else f" ± {100 * score['std']:.2f}")
 
 

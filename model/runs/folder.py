@@ -54,6 +54,7 @@ class Epoch(Steps):
     """The values of one epoch, a line of ``history.jsonl``. Only ``seconds`` differs between two equal runs.
 
     In a regression ``valid_mae`` is the mean absolute error, and WF1 and accuracy are those of the sign (has 0).
+    ``seconds`` of a network that is fitted at once are those of its fit too; earlier versions left them out.
     """
 
     epoch: int

@@ -69,7 +69,7 @@ def evaluate(
     splits = facts[0].data.splits | {
         split: split_size(data, split) for split in (Split.VALID, Split.TEST) if data[split] or split is Split.TEST
     }
-    metrics = summarise(results, data, scored, splits)
+    metrics = summarise(results, data, scored, splits, facts[0].model.fitted_at_once)
     predictions = pa.concat_tables(tables)
     as_one = together(predictions, scored, data.labels)
     metrics = metrics.model_copy(update={"interval": intervals(predictions), "together": as_one})

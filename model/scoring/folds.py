@@ -16,7 +16,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bigfusion.model.data.dialogues import Data, true_labels
-from bigfusion.model.runs.folder import PREDICTIONS
+from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.runs.checkpoint import FACTS, CheckpointFacts
+from bigfusion.model.runs.files import read_record
+from bigfusion.model.runs.folder import PREDICTIONS, seed_folder
 from bigfusion.model.runs.sizes import SplitSize, split_size
 from bigfusion.model.scoring.calibration import calibration
 from bigfusion.model.scoring.compare import intervals
@@ -46,13 +49,15 @@ def pool(run: Path, folders: Mapping[str, Path], data: Mapping[str, Data]) -> Me
     results = [_seed_result(seed, found, table, whole) for seed in seeds]
     size = split_size(whole, Split.TEST)
     nothing = SplitSize(dialogues=0, utterances=0, labels=dict.fromkeys(labels, 0))
-    metrics = summarise(results, whole, Split.TEST, {Split.TRAIN: size, Split.VALID: nothing, Split.TEST: size})
+    splits = {Split.TRAIN: size, Split.VALID: nothing, Split.TEST: size}
+    model = read_record(seed_folder(next(iter(folders.values())), seeds[0]) / FACTS, CheckpointFacts).model
+    metrics = summarise(results, whole, Split.TEST, splits, model.fitted_at_once)
     metrics = metrics.model_copy(
         update={
             "interval": intervals(table),
             "together": together(table, Split.TEST, labels),
             "splits": {Split.TRAIN: nothing, Split.VALID: nothing, Split.TEST: size},
-            "folds": tuple(_fold_score(name, one) for name, one in found.items()),
+            "folds": tuple(_fold_score(name, one, model) for name, one in found.items()),
         }
     )
     write_scores(run, table, metrics)
@@ -80,13 +85,14 @@ def _seed_result(seed: int, folds: Mapping[str, Metrics], table: pa.Table, whole
     )
 
 
-def _fold_score(name: str, metrics: Metrics) -> FoldScore:
+def _fold_score(name: str, metrics: Metrics, model: NetworkSettings) -> FoldScore:
+    taught = (Split.TRAIN, Split.VALID) if model.learns_from_validation else (Split.TRAIN,)
     return FoldScore(
         name=name,
         weighted_f1=metrics.weighted_f1,
         accuracy=metrics.accuracy,
         macro_f1=metrics.macro_f1,
         valid_weighted_f1=None if metrics.valid is None else metrics.valid.weighted_f1,
-        train=sum(metrics.splits[Split.TRAIN].labels.values()),
+        train=sum(sum(metrics.splits[split].labels.values()) for split in taught),
         utterances=sum(metrics.splits[Split.TEST].labels.values()),
     )

@@ -130,7 +130,10 @@ class Intervals(Record):
 
 
 class FoldScore(Record):
-    """The scores of one fold of a cross-validation, means over seeds, and its labelled utterances."""
+    """The scores of one fold of a cross-validation, means over seeds, and its labelled utterances.
+
+    ``train`` counts those that the tested network learned from, ``utterances`` those that it was tested on.
+    """
 
     name: str
     weighted_f1: float
@@ -148,6 +151,8 @@ class Metrics(Record):
     seeds' mean probabilities, if there are several.
     ``folds`` is empty unless the run is a cross-validation; then all other scores are of its folds' pooled predictions.
     ``ece`` is the mean over seeds of the expected calibration error; ``calibration`` pools their predictions.
+    ``fitted_at_once``: all seeds are the same network, so nothing deviates and no epoch was picked. Earlier versions do
+    not say so.
     """
 
     format: int = FORMAT
@@ -171,6 +176,7 @@ class Metrics(Record):
     seeds: tuple[SeedResult, ...]
     splits: dict[Split, SplitSize]
     folds: tuple[FoldScore, ...] = ()
+    fitted_at_once: bool = False
 
 
 def read_metrics(run: Path) -> Metrics:
@@ -184,8 +190,14 @@ def read_metrics(run: Path) -> Metrics:
     return read_record(run / METRICS, Metrics)
 
 
-def summarise(results: Sequence[SeedResult], data: Data, scored: Split, splits: dict[Split, SplitSize]) -> Metrics:
-    """Summarise all seeds. ``data`` gives the labels of the scored split, ``splits`` the counts of training labels."""
+def summarise(
+    seeds: Sequence[SeedResult], data: Data, scored: Split, splits: dict[Split, SplitSize], fitted_at_once: bool = False
+) -> Metrics:
+    """Summarise all seeds. ``data`` gives the labels of the scored split, ``splits`` the counts of training labels.
+
+    Seeds that are ``fitted_at_once`` are one and the same network: it counts once, without deviation.
+    """
+    results = seeds[:1] if fitted_at_once else seeds
     mean = mean_of(results)
     validated = [result.valid for result in results if result.valid is not None]
     return Metrics(
@@ -208,9 +220,10 @@ def summarise(results: Sequence[SeedResult], data: Data, scored: Split, splits: 
         ),
         calibration=pooled([result.calibration for result in results]),
         valid=mean_of(validated) if validated else None,
-        test_picking=_test_picking(results),
-        seeds=tuple(results),
+        test_picking=None if fitted_at_once else _test_picking(results),
+        seeds=tuple(seeds),
         splits=splits,
+        fitted_at_once=fitted_at_once,
     )
 
 

@@ -49,9 +49,10 @@ class Origin:
     """Which model spoke and how much it can be trusted. ``None`` where a figure was not measured.
 
     ``scored`` is the split that the scores are of: validation if the corpus has no test labels. ``weighted_f1`` and
-    ``accuracy`` are of the seeds together; ``errors`` maps a label to the share of its utterances that were given
-    another label. ``calibration_error`` is the expected calibration error (ECE) after temperature scaling.
-    ``threshold``: below this probability a label is :data:`NOT_SURE`.
+    ``accuracy`` are of the seeds together, or, if ``averaged``, means over them: an earlier version of bigfusion scored
+    each alone. ``errors`` maps a label to the share of its utterances that were given another label.
+    ``calibration_error`` is the expected calibration error (ECE) after temperature scaling. ``threshold``: below this
+    probability a label is :data:`NOT_SURE`. ``fitted_at_once``: no epoch was chosen on validation.
     """
 
     model: str
@@ -63,6 +64,8 @@ class Origin:
     scored: Split = Split.TEST
     weighted_f1: float | None = None
     accuracy: float | None = None
+    averaged: bool = False
+    fitted_at_once: bool = False
     calibration_error: float | None = None
     errors: dict[str, float] = field(default_factory=dict)
 

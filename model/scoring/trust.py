@@ -93,6 +93,8 @@ def measured(certainty: Trust, metrics: Metrics) -> dict[str, Any]:
         "scored": metrics.scored,
         "weighted_f1": answers.weighted_f1,
         "accuracy": answers.accuracy,
+        "fitted_at_once": metrics.fitted_at_once,
+        "averaged": metrics.together is None and len(metrics.seeds) > 1,
         "calibration_error": certainty.calibration_error,
         "errors": errors or {},
     }

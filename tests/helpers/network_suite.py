@@ -97,6 +97,13 @@ class NetworkSuite:
         network = self.network()
         assert network.absent_vectors == any("absent" in name for name, _ in network.named_parameters())
 
+    def test_it_says_whether_it_is_fitted_at_once(self) -> None:
+        network = self.network()
+        assert self.settings.fitted_at_once is not any(True for _ in network.parameters())
+        if self.settings.fitted_at_once:
+            others = self.network(seed=1).state_dict()
+            assert all(torch.equal(value, others[name]) for name, value in network.state_dict().items())
+
     def test_padding_changes_neither_logits_nor_losses_nor_gradients(self) -> None:
         network, real = self.network(), batch().mask
         short, long = (self.step(network, inputs) for inputs in (batch(), batch(pad_to=25)))

@@ -2,14 +2,31 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bigfusion.flows import cli
 from bigfusion.flows.commands.demo import next_line
+from bigfusion.flows.commands.predict import _text
 from bigfusion.pipeline.demo.conversation import write_conversation
 from bigfusion.pipeline.media.facts import media_facts
+from bigfusion.pipeline.schema import Split
+from tests.helpers.timelines import ORIGIN
+
+
+def test_the_score_beside_the_model_says_whether_it_is_of_the_seeds_together_or_their_mean():
+    """`test WF1 66.4` stood there, where `evaluate` and `models` said 62.9 by the same name."""
+
+    def line(**changes: object) -> str:
+        return _text(SimpleNamespace(origin=replace(ORIGIN, **changes)), SimpleNamespace(timelines=()), [])
+
+    assert line().startswith("model     a690e809: bigfusion on MELD, the 3 seeds together: test WF1 66.7; not sure")
+    assert "on MELD, mean of 3 seeds: test WF1 66.7; " in line(averaged=True)
+    assert "on MELD, 1 seed: validation WF1 66.7; " in line(seeds=1, scored=Split.VALID)
+    assert "on MELD, 3 seeds; not sure" in line(weighted_f1=None)
 
 
 @pytest.mark.slow

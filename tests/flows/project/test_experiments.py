@@ -17,10 +17,11 @@ from bigfusion.flows.project.load import load
 from bigfusion.flows.project.scored_files import write_scored_file
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.network_settings.bigru import BiGRUSettings
+from bigfusion.model.network_settings.logistic import LogisticSettings
 from bigfusion.model.settings import TrainSettings
 from bigfusion.pipeline.errors import SettingsError
 from tests.helpers.command_line import fails
-from tests.helpers.small_runs import small_data, small_model, small_run
+from tests.helpers.small_runs import LABELS, small_data, small_model, small_run
 
 
 def record(folder: Path, model=None, train=None, **inputs) -> Path:
@@ -226,8 +227,11 @@ def test_a_cross_validation_costs_what_all_folds_took_and_is_estimated_so(projec
     assert (row["run"], row["epochs"], len(times)) == ("dddd", 8, 8)
     assert row["hours"] == pytest.approx(sum(times) / 3600) and "threads" in row["machine"]
     for names in (["", ""], ["1", "2", "3"]):
-        planned = SimpleNamespace(parts={}, manifest=SimpleNamespace(table=pd.DataFrame({"fold": names})))
+        rows = pd.DataFrame({"fold": names, "dialogue": "a", "speaker": "b"})
+        planned = SimpleNamespace(parts={}, manifest=SimpleNamespace(table=rows, has_values=False, labels=LABELS))
         trainings = len({*names}) * len(here.train.seeds)
-        assert estimate(here, planned, training=True)["train"]["seconds"] == pytest.approx(
-            trainings * here.train.epochs * sum(times) / len(times)
-        )
+        fitted = here.model_copy(update={"model": LogisticSettings()})
+        for each, epochs in ((here, here.train.epochs), (fitted, 1)):
+            assert estimate(each, planned, training=True)["train"]["seconds"] == pytest.approx(
+                trainings * epochs * sum(times) / len(times)
+            )

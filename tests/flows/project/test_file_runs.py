@@ -162,6 +162,9 @@ def test_two_runs_that_were_scored_on_validation_say_so(place, tmp_path, capsys)
     assert "first and second: scored on validation, on which each epoch was chosen" in capsys.readouterr().out
     assert cli.main(["compare", data["paths"]["scores"], str(tmp_path)]) == 0
     assert "\nnote: second: scored on validation" in capsys.readouterr().out
+    (tmp_path / "metrics.json").write_text('{"fitted_at_once": true}')
+    assert cli.main(["compare", data["paths"]["scores"], str(tmp_path)]) == 0
+    assert "scored on validation" not in capsys.readouterr().out
 
 
 def test_a_comparison_names_what_was_scored_and_says_if_the_files_differ(place, tmp_path, capsys):

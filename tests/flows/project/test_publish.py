@@ -94,6 +94,10 @@ def test_the_errors_that_it_names_are_of_its_answers_the_mean_of_the_seeds(run, 
     of_label = pd.Series(wrong).groupby(test.drop_duplicates("utterance")["true"].to_numpy()).mean()
     config = read_published(given, CPU).config
     found = measured(config.trust, config.scores)
+    assert (
+        not found["averaged"]
+        and measured(config.trust, config.scores.model_copy(update={"together": None}))["averaged"]
+    )
     assert found["errors"] == pytest.approx(of_label.to_dict())
     assert found["errors"] != pytest.approx({name: 1 - one.recall for name, one in config.scores.per_class.items()})
     assert found["accuracy"] == pytest.approx(1 - wrong.mean())

@@ -11,7 +11,9 @@ from bigfusion.model.data.dialogues import Data
 from bigfusion.model.data.split_notes import notes, speaker_notes
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.network_settings.cogmen import COGMENSettings
+from bigfusion.model.network_settings.discriminant import DiscriminantSettings
 from bigfusion.model.network_settings.ga2mif import GA2MIFSettings
+from bigfusion.model.network_settings.logistic import LogisticSettings
 
 
 def dialogue(name: str, *labels: int) -> Dialogue:
@@ -29,35 +31,44 @@ def dialogue(name: str, *labels: int) -> Dialogue:
 LABELS = ("angry", "happy", "sad")
 TRAIN = [dialogue("a", 0, 1, 2), dialogue("b", 0, 1, -1)]
 BALANCED = dialogue("v", *([0, 1, 2] * 7))
+STEPS = BigFusionSettings()
 
 
 def test_splits_that_have_every_class_need_no_note():
-    assert notes(Data(LABELS, TRAIN, [BALANCED], [BALANCED])) == ()
+    assert notes(Data(LABELS, TRAIN, [BALANCED], [BALANCED]), STEPS) == ()
 
 
 def test_a_class_that_validation_lacks_is_named():
-    assert notes(Data(LABELS, TRAIN, [dialogue("v", 0, 0, -1)], [])) == (
+    assert notes(Data(LABELS, TRAIN, [dialogue("v", 0, 0, -1)], []), STEPS) == (
         "validation (2 labelled utterances in 1 dialogue) has no happy, sad: the epoch is chosen without",
     )
 
 
 def test_a_class_that_training_lacks_is_named_with_the_split_that_has_it():
     train = [dialogue("a", 0, 1)]
-    assert notes(Data(LABELS, train, [BALANCED], [BALANCED])) == (
+    assert notes(Data(LABELS, train, [BALANCED], [BALANCED]), STEPS) == (
         "split valid has sad, which no training utterance has: none of them can be predicted",
         "split test has sad, which no training utterance has: none of them can be predicted",
     )
 
 
 def test_a_small_validation_is_named():
-    assert notes(Data(LABELS, TRAIN, [dialogue("v", 0, 1, 2)], [])) == (
+    assert notes(Data(LABELS, TRAIN, [dialogue("v", 0, 1, 2)], []), STEPS) == (
         "validation is 3 labelled utterances in 1 dialogue: little to choose an epoch by",
     )
 
 
+def test_networks_that_are_fitted_at_once_choose_no_epoch_and_may_learn_from_validation():
+    data = Data(LABELS, [dialogue("a", 0, 1)], [dialogue("v", 0, 2)], [dialogue("t", 2)])
+    unseen = "split {} has sad, which no training utterance has: none of them can be predicted"
+    assert notes(data, LogisticSettings()) == (unseen.format("valid"), unseen.format("test"))
+    assert notes(data, DiscriminantSettings()) == (unseen.format("valid"),)
+    assert len(notes(data, STEPS)) == 3
+
+
 def test_numbers_have_no_classes():
     numbers = dataclasses.replace(TRAIN[0], labels=np.zeros(3, np.int64), values=np.zeros(3, np.float32))
-    assert notes(Data(("value",), [numbers], [numbers], [])) == ()
+    assert notes(Data(("value",), [numbers], [numbers], []), STEPS) == ()
 
 
 def test_speakers_beyond_those_that_a_network_tells_apart_are_counted():

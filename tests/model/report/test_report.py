@@ -1,5 +1,6 @@
 """The page: complete, self-contained, escaped; and its pictures' arithmetic. The table as plain text."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from bigfusion.model.data.dialogues import Data
 from bigfusion.model.network_settings.bigru import BiGRUSettings
+from bigfusion.model.network_settings.logistic import LogisticSettings
 from bigfusion.model.report.dialogues import told
 from bigfusion.model.report.figures import ink_on, label_colours, nice_ticks, stacked
 from bigfusion.model.report.markup import Html, tag
@@ -190,6 +192,30 @@ def test_a_layer_that_never_fires_is_pointed_at(tmp_path: Path) -> None:
     assert "layer1.query hardly ever fires (0.0 %)" in text
 
 
+@pytest.mark.parametrize("tested", [True, False])
+def test_of_a_network_that_is_fitted_at_once_no_epoch_is_said_to_be_chosen_and_nothing_deviates(
+    tmp_path: Path, tested: bool
+) -> None:
+    """Three equal fits read as a measured stability: 64.32 ± 0.00."""
+    data, settings = small_data(test=4 if tested else 0), LogisticSettings(modalities=("text", "audio"))
+    for seed in (0, 1, 2):
+        train(data, settings, small_training(), seed, seed_folder(tmp_path, seed))
+    metrics = evaluate(tmp_path, data)
+    modalities = modality_scores(tmp_path, data, metrics, "cpu")
+    assert metrics.std is metrics.ece_std is metrics.test_picking is modalities.rows[0].mean.std is None
+    assert metrics.weighted_f1 == metrics.seeds[2].weighted_f1 and len(metrics.seeds) == 3
+    labelled = sum(metrics.splits[metrics.scored].labels.values())
+    assert sum(part.count for part in metrics.calibration.bins) == labelled, "each utterance once, not three times"
+    _, text = page_of(tmp_path, context(corpus="toy"))
+    assert "The network is fitted at once, the same for every seed: no epoch was chosen." in text
+    assert "3 seeds, the same fit for each" in text
+    assert not re.search(r"checkpoint is the epoch|[Cc]hosen epoch|epoch was chosen too|±|training wanders", text)
+    first, *lines = table(tmp_path).splitlines()
+    assert first.endswith("; 3 seeds, the same fit for each; points")
+    assert next(line for line in lines if line.startswith("weighted F1 ")).split()[3] == "-"
+    assert not any("seeds together" in line or "picking" in line for line in lines)
+
+
 def test_an_unscored_run_is_named(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "seed-0", tmp_path / "seed-0")
     with pytest.raises(TrainingError, match=r"metrics\.json: expected the run's scores, found none; evaluate"):
@@ -211,6 +237,14 @@ def test_the_table_is_aligned_and_complete(run: Path) -> None:
     assert len(rows) == 4
     assert len({len(row) for row in rows}) == 1
     assert lines[-1].endswith("not a result")
+    assert any(line.startswith(f"weighted F1 on {metrics.emotion_shift.utterances} emotion shifts ") for line in lines)
+
+
+def test_no_score_is_printed_of_emotion_shifts_that_are_not_there(run: Path, tmp_path: Path) -> None:
+    """A corpus of single utterances has none; the last line was 0.00."""
+    known = json.loads((run / METRICS).read_text())
+    (tmp_path / METRICS).write_text(json.dumps(known | {"emotion_shift": known["emotion_shift"] | {"utterances": 0}}))
+    assert "emotion shift" not in table(tmp_path)
 
 
 @given(st.floats(-1e4, 1e4), st.floats(1e-3, 1e4))

@@ -162,6 +162,19 @@ def test_not_sure_and_no_speech_are_said_without_a_probability_and_look_differen
     assert "no visual: no face" in html
 
 
+def test_the_likeliest_label_counts_as_in_the_report_though_the_page_calls_it_not_sure(tmp_path):
+    """The report that links the page said 3 of 6 right, the page 2 of 6."""
+    sure = moment(0, 1, "joy", true="joy"), moment(1, 2, "anger", true="anger"), moment(2, 3, "anger", true="joy")
+    unsure = [replace(moment(4, 5, "fear", true=label), label=NOT_SURE) for label in ("fear", "sadness")]
+    silent = moment(6, 7, label=NO_SPEECH, probabilities={}, true="joy")
+    told = timeline(tmp_path / "v.mp4", 9, *sure, *unsure, silent, moment(8, 9))
+    text = " ".join(Page(written(tmp_path, told)).text)
+    assert "· 3 of 5 as labelled, 1 of them “not sure”, 1 “no speech” ·" in text
+    assert "a threshold chosen on validation; the figures here are of its likeliest label all the same." in text
+    plain = " ".join(Page(written(tmp_path, timeline(tmp_path / "v.mp4", 9, *sure))).text)
+    assert "· 2 of 3 as labelled ·" in plain
+
+
 def test_the_page_says_what_the_model_was_trained_on_and_how_often_it_errs(tmp_path):
     text = " ".join(Page(written(tmp_path, timeline(tmp_path / "v.mp4", 5, moment(0, 2)))).text)
     assert (
@@ -194,6 +207,13 @@ def test_scores_on_validation_are_not_called_test_scores(tmp_path):
     assert "Its epochs were chosen on these utterances" in text
     assert "How often validation utterances of MELD with this label are given another one" in text
     assert "test utterances" not in text
+
+
+def test_no_epoch_is_said_to_be_chosen_of_a_network_that_is_fitted_at_once(tmp_path):
+    origin = replace(ORIGIN, scored=Split.VALID)
+    for fitted in (True, False):
+        told = timeline(tmp_path / "v.mp4", 5, moment(0, 2), origin=replace(origin, fitted_at_once=fitted))
+        assert ("Its epochs were chosen" in written(tmp_path, told)) is not fitted
 
 
 def test_clips_one_after_the_other_are_told_to_the_script_with_their_places(tmp_path):

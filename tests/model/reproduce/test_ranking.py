@@ -6,20 +6,23 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from bigfusion.model.data.batch import UNLABELLED
+from bigfusion.model.data.batch import UNLABELLED, Dialogue
 from bigfusion.model.data.dialogues import Data, true_labels
 from bigfusion.model.kinds import settings_classes
 from bigfusion.model.network_settings import bigru
 from bigfusion.model.network_settings.bigfusion import CONTRASTS
+from bigfusion.model.network_settings.logistic import LogisticSettings
+from bigfusion.model.networks.logistic import Logistic
 from bigfusion.model.report.paper import TABLE_2, TABLE_3, figures_of
-from bigfusion.model.reproduce.cost import _two_epochs
-from bigfusion.model.reproduce.ranking import COST, Ranking, _scores, rank
+from bigfusion.model.reproduce.cost import Cost, _measured, _two_epochs
+from bigfusion.model.reproduce.ranking import COST, Ranking, _per_class, _row, _scores, _seconds, rank
 from bigfusion.model.reproduce.ranking_page import _broken, _columns, page
 from bigfusion.model.reproduce.ranking_tables import cells, difference, frame, headings, markdown, notes
 from bigfusion.model.reproduce.schemes import as_given, four_classes, sessions
@@ -351,6 +354,46 @@ def test_values_have_the_order_of_the_seeds() -> None:
     assert [one.accuracy for one in found] == [0.5, 1, 0]
 
 
+def test_a_class_that_does_not_occur_has_no_f1_and_one_that_is_only_predicted_has_0() -> None:
+    """0.00 ± 0.00 stood for both, and macro F1 was no mean of the row."""
+    rows = [(1, "neutral"), (1, "neutral"), (2, "joy"), (2, "neutral")]
+    seeds = _scores(pd.DataFrame(rows, columns=["seed", "predicted"]).assign(true="neutral"), LABELS, (1, 2))
+    found = _per_class(seeds, LABELS)
+    assert {label: score and score["values"] for label, score in found.items()} == {
+        "neutral": [1, pytest.approx(2 / 3)],
+        "joy": [0, 0],
+        "anger": None,
+    }
+    table = {"caveats": [], "labels": LABELS, "references": [], "rows": [row_of(found, [2, 0, 0])]}
+    assert any(
+        note.startswith("No scored utterance is joy or anger: F1 is 0 if one was called") for note in notes(table)
+    )
+    assert not any("No scored" in note for note in notes(table | {"rows": [row_of(found, [1, 1, 1])]}))
+    assert cells(table["rows"][0], table)[-3:] == ["83.33 ± 23.57", "0.00 ± 0.00", "–"]
+    assert frame(table)["f1_anger"].isna().all() and frame(table)["f1_joy"].tolist() == [0]
+
+
+def test_a_row_that_is_fitted_at_once_has_no_deviation_over_seeds_and_says_why(tmp_path: Path) -> None:
+    rows = chosen(networks(base()), ["logistic"])
+    cost = Cost(parameters=1, cpu_seconds=1, seconds=2, idle_mib=1, peak_mib=1)
+    row = _row(Ranking.of(tmp_path, as_given(small_data()), []), rows[0], cost, lambda epoch: None) | {"against": {}}
+    assert row["weighted_f1"]["std"] is row["per_class"]["joy"]["std"] is row["test_picking"] is None
+    assert len({*row["weighted_f1"]["values"]}) == 1
+    told = notes({"caveats": [], "labels": LABELS, "references": [], "rows": [row]})
+    assert "Logistic regression: fitted at once, the same for every seed; no epoch is chosen." in told
+
+
+def row_of(per_class: dict, support: list[int]) -> dict:
+    """A finished row of a table with these scores by class."""
+    score = {"mean": 0.5, "std": None, "values": [0.5]}
+    return {
+        "key": "a", "name": "A", "note": "", "modalities": ["text"], "paper": None, "against": {}, "test_picking": None,
+        "per_class": per_class, "support": dict(zip(LABELS, support, strict=True)), "seconds_per_epoch": 1.0,
+        "cost": {"parameters": 1, "cpu_seconds": 1.0, "peak_mib": 1.0}, "epochs": 1.0, "seconds": 1.0,
+        **dict.fromkeys(("weighted_f1", "accuracy", "macro_f1"), score),
+    }  # fmt: skip
+
+
 def test_the_cost_of_a_curriculum_is_that_of_an_epoch_on_all_dialogues() -> None:
     """Its second epoch trains on two buckets of five, so HCL looked three times as cheap as DAG-ERC."""
     dialogues = [dialogue(str(number), 4 + number, number) for number in range(10)]
@@ -358,6 +401,32 @@ def test_the_cost_of_a_curriculum_is_that_of_an_epoch_on_all_dialogues() -> None
     two = _two_epochs(given)
     assert (two.epochs, two.curriculum, two.hcl.decay) == (2, "hcl", 0.5)
     assert [len(curriculum(one, dialogues, LABELS).lesson(2).dialogues) for one in (given, two)] == [4, 10]
+
+
+def test_the_cost_of_a_network_that_is_fitted_at_once_is_that_of_its_second_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was that of the process's first calls, nine times the fit."""
+    now, fits = [0.0], [100.0, 7.0]
+    prepare = Logistic.prepare
+
+    def slow(self: Logistic, *splits: list[Dialogue]) -> None:
+        now[0] += fits.pop(0)
+        prepare(self, *splits)
+
+    monkeypatch.setattr(Logistic, "prepare", slow)
+    clock = SimpleNamespace(process_time=lambda: now[0], perf_counter=lambda: now[0])
+    monkeypatch.setattr("bigfusion.model.reproduce.cost.time", clock)
+    cost = _measured(small_data(), LogisticSettings(modalities=("text", "audio")), small_training())
+    assert (cost.cpu_seconds, cost.seconds, fits) == (7, 7, [])
+
+
+def test_a_network_that_is_fitted_at_once_is_awaited_for_one_epoch(tmp_path: Path) -> None:
+    ranking = Ranking.of(tmp_path, as_given(small_data()), [])
+    cost = Cost(parameters=1, cpu_seconds=1, seconds=2, idle_mib=1, peak_mib=1)
+    rows = {system.key: system for system in networks(base(train=small_training(seeds=(0, 1), epochs=9)))}
+    assert _seconds(ranking, rows["logistic"], cost) == 2 * 2
+    assert _seconds(ranking, rows["bigru"], cost) == 2 * 2 * 9
 
 
 class _Page(HTMLParser):

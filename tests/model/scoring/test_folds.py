@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from bigfusion.model.data.dialogues import Data
+from bigfusion.model.network_settings.discriminant import DiscriminantSettings
 from bigfusion.model.report.material import ReportContext
 from bigfusion.model.report.page import write_report_of_folds
 from bigfusion.model.report.table import table
@@ -72,6 +73,22 @@ def test_each_fold_s_own_scores_stand_beside_them(run):
         own = read_metrics(folders[fold.name])
         assert (fold.weighted_f1, fold.accuracy, fold.utterances, fold.train) == (own.weighted_f1, own.accuracy, 18, 12)
     assert read_metrics(folder) == metrics
+
+
+def test_a_fold_counts_the_validation_utterances_that_its_network_learned_from(tmp_path):
+    data = Data(LABELS, *([dialogue(f"{name}{number}", 3, number) for number in range(4)] for name in "tvs"))
+    settings = DiscriminantSettings(modalities=("text",))
+    folders = {"a": tmp_path / "fold-a"}
+    for seed in SEEDS:
+        train(data, settings, small_training(), seed, seed_folder(folders["a"], seed))
+    evaluate(folders["a"], data, SEEDS, "cpu")
+    metrics = pool(tmp_path, folders, {"a": data})
+    (fold,) = metrics.folds
+    assert (fold.train, fold.utterances) == (12 + 12, 12)
+    assert metrics.std is None, "both seeds are the same fit"
+    context = ReportContext(corpus="toy, 1 folds", created=datetime(2026, 1, 1, tzinfo=UTC))
+    page = write_report_of_folds(tmp_path, folders, context).read_text()
+    assert "no epoch was chosen. The interval is" in page and "Each checkpoint is the epoch" not in page
 
 
 def test_the_table_and_the_report_say_that_it_is_a_cross_validation(run):

@@ -14,6 +14,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from bigfusion.model.data.batch import UNLABELLED
 from bigfusion.model.data.dialogues import Data
+from bigfusion.model.network_settings.base import NetworkSettings
+from bigfusion.model.network_settings.logistic import LogisticSettings
+from bigfusion.model.networks.base import Network
 from bigfusion.model.networks.bigfusion import BigFusion
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.folder import (
@@ -54,6 +57,31 @@ def contents(folder: Path) -> dict[str, object]:
     trained = json.loads((folder / TRAINED).read_text())
     del trained["best"]["seconds"]
     return {"history": history, "weights": weights, "facts": facts, "test": classes, "trained": trained}
+
+
+@pytest.mark.parametrize(("settings", "seconds"), [(LogisticSettings(modalities=("text",)), 7), (small_model(), 0)])
+def test_the_seconds_of_an_epoch_hold_the_fit_of_a_network_that_is_fitted_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: NetworkSettings, seconds: float
+) -> None:
+    """Its one epoch looked as if it cost nothing: the table had 0.03 s where the fit took 0.3."""
+    clock, prepare = SettableClock(), Network.prepare
+    monkeypatch.setattr("bigfusion.model.training.train.time", clock)
+    monkeypatch.setattr(Network, "prepare", lambda self, *splits: (clock.pass_by(7), prepare(self, *splits)))
+    train(small_data(), settings, small_training(epochs=2), 0, tmp_path)
+    assert {epoch.seconds for epoch in read_history(tmp_path)} == {seconds}
+
+
+class SettableClock:
+    """A clock that moves only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+
+    def perf_counter(self) -> float:
+        return self.now
 
 
 def test_a_trained_seed_leaves_its_files(tmp_path: Path) -> None:
