@@ -89,7 +89,7 @@ def test_the_released_decay_is_as_strong_beside_the_loss_as_it_was():
     some.class_weights.fit([taught])
     logits = torch.randn(1, len(labels), 6).double()
     log_p = logits[0].log_softmax(-1).gather(1, labels.unsqueeze(1))[:, 0]
-    released = (-(1 - log_p.exp()) ** 0.5 * log_p * len(labels) / counts[labels]).mean()
+    released = (-((1 - log_p.exp()) ** 0.5) * log_p * len(labels) / counts[labels]).mean()
     inputs = double(collate([taught]))
     found = some.loss(Output(logits), inputs)["cross_entropy"].value
     decay = RELEASED["iemocap"]["train"]["weight_decay"]
