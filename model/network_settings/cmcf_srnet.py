@@ -59,3 +59,6 @@ RELEASED: dict[str, dict[str, dict[str, object]]] = {
     "iemocap": {"model": {}, "train": _TRAIN},
     "meld": {"model": {"graph_window": 4, "speakers": 9}, "train": _TRAIN},
 }
+
+SET_BY_HAND: dict[str, dict[str, object]] = {"model": {"centred": ["audio"]}}
+"""Leave one session out over IEMOCAP's training dialogues (seed 0): 57.11, and 55.46 with the recordings' levels."""

@@ -64,3 +64,6 @@ RELEASED: dict[str, dict[str, dict[str, object]]] = {
     for corpus in ("iemocap", "meld")
 }
 """Nothing was released: these are this project's own choice."""
+
+SET_BY_HAND: dict[str, dict[str, object]] = {"model": {"centred": ["audio"]}}
+"""Leave one session out over IEMOCAP's training dialogues (seed 0): 58.94, and 56.78 with the recordings' levels."""
