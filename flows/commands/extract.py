@@ -35,7 +35,7 @@ def run(common: Common, retry_failed: bool, runner: str | None) -> Answer:
         ingest(project)
         extraction(project)(project, retry_failed)
 
-    standing = look(project, retry_failed, trial=common.trial())
+    standing = look(project, retry_failed)
     if not standing.plan.pending_count:
         keep_scanned(project, standing)
         log.info("extract: 0 cells to extract: all fingerprints are in the store")

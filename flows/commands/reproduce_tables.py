@@ -214,8 +214,8 @@ def _facts(
         )
     if scored == {"valid"}:
         caveats.append(
-            "There are no test labels: the validation split is scored, on which each epoch was chosen, so every score"
-            " is too high. --scheme sessions scores sessions that chose nothing."
+            "There are no test labels: the validation split is scored, on which each epoch was chosen (unless a network"
+            " is fitted at once), so such scores are too high. --scheme sessions scores sessions that chose nothing."
         )
     if asked.scheme == "given" and len(folds) > 1:
         caveats.append(f"The corpus's folds: {', '.join(folds)}, each scored once; predictions are pooled by seed.")
@@ -226,7 +226,10 @@ def _facts(
         caveats.append(unknown)
     if printed and benchmark and (asked.scheme == "sessions" or scored == {"valid"}):
         caveats.append("The paper's figures are of its own test split and features: other utterances than these.")
-    lead = "Each row on the same features, splits and seeds, its epoch chosen on validation. Click a heading to sort."
+    lead = (
+        "Each row on the same features, splits and seeds, its epoch chosen on validation unless it is fitted at once."
+        " Click a heading to sort."
+    )
     return {
         "table": asked.table, "title": title, "lead": lead, "caveats": caveats, "corpus": benchmark,
         "labels": list(data.labels), "scheme": asked.scheme, "folds": folds,
@@ -254,7 +257,5 @@ def _shown(found: dict[str, Any]) -> str:
     """The table for a terminal, without the classes."""
     from bigfusion.model.reproduce.ranking_tables import cells, headings
 
-    skipped = range(1, 1 + len(found["labels"]))
-    kept = [place for place, _ in enumerate(headings(found)) if place not in skipped]
-    rows = [[cells(row, found)[place] for place in kept] for row in found["rows"]]
-    return columns(rows, [headings(found)[place] for place in kept])
+    kept = len(headings(found)) - len(found["labels"])  # they stand last
+    return columns([cells(row, found)[:kept] for row in found["rows"]], headings(found)[:kept])

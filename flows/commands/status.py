@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bigfusion.flows.commands.common import Answer, Common
 from bigfusion.flows.commands.show import columns, points, size
 from bigfusion.flows.commands.store import store_info
-from bigfusion.pipeline.errors import CorpusError, ExtractionError
+from bigfusion.pipeline.errors import CorpusError, ExtractionError, FormatError, TrainingError
 from bigfusion.pipeline.words import numbered
 
 if TYPE_CHECKING:
@@ -61,7 +61,11 @@ def _runs(project: Project) -> list[dict[str, Any]]:
     """A summary of every run, oldest first, with the decision on it; ``None`` if there is none."""
     from bigfusion.flows.project import promotion, runs
 
-    register = promotion.read(project)
+    try:
+        register = promotion.read(project)
+    except (TrainingError, FormatError) as error:
+        log.warning("status: what was decided on the runs is not known: %s", error)
+        register = promotion.Register()
     return [
         run | {"decision": decided.decision if (decided := register.of(run["run"])) else None}
         for run in runs.summaries(project)
@@ -89,7 +93,7 @@ def _text(data: Mapping[str, Any]) -> str:
         lines.append("manifest   none yet; run `bigfusion ingest`")
     else:
         counts = ", ".join(f"{number} {split}" for split, number in manifest["utterances"].items())
-        changed = "" if manifest["present"] else "; settings or labels changed since: run `bigfusion ingest`"
+        changed = "; settings or labels changed since: run `bigfusion ingest`" if manifest["present"] is False else ""
         lines.append(f"manifest   {manifest['corpus']}: {counts} utterances{changed}")
     lines.append(
         f"store      {numbered(store['cells'], 'cell')} in {numbered(store['shards'], 'shard')},"

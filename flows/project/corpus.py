@@ -22,14 +22,13 @@ class Ingested:
     """A scanned manifest, and whether it differs from the one that the workspace keeps.
 
     ``moved`` says which dialogues were in another split there. ``is_kept`` is true if that manifest has the same rows
-    from the same source, and ``is_first`` if there is none that can be read. ``source`` is what it was made from.
+    from the same source. ``source`` is what it was made from.
     """
 
     manifest: Manifest
     changed: bool
     moved: tuple[str, ...] = ()
     is_kept: bool = False
-    is_first: bool = False
     source: Source = UNKNOWN
 
 
@@ -45,7 +44,7 @@ def look(project: Project, progress: Progress = silent) -> Ingested:
     try:
         before = kept(project)
     except CorpusError:  # missing or damaged: ingest writes a new one
-        return Ingested(manifest, True, is_first=True, source=source)
+        return Ingested(manifest, True, source=source)
     if before.digest != manifest.digest:
         return Ingested(manifest, True, tuple(moved(before, manifest)), source=source)
     return Ingested(manifest, False, is_kept=read_source(project.files.source, before) == source, source=source)
@@ -67,25 +66,19 @@ def _write(project: Project, found: Ingested) -> None:
     write_source(project.files.source, found.manifest, found.source)
 
 
-def keep(project: Project, found: Ingested, trial: str = "") -> str:
-    """Keep a scanned manifest in the workspace, and say what it holds. Returns its digest.
-
-    The manifest of a ``trial`` (options, as in :class:`Standing`) replaces none.
-    """
+def keep(project: Project, found: Ingested) -> str:
+    """Keep a scanned manifest in the workspace, and say what it holds. Returns its digest."""
     manifest = found.manifest
-    keeps = found.is_first or not trial
-    if keeps:
-        _write(project, found)
+    _write(project, found)
     incomplete = len(manifest.incomplete)
     log.info(
-        "ingest: %s: %s in %s%s, %d skipped; manifest %s%s",
+        "ingest: %s: %s in %s%s, %d skipped; manifest %s",
         manifest.corpus,
         numbered(len(manifest), "utterance"),
         numbered(sum(manifest.counts()["dialogues"].values()), "dialogue"),
         f" ({incomplete:,} without media or a transcript)" if incomplete else "",
         len(manifest.left_out),
         "changed" if found.changed else "unchanged",
-        "" if keeps or not found.changed else ", not kept: a trial's",
     )
     for note in manifest.notes:
         log.info("ingest: note: %s", note)
@@ -113,22 +106,25 @@ def present(project: Project) -> Manifest:
         CorpusError: there is no manifest yet, or it is damaged, or the corpus is not laid out as its kind expects.
     """
     manifest = kept(project)
-    if read_source(project.files.source, manifest) == UNKNOWN:
-        log.warning(
-            "%s: nothing says from which settings and labels it was made; `bigfusion ingest` makes it anew",
-            project.files.manifest,
-        )
-    if is_present(project, manifest):
-        return manifest
-    log.warning(
-        "%s: the settings of the corpus or its labels have changed since ingest: the corpus is scanned for this"
-        " command; `bigfusion ingest` keeps what it finds",
-        project.files.manifest,
-    )
-    return scan(project.corpus, project.files.digests())
+    match is_present(project, manifest):
+        case None:
+            log.warning(
+                "%s: nothing says from which settings and labels it was made; `bigfusion ingest` makes it anew",
+                project.files.manifest,
+            )
+        case False:
+            log.warning(
+                "%s: the settings of the corpus or its labels have changed since ingest: the corpus is scanned for"
+                " this command; `bigfusion ingest` keeps what it finds",
+                project.files.manifest,
+            )
+            return scan(project.corpus, project.files.digests())
+    return manifest
 
 
-def is_present(project: Project, manifest: Manifest) -> bool:
-    """Whether a kept manifest may have the labels and splits of the present settings and files."""
-    source = source_of(project.corpus, project.files.digests())
-    return not read_source(project.files.source, manifest).differs(source)
+def is_present(project: Project, manifest: Manifest) -> bool | None:
+    """Whether a kept manifest may have the labels and splits of the present settings and files; ``None``: unknown."""
+    made_from = read_source(project.files.source, manifest)
+    if made_from == UNKNOWN:
+        return None
+    return not made_from.differs(source_of(project.corpus, project.files.digests()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
@@ -18,7 +18,8 @@ from bigfusion.flows.project.corpus import Ingested
 from bigfusion.flows.project.runs import Run, Stage
 from bigfusion.flows.project.settings import Project
 from bigfusion.pipeline.corpora.base import Progress, silent
-from bigfusion.pipeline.errors import TrainingError
+from bigfusion.pipeline.corpora.source import write_source
+from bigfusion.pipeline.errors import HeldError, SettingsError, TrainingError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan
 
@@ -102,12 +103,27 @@ def load(project: Project, retry_failed: bool = False) -> Standing:
     return _of(project, corpus.present(project), False, retry_failed)
 
 
+def load_kept(project: Project, retry_failed: bool = False) -> Standing:
+    """The standing of the kept manifest, whatever has changed since: what the flow that started this one goes by.
+
+    Raises:
+        CorpusError: there is no manifest yet, or it is damaged.
+    """
+    return _of(project, corpus.kept(project), False, retry_failed)
+
+
 def keep_scanned(project: Project, standing: Standing) -> None:
-    """Keep the manifest of a standing that has no cells to extract, if the workspace keeps another one."""
+    """Keep the manifest of a standing that has no cells to extract, if the workspace keeps another one.
+
+    Where only the record of what the same manifest was made from is missing, it is written if nothing is in the way.
+    """
     found = standing.ingested
-    if found.changed or not (found.is_kept or standing.trial):
+    if found.changed:
         with project.files.exclusive():
-            corpus.keep(project, found, standing.trial)
+            corpus.keep(project, found)
+    elif not found.is_kept:
+        with suppress(SettingsError, HeldError), project.files.exclusive(patience=0):
+            write_source(project.files.source, found.manifest, found.source)
 
 
 _handed: ContextVar[tuple[Project, Standing] | None] = ContextVar("standing", default=None)

@@ -9,7 +9,7 @@ from bigfusion.flows.engine import artifacts
 from bigfusion.flows.engine.session import alone
 from bigfusion.flows.engine.stage import stage
 from bigfusion.flows.project.settings import Project
-from bigfusion.flows.project.standing import Standing, handed, load
+from bigfusion.flows.project.standing import Standing, handed, load_kept
 from bigfusion.pipeline.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def evaluate(project: Project) -> str:
     Raises:
         TrainingError: there is no trained run with the present cells, labels, settings and code.
     """
-    return evaluate_run(project, handed(project) or load(project))
+    return evaluate_run(project, handed(project) or load_kept(project))
 
 
 def evaluate_run(project: Project, standing: Standing) -> str:

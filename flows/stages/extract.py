@@ -16,7 +16,7 @@ from bigfusion.flows.project.cells import ChunkResult
 from bigfusion.flows.project.needs import mention_needs, publish_needs
 from bigfusion.flows.project.preflight import preflight, require
 from bigfusion.flows.project.settings import Project
-from bigfusion.flows.project.standing import Standing, handed, load
+from bigfusion.flows.project.standing import Standing, handed, load_kept
 from bigfusion.flows.stages.chunks import compute, raise_first
 from bigfusion.flows.stages.fan_out import fan_out
 
@@ -33,7 +33,7 @@ def extract(project: Project, retry_failed: bool = False) -> dict[str, dict[str,
     """
     standing = handed(project)
     if standing is None:  # from a worker or a schedule: no command has looked yet
-        standing = load(project, retry_failed)
+        standing = load_kept(project, retry_failed)
         require(preflight(project, standing.plan, training=False))
     return extract_pending(project, standing, retry_failed)
 

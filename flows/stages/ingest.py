@@ -16,7 +16,7 @@ from bigfusion.flows.project.standing import handed
 def ingest(project: Project) -> str:
     """Scan the corpus, keep its manifest, return the manifest's digest."""
     known = handed(project)
-    return keep(project, scanned(project)) if known is None else keep(project, known.ingested, known.trial)
+    return keep(project, scanned(project)) if known is None else keep(project, known.ingested)
 
 
 def scanned(project: Project) -> Ingested:

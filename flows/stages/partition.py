@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from bigfusion.flows.engine.stage import stage
 from bigfusion.flows.project import cells
-from bigfusion.flows.project.corpus import present
+from bigfusion.flows.project.corpus import kept
 from bigfusion.flows.project.preflight import preflight, require
 from bigfusion.flows.project.settings import Project
 from bigfusion.flows.stages.chunks import compute, raise_first
@@ -51,7 +51,7 @@ def partition(
     Raises:
         ExtractionError: chunks or cells failed; the message names the first error.
     """
-    manifest = present(project)
+    manifest = kept(project)
     features = [FeatureName(name) for name in feature.split(cells.TOGETHER)]
     planned = cells.plan(project, manifest, retry_failed, features)
     here = project.model_copy(update={"runner": project.runner.model_copy(update={"kind": "local"})})

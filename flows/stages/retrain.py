@@ -11,7 +11,7 @@ from bigfusion.flows.engine.stage import stage
 from bigfusion.flows.project import promotion
 from bigfusion.flows.project.preflight import preflight, require
 from bigfusion.flows.project.settings import Project
-from bigfusion.flows.project.standing import Standing, handed, handed_on, look
+from bigfusion.flows.project.standing import Standing, handed, handed_on, keep_scanned, look
 from bigfusion.flows.stages.evaluate import evaluate
 from bigfusion.flows.stages.extract import extraction
 from bigfusion.flows.stages.ingest import ingest
@@ -44,6 +44,7 @@ def do_what_is_pending(project: Project, standing: Standing, retry_failed: bool)
         BigFusionError: a stage failed. Its finished work is kept, and the next run continues from there.
     """
     if not standing.pending:
+        keep_scanned(project, standing)
         standing.say_nothing_to_do()
         artifacts.plan(project, standing.plan)
         artifacts.results(project, standing.run)

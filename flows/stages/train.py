@@ -19,7 +19,7 @@ from bigfusion.flows.project import known_dialogues, makers
 from bigfusion.flows.project.leaks import leaks
 from bigfusion.flows.project.runs import Run, trained_model
 from bigfusion.flows.project.settings import Project
-from bigfusion.flows.project.standing import Standing, handed, load
+from bigfusion.flows.project.standing import Standing, handed, load_kept
 from bigfusion.flows.project.workspace import REMEDY, exclusive
 from bigfusion.flows.stages.chunks import BACKOFF, may_pass
 from bigfusion.model.data.split_notes import notes as split_notes
@@ -58,7 +58,7 @@ def train(project: Project) -> str:
     Raises:
         TrainingError: cells are pending, or the data cannot be trained on.
     """
-    return train_run(project, handed(project) or load(project))
+    return train_run(project, handed(project) or load_kept(project))
 
 
 def train_run(project: Project, standing: Standing) -> str:

@@ -79,7 +79,7 @@ class GraphSettings(Settings):
 class RetrievalSettings(Settings):
     """A vote of the training utterances with like words, beside the network. Not in the paper.
 
-    It is added to the logits in evaluation: ``weight`` times its log odds. Without text, or for numbers, there is none.
+    It is added to the logits in evaluation: ``weight`` times its log odds. Without text there is none.
     """
 
     enabled: bool = False

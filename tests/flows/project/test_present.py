@@ -11,6 +11,7 @@ from bigfusion.flows import cli
 from bigfusion.flows.project import corpus
 from bigfusion.flows.project.load import load
 from bigfusion.flows.project.settings import Project
+from bigfusion.flows.project.standing import keep_scanned, load_kept, look
 from bigfusion.flows.project.standing import load as load_standing
 from bigfusion.pipeline.corpora.source import UNKNOWN, read_source, source_of
 from tests.helpers.tiny_media import write_wav
@@ -67,21 +68,52 @@ def test_an_extraction_with_nothing_to_compute_keeps_the_new_labels(config, caps
 
 def test_the_labels_of_a_trial_stay_with_the_trial(config, capsys):
     trial = ("--set", 'corpus.label_map={"joy"="anger"}')
-    kept = load(config).files.manifest.read_bytes()
     assert cli.main(["extract", "--config", str(config), *trial]) == 0
-    assert "manifest changed, not kept: a trial's" in capsys.readouterr().err
-    assert load(config).files.manifest.read_bytes() == kept
-    assert exported(config, "plain") == {"joy", "anger", "calm"}
-    assert CHANGED not in capsys.readouterr().err
+    assert corpus.kept(load(config)).labels == ("anger", "calm"), "the trial's flows, workers too, go by it"
     assert exported(config, "trial", *trial) == {"anger", "calm"}
-
-
-def test_a_trial_s_manifest_is_kept_if_there_is_none_and_reaches_no_other_command(config):
-    trial = ("--set", 'corpus.label_map={"joy"="anger"}')
-    load(config).files.manifest.unlink()
-    assert cli.main(["extract", "--config", str(config), *trial]) == 0
-    assert corpus.kept(load(config)).labels == ("anger", "calm")
+    assert CHANGED not in capsys.readouterr().err
     assert exported(config, "plain") == {"joy", "anger", "calm"}
+    assert CHANGED in capsys.readouterr().err
+
+
+def test_a_trial_keeps_what_its_scan_found_of_media(tmp_path):
+    """The next command with the same options trains on them."""
+    config = table(tmp_path, "joy")
+    corpus.ingest(load(config))
+    write_wav(tmp_path / "a.wav", seconds=3.0)
+    trial = ("--set", "model.width=64", "--set", "extract.chunk_size=4")
+    before = corpus.kept(load(config)).digest
+    project = load(config, None, [trial[1], trial[3]])
+    keep_scanned(project, look(project, trial="model.width=64"))
+    assert corpus.kept(load(config)).digest != before
+
+
+def test_a_flow_on_a_worker_goes_by_the_kept_manifest(tmp_path):
+    """What its command has planned: a label that changes meanwhile is the next command's."""
+    config = table(tmp_path, "joy")
+    project = load(config)
+    corpus.ingest(project)
+    table(tmp_path, "anger")
+    assert load_kept(project).manifest.labels == ("joy", "sad")
+    assert load_standing(project).manifest.labels == ("anger", "sad")
+
+
+def test_a_project_of_an_earlier_version_that_cannot_be_written_has_nothing_to_do(tmp_path, monkeypatch):
+    config = table(tmp_path, "joy")
+    project = load(config)
+    corpus.ingest(project)
+    project.files.source.unlink()
+    standing = look(project)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refused)
+        keep_scanned(project, standing)
+    assert not project.files.source.exists()
+    keep_scanned(project, look(project))
+    assert corpus.look(project).is_kept
+
+
+def refused(*_args, **_kwargs):
+    raise OSError(30, "Read-only file system")
 
 
 def table(folder: Path, label: str) -> Path:
