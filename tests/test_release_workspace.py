@@ -52,6 +52,14 @@ def test_its_model_is_the_current_one_and_its_scores_are_those_that_were_written
     assert re.search(rf"^{RUN} .* promoted ", released.capsys.readouterr().out, re.MULTILINE), "the word of `models`"
 
 
+def test_status_shows_the_rest_where_the_register_is_damaged(released):
+    (released.folder / "work/current.json").write_text("{")
+    assert released.run("status") == 0
+    said = released.capsys.readouterr()
+    assert "what was decided on the runs is not known: " in said.err and "restore it from a back-up" in said.err
+    assert re.search(rf"^{RUN} .* evaluated ", said.out, re.MULTILINE)
+
+
 def test_its_shards_verify(released):
     work = released.folder / "work"
     report = fsck(work / "store", work / "index.sqlite")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bigfusion.flows.commands.common import Answer, Common
 from bigfusion.flows.commands.show import columns, points, size
 from bigfusion.flows.commands.store import store_info
-from bigfusion.pipeline.errors import CorpusError, ExtractionError, FormatError, TrainingError
+from bigfusion.pipeline.errors import CorpusError, ExtractionError, TrainingError
 from bigfusion.pipeline.words import numbered
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _runs(project: Project) -> list[dict[str, Any]]:
 
     try:
         register = promotion.read(project)
-    except (TrainingError, FormatError) as error:
+    except TrainingError as error:
         log.warning("status: what was decided on the runs is not known: %s", error)
         register = promotion.Register()
     return [

@@ -13,6 +13,7 @@ from bigfusion.flows.commands.common import Common
 from bigfusion.flows.commands.reproduce_tables import (
     Asked,
     _facts,
+    _shown,
     _with_speakers,
     base_of,
     with_origin,
@@ -209,3 +210,12 @@ def test_the_papers_figures_stand_only_beside_a_corpus_that_is_known(name, title
 def test_another_network_as_the_reference_is_refused():
     with pytest.raises(SettingsError, match="choose networks with --rows"):
         rows(Common(assignments=("model.kind=bigru",)))
+
+
+def test_the_terminal_shows_all_but_the_classes():
+    failed = {"name": "biGRU", "paper": {"weighted_f1": 61.0}, "failed": "for this reason"}
+    shown = _shown({"labels": ["calm", "loud"], "references": [], "rows": [failed]})
+    head, row = shown.splitlines()[:2]
+    for name in ("system", "weighted F1", "paper", "accuracy", "parameters", "s / epoch", "MiB", "test-picked"):
+        assert name in head
+    assert "calm" not in head and "loud" not in head and row.split() == ["biGRU", "failed", "61.00"]
