@@ -253,7 +253,7 @@ class NetworkSuite:
     def test_a_recordings_level_is_taken_off_or_refused(self) -> None:
         plain, inputs = self.network().eval(), batch()
         if plain.causal:
-            with pytest.raises(TrainingError, match=r"model\.centred: .* hears no later utterance .*, found audio; "):
+            with pytest.raises(TrainingError, match=r"model\.centred: .* hears no later utterance, .*, found audio; "):
                 self.network(centred=["audio"])
             return
         network = self.network(centred=["audio"]).eval()

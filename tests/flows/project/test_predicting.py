@@ -287,7 +287,7 @@ def test_where_came_it_from(model, made):
 
 def test_the_score_on_the_last_line_names_its_split(model, tmp_path, monkeypatch, capsys):
     path = new_recording(tmp_path)
-    for split, said in ((Split.TEST, ", test WF1 "), (Split.VALID, ", validation WF1 ")):
+    for split, said in ((Split.TEST, " together: test WF1 "), (Split.VALID, " together: validation WF1 ")):
         known = replace(model, origin=replace(model.origin, scored=split))
         monkeypatch.setattr(find_model, "load", lambda where, known=known: known)
         assert cli.main(["predict", str(path), "--run", str(model.source)]) == 0
