@@ -78,6 +78,16 @@ def test_a_cell_of_several_lines_may_hold_as_many_delimiters_as_a_row(tmp_path, 
     assert table.columns["text"][0] == said
 
 
+@pytest.mark.parametrize("columns", [(0, 1), (1, 0), (0, 1, 2), (1, 2)])
+@pytest.mark.parametrize("said", ["Well,\nI think", "Hi.\nWell, you", "I paid 1,000\nfor it, yes"])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_a_table_that_quotes_its_cells_may_have_texts_of_several_lines(tmp_path, quoting, said, columns):
+    rows = [["media", "text", "label"], ["a", said, "joy"], ["b", "yes", " "], ["c", "x", "sad"]]
+    rows += [["d", "No, never", "sad"]] if quoting == csv.QUOTE_MINIMAL else []
+    table = read(tmp_path, written(",", [[row[place] for place in columns] for row in rows], quoting=quoting))
+    assert table.columns["text"][0] == said
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_durations_in_parquet_are_seconds_whatever_their_unit(tmp_path, unit):
     path = tmp_path / "t.parquet"
