@@ -114,7 +114,7 @@ def _parse(path: Path, text: str, wanted: list[str], delimiter: str) -> Table:
     except csv.Error as error:
         near = reader.line_num + before
         raise CorpusError(f"{path}: near line {near}: expected closed quotes, found {error}") from None
-    quotes = any(delimiter in cell for at, row in enumerate(rows) if at not in long for cell in row)
+    quotes = len(header) == 1 or any(delimiter in cell for at, row in enumerate(rows) if at not in long for cell in row)
     merged = next((row for row, parts in long.items() if _are_rows(parts, delimiter, rows)), None)
     if merged is not None and not quotes:
         raise CorpusError(
@@ -214,7 +214,7 @@ def _in_seconds(column: Any) -> Any:
     """A column of durations as seconds; any other as it is. Arrow would print their bare count in any unit."""
     if not pa.types.is_duration(column.type):
         return column
-    return pc.divide(pc.cast(pc.cast(column, pa.int64()), pa.float64()), float(_A_SECOND[column.type.unit]))
+    return pc.divide(pc.cast(pc.cast(column, pa.int64()), pa.float64(), safe=False), float(_A_SECOND[column.type.unit]))
 
 
 def _places(path: Path, header: Sequence[str], wanted: Iterable[str]) -> dict[str, int]:
