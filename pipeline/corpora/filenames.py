@@ -21,7 +21,7 @@ from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.schema import Skipped
-from bigfusion.pipeline.tables.classes import composed, settle
+from bigfusion.pipeline.tables.classes import composed, meanings, settle
 
 
 class FilenamesSettings(DividedSettings):
@@ -60,7 +60,7 @@ def scan(settings: FilenamesSettings, digests: FileDigests, progress: Progress =
     key = "id" if "id" in pattern.groupindex else 0
     shared: dict[str, Callable[[str], str]] = {
         **dict.fromkeys(("speaker", settings.split_by, str(settings.folds)), composed),
-        "label": lambda code: settings.label_map.get(composed(code), composed(code)),
+        "label": meanings(settings.labels, settings.label_map),
         "text": lambda code: settings.transcripts.get(code, ""),
     }
     naming = Naming(

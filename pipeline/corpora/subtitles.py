@@ -31,16 +31,19 @@ from bigfusion.pipeline.tables.classes import composed, settle
 from bigfusion.pipeline.transcripts import rttm
 from bigfusion.pipeline.transcripts.cue import Cue
 from bigfusion.pipeline.transcripts.read import SUFFIXES, Transcript, all_beside, beside, read_transcript
+from bigfusion.pipeline.words import numbered
 
 USUAL = frozenset(
     (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".wav", ".mp3", ".m4a", ".flac", ".ogg")
 )
-"""The endings of a folder's recordings. One of another ending counts if none of these has its name: it would be the
-same again. A file that is named may have any.
+"""The endings of a folder's recordings. The first one of another ending counts if none of these has its name: more
+would be the same again. A file that is named may have any.
 """
 
 LINGERING = 0.5
-"""Seconds that a cue may end after its recording without a note."""
+"""Seconds that a cue may end after its recording without a note, and packets after the length in a header that does
+not count their padding.
+"""
 
 NOBODY = "speaker"
 """The speaker of cues that name none."""
@@ -125,10 +128,27 @@ def recordings(settings: SubtitleSettings) -> list[Recording]:
     given = _transcripts(settings, paths, names)
     turns: Sequence[_Owned] = _paired(settings.speakers, names) or [(None, "")]
     turns = turns if len(turns) == len(paths) else [*turns] * len(paths)
-    return [
+    found = [
         _recording(path, name, transcript, speakers, settings, names)
         for path, name, transcript, speakers in zip(paths, names, given, turns, strict=True)
     ]
+    passed_over = {} if settings.transcripts else _passed_over(paths)
+    return [replace(one, notes=(*one.notes, *passed_over.get(one.path, ()))) for one in found]
+
+
+def _passed_over(paths: Sequence[Path]) -> dict[Path, tuple[str]]:
+    """A note on the transcripts beside a recording that are not read. Recordings with the same endings share one."""
+    alike: dict[tuple[str, ...], list[Path]] = {}
+    for path in paths:
+        alike.setdefault(tuple(file.name.removeprefix(path.stem) for file in all_beside(path)), []).append(path)
+    notes = {}
+    for (taken, *others), (path, *more) in ((endings, like) for endings, like in alike.items() if len(endings) > 1):
+        names = ", ".join(path.stem + other for other in others)
+        notes[path] = (
+            f"{path.name}{f' (and {len(more)} like it)' if more else ''}: {path.stem}{taken} is taken as its"
+            f" transcript, {names} not; name another with --subtitles (corpus.transcripts)",
+        )
+    return notes
 
 
 def transcripts_of(settings: SubtitleSettings, paths: Sequence[Path]) -> list[Path | None]:
@@ -178,12 +198,6 @@ def _recording(
             f"{path.name}: {transcript.name} is taken as its transcript because of their order alone; check that they"
             " belong together, and give both the same name"
         )
-    first, *others = [file.name for file in all_beside(path)] or [""]
-    if others and transcript == path.with_name(first):
-        notes.append(
-            f"{path.name}: {first} is taken as its transcript, {', '.join(others)} not; name another with --subtitles"
-            " (corpus.transcripts)"
-        )
     if turns[0] is not None:
         cues = rttm.with_speakers(cues, rttm.read(turns[0], path.stem, shared=len(settings.speakers) < len(names)))
         notes += _others_turns(path, name, turns[0], turns[1], names)
@@ -214,13 +228,15 @@ def _within(path: Path, name: str, facts: MediaFacts, transcript: Path, known: T
     """
     said = facts.seconds
     if said and any(cue.end > said for cue in known.cues):
-        facts = replace(facts, seconds=max(said, seconds_of_packets(path)))
+        counted = seconds_of_packets(path)
+        facts = replace(facts, seconds=counted if counted > said + LINGERING else said)
     inside = [cue for cue in known.cues if not facts.seconds or cue.start < facts.seconds]
     beyond = len(known.cues) - len(inside)
     skipped = []
     if beyond:
         last = known.cues[-1].start
-        found = f"{beyond} of {len(known.cues)} cues begin after the end of {path.name} ({facts.seconds:.1f} s)"
+        of = f"{beyond} of {numbered(len(known.cues), 'cue')} {'begins' if beyond == 1 else 'begin'}"
+        found = f"{of} after the end of {path.name} ({facts.seconds:.1f} s)"
         if 2 * beyond > len(known.cues):
             raise CorpusError(
                 f"{transcript}: {found}, the last at {last:.1f} s; expected the transcript of this recording: check"
@@ -236,7 +252,8 @@ def _within(path: Path, name: str, facts: MediaFacts, transcript: Path, known: T
     cut = sum(cue.end > facts.seconds + LINGERING for cue in inside if facts.seconds)
     if cut:
         notes.append(
-            f"{transcript.name}: {cut} cues end after the end of {path.name} ({facts.seconds:.1f} s), cut there"
+            f"{transcript.name}: {numbered(cut, 'cue ends/cues end')} after the end of {path.name}"
+            f" ({facts.seconds:.1f} s), cut there"
         )
     ended = [replace(cue, end=min(cue.end, facts.seconds or cue.end), speaker=cue.speaker or NOBODY) for cue in inside]
     return Recording(path, name, facts, tuple(ended), tuple(notes), tuple(skipped))
@@ -271,19 +288,26 @@ def media_files(settings: SubtitleSettings, all_of_folders: bool = False) -> lis
 def _of_folder(folder: Path, endings: Sequence[str]) -> list[Path]:
     """The files of these endings, sorted, without those that are a usual file's recording again."""
     files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in endings and file.is_file()]
-    usual = {file.with_suffix("") for file in files if file.suffix.lower() in USUAL}
-    return [file for file in files if file.suffix.lower() in USUAL or file.with_suffix("") not in usual]
+    first: dict[Path, Path] = {}
+    for file in sorted(files, key=_rank):
+        first.setdefault(file.with_suffix(""), file)
+    return [file for file in files if file.suffix.lower() in USUAL or file == first[file.with_suffix("")]]
+
+
+def _rank(file: Path) -> tuple[bool, ...]:
+    """Usual files first, then those that are read here, then those with transcripts beside them."""
+    suffix = file.suffix.lower()
+    return (False,) if suffix in USUAL else (True, suffix in UNREAD, beside(file) is None)
 
 
 def _unread(settings: SubtitleSettings) -> list[Skipped]:
     """Folders' recordings with transcripts beside them that are not read here, unless one of their name is."""
     folders = [path for path in map(_absolute, settings.media) if path.is_dir()]
     files = [file for folder in folders for file in _of_folder(folder, (*SOUND, *VIDEO, *UNREAD))]
-    read = {file.with_suffix("") for file in files if file.suffix.lower() not in UNREAD}
     return [
         Skipped(file.name, "unread_media", f"{file.suffix} is not read here: {CONVERT}")
         for file in files
-        if file.suffix.lower() in UNREAD and file.with_suffix("") not in read and (beside(file) or settings.whole)
+        if file.suffix.lower() in UNREAD and (beside(file) or settings.whole)
     ]
 
 

@@ -59,8 +59,10 @@ def spoken(root: Path, naming: Naming, skipped: list[Skipped]) -> dict[str, Spok
     files: dict[str, list[_File]] = {}
     fields: dict[str, dict[str, str]] = {}
     strange = []
-    unread = media_files(root, UNREAD)
-    for path, suffix in media_files(root):
+    media = media_files(root)
+    read = {path[: -len(suffix)] for path, suffix in media}
+    unread = [(path, suffix) for path, suffix in media_files(root, UNREAD) if path[: -len(suffix)] not in read]
+    for path, suffix in media:
         match = naming.pattern.fullmatch(path[: -len(suffix)])
         if match is None:
             strange.append(path)
@@ -71,9 +73,10 @@ def spoken(root: Path, naming: Naming, skipped: list[Skipped]) -> dict[str, Spok
         for name, meaning in naming.shared.items():
             one, other = meaning(known[name]), meaning(said[name])
             if one and other and one != other:
+                remedy = "say which is meant by corpus.label_map" if name == "label" else "leave that group out"
                 raise CorpusError(
-                    f"{root}: expected one {name} for the id {key}, found {one} ({files[key][0].path}) and {other}"
-                    f" ({path}); put the {name} into the group `id` of corpus.pattern, or leave that group out"
+                    f"{root}: expected one {name} for the id {key}, found {known[name]} ({files[key][0].path}) and"
+                    f" {said[name]} ({path}); put the {name} into the group `id` of corpus.pattern, or {remedy}"
                 )
         fields[key] = {name: value or said[name] for name, value in known.items()}
         files.setdefault(key, []).append(_File(path, suffix.lower(), naming.silent(match)))

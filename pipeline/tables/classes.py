@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -70,6 +70,21 @@ def settle(cells: Sequence[str], known: Iterable[str] = (), label_map: Mapping[s
         notes += _misspelt(counts)
     labels = [meaning[tidy[cell]] for cell in cells]
     return Classed(labels, (*notes, *_unlabelled(written, meaning, len(cells))))
+
+
+def meanings(known: Iterable[str], label_map: Mapping[str, str]) -> Callable[[str], str]:
+    """What a label means, in the form for comparison; ``""``: none. Arguments as in :func:`settle`.
+
+    Labels that look the same mean the same, unless the settings name both as classes.
+    """
+    classes, mapped = frozenset(map(composed, known)), {_tidy(a): _tidy(b) for a, b in label_map.items()}
+    looks = Counter(map(_looks, classes | {*mapped.values()}))
+
+    def meaning(label: str) -> str:
+        name = _meaning(_tidy(label), classes, mapped)
+        return name if looks[_looks(name)] > 1 else _looks(name)
+
+    return meaning
 
 
 def _tidy(cell: str) -> str:

@@ -114,8 +114,9 @@ def _parse(path: Path, text: str, wanted: list[str], delimiter: str) -> Table:
     except csv.Error as error:
         near = reader.line_num + before
         raise CorpusError(f"{path}: near line {near}: expected closed quotes, found {error}") from None
+    quotes = len(header) == 1 or any(delimiter in cell for at, row in enumerate(rows) if at not in long for cell in row)
     merged = next((row for row, parts in long.items() if _are_rows(parts, delimiter, rows)), None)
-    if merged is not None:
+    if merged is not None and not quotes:
         raise CorpusError(
             f"{path}: row {merged + 1} (lines {lines[merged]} to {lines[merged] + len(long[merged]) - 1}): expected a"
             ' row on each of these lines, found a cell in quotes over all of them; write "word" as """word""" in the'
@@ -129,20 +130,27 @@ def _parse(path: Path, text: str, wanted: list[str], delimiter: str) -> Table:
 def _are_rows(parts: Sequence[str], delimiter: str, rows: Sequence[Sequence[str]]) -> bool:
     """Whether the lines of a quoted cell are rows: someone says ``"...`` in one row and ``..."`` in a later one.
 
-    Cut at the delimiter alone, each line has as many cells as ``rows``, and none is empty, begins with a space or has
-    letters if nothing in its column does. A sentence with as many commas does not look like that.
+    Cut at the delimiter alone, each line has as many cells as ``rows``, and none is in quotes, is empty, begins with a
+    space or has letters if nothing in its column does. A sentence with as many commas does not look like that.
     """
     cut = [part.rstrip("\r\n").split(delimiter) for part in parts if part.strip()]
     if any(len(cells) != len(rows[0]) for cells in cut):
         return False
     quoted = next((place for place, cell in enumerate(cut[0]) if cell.count('"') % 2), None)
     return all(
-        not is_so(cells[place]) or any(is_so(row[place]) for row in rows)
+        not _is_quoted(cells[place])
+        and all(
+            not is_so(cells[place]) or any(is_so(row[place]) for row in rows)
+            for is_so in (_is_empty, _is_indented, _has_letters)
+        )
         for cells in cut
         for place in range(len(cells))
         if place != quoted
-        for is_so in (_is_empty, _is_indented, _has_letters)
     )
+
+
+def _is_quoted(cell: str) -> bool:
+    return len(cell) > 1 and cell[0] == cell[-1] == '"'
 
 
 def _is_empty(cell: str) -> bool:
@@ -206,7 +214,7 @@ def _in_seconds(column: Any) -> Any:
     """A column of durations as seconds; any other as it is. Arrow would print their bare count in any unit."""
     if not pa.types.is_duration(column.type):
         return column
-    return pc.divide(pc.cast(pc.cast(column, pa.int64()), pa.float64()), float(_A_SECOND[column.type.unit]))
+    return pc.divide(pc.cast(pc.cast(column, pa.int64()), pa.float64(), safe=False), float(_A_SECOND[column.type.unit]))
 
 
 def _places(path: Path, header: Sequence[str], wanted: Iterable[str]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from bigfusion.pipeline.tables.charset import read_text
 from bigfusion.pipeline.transcripts import elan, srt, table, textgrid, vtt, whisper
 from bigfusion.pipeline.transcripts.cue import UNANSWERED, Cue
 from bigfusion.pipeline.transcripts.words import spoken, without_names
+from bigfusion.pipeline.words import numbered
 
 SUFFIXES = (".srt", ".vtt", ".json", ".TextGrid", ".eaf", ".csv", ".tsv")
 """The endings of transcripts, in the order in which they are looked for beside a media file."""
@@ -101,12 +102,14 @@ def _notes(path: Path, cues: Sequence[Cue], good: Sequence[Cue]) -> list[str]:
     reversed_ = [cue for cue in cues if cue.text and not _in_order(cue)]
     starts = [cue.start for cue in good]
     if silent:
-        notes.append(f"{path.name}: {silent} cues without words (music, sounds, empty) are left out")
+        notes.append(
+            f"{path.name}: {numbered(silent, 'cue is/cues are')} left out: without words (music, sounds, empty)"
+        )
     if reversed_:
         first = reversed_[0]
         notes.append(
-            f"{path.name}: {len(reversed_)} cues that do not end after their start are left out, the first at"
-            f" {first.start:g} s: {first.text[:40]!r}"
+            f"{path.name}: {numbered(len(reversed_), 'cue is/cues are')} left out: the end is not after the start; the"
+            f" first at {first.start:g} s: {first.text[:40]!r}"
         )
     if starts != sorted(starts):
         notes.append(f"{path.name}: the cues are not in order, and were sorted by their start")

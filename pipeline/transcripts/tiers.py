@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from bigfusion.pipeline.tables.classes import composed
 from bigfusion.pipeline.transcripts.cue import UNANSWERED, Cue
+from bigfusion.pipeline.words import numbered
 
 LABELS = "emotion"
 """The label tier of the speaker Anna is ``emotion@Anna``."""
@@ -73,7 +74,7 @@ def _lost(tier: Tier, said: Sequence[Cue]) -> list[str]:
     if not lost:
         return []
     start, label = lost[0]
-    first = f"{len(lost)} labels are left out, the first {label[:40]!r} at {start:g} s: "
+    first = f"{numbered(len(lost), 'label is/labels are')} left out, the first {label[:40]!r} at {start:g} s: "
     if own:
         return [f"{first}no words{f' of {tier.speaker}' if tier.speaker else ''} overlap them"]
     names = ", ".join(dict.fromkeys(cue.speaker for cue in said))

@@ -22,7 +22,9 @@ def write_clip(
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(int(pitch))
     with av.open(str(path), "w") as container:
-        streams = [container.add_stream(codec, rate=RATE if codec in ("aac", "pcm_s16le") else FPS) for codec in codecs]
+        streams = [
+            container.add_stream(codec, rate=RATE if codec in ("aac", "mp3", "pcm_s16le") else FPS) for codec in codecs
+        ]
         for stream in streams:
             if stream.type == "video":
                 stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"

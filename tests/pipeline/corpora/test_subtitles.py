@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from bigfusion.pipeline.corpora.scan import SubtitleSettings, scan
-from bigfusion.pipeline.demo.clip import write_clip
+from bigfusion.pipeline.demo import clip
 from bigfusion.pipeline.digests.files import FileDigests
 from bigfusion.pipeline.errors import CorpusError
 from bigfusion.pipeline.manifest.manifest import Manifest
-from tests.helpers.tiny_media import write_aac
+from bigfusion.pipeline.media.facts import media_facts, seconds_of_packets
+from tests.helpers.tiny_media import write_aac, write_clip
 
 SRT = "1\n00:00:00,200 --> 00:00:00,900\nAnna: Hello.\n\n2\n00:00:01,000 --> 00:00:01,800\nBen: Bye.\n"
 
@@ -22,7 +23,7 @@ def recording(tmp_path_factory) -> bytes:
     """Two seconds of grey pictures and a tone."""
     path = tmp_path_factory.mktemp("recording") / "talk.mp4"
     tone = np.sin(np.arange(2 * 16_000) / 20).astype(np.float32)
-    write_clip(path, [np.full((32, 48, 3), 90, np.uint8)] * 20, 10, (tone, 16_000))
+    clip.write_clip(path, [np.full((32, 48, 3), 90, np.uint8)] * 20, 10, (tone, 16_000))
     return path.read_bytes()
 
 
@@ -89,9 +90,9 @@ def test_cues_beyond_the_end_are_left_out_and_said(tmp_path, recording):
     found = manifest(tmp_path, "talk.mp4")
     assert found.table["audio_end"].tolist() == [0.9, 1.8, 2.0]
     assert [item.reason for item in found.left_out] == [
-        "talk.srt: 1 of 4 cues begin after the end of talk.mp4 (2.0 s); left out"
+        "talk.srt: 1 of 4 cues begins after the end of talk.mp4 (2.0 s); left out"
     ]
-    assert "talk.srt: 1 cues end after the end of talk.mp4 (2.0 s), cut there" in found.notes
+    assert "talk.srt: 1 cue ends after the end of talk.mp4 (2.0 s), cut there" in found.notes
 
 
 def test_a_second_transcript_beside_a_recording_is_said(tmp_path, recording):
@@ -99,9 +100,39 @@ def test_a_second_transcript_beside_a_recording_is_said(tmp_path, recording):
     (tmp_path / "talk.csv").write_text("start,end,speaker,text,label\n0.1,0.5,A,one,joy\n")
     said = "talk.mp4: talk.srt is taken as its transcript, talk.csv not; name another with --subtitles"
     assert [note for note in manifest(tmp_path, "talk.mp4").notes if note.startswith(said)]
-    assert not [
-        note for note in manifest(tmp_path, "talk.mp4", transcripts=[tmp_path / "talk.csv"]).notes if "not" in note
+    for named in ("talk.csv", "talk.srt"):
+        found = manifest(tmp_path, "talk.mp4", transcripts=[tmp_path / named])
+        assert not [note for note in found.notes if "is taken" in note]
+
+
+def test_second_transcripts_beside_many_recordings_are_said_once(tmp_path, recording):
+    for name in ("a", "b", "c", "d"):
+        place(tmp_path, recording, f"{name}.mp4")
+        (tmp_path / f"{name}.{'csv' if name == 'a' else 'vtt'}").write_text("WEBVTT\n")
+    (tmp_path / "d.vtt").unlink()
+    assert [note for note in manifest(tmp_path, ".").notes if "is taken" in note] == [
+        f"{first} is taken as its transcript, {other} not; name another with --subtitles (corpus.transcripts)"
+        for first, other in (("a.mp4: a.srt", "a.csv"), ("b.mp4 (and 1 like it): b.srt", "b.vtt"))
     ]
+
+
+@pytest.mark.parametrize("transcripts", [("talk.srt",), ("talk.opus.srt",)])
+def test_a_recording_in_two_rare_files_counts_once(tmp_path, recording, transcripts):
+    for name in ("talk.aac", "talk.opus", "talk.ape"):
+        place(tmp_path, recording, name, None)
+    for name in transcripts:
+        (tmp_path / name).write_text(SRT)
+    found = manifest(tmp_path, ".")
+    assert found.table["utterance"].tolist() == ["talk/0", "talk/1"]
+    assert set(found.table["audio_path"]) == {"talk.opus" if "talk.opus.srt" in transcripts else "talk.aac"}
+    assert not found.left_out
+
+
+def test_the_padding_of_an_mp3_is_no_sound(tmp_path):
+    path = write_clip(tmp_path / "talk.mp3", 2.5, codecs=("mp3",))
+    path.with_suffix(".srt").write_text("1\n00:00:00,100 --> 00:00:03,000\none\n")
+    assert manifest(tmp_path, "talk.mp3").table["audio_end"].tolist() == [media_facts(path).seconds]
+    assert seconds_of_packets(path) > media_facts(path).seconds
 
 
 def test_a_guessed_length_cuts_no_cue(tmp_path):
@@ -128,7 +159,7 @@ def test_the_transcript_of_another_recording_is_refused(tmp_path, recording):
 
 def test_a_recording_without_sound_or_pictures_has_cells_for_what_it_has(tmp_path, recording):
     path = tmp_path / "talk.mp4"
-    write_clip(path, [np.full((32, 48, 3), 90, np.uint8)] * 20, 10, None)
+    clip.write_clip(path, [np.full((32, 48, 3), 90, np.uint8)] * 20, 10, None)
     path.with_suffix(".srt").write_text(SRT)
     table = manifest(tmp_path, "talk.mp4").table
     assert set(table["audio_sha256"]) == {""}

@@ -104,7 +104,9 @@ def test_files_of_one_id_that_say_different_things_are_refused(tmp_path, ending)
     pattern = r"(?P<speaker>s\d+)/(?P<id>\d+)_(?P<label>[a-z]+)"
     with pytest.raises(CorpusError, match=r"one speaker for the id 001, found s01 \(s01/001_happy.wav\) and s02 \(s02"):
         ingest("filenames", tmp_path, pattern=pattern)
-    with pytest.raises(CorpusError, match="expected one label for the id 001, found happy"):
+    with pytest.raises(
+        CorpusError, match=r"one label for the id 001, found happy .* or say which is meant by corpus\.label_map$"
+    ):
         ingest("filenames", tmp_path, pattern=pattern.replace("speaker", "room"))
     with pytest.raises(CorpusError, match="expected one room for the id 001, found s01"):
         ingest("filenames", tmp_path, pattern=pattern.replace("speaker", "room"), folds="room")
@@ -118,6 +120,37 @@ def test_files_of_one_id_may_spell_the_same_in_their_own_way(tmp_path):
     assert manifest.table["utterance"].tolist() == ["001", "a/x_sad", "b/y_sad"], "without the id the whole path"
     assert row(manifest, "001")["label"] == "happy"
     assert (row(manifest, "001")["audio_path"], row(manifest, "001")["visual_path"]) == ("b/001_hap.wav", "a/001.mp4")
+
+
+@pytest.mark.parametrize(
+    ("labels", "read", "settings"),
+    [
+        (("Happy", "happy"), "Happy", {}),
+        (("Happy", "happy"), "happy", {"label_map": {"Happy": "happy"}}),
+        (("hap ", "hap"), "hap", {}),
+        (("hap", "happy "), "happy", {"label_map": {" hap": "happy"}}),
+        (("01", "1"), "01", {}),
+        (("HAP", "Happy"), "happy", {"label_map": {"HAP": "happy"}}),
+        (("happy", "none"), "happy", {}),
+    ],
+)
+def test_spellings_of_one_class_do_not_differ(tmp_path, labels, read, settings):
+    empty_files(tmp_path, f"a/1_{labels[0]}.wav", f"b/1_{labels[1]}.mp4", "a/2_sad.wav")
+    found = ingest("filenames", tmp_path, pattern=r"[ab]/(?P<id>\d)_(?P<label>.+)", **settings)
+    assert found.table["label"].tolist() == [read, "sad"]
+    assert row(found, "1")["visual_path"]
+
+
+def test_classes_that_differ_in_capitals_alone_differ(tmp_path):
+    empty_files(tmp_path, "1_A.wav", "1_a.mp4", "2_sad.wav")
+    with pytest.raises(CorpusError, match=r"expected one label for the id 1, found A \(1_A.wav\) and a \(1_a.mp4\)"):
+        ingest("filenames", tmp_path, pattern=r"(?P<id>\d)_(?P<label>.+)", labels=("A", "a", "sad"))
+
+
+def test_an_unread_file_beside_its_own_recording_is_not_listed(tmp_path):
+    empty_files(tmp_path, "a_sad.wav", "a_sad.RAW", "b_joy.WAV", "b_joy.pcm", "c_joy.pcm")
+    found = ingest("filenames", tmp_path, pattern=r"(?P<id>.*)_(?P<label>[a-z]+)")
+    assert [item.item for item in found.left_out] == ["c_joy.pcm"]
 
 
 def test_every_container_that_is_read_is_found_and_others_are_listed(tmp_path):

@@ -78,6 +78,16 @@ def test_a_cell_of_several_lines_may_hold_as_many_delimiters_as_a_row(tmp_path, 
     assert table.columns["text"][0] == said
 
 
+@pytest.mark.parametrize("columns", [(0, 1), (1, 0), (0, 1, 2), (1, 2), (1,)])
+@pytest.mark.parametrize("said", ["Well,\nI think", "Hi.\nWell, you", "I paid 1,000\nfor it, yes"])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_a_table_that_quotes_its_cells_may_have_texts_of_several_lines(tmp_path, quoting, said, columns):
+    rows = [["media", "text", "label"], ["a", said, "joy"], ["b", "yes", " "], ["c", "x", "sad"]]
+    rows += [["d", "No, never", "sad"]] if quoting == csv.QUOTE_MINIMAL else []
+    table = read(tmp_path, written(",", [[row[place] for place in columns] for row in rows], quoting=quoting))
+    assert table.columns["text"][0] == said
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_durations_in_parquet_are_seconds_whatever_their_unit(tmp_path, unit):
     path = tmp_path / "t.parquet"
@@ -85,6 +95,11 @@ def test_durations_in_parquet_are_seconds_whatever_their_unit(tmp_path, unit):
     counts = [3600 * count, count * 3 // 2, 0, None]
     pq.write_table(pa.table({"start": pa.array(counts, pa.duration(unit))}), path)
     assert read_table(path, ["start"]).columns["start"] == ["3600", "1" if unit == "s" else "1.5", "0", ""]
+
+
+def test_a_duration_of_more_digits_than_a_float_holds_is_rounded(tmp_path):
+    pq.write_table(pa.table({"start": pa.array([2**53 + 1], pa.duration("ns"))}), tmp_path / "t.parquet")
+    assert float(read_table(tmp_path / "t.parquet", ["start"]).columns["start"][0]) == pytest.approx(2**53 / 1e9)
 
 
 def test_a_spreadsheet_is_refused_with_the_way_out(tmp_path):

@@ -105,7 +105,7 @@ def test_songs_and_empty_cues_are_left_out_and_said(tmp_path):
     path.write_text(SRT + "\n3\n00:02:00,000 --> 00:02:01,000\n♪ la la ♪\n\n4\n00:02:02,000 --> 00:02:03,000\n\n")
     transcript = read_transcript(path)
     assert len(transcript.cues) == 2
-    assert transcript.notes == ("a.srt: 2 cues without words (music, sounds, empty) are left out",)
+    assert transcript.notes == ("a.srt: 2 cues are left out: without words (music, sounds, empty)",)
 
 
 def test_cues_out_of_order_are_sorted_and_reversed_ones_left_out(tmp_path):
@@ -113,7 +113,7 @@ def test_cues_out_of_order_are_sorted_and_reversed_ones_left_out(tmp_path):
     path.write_text("start,end,speaker,text\n5,6,Anna,later\n1,2,Anna,first\n9,8,Anna,backwards\n")
     transcript = read_transcript(path)
     assert [cue.text for cue in transcript.cues] == ["first", "later"]
-    assert "1 cues that do not end after their start are left out, the first at 9 s: 'backwards'" in transcript.notes[0]
+    assert "1 cue is left out: the end is not after the start; the first at 9 s: 'backwards'" in transcript.notes[0]
     assert "were sorted" in transcript.notes[1]
 
 
@@ -245,7 +245,7 @@ def test_labels_without_an_owner_are_said(tmp_path, kind):
         return read_transcript(path)
 
     words = [(0.0, 1.0, "one"), (1.0, 2.0, "two")]
-    sad, first = [(0.0, 2.0, "sad")], f"{path.name}: 1 labels are left out, the first 'sad' at 0 s: "
+    sad, first = [(0.0, 2.0, "sad")], f"{path.name}: 1 label is left out, the first 'sad' at 0 s: "
     found = annotated(Anna=words, emotion_anna=sad)
     assert ([cue.label for cue in found.cues], found.notes) == (["sad", "sad"], ())
     found = annotated(Anna=words, anna=words, emotion_ANNA=sad)
