@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os.path
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -279,7 +280,7 @@ def media_files(settings: SubtitleSettings, all_of_folders: bool = False) -> lis
                 " put talk.srt beside talk.mp4"
             )
         found += there
-    again = next((path for place, path in enumerate(found) if path in found[:place]), None)
+    again = next((path for path, count in Counter(found).items() if count > 1), None)
     if again is not None:
         raise CorpusError(f"{again}: expected each recording once, found it twice; name it once")
     return found
