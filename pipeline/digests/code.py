@@ -29,7 +29,8 @@ DIGITS = 16
 _ITSELF = f"{__name__}:code_digests"
 """Its return value is a digest already."""
 _ASKED_FOR_DIGESTS = {
-    "numbers", "code_entries", "for_classes", "for_speakers", "left_to_corpus", "fitted_at_once", "learns_from_validation",
+    "numbers", "code_entries", "for_classes", "for_speakers", "left_to_corpus",
+    "fitted_at_once", "learns_from_validation",
 }  # fmt: skip
 """These methods of settings return values that are digested elsewhere, or say what the network's code does."""
 _ERRORS = ("Error", "Exception", "Warning")
