@@ -19,7 +19,8 @@ def test_init_run_evaluate_leave_one_speaker_out(tmp_path, capsys):
     config = ["--config", str(folder / "bigfusion.toml"), "--seeds", "2"]
     assert cli.main(["run", *config]) == 0
     shown = capsys.readouterr()
-    assert "cross-validation, 3 folds pooled: 12 dialogues, 12 labelled utterances; 2 seeds; points" in shown.out
+    assert "cross-validation, 3 folds pooled: 12 dialogues, 12 labelled utterances" in shown.out
+    assert "12 labelled utterances; 2 seeds, the same fit for each; points" in shown.out
     assert "fold 14, seed 1: validation WF1" in shown.err
     assert cli.main(["evaluate", *config, "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out)

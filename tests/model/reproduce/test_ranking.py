@@ -131,7 +131,7 @@ def test_a_row_says_what_its_training_never_comes_to() -> None:
     ten = base(tuned="", own={"train": {"epochs": 10}})
     rows = {system.key: system.note for system in networks(ten)}
     late = "without its modality dropout, which begins in epoch 61, after the last (10)"
-    assert rows["amb_dsgdn"] == f"not searched: its released sizes; {late}"
+    assert rows["amb_dsgdn"] == f'not searched: its released sizes, but centred = ["audio"]; {late}'
     assert [key for key, note in rows.items() if "after the last" in note] == ["amb_dsgdn"]
     assert "dropout" not in chosen(networks(replace(ten, tuned="meld")), ["amb_dsgdn"])[0].note, "from the first on"
     assert "dropout" not in chosen(networks(base(released=True, corpus="iemocap")), ["amb_dsgdn"])[0].note
