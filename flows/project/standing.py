@@ -104,7 +104,7 @@ def load(project: Project, retry_failed: bool = False) -> Standing:
 
 
 def load_kept(project: Project, retry_failed: bool = False) -> Standing:
-    """The standing of the kept manifest, whatever has changed since: what the flow that started this one goes by.
+    """The standing of the kept manifest, whatever has changed since. A flow on a worker goes by it, as its caller does.
 
     Raises:
         CorpusError: there is no manifest yet, or it is damaged.
