@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 from collections import Counter
 from collections.abc import Iterator
 
@@ -39,17 +40,23 @@ LONGEST = ("tests/services", "tests/flows", "tests/test_")
 """What takes longest, the longest first: these tests wait for servers and for whole runs."""
 
 
-def share_of(nodeid: str) -> str:
-    """What runs in one process: a file's tests; of tests/flows a folder's, which share a server and a project."""
+def share_of(nodeid: str, expression: str) -> str:
+    """What runs in one process, of the tests that ``expression`` (``-m``) takes.
+
+    A file's tests; all of tests/flows, which share a server and a finished project. The slow ones there are too many
+    for one process: a folder's.
+    """
     file = nodeid.split("::", maxsplit=1)[0]
-    return file.rpartition("/")[0] if file.startswith("tests/flows/") else file
+    if not file.startswith("tests/flows/"):
+        return file
+    return "tests/flows" if "not slow" in expression else file.rpartition("/")[0]
 
 
 class Shares(LoadFileScheduling):
     """What each process of ``--numprocesses`` gets, share by share."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return share_of(nodeid)
+        return share_of(nodeid, self.config.option.markexpr)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log) -> Shares:
@@ -59,12 +66,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log) -> Shares:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What waits longest comes first, then the largest share: nothing long is left for the end."""
-    sizes = Counter(share_of(item.nodeid) for item in items)
+    shares = {item: share_of(item.nodeid, config.option.markexpr) for item in items}
+    sizes = Counter(shares.values())
 
     def place(item: pytest.Item) -> tuple[bool | int, ...]:
         waits = [item.nodeid.startswith(folder) for folder in LONGEST]
-        return *(not long for long in waits), -sizes[share_of(item.nodeid)]
+        return *(not long for long in waits), -sizes[shares[item]]
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """What the imports made stays: no full collection, such as some libraries ask for, looks at it again."""
+    gc.collect()
+    gc.freeze()

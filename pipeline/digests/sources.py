@@ -43,7 +43,7 @@ class Sources:
         self._modules: dict[str, Module | None] = {}
         self._paths: dict[str, str | None] = {}
         self._kept_modules: dict[str, Any] | None = None
-        self._fresh = False
+        self._fresh: dict[str, Module] = {}
 
     def module(self, name: str) -> Module | None:
         """A module split into definitions; ``None`` if this project has no module of this name."""
@@ -63,8 +63,7 @@ class Sources:
                 return Module.of_plain(kept["module"])
         package = name.split(".") if path.endswith("/__init__.py") else name.split(".")[:-1]
         module = take_apart((self.root / path).read_bytes(), package, name)
-        self._kept_modules[path] = {"stat": self._stat(path), "module": module.plain()}
-        self._fresh = True
+        self._fresh[path] = module
         return module
 
     def _path(self, name: str) -> str | None:
@@ -107,8 +106,10 @@ class Sources:
         }
         self._write("answers", answers)
         if self._fresh and self._kept_modules is not None:
+            for path, module in self._fresh.items():
+                self._kept_modules[path] = {"stat": self._stat(path), "module": module.plain()}
+            self._fresh.clear()
             self._write("modules", self._kept_modules)
-            self._fresh = False
 
     def _digest(self, files: list[str]) -> str:
         return hashlib.sha256("\n".join(f"{path} {self._stat(path)}" for path in files).encode()).hexdigest()

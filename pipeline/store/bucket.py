@@ -108,7 +108,11 @@ class Bucket:
         return sorted(Entry(f"{folder}/{info.base_name}", info.size, info.mtime.timestamp()) for info in files)
 
     def read(self, key: str) -> bytes:
-        """An object's bytes. If the object is rewritten meanwhile, or the answer breaks off, the read is repeated."""
+        """An object's bytes. If the answer breaks off, the read is repeated.
+
+        The client asks for the size first, then for so many bytes. If the object was replaced in between, its end is
+        missing, or is whatever lay in memory: the caller verifies what it reads.
+        """
         for attempt in range(_READS):
             try:
                 with self._told(key), self._files.open_input_stream(self._at.key(key)) as stream:

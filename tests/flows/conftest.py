@@ -2,6 +2,7 @@ import fcntl
 import json
 import os
 import shutil
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -13,12 +14,26 @@ from tests.helpers.small_project import CONFIG, Place
 configuration.set_defaults()  # before Prefect is imported
 
 
+server = ExitStack()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def prefect():
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=180):
+    with server:
+        server.enter_context(prefect_test_harness(server_startup_timeout=180))
+        # As on a server of `bigfusion run`: each flow would wait two seconds at its end for the thread of its beats.
+        server.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
         yield
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """The server ends with the last test here: it would take a thirtieth of a core while others run."""
+    if nextitem is not None and not nextitem.nodeid.startswith("tests/flows/"):
+        server.close()
 
 
 @pytest.fixture(scope="session")

@@ -49,26 +49,22 @@ def printed() -> dict[str, str]:
     return found
 
 
-PRINTED = printed()
-
-
-def test_the_scan_sees_the_messages():
-    assert len(set(PRINTED.values())) > 20
-    assert "bigfusion extract" in PRINTED.values()
-    assert any(written.startswith("cd x1 && bigfusion plan") for written in PRINTED.values())
-
-
-@pytest.mark.parametrize("place", PRINTED)
-def test_every_command_in_a_message_is_one_that_the_parser_takes(place, capsys):
-    written = PRINTED[place].rpartition("&& ")[2]
-    if "COMMAND" in written:  # the usage line, in which the user chooses
-        assert shlex.split(written)[1] == "COMMAND"
-        return
-    assert not PLACEHOLDER.search(written), "nothing is to be filled in"
-    try:
-        parse(shlex.split(written)[1:])
-    except SystemExit as end:
-        assert end.code == 0, capsys.readouterr().err  # --help
+def test_every_command_in_a_message_is_one_that_the_parser_takes(subtests, capsys):
+    found = printed()
+    assert len(set(found.values())) > 20
+    assert "bigfusion extract" in found.values()
+    assert any(written.startswith("cd x1 && bigfusion plan") for written in found.values())
+    for place, whole in found.items():
+        written = whole.rpartition("&& ")[2]
+        if "COMMAND" in written:  # the usage line, in which the user chooses
+            assert shlex.split(written)[1] == "COMMAND"
+            continue
+        with subtests.test(place):
+            assert not PLACEHOLDER.search(written), "nothing is to be filled in"
+            try:
+                parse(shlex.split(written)[1:])
+            except SystemExit as end:
+                assert end.code == 0, capsys.readouterr().err  # --help
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,16 +1,24 @@
 """A small project that is deployed to real services, and what its flow runs say."""
 
+import json
 import re
 from contextlib import contextmanager, suppress
 
 import httpx
+import pandas as pd
 
+from bigfusion.flows.project import cells, corpus
+from bigfusion.flows.project.load import load
+from tests.helpers.calm_run import calm_run
 from tests.helpers.demo_corpus import copy_corpus
 from tests.helpers.release_workspace import CONFIG as TALK
 from tests.helpers.release_workspace import SAID, SPLITS
 from tests.helpers.small_project import CONFIG
 
 CHUNK = 2
+FLOWS = ("retrain", "ingest", "extract", "partition", "train", "evaluate")
+TURNS = 4
+LONG = (("epochs = 2", "epochs = 60\npatience = 60"),)
 
 
 @contextmanager
@@ -77,3 +85,55 @@ def talk(folder, number: int, turns: int, *changes: tuple[str, str]):
     config = folder / "bigfusion.toml"
     config.write_text(settings)
     return config
+
+
+def deployed(running, folder, names, *changes):
+    """Projects in a folder, deployed: their settings files by name."""
+    configs = {}
+    for number, name in enumerate(names):
+        configs[name] = talk(folder / name, number, TURNS, *LONG, *changes)
+        running.bigfusion("deploy", "--config", str(configs[name]), "--name", name)
+    return configs
+
+
+def started(client, names):
+    """A retrain of each project, all at once."""
+    found = {}
+    for name in names:
+        found[name] = client.create_flow_run_from_deployment(client.read_deployment_by_name(f"retrain/{name}").id)
+    return found
+
+
+def extracting(client, retrains, configs):
+    """Whether each project has stored something. Fails at once if a retrain has ended already."""
+    states = [state_of(client, run) for run in retrains.values()]
+    assert not any(state.is_final() for state in states), [state.message for state in states]
+    return all(stored(config) for config in configs.values())
+
+
+def stored(config):
+    """The number of shards in a project's store."""
+    return len(list(config.parent.glob("work/store/text/text-*.parquet")))
+
+
+def all_over(client):
+    """Every flow run on the server, once none of them is under way; a server that is away says nothing."""
+    found = [run for flow in FLOWS for run in runs(client, flow)]
+    return found if found and all(run.state.is_final() for run in found) else None
+
+
+def whole(config, twice):
+    """Every cell is stored, at most ``twice`` of them in two shards, and the scores are those of an undisturbed run."""
+    project = load(config)
+    planned = cells.plan(project, corpus.kept(project))
+    assert planned.pending_count == 0
+    with project.files.store() as store:
+        assert store.info()["duplicates"] <= twice
+    undisturbed = calm_run(config, config.parent.with_name(f"{config.parent.name}-calm"))
+    (disturbed,) = (config.parent / "work/runs").iterdir()
+    tables = [pd.read_parquet(run / "predictions.parquet") for run in (disturbed, undisturbed)]
+    # Workers pad other utterances together, so features differ by rounding, and sixty epochs make more of it.
+    pd.testing.assert_frame_equal(*tables, rtol=0, atol=1e-3)
+    scores = [json.loads((run / "metrics.json").read_bytes()) for run in (disturbed, undisturbed)]
+    for name in ("weighted_f1", "accuracy", "confusion"):
+        assert scores[0][name] == scores[1][name]

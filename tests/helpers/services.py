@@ -104,6 +104,7 @@ class Services:
     database: subprocess.Popen[bytes] = field(init=False)
     start_server: Callable[[], None] = field(init=False)
     start_postgres: Callable[[], None] = field(init=False)
+    _workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Services:
@@ -202,7 +203,13 @@ class Services:
     def worker(self, name: str, limit: int, pool: str = "cpu", **more: str) -> subprocess.Popen[bytes]:
         """A process worker of a pool that takes ``limit`` runs at once."""
         start = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process"]
-        return self.start(name, [*start, "--pool", pool, "--name", name, "--limit", str(limit)], **more)
+        self._workers.append(self.start(name, [*start, "--pool", pool, "--name", name, "--limit", str(limit)], **more))
+        return self._workers[-1]
+
+    def end_workers(self) -> None:
+        """End the workers that were started so far; the servers go on."""
+        while self._workers:
+            self.end(self._workers.pop())
 
     def bigfusion(self, *arguments: str, code: int = 0) -> str:
         """One command of ours. Returns what it prints."""

@@ -121,7 +121,7 @@ def save_sentences(folder: Path, modes: Any, prompt: str = "", more: Any = (), i
     whole = SentenceTransformer(modules=[read, pooling, *more], device="cpu")
     if prompt:
         whole.prompts, whole.default_prompt_name = {"query": prompt}, "query"
-    whole.save(str(folder / "whole"))
+    whole.save(str(folder / "whole"), create_model_card=False)
     return SentenceTransformer(str(folder / "whole"), device="cpu")
 
 

@@ -21,6 +21,7 @@ from bigfusion.model.network_settings.bigfusion import CONTRASTS
 from bigfusion.model.network_settings.logistic import LogisticSettings
 from bigfusion.model.networks.logistic import Logistic
 from bigfusion.model.report.paper import TABLE_2, TABLE_3, figures_of
+from bigfusion.model.reproduce import ranking as ranking_module
 from bigfusion.model.reproduce.cost import Cost, _measured, _two_epochs
 from bigfusion.model.reproduce.ranking import COST, Ranking, _per_class, _row, _scores, _seconds, rank
 from bigfusion.model.reproduce.ranking_page import _broken, _columns, page
@@ -60,6 +61,12 @@ def made(ranking: Ranking, systems: list[System], epochs: list[Epoch] | None = N
     return around | {"seeds": [0, 1], "folds": ["given"], "preset": "tuned", "own": {}} | found
 
 
+@pytest.fixture
+def measured_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row's cost is measured in this process; a new one, as the table of ``place`` has it, takes five seconds."""
+    monkeypatch.setattr(ranking_module, "measure", _measured)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a table of two rows was made."""
@@ -68,6 +75,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("measured_here")
 def test_what_a_table_will_take_is_said_before_its_first_row(tmp_path: Path) -> None:
     ranking, told = Ranking.of(tmp_path, as_given(small_data()), ["bigfusion"]), []
     system = two(base(train=small_training(seeds=(0,), epochs=2)))[0]
@@ -274,6 +282,7 @@ def test_a_table_resumes_by_row_and_by_seed(place: Path) -> None:
     assert len(found["rows"][0]["weighted_f1"]["values"]) == 3
 
 
+@pytest.mark.usefixtures("measured_here")
 def test_classes_that_one_network_cannot_learn_stop_no_other(tmp_path: Path) -> None:
     data = replace(small_data(), labels=("humming", *LABELS[1:]))
     systems = chosen(networks(base(train=small_training(seeds=(0,), epochs=1))), ["graphsmile", "bigru"])
@@ -284,6 +293,7 @@ def test_classes_that_one_network_cannot_learn_stop_no_other(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("measured_here")
 def test_folds_are_pooled_by_seed_and_a_row_that_fails_stops_no_other(tmp_path: Path) -> None:
     folds = sessions(in_sessions(), 0.2)
     ranking = Ranking.of(tmp_path, folds, ["bigfusion"])
@@ -305,6 +315,7 @@ def test_folds_are_pooled_by_seed_and_a_row_that_fails_stops_no_other(tmp_path: 
     assert "Broken" in page(found)
 
 
+@pytest.mark.slow
 def test_the_scores_differences_and_costs_stand_before_the_classes_each_under_its_heading(place: Path) -> None:
     """With seven classes in front the very columns of the table lay beyond the right edge of its page."""
     found = made(Ranking.of(place, as_given(small_data()), ["bigfusion"]), two(base()))

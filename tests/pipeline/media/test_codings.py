@@ -15,7 +15,7 @@ from tests.helpers.clip_maker import levels, sine, span, write_clip
 from tests.helpers.ffmpeg import FIELD, encoders, ffmpeg, ffprobe, needs_ffmpeg, needs_field
 
 LAGGING = ["-auto-alt-ref", "1", "-lag-in-frames", "16", "-deadline", "realtime"]
-SMALL = ["-vf", "scale=176:144"]  # slow encoders
+SMALL, TINY = ["-vf", "scale=176:144"], ["-vf", "scale=80:64"]  # slow encoders
 CODINGS = {
     "libx264": ("mp4", ["-bf", "3"]), "libx265": ("mp4", ["-x265-params", "log-level=none"]),
     "libsvtav1": ("mp4", ["-preset", "12"]), "libaom-av1": ("mkv", ["-cpu-used", "8", "-lag-in-frames", "20"]),
@@ -24,9 +24,9 @@ CODINGS = {
     "mpeg1video": ("mpg", ["-bf", "2"]), "msmpeg4": ("avi", []), "wmv1": ("wmv", []), "wmv2": ("wmv", []),
     "flv": ("flv", []), "libtheora": ("ogv", []), "mjpeg": ("avi", []), "prores": ("mov", []),
     "dnxhd": ("mov", ["-profile:v", "dnxhr_lb", "-pix_fmt", "yuv422p"]), "ffv1": ("mkv", []), "huffyuv": ("avi", []),
-    "utvideo": ("avi", []), "rawvideo": ("avi", []), "snow": ("mkv", ["-strict", "-2"]), "cinepak": ("avi", SMALL),
-    "svq1": ("mov", []), "jpeg2000": ("mkv", []), "png": ("mov", []), "qtrle": ("mov", []), "cfhd": ("mov", []),
-    "magicyuv": ("avi", []), "zmbv": ("avi", SMALL), "speedhq": ("mkv", []),
+    "utvideo": ("avi", []), "rawvideo": ("avi", []), "snow": ("mkv", ["-strict", "-2"]), "cinepak": ("avi", TINY),
+    "svq1": ("mov", []), "jpeg2000": ("mkv", SMALL), "png": ("mov", []), "qtrle": ("mov", []), "cfhd": ("mov", []),
+    "magicyuv": ("avi", []), "zmbv": ("avi", TINY), "speedhq": ("mkv", []),
 }  # fmt: skip
 """By encoder: a container, and what makes pictures depend on each other as much as it can."""
 

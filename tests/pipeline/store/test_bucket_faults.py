@@ -25,8 +25,10 @@ from tests.helpers.toy_store import NAMES, cell, content, fill, key, origin
 
 
 @pytest.mark.slow
-def test_an_object_that_changes_or_goes_while_it_is_read_is_whole_or_not_there(url):
-    """The client asks for its size first, then for so many bytes."""
+def test_an_object_that_changes_or_goes_while_it_is_read_begins_as_one_version_or_is_not_there(url):
+    """The client asks for its size first, then for so many bytes. Where the object was replaced in between, the end is
+    missing, or is whatever lay in memory: what matters has a digest of its own.
+    """
     objects, over = ShardFolder(url).objects, threading.Event()
     versions = [b"short", b"a longer one" * 3000]
 
@@ -47,8 +49,7 @@ def test_an_object_that_changes_or_goes_while_it_is_read_is_whole_or_not_there(u
             except FileNotFoundError:
                 found["gone"] += 1
                 continue
-            # Short or filled up with zeros where it was replaced in between: what matters has a digest of its own.
-            assert any(version.startswith(payload.rstrip(b"\0")) for version in versions), payload[:100]
+            assert any(payload.startswith(version[: len(payload)]) for version in versions), payload[:100]
             found["read"] += 1
     finally:
         over.set()

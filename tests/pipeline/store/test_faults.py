@@ -38,6 +38,9 @@ def goes_on(folder: Path, whole: dict) -> None:
     assert len(log) - len(NAMES) <= len(CHUNKS[0])
 
 
+WRITE = os.write
+
+
 @pytest.fixture(scope="module")
 def points(tmp_path_factory) -> list[str]:
     folder = tmp_path_factory.mktemp("count") / "store"
@@ -54,18 +57,10 @@ def test_a_shard_is_written_synced_renamed_and_its_folder_synced_before_the_inde
     assert points.count("COMMIT") >= len(CHUNKS)
 
 
-def _some(points: list[str], request) -> list[int]:
-    """All points in the slow test, every seventh and all around the first rename in the quick one."""
-    numbers = range(1, len(points) + 1)
-    if request.node.get_closest_marker("slow"):
-        return list(numbers)
-    rename = points.index("replace") + 1
-    return sorted({*numbers[::13], *range(rename - 4, rename + 4)})
-
-
-def kill_everywhere(folder: Path, points: list[str], numbers: list[int], whole: dict) -> None:
-    for number in numbers:
-        place = folder / f"{number}"
+@pytest.mark.slow
+def test_a_kill_at_every_point(tmp_path, points, whole):
+    for number in range(1, len(points) + 1):
+        place = tmp_path / f"{number}"
 
         def kill(name: str, at: int, args: tuple, number: int = number) -> None:
             if at == number:
@@ -77,19 +72,6 @@ def kill_everywhere(folder: Path, points: list[str], numbers: list[int], whole: 
             forked(lambda place=place: run(place), lambda place=place, kill=kill: at_each_point(kill, place)) == KILLED
         )
         goes_on(place, whole)
-
-
-WRITE = os.write
-
-
-@pytest.mark.slow
-def test_a_kill_at_any_point(tmp_path, points, whole, request):
-    kill_everywhere(tmp_path, points, _some(points, request), whole)
-
-
-@pytest.mark.slow
-def test_a_kill_at_every_point(tmp_path, points, whole, request):
-    kill_everywhere(tmp_path, points, _some(points, request), whole)
 
 
 @pytest.mark.slow
@@ -117,12 +99,13 @@ INDEX_ERRORS = [sqlite3.OperationalError("database or disk is full"), sqlite3.Op
 WRITING = {"open", "write", "fsync", "replace", "BEGIN", "INSERT", "executemany", "COMMIT"}
 
 
-def fail_everywhere(folder: Path, points: list[str], numbers: list[int], whole: dict) -> None:
-    for number in numbers:
-        if points[number - 1] not in WRITING:
+@pytest.mark.slow
+def test_full_and_failing_disks_at_every_write(tmp_path, points, whole):
+    for number, point in enumerate(points, start=1):
+        if point not in WRITING:
             continue
         for kind in range(2):
-            place = folder / f"{number}-{kind}"
+            place = tmp_path / f"{number}-{kind}"
 
             def fail(name: str, at: int, args: tuple, number: int = number, kind: int = kind) -> None:
                 if at == number:
@@ -135,16 +118,6 @@ def fail_everywhere(folder: Path, points: list[str], numbers: list[int], whole: 
             assert code == (FINE if sealing else REFUSED)
             assert ShardFolder(place).leftovers() == []
             goes_on(place, whole)
-
-
-@pytest.mark.slow
-def test_full_and_failing_disks(tmp_path, points, whole, request):
-    fail_everywhere(tmp_path, points, _some(points, request), whole)
-
-
-@pytest.mark.slow
-def test_full_and_failing_disks_at_every_write(tmp_path, points, whole, request):
-    fail_everywhere(tmp_path, points, _some(points, request), whole)
 
 
 def test_short_writes(tmp_path, whole):

@@ -13,7 +13,7 @@ from tests.helpers.store_soak import Soak
 
 @pytest.mark.slow
 def test_eight_processes_and_random_kills_lose_nothing(tmp_path):
-    counts = Soak(tmp_path, seconds=20, seed=7).run()
+    counts = Soak(tmp_path, seconds=12, seed=7).run()
     assert (counts.lost, counts.wrong, counts.stuck, counts.broken) == (0, 0, 0, [])
     assert counts.promised > 0
     assert counts.kills > 3
