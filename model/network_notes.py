@@ -5,11 +5,19 @@ from __future__ import annotations
 from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.network_settings.discriminant import DiscriminantSettings
+from bigfusion.pipeline.schema import Modality
+
+
+def keeps_texts(settings: NetworkSettings) -> bool:
+    """Whether a trained network holds the training texts' features and labels: those that vote."""
+    return (
+        isinstance(settings, BigFusionSettings) and settings.retrieval.enabled and Modality.TEXT in settings.modalities
+    )
 
 
 def notes(settings: NetworkSettings) -> tuple[str, ...]:
     """What these settings stand in for, what they learn from besides the training split, and what they keep of it."""
-    if isinstance(settings, BigFusionSettings) and settings.retrieval.enabled:
+    if keeps_texts(settings):
         return (
             "training utterances with like words vote (model.retrieval): the checkpoint holds the features of their"
             " texts, and where a corpus repeats its lines the votes know them.",

@@ -131,6 +131,7 @@ def _on_file(common: Common, features: Path | None, trained: Path | None, modali
         notes=(
             *absent,
             *(f"{line}." for line in scored.unlearned),
+            *scored.notes,
             *[seen] * (scored.seen != 0),
             *[unknown] * bool(unknown),
         ),

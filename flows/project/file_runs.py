@@ -64,7 +64,8 @@ class Scored:
     the file lacks a modality, so that its dialogues are never equal to those. ``absent`` says of each feature that it
     lacks what is read in its place, ``absent_in_training`` how many training utterances lacked each modality (``None``:
     not known). ``unlearned`` has a line for each modality that some rows lack and no training utterance lacked.
-    ``benchmark`` is ``meld`` or ``iemocap`` if the file is known to hold it.
+    ``benchmark`` is ``meld`` or ``iemocap`` if the file is known to hold it. ``notes`` is what a reader should know
+    about the network.
     """
 
     metrics: Metrics
@@ -75,6 +76,7 @@ class Scored:
     absent_in_training: dict[str, int] | None = None
     benchmark: str | None = None
     unlearned: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def train(features: Path, out: Path, learning: Learning) -> list[int]:
@@ -208,7 +210,8 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
         modality_scores(run, data, metrics, device, out=folder)
     write_scored_file(folder, features, len(scored), seen)
     benchmark = benchmark_of(features.stem, data)
-    return Scored(metrics, folder, seen, data.digest(), stand_ins, facts.absent, benchmark, unlearned)
+    about = network_notes(facts.model)
+    return Scored(metrics, folder, seen, data.digest(), stand_ins, facts.absent, benchmark, unlearned, about)
 
 
 def _with_modalities_of(found: ImportedFeatures, model: ModelSettings) -> ModelSettings:

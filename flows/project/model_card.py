@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 from bigfusion.flows.project.published import Config
+from bigfusion.model.network_notes import keeps_texts
 from bigfusion.model.network_notes import notes as network_notes
 from bigfusion.model.report.wording import points, seeds_of, split_name
 from bigfusion.model.scoring.results import Metrics
@@ -129,7 +130,11 @@ def _data(scores: Metrics, config: Config) -> Iterator[str]:
             counts = " | ".join(str(size.labels.get(label, 0)) for label in labels)
             yield f"| {split_name(split)} | {size.dialogues} | {size.utterances} | {counts} |"
     yield ""
-    yield "No transcript, no media and no features of the corpus are in this folder."
+    if keeps_texts(config.seeds[0].model):
+        yield "In this folder are the text features, as directions, and the labels of the training utterances, which vote"
+        yield "(`model.retrieval`). No transcript, no media and no other features of the corpus are in it."
+    else:
+        yield "No transcript, no media and no features of the corpus are in this folder."
     yield ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from bigfusion.flows.project.makers import Makers
 from bigfusion.flows.project.model_card import card
 from bigfusion.flows.project.published import CARD, CONFIG, EXTRACTORS, TENSORS, read_published, write_published
 from bigfusion.flows.project.trained import Model, origin_of, own_place
+from bigfusion.model.network_notes import keeps_texts
 from bigfusion.model.runs import checkpoint
 from bigfusion.model.runs.folder import finished_seeds
 from bigfusion.model.scoring.predict import choose_device
@@ -22,6 +24,8 @@ from bigfusion.model.scoring.trust import trust
 from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.errors import SettingsError, TrainingError
 from bigfusion.pipeline.schema import Modality
+
+log = logging.getLogger("bigfusion")
 
 HERE = "published:"
 """What a path inside the published folder begins with, in ``config.json``."""
@@ -49,6 +53,12 @@ def publish(run: Path, folder: Path) -> list[Path]:
     known = makers.recorded(run) if of_file or (run / makers.MAKERS).exists() else None
     cpu = choose_device("cpu")
     seeds = tuple(checkpoint.load(path, cpu) for path in finished_seeds(run, runs.scored_seeds(run) or None))
+    if keeps_texts(seeds[0].facts.model):
+        log.warning(
+            "%s: holds the text features and labels of the training utterances, which vote (model.retrieval): give it"
+            " away only if those may be",
+            folder,
+        )
     scores, certainty = read_metrics(run), trust(run, seeds[0].facts.labels)
     config = write_published(
         folder,

@@ -9,7 +9,7 @@ deep network does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +28,15 @@ FLOOR = 1e-4
 """The deviation that is used if a mean varies less than this is 1."""
 
 
-def neighbourhood(utterances: Utterances, bands: Sequence[Band]) -> Tensor:
+def neighbourhood(utterances: Utterances, bands: Sequence[Band], centred: Collection[str] = ()) -> Tensor:
     """Each utterance's own values, the means of its neighbours, its speaker's mean and its dialogue's mean.
 
-    The mean of a feature is that of the utterances that have it, and 0 if none has. Shape: (V, (1 + 4 * bands + 2) F),
-    F being all features' columns: own; for each band same earlier, same later, other earlier, other later; speaker;
-    dialogue.
+    The mean of a feature is that of the utterances that have it, and 0 if none has. The dialogue's mean of ``centred``
+    features is 0: what the centring left of it in long recordings is small, and in short ones large, so that columns
+    standardised on long ones would bring a short recording's level back many times over.
+
+    Shape: (V, (1 + 4 * bands + 2) F), F being all features' columns: own; for each band same earlier, same later, other
+    earlier, other later; speaker; dialogue.
     """
     relations = Relations("order")
     mask, speakers = utterances.mask, utterances.speakers
@@ -42,12 +45,13 @@ def neighbourhood(utterances: Utterances, bands: Sequence[Band]) -> Tensor:
     distance = (source - target).abs()  # (E,)
     values = utterances.joined  # (V, F)
 
-    def means(sources: Tensor, group: Tensor, groups: int) -> Tensor:
+    def means(sources: Tensor, group: Tensor, groups: int, without: Collection[str] = ()) -> Tensor:
         """Shapes: (S,) the utterances, (S,) their groups -> (groups, F)."""
         found = []
         for name, rows in utterances.features.items():
             here = utterances.present[name][sources]
-            found.append(group_mean(rows[sources[here]], group[here], groups))
+            mean = rows.new_zeros(groups, rows.shape[1])
+            found.append(mean if name in without else group_mean(rows[sources[here]], group[here], groups))
         return torch.cat(found, dim=1)
 
     parts = [values]
@@ -57,8 +61,8 @@ def neighbourhood(utterances: Utterances, bands: Sequence[Band]) -> Tensor:
         found = means(source[chosen], slot, len(values) * relations.count)  # (4 V, F)
         parts.append(found.view(len(values), relations.count * values.shape[1]))  # (V, 4 F)
     every = torch.arange(len(values), device=values.device)
-    for group in (speaker_groups(graph.dialogue, graph.speaker), graph.dialogue):
-        parts.append(means(every, group, int(group.max()) + 1 if len(group) else 0)[group])
+    for group, without in ((speaker_groups(graph.dialogue, graph.speaker), ()), (graph.dialogue, centred)):
+        parts.append(means(every, group, int(group.max()) + 1 if len(group) else 0, without)[group])
     return torch.cat(parts, dim=1)
 
 
@@ -77,9 +81,10 @@ class NeighbourhoodClassifier(nn.Module):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, width: int, classes: int, bands: Sequence[Band]) -> None:
+    def __init__(self, width: int, classes: int, bands: Sequence[Band], centred: Collection[str] = ()) -> None:
         super().__init__()
         self.bands = tuple(bands)
+        self.centred = frozenset(centred)
         columns = (3 + 4 * len(self.bands)) * width
         self.register_buffer("mean", torch.zeros(columns))
         self.register_buffer("deviation", torch.ones(columns))
@@ -96,7 +101,7 @@ class NeighbourhoodClassifier(nn.Module):
         columns = self.mean.new_empty(len(labels), len(self.mean))  # (U, K)
         start = 0
         for batch in batches:
-            rows = neighbourhood(batch, self.bands)
+            rows = neighbourhood(batch, self.bands, self.centred)
             columns[start : start + len(rows)] = rows
             start += len(rows)
         deviation, mean = torch.std_mean(columns, 0, correction=0)
@@ -112,5 +117,5 @@ class NeighbourhoodClassifier(nn.Module):
 
     def forward(self, utterances: Utterances) -> Tensor:
         """Classify."""
-        columns = (neighbourhood(utterances, self.bands) - self.mean) / self.deviation
+        columns = (neighbourhood(utterances, self.bands, self.centred) - self.mean) / self.deviation
         return linear(columns, self.weight, self.bias).log_softmax(-1)

@@ -26,7 +26,7 @@ from bigfusion.model.layers.spiking import RateCoding
 from bigfusion.model.layers.transformer import DualTransformer
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.networks.base import Network, Output, Part
-from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.schema import FeatureName, Modality
 
 
 class BigFusion(Network):
@@ -76,7 +76,8 @@ class BigFusion(Network):
                 for modality, names in self.merge.parts.items()
                 for name in names
             )
-            self.neighbourhood = NeighbourhoodClassifier(columns, classes, graph.neighbourhood.bands)
+            centred = [name for name in self.stored if FeatureName(name).modality in self.centred]
+            self.neighbourhood = NeighbourhoodClassifier(columns, classes, graph.neighbourhood.bands, centred)
         self.texts = self.merge.parts.get(Modality.TEXT, [])
         self.retrieval: Retrieval | None = None
         if settings.retrieval.enabled and self.texts:

@@ -17,16 +17,17 @@ from bigfusion.flows.project import publish as publishing
 from bigfusion.flows.project.publish import _copy, load, publish
 from bigfusion.flows.project.published import CONFIG, TENSORS, read_published
 from bigfusion.model.runs import checkpoint
-from bigfusion.model.runs.folder import finished_seeds
+from bigfusion.model.runs.folder import finished_seeds, seed_folder
 from bigfusion.model.runs.tensors import read_tensors, write_tensors
 from bigfusion.model.scoring.evaluate import evaluate
 from bigfusion.model.scoring.predict import predict
 from bigfusion.model.scoring.trust import measured
+from bigfusion.model.training.train import train
 from bigfusion.pipeline.digests.values import digest
 from bigfusion.pipeline.errors import BigFusionError, FormatError, SettingsError, TrainingError
 from tests.helpers import trained_recordings
 from tests.helpers.hub_server import hub_server
-from tests.helpers.small_runs import small_data, small_run
+from tests.helpers.small_runs import small_data, small_model, small_run, small_training
 from tests.helpers.tiny_encoder import save_roberta
 
 CPU = torch.device("cpu")
@@ -120,6 +121,21 @@ def test_a_model_that_an_earlier_version_published_is_read_without_errors_by_lab
 def test_a_model_of_a_feature_file_is_given_away_but_predicts_no_recording(given):
     with pytest.raises(TrainingError, match="was trained on a feature file"):
         load(str(given), "cpu")
+
+
+def test_a_model_whose_training_texts_vote_says_that_it_holds_them(tmp_path, caplog):
+    data = small_data()
+    run = tmp_path / "run"
+    voting = small_model(retrieval={"enabled": True})
+    train(data, voting, small_training(epochs=1), 0, seed_folder(run, 0))
+    evaluate(run, data, device="cpu")
+    publish(run, tmp_path / "given")
+    assert "holds the text features and labels of the training utterances, which vote" in caplog.text
+    card = (tmp_path / "given/README.md").read_text()
+    assert "In this folder are the text features, as directions, and the labels" in card
+    assert "no features of the corpus" not in card
+    tensors, _, _ = read_tensors(tmp_path / "given" / TENSORS)
+    assert [len(values) > 0 for name, values in tensors.items() if name.endswith("retrieval.texts")] == [True]
 
 
 def test_publishing_twice_into_a_folder_and_publishing_an_unscored_run_are_refused(run, given, tmp_path):

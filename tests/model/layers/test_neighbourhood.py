@@ -77,6 +77,15 @@ def test_the_means_are_those_of_plain_loops(lengths, absent):
     torch.testing.assert_close(neighbourhood(inputs, BANDS), slow_neighbourhood(inputs))
 
 
+def test_centred_features_have_no_mean_over_the_dialogue():
+    inputs = packed([5, 1, 12], absent=0.3)
+    expected = slow_neighbourhood(inputs)
+    audio = 10 * 3 + 1  # the last block: the text's column, then audio's two
+    assert expected[:, audio:].any()
+    expected[:, audio:] = 0
+    torch.testing.assert_close(neighbourhood(inputs, BANDS, {"audio"}), expected)
+
+
 def test_without_bands_there_are_the_speaker_and_the_dialogue():
     assert neighbourhood(packed([5, 3]), ()).shape == (8, 9)
 

@@ -340,6 +340,7 @@ def test_a_reader_is_told_that_like_texts_vote():
     assert notes(settings()) == ()
     (note,) = notes(settings(**VOTED))
     assert note.startswith("training utterances with like words vote (model.retrieval): the checkpoint holds")
+    assert notes(settings(modalities=["audio"], **VOTED)) == (), "without text nothing votes"
 
 
 @pytest.mark.parametrize("relative", [(), ("text", "audio")])
@@ -357,6 +358,25 @@ def test_the_neighbourhood_classifier_reads_no_learned_sum_of_features(relative)
         found.append(model.neighbourhood(model._neighbourhood_inputs(model.columns(collate(talks)))))
     assert len(list(model.merge.parameters())) == 5 and model.eval()(collate(talks)).logits.isfinite().all()
     assert torch.equal(*found)
+
+
+def test_a_short_recordings_level_does_not_come_back_through_the_classifier_beside_a_centred_network():
+    """Of fifty utterances' mean a twelfth is left by the centring, of two utterances' five sevenths: ten times as much."""
+    widths, changes = {"text": 4, "audio": 5}, BESIDE | {"modalities": ("text", "audio")}
+    talks = [dialogue(50, widths=widths, seed=seed) for seed in range(4)]
+    short = dialogue(2, widths=widths, seed=9)
+    louder = replace(short, features=short.features | {"audio": short.features["audio"] + 3})
+    change = {}
+    for centred in ((), ("audio",)):
+        torch.manual_seed(0)
+        model = BigFusion(settings(**changes, centred=centred), widths, CLASSES)
+        model.fit(talks)
+        quiet, loud = (
+            model.neighbourhood(model._neighbourhood_inputs(model.columns(collate([talk])))).exp()
+            for talk in (short, louder)
+        )
+        change[centred] = (quiet - loud).abs().sum(-1).mean()
+    assert change["audio",] < change[()]
 
 
 def test_relative_features_leave_out_who_lacks_one_of_several():
