@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,26 @@ def digest_of(dialogue: Dialogue) -> str:
         values = np.where(present[:, None], dialogue.features[name], 0).astype(np.float32)
         sha256.update(f"{name} {values.shape}".encode() + values.tobytes() + present.tobytes())
     return sha256.hexdigest()
+
+
+def known_utterances(dialogues: Iterable[Dialogue]) -> list[str]:
+    """A digest of each utterance's features, 16 hex digits, sorted. They tell utterances that came in other dialogues.
+
+    Utterances without any feature have none.
+    """
+    return sorted({digest for dialogue in dialogues for digest in utterance_digests(dialogue) if digest})
+
+
+def utterance_digests(dialogue: Dialogue) -> list[str]:
+    """The digests of :func:`known_utterances`, by place; empty for an utterance without any feature."""
+    found = []
+    for place in range(len(dialogue)):
+        there = [name for name in sorted(dialogue.features) if dialogue.present[name][place]]
+        sha256 = hashlib.sha256()
+        for name in there:
+            sha256.update(name.encode() + dialogue.features[name][place].astype(np.float32).tobytes())
+        found.append(sha256.hexdigest()[:16] if there else "")
+    return found
 
 
 def write_known(run: Path, data: Data) -> None:

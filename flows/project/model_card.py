@@ -131,8 +131,8 @@ def _data(scores: Metrics, config: Config) -> Iterator[str]:
             yield f"| {split_name(split)} | {size.dialogues} | {size.utterances} | {counts} |"
     yield ""
     if keeps_texts(config.seeds[0].model):
-        yield "In this folder are the text features, as directions, and the labels of the training utterances, which vote"
-        yield "(`model.retrieval`). No transcript, no media and no other features of the corpus are in it."
+        yield "In this folder are the text features, as directions, and the labels of the training utterances, which"
+        yield "vote (`model.retrieval`). No transcript, no media and no other features of the corpus are in it."
     else:
         yield "No transcript, no media and no features of the corpus are in this folder."
     yield ""

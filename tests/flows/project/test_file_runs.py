@@ -354,6 +354,10 @@ def test_dialogues_that_were_trained_on_are_counted(place, capsys):
     table = frame(20, 0)
     renamed = write(place / "renamed.parquet", table.assign(dialogue="x" + table["dialogue"]))
     assert call(capsys, "evaluate", "--features", renamed, "--run", place / "run")["seen_in_training"] == 20
+    halves = table.groupby("dialogue").cumcount().mod(2).map({0: "a", 1: "b"})
+    cut = write(place / "cut.parquet", table.assign(dialogue=table["dialogue"] + halves))
+    found = call(capsys, "evaluate", "--features", cut, "--run", place / "run")
+    assert found["seen_in_training"] == found["dialogues"] == 40, "cut otherwise, they are the same utterances"
     fresh = write(place / "fresh.parquet", frame(20, 7))  # of the same names
     assert call(capsys, "evaluate", "--features", fresh, "--run", place / "run")["seen_in_training"] == 0
 
