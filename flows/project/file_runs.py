@@ -8,7 +8,7 @@ scored file.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,12 +20,7 @@ from bigfusion.flows.progress import training, warn_of_neurons
 from bigfusion.flows.project.assemble import dialogues
 from bigfusion.flows.project.earlier_versions import say_if_earlier
 from bigfusion.flows.project.features import check_names
-from bigfusion.flows.project.known_dialogues import (
-    digest_of,
-    known_dialogues,
-    known_utterances,
-    utterance_digests,
-)
+from bigfusion.flows.project.known_dialogues import known_among, known_dialogues, known_utterances
 from bigfusion.flows.project.runs import FORMAT, differences
 from bigfusion.flows.project.scored_files import write_scored_file
 from bigfusion.flows.project.settings import Learning
@@ -196,7 +191,7 @@ def evaluate(features: Path, run: Path, device: str = "auto", modalities: bool =
     for line in unlearned:
         log.warning("%s: %s", features.name, line)
     folder = run / "scores" / f"{features.stem}-{data.digest()[:8]}"
-    seen = None if absent else _seen(scored, record)
+    seen = None if absent else known_among(scored, record)
     if seen is None:
         why = "some modality is absent" if absent else "the run's record does not say"
         log.warning("evaluate: whether these dialogues were trained or validated on cannot be told: %s", why)
@@ -344,20 +339,3 @@ def _record(run: Path) -> dict[str, Any]:
         raise TrainingError(f"{run / RUN}: expected the record of a run, found another JSON value; train it again")
     check_format(run / RUN, found.get("format"), FORMAT)
     return found
-
-
-def _seen(scored: list[Dialogue], record: Mapping[str, Any]) -> int | None:
-    """How many dialogues are among the training and validation dialogues that the run's record lists.
-
-    A dialogue that was cut or joined otherwise counts too: more than half of its utterances are among theirs.
-    """
-    learnt, said = record.get("dialogues"), set(record.get("utterances", ()))
-    if not isinstance(learnt, dict) or not all(isinstance(known, dict) for known in learnt.values()):
-        return None
-    digests = {value for known in learnt.values() for value in known.values()}
-
-    def seen(dialogue: Dialogue) -> bool:
-        rows = [digest for digest in utterance_digests(dialogue) if digest]
-        return digest_of(dialogue) in digests or sum(digest in said for digest in rows) > len(rows) / 2
-
-    return sum(map(seen, scored))

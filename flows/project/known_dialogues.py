@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from bigfusion.pipeline.schema import Split
 
 DIALOGUES = "dialogues.json"
 """The file in a project's run. A run on a feature file has the same in its ``run.json``."""
+
+BY_CHANCE = 3
+"""So many different utterances of one dialogue are not in another one by chance."""
 
 Known = Mapping[str, Mapping[str, str]]
 
@@ -96,3 +100,26 @@ def unchanged(known: Known, data: Data) -> bool:
     """Whether any dialogue that a run was trained or validated on has the same features here."""
     before = {**known[Split.TRAIN], **known[Split.VALID]}
     return any(before.get(dialogue.id) == digest_of(dialogue) for dialogue in data if dialogue.id in before)
+
+
+def known_among(scored: Sequence[Dialogue], record: Mapping[str, Any]) -> int | None:
+    """How many dialogues are among the training and validation dialogues that a run's record lists. ``None``: it does
+    not list their features (an earlier version).
+
+    Dialogues that were cut or joined otherwise count too: more than half of their utterances are among the known ones,
+    and these are at least three different ones, or more than half of all that is scored. Two short messages may be
+    equal by chance.
+    """
+    learnt, said = record.get("dialogues"), set(record.get("utterances", ()))
+    if not isinstance(learnt, dict) or not all(isinstance(known, dict) for known in learnt.values()):
+        return None
+    digests = {value for known in learnt.values() for value in known.values()}
+    rows = [[digest for digest in utterance_digests(dialogue) if digest] for dialogue in scored]
+    most = sum(digest in said for row in rows for digest in row) > sum(map(len, rows)) / 2
+
+    def seen(dialogue: Dialogue, row: list[str]) -> bool:
+        known = [digest for digest in row if digest in said]
+        elsewhere = len(known) > len(row) / 2 and (most or len({*known}) >= BY_CHANCE)
+        return elsewhere or digest_of(dialogue) in digests
+
+    return sum(map(seen, scored, rows))
