@@ -10,9 +10,11 @@ from bigfusion.pipeline.schema import Modality
 
 def keeps_texts(settings: NetworkSettings) -> bool:
     """Whether a trained network holds the training texts' features and labels: those that vote."""
-    return (
-        isinstance(settings, BigFusionSettings) and settings.retrieval.enabled and Modality.TEXT in settings.modalities
-    )
+    if not isinstance(settings, BigFusionSettings) or not settings.retrieval.enabled:
+        return False
+    others = {name for name in Modality if name != Modality.TEXT}
+    read = [name for name in settings.features or (Modality.TEXT,) if name.partition(".")[0] not in others]
+    return Modality.TEXT in settings.modalities and bool(read)
 
 
 def notes(settings: NetworkSettings) -> tuple[str, ...]:

@@ -312,11 +312,11 @@ def _begin(out: Path, features: Path, data: Data, inputs: dict[str, Any], wanted
             "inputs": inputs,
             "seeds": [],
             "dialogues": known_dialogues(data),
-            "utterances": known_utterances([*data.train, *data.valid]),
         }
     seeds = sorted({*record["seeds"], *wanted})
-    known = record | {"seeds": seeds, "test": Data(data.labels, [], [], data.test).digest()}
-    if known != record:  # records of earlier versions have no test split
+    known = {"utterances": known_utterances([*data.train, *data.valid])} | record
+    known |= {"seeds": seeds, "test": Data(data.labels, [], [], data.test).digest()}
+    if known != record:  # records of earlier versions have neither a test split nor utterances
         write_json(out / RUN, known)
     return seeds
 

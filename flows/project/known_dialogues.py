@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,10 @@ def digest_of(dialogue: Dialogue) -> str:
 def known_utterances(dialogues: Iterable[Dialogue]) -> list[str]:
     """A digest of each utterance's features, 16 hex digits, sorted. They tell utterances that came in other dialogues.
 
-    Utterances without any feature have none.
+    Left out are utterances without any feature, and features that several dialogues share, which tell nothing.
     """
-    return sorted({digest for dialogue in dialogues for digest in utterance_digests(dialogue) if digest})
+    found = Counter(digest for dialogue in dialogues for digest in {*utterance_digests(dialogue)} if digest)
+    return sorted(digest for digest, count in found.items() if count == 1)
 
 
 def utterance_digests(dialogue: Dialogue) -> list[str]:
@@ -110,9 +112,10 @@ def known_among(scored: Sequence[Dialogue], record: Mapping[str, Any]) -> int | 
     and these are at least three different ones, or more than half of all that is scored. Two short messages may be
     equal by chance.
     """
-    learnt, said = record.get("dialogues"), set(record.get("utterances", ()))
+    learnt, listed = record.get("dialogues"), record.get("utterances", [])
     if not isinstance(learnt, dict) or not all(isinstance(known, dict) for known in learnt.values()):
         return None
+    said = {digest for digest in listed if isinstance(digest, str)} if isinstance(listed, list) else set()
     digests = {value for known in learnt.values() for value in known.values()}
     rows = [[digest for digest in utterance_digests(dialogue) if digest] for dialogue in scored]
     most = sum(digest in said for row in rows for digest in row) > sum(map(len, rows)) / 2

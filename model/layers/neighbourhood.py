@@ -9,7 +9,7 @@ deep network does not.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +32,9 @@ def neighbourhood(utterances: Utterances, bands: Sequence[Band], centred: Collec
     """Each utterance's own values, the means of its neighbours, its speaker's mean and its dialogue's mean.
 
     The mean of a feature is that of the utterances that have it, and 0 if none has. The dialogue's mean of ``centred``
-    features is 0: what the centring left of it in long recordings is small, and in short ones large, so that columns
-    standardised on long ones would bring a short recording's level back many times over.
+    features is 0, and their speaker's mean comes less the dialogue's: what the centring left of it in long recordings
+    is small, and in short ones large, so that columns standardised on long ones would bring a short recording's level
+    back many times over.
 
     Shape: (V, (1 + 4 * bands + 2) F), F being all features' columns: own; for each band same earlier, same later, other
     earlier, other later; speaker; dialogue.
@@ -45,25 +46,30 @@ def neighbourhood(utterances: Utterances, bands: Sequence[Band], centred: Collec
     distance = (source - target).abs()  # (E,)
     values = utterances.joined  # (V, F)
 
-    def means(sources: Tensor, group: Tensor, groups: int, without: Collection[str] = ()) -> Tensor:
-        """Shapes: (S,) the utterances, (S,) their groups -> (groups, F)."""
+    def means(features: Mapping[str, Tensor], sources: Tensor, group: Tensor, groups: int) -> list[Tensor]:
+        """Of each feature. Shapes: (S,) the utterances, (S,) their groups -> (groups, F_m)."""
         found = []
-        for name, rows in utterances.features.items():
+        for name, rows in features.items():
             here = utterances.present[name][sources]
-            mean = rows.new_zeros(groups, rows.shape[1])
-            found.append(mean if name in without else group_mean(rows[sources[here]], group[here], groups))
-        return torch.cat(found, dim=1)
+            found.append(group_mean(rows[sources[here]], group[here], groups))
+        return found
 
     parts = [values]
     for near, far in bands:
         chosen = (near <= distance) & (distance <= far)
         slot = target[chosen] * relations.count + graph.relation[chosen]
-        found = means(source[chosen], slot, len(values) * relations.count)  # (4 V, F)
-        parts.append(found.view(len(values), relations.count * values.shape[1]))  # (V, 4 F)
+        found = means(utterances.features, source[chosen], slot, len(values) * relations.count)
+        parts.append(torch.cat(found, 1).view(len(values), relations.count * values.shape[1]))  # (V, 4 F)
     every = torch.arange(len(values), device=values.device)
-    for group, without in ((speaker_groups(graph.dialogue, graph.speaker), ()), (graph.dialogue, centred)):
-        parts.append(means(every, group, int(group.max()) + 1 if len(group) else 0, without)[group])
-    return torch.cat(parts, dim=1)
+    features, talks = dict(utterances.features), []
+    for name, mean in zip(features, means(features, every, graph.dialogue, len(mask)), strict=True):
+        talk = mean[graph.dialogue]  # (V, F_m)
+        if name in centred:
+            features[name], talk = features[name] - talk, torch.zeros_like(talk)
+        talks.append(talk)
+    group = speaker_groups(graph.dialogue, graph.speaker)
+    speaker = torch.cat(means(features, every, group, int(group.max()) + 1 if len(group) else 0), 1)[group]
+    return torch.cat([*parts, speaker, *talks], dim=1)
 
 
 class NeighbourhoodClassifier(nn.Module):

@@ -258,6 +258,8 @@ class NetworkSuite:
             return
         network = self.network(centred=["audio"]).eval()
         plain.load_state_dict(network.state_dict())
+        if (beside := getattr(plain, "neighbourhood", None)) is not None:  # it reads fewer means of what is centred
+            beside.centred = network.neighbourhood.centred
         audio, scale = inputs.features["audio"].clone(), plain.normalise.modalities["audio"]
         for row in range(len(audio)):
             here = inputs.present["audio"][row]

@@ -77,13 +77,27 @@ def test_the_means_are_those_of_plain_loops(lengths, absent):
     torch.testing.assert_close(neighbourhood(inputs, BANDS), slow_neighbourhood(inputs))
 
 
-def test_centred_features_have_no_mean_over_the_dialogue():
+def test_centred_features_have_no_mean_over_the_dialogue_and_a_speaker_that_less_it():
     inputs = packed([5, 1, 12], absent=0.3)
     expected = slow_neighbourhood(inputs)
-    audio = 10 * 3 + 1  # the last block: the text's column, then audio's two
-    assert expected[:, audio:].any()
-    expected[:, audio:] = 0
+    audio, here = slice(10 * 3 + 1, 11 * 3), inputs.present["audio"]  # the last block: the text's column, audio's two
+    speaker = slice(9 * 3 + 1, 10 * 3)
+    for place, (talk, who) in enumerate(zip(inputs.dialogue.tolist(), inputs.speaker.tolist(), strict=True)):
+        if (here & (inputs.dialogue == talk) & (inputs.speaker == who)).any():
+            expected[place, speaker] -= expected[place, audio]
+    assert expected[:, audio].any()
+    expected[:, audio] = 0
     torch.testing.assert_close(neighbourhood(inputs, BANDS, {"audio"}), expected)
+
+
+@pytest.mark.parametrize("speakers", [[0, 0, 0], [0, 1, 0]])
+def test_the_level_of_a_centred_feature_reaches_no_mean_over_the_speaker_or_the_dialogue(speakers):
+    values = torch.randn(3, 2, dtype=torch.float64)
+    quiet, loud = (
+        neighbourhood(alone(values + level, torch.tensor(speakers)), BANDS, {"text"})[:, -4:] for level in (0, 7)
+    )
+    torch.testing.assert_close(quiet, loud)
+    assert quiet.any() == (speakers == [0, 1, 0])
 
 
 def test_without_bands_there_are_the_speaker_and_the_dialogue():

@@ -341,6 +341,8 @@ def test_a_reader_is_told_that_like_texts_vote():
     (note,) = notes(settings(**VOTED))
     assert note.startswith("training utterances with like words vote (model.retrieval): the checkpoint holds")
     assert notes(settings(modalities=["audio"], **VOTED)) == (), "without text nothing votes"
+    assert notes(settings(features=["audio", "audio.wavlm"], **VOTED)) == ()
+    assert notes(settings(features=["audio", "text.mpnet"], **VOTED)) == (note,)
 
 
 @pytest.mark.parametrize("relative", [(), ("text", "audio")])
