@@ -9,7 +9,10 @@ from bigfusion.pipeline.schema import Modality
 
 
 def keeps_texts(settings: NetworkSettings) -> bool:
-    """Whether a trained network holds the training texts' features and labels: those that vote."""
+    """Whether a trained network holds the features and labels of the training texts, which vote.
+
+    A name in ``features`` without its modality is taken for a text's: better one warning too many.
+    """
     if not isinstance(settings, BigFusionSettings) or not settings.retrieval.enabled:
         return False
     others = {name for name in Modality if name != Modality.TEXT}

@@ -314,7 +314,9 @@ def _begin(out: Path, features: Path, data: Data, inputs: dict[str, Any], wanted
             "dialogues": known_dialogues(data),
         }
     seeds = sorted({*record["seeds"], *wanted})
-    known = {"utterances": known_utterances([*data.train, *data.valid])} | record
+    known = dict(record)
+    if "utterances" not in record:
+        known["utterances"] = known_utterances([*data.train, *data.valid])
     known |= {"seeds": seeds, "test": Data(data.labels, [], [], data.test).digest()}
     if known != record:  # records of earlier versions have neither a test split nor utterances
         write_json(out / RUN, known)

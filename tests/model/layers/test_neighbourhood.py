@@ -77,7 +77,7 @@ def test_the_means_are_those_of_plain_loops(lengths, absent):
     torch.testing.assert_close(neighbourhood(inputs, BANDS), slow_neighbourhood(inputs))
 
 
-def test_centred_features_have_no_mean_over_the_dialogue_and_a_speaker_that_less_it():
+def test_of_centred_features_the_dialogues_mean_is_zero_and_the_speakers_comes_less_it():
     inputs = packed([5, 1, 12], absent=0.3)
     expected = slow_neighbourhood(inputs)
     audio, here = slice(10 * 3 + 1, 11 * 3), inputs.present["audio"]  # the last block: the text's column, audio's two
