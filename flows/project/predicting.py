@@ -183,8 +183,7 @@ def _warnings(
     if len(rows) < model.makers.shortest and not model.seeds[0].facts.model.fitted_at_once:
         lines.append(
             f"{recording.path.name}: has {numbered(len(rows), 'utterance')}, and the shortest dialogue of the training"
-            f" has {model.makers.shortest}; a label is read from the utterances around it too, so expect less here than"
-            " the model's score and than its probabilities say"
+            f" has {model.makers.shortest}; a label is read from the utterances around it too, so expect a lower score"
         )
     key, told = told_apart(model.seeds[0].facts.model)
     speakers = manifest.table["speaker"].iloc[rows].nunique()
