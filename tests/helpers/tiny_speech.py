@@ -25,6 +25,8 @@ from transformers import (
     WhisperModel,
 )
 
+from tests.helpers.made_once import made_once
+
 SIZE: dict[str, Any] = {
     "hidden_size": 32, "num_hidden_layers": 5, "num_attention_heads": 2, "intermediate_size": 48,
     "initializer_range": 0.3,
@@ -62,7 +64,8 @@ def model_of(family: str) -> Any:
         return makers[family]().eval()
 
 
-def save_speech(folder: Path, family: str) -> Path:
+@made_once
+def save_speech(folder: Path, family: str) -> None:
     """A family's model and feature extractor in a folder."""
     model_of(family).save_pretrained(folder)
     if family == "w2v-bert":
@@ -72,7 +75,6 @@ def save_speech(folder: Path, family: str) -> Path:
     else:
         extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask="large" in family)
     extractor.save_pretrained(folder)
-    return folder
 
 
 def save_ctranslate2(folder: Path) -> Path:

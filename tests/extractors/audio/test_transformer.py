@@ -4,8 +4,6 @@ Numbers are of unit scale. 1e-4 is what the order of additions costs in float32,
 """
 
 import json
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -335,12 +333,3 @@ def test_models_of_text_or_of_fixed_pictures_of_sound_are_refused(turns: Any, tm
     folder = save_speech(tmp_path / "text", "wavlm")
     BertModel(BertConfig(**small, vocab_size=20)).save_pretrained(folder)
     assert "expected input_ids from its feature extractor" in refusal(folder, turns)
-
-
-def test_settings_alone_load_no_heavy_library() -> None:
-    script = (
-        "import sys; from bigfusion.extractors.audio.transformer import SETTINGS, make;"
-        "make(SETTINGS(model='a'), None); print(*{'torch', 'transformers', 'cv2'} & set(sys.modules))"
-    )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == ""

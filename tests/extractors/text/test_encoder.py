@@ -1,8 +1,6 @@
 """Sentence embeddings: pooling as sentence-transformers defines it, and one sentence's numbers whatever its batch."""
 
 import logging
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -192,17 +190,3 @@ def test_spec_asks_for_the_digests_given() -> None:
     spec = TextExtractor(TextSettings(model=MINILM), digest).spec
     assert set(spec.weights.values()) == {"d"}
     assert "model.safetensors" in asked
-
-
-def test_construction_and_spec_import_nothing_heavy() -> None:
-    code = (
-        "import sys\n"
-        "from bigfusion.extractors.audio.opensmile import AudioExtractor, AudioSettings\n"
-        "from bigfusion.extractors.text.encoder import TextExtractor, TextSettings\n"
-        "from bigfusion.extractors.visual.speaker_face import VisualExtractor, VisualSettings\n"
-        f"TextExtractor(TextSettings(model={MINILM!r}), lambda path: 'd').spec\n"
-        "AudioExtractor(AudioSettings()).spec, VisualExtractor(VisualSettings(), lambda path: 'd').spec\n"
-        "print([name for name in ('torch', 'cv2', 'transformers', 'opensmile', 'torchvision') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
