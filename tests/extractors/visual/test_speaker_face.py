@@ -63,6 +63,19 @@ def extractor() -> VisualExtractor:
     return VisualExtractor(VisualSettings(threads=1, search_seconds=0))
 
 
+@pytest.fixture(scope="module")
+def other_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "net.safetensors"
+    save_file(seeded(1).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def alone(clips: dict[str, Path], extractor: VisualExtractor) -> dict[str, np.ndarray]:
+    """The vectors of the two portraits."""
+    return {name: vector(extractor, seen(clips[name])) for name in ("collins", "hopper")}
+
+
 def vector(extractor: VisualExtractor, utterance: Utterance) -> np.ndarray:
     (outcome,) = extractor.extract([utterance])
     assert isinstance(outcome, Feature), outcome
@@ -89,23 +102,22 @@ def by_hand(utterance: Utterance) -> np.ndarray:
     return np.stack(rows)
 
 
-def test_the_mean_over_the_frames_of_the_only_face(clips: dict[str, Path], extractor: VisualExtractor) -> None:
+def test_the_mean_over_the_frames_of_the_only_face(clips: dict[str, Path], alone: dict[str, np.ndarray]) -> None:
     rows = by_hand(seen(clips["collins"]))
     assert len(rows) == 6  # 12 frames at 10 a second, 5 a second sampled
-    found = vector(extractor, seen(clips["collins"]))
-    assert found.shape == (342,)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, rows.mean(0), rtol=1e-3, atol=1e-5)
+    assert alone["collins"].shape == (342,)
+    assert alone["collins"].dtype == np.float32
+    np.testing.assert_allclose(alone["collins"], rows.mean(0), rtol=1e-3, atol=1e-5)
 
 
 def test_windows_move_a_vector_by_less_than_another_detection_size(
-    clips: dict[str, Path], extractor: VisualExtractor
+    clips: dict[str, Path], alone: dict[str, np.ndarray]
 ) -> None:
     """Around the known face, the network sees fewer of its surroundings, and places its points a little differently."""
     smaller = VisualExtractor(VisualSettings(search_seconds=0, detection_size=256, threads=1))
     windows = VisualExtractor(VisualSettings(threads=1))
-    for name in ("collins", "hopper"):
-        expected, other, found = (vector(some, seen(clips[name])) for some in (extractor, smaller, windows))
+    for name, expected in alone.items():
+        other, found = (vector(some, seen(clips[name])) for some in (smaller, windows))
         assert (
             0 < np.linalg.norm(found - expected) < max(0.1 * np.linalg.norm(expected), np.linalg.norm(other - expected))
         )
@@ -124,12 +136,13 @@ def test_a_span_is_its_own_frames(clips: dict[str, Path], extractor: VisualExtra
     np.testing.assert_allclose(vector(extractor, part), rows.mean(0), rtol=1e-3, atol=1e-5)
 
 
-def test_halves_are_two_people(clips: dict[str, Path], extractor: VisualExtractor) -> None:
+def test_halves_are_two_people(
+    clips: dict[str, Path], extractor: VisualExtractor, alone: dict[str, np.ndarray]
+) -> None:
     """IEMOCAP's frames hold both actors; each half is its own picture."""
     left, right = (vector(extractor, seen(clips["both"], crop=crop)) for crop in ("left", "right"))
-    ann, grace = (vector(extractor, seen(clips[name])) for name in ("collins", "hopper"))
-    assert np.corrcoef(left, ann)[0, 1] > np.corrcoef(left, grace)[0, 1]
-    assert np.corrcoef(right, grace)[0, 1] > np.corrcoef(right, ann)[0, 1]
+    for half, own, other in ((left, "collins", "hopper"), (right, "hopper", "collins")):
+        assert np.corrcoef(half, alone[own])[0, 1] > np.corrcoef(half, alone[other])[0, 1]
 
 
 @pytest.mark.parametrize("large", ["left", "right"])
@@ -230,7 +243,7 @@ def test_ctrl_c_stops_in_the_middle_of_a_clip(
     assert 6 <= len(taken) < 120, "all of nobody and a part of the long one"
 
 
-def test_spec(tmp_path: Path) -> None:
+def test_spec(tmp_path: Path, other_weights: Path) -> None:
     machine = VisualSettings(batch_size=3, device="cpu", threads=2, timeout_seconds=600)
     spec = VisualExtractor(machine).spec
     assert spec.modality is Modality.VISUAL
@@ -245,18 +258,16 @@ def test_spec(tmp_path: Path) -> None:
     assert spec == VisualExtractor(VisualSettings()).spec
     assert not spec.hears
     assert VisualExtractor(VisualSettings(speaker="talking")).spec.hears
-    save_file(seeded(1).state_dict(), tmp_path / "net.safetensors")
-    trained = VisualExtractor(VisualSettings(weights=tmp_path / "net.safetensors")).spec
+    trained = VisualExtractor(VisualSettings(weights=other_weights)).spec
     assert not trained.notes
     assert len(trained.weights["densenet"]) == 64
-    (tmp_path / "copy.safetensors").write_bytes((tmp_path / "net.safetensors").read_bytes())
+    (tmp_path / "copy.safetensors").write_bytes(other_weights.read_bytes())
     assert VisualExtractor(VisualSettings(weights=tmp_path / "copy.safetensors")).spec == trained
 
 
-def test_weights_are_used(tmp_path: Path, clips: dict[str, Path], extractor: VisualExtractor) -> None:
-    save_file(seeded(1).state_dict(), tmp_path / "net.safetensors")
-    other = VisualExtractor(VisualSettings(weights=tmp_path / "net.safetensors"))
-    assert not np.allclose(vector(other, seen(clips["collins"])), vector(extractor, seen(clips["collins"])))
+def test_weights_are_used(clips: dict[str, Path], alone: dict[str, np.ndarray], other_weights: Path) -> None:
+    other = VisualExtractor(VisualSettings(weights=other_weights, search_seconds=0))
+    assert not np.allclose(vector(other, seen(clips["collins"])), alone["collins"])
 
 
 @pytest.mark.parametrize(
