@@ -8,7 +8,7 @@ from bigfusion.model.network_settings.adaign import AdaIGNSettings
 from bigfusion.model.networks.adaign import directed_graph, mean_so_far
 from tests.helpers.network_suite import NetworkSuite, batch
 
-SMALL = {"width": 8, "graph_width": 6, "layers": 3, "speaker_width": 3, "dropout": 0.0, "gumbel": False}
+SMALL = {"width": 8, "graph_width": 6, "layers": 2, "speaker_width": 3, "dropout": 0.0, "gumbel": False}
 MASK = torch.ones(1, 5, dtype=torch.bool)
 SPEAKERS = torch.tensor([[0, 1, 0, 0, 1]])
 SAME = SPEAKERS.unsqueeze(1) == SPEAKERS.unsqueeze(2)
