@@ -15,7 +15,7 @@ from bigfusion.model.data.batch import Batch, Dialogue, collate
 from bigfusion.model.kinds import settings_classes
 from bigfusion.model.networks.base import Network, build
 from bigfusion.model.settings import NETWORKS, network_settings
-from tests.helpers.network_suite import CLASSES, CLOSE, WIDTHS, summed
+from tests.helpers.network_suite import CLASSES, CLOSE, WIDTHS, seed_torch, summed
 from tests.helpers.network_suite import dialogues as small_dialogues
 from tests.helpers.plain.dialogue import plain
 from tests.helpers.slow_forms import double
@@ -93,7 +93,7 @@ def batch(some: list[Dialogue]) -> Batch:
 
 def network(kind: str, changes: dict[str, Any]) -> Network:
     dropout = {} if kind == "logistic" else {"dropout": 0.0}
-    torch.manual_seed(0)
+    seed_torch(0)
     found = build(network_settings({"kind": kind} | dropout | changes), WIDTHS, CLASSES).double()
     found.fit(dialogues())
     for name, parameter in found.named_parameters():
@@ -142,13 +142,15 @@ def test_a_training_steps_loss_and_gradients_are_those_of_the_plain_form(kind, c
     for module in some.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
-    for one in dialogues():
-        inputs, found = batch([one]), []
-        for form in (some, lambda given: plain(kind, some, given)):
-            torch.manual_seed(7)  # the noise of importance
-            total = summed(some.loss(form(inputs), inputs))
-            found.append((total.detach(), gradients(some, total)))
-        (value, slopes), (expected, expected_slopes) = found
-        torch.testing.assert_close(value, expected, **CLOSE)
-        for name, slope in expected_slopes.items():
-            torch.testing.assert_close(slopes[name], slope, msg=name, **CLOSE)
+    found = []
+    for form in (some, lambda given: plain(kind, some, given)):
+        losses = []
+        for inputs in (batch([one]) for one in dialogues()):
+            seed_torch(7)  # the noise of importance
+            losses.append(summed(some.loss(form(inputs), inputs)))
+        values = torch.stack(losses)
+        found.append((values.detach(), gradients(some, values.sum())))
+    (values, slopes), (expected, expected_slopes) = found
+    torch.testing.assert_close(values, expected, **CLOSE)
+    for name, slope in expected_slopes.items():
+        torch.testing.assert_close(slopes[name], slope, msg=name, **CLOSE)
