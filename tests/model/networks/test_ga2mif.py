@@ -56,8 +56,8 @@ def test_of_one_utterance_the_partner_has_no_say():
 
 
 def test_as_released_rounds_share_weights_and_one_partner_is_heard():
-    paper, released = TestGA2MIF().network(), TestGA2MIFAsReleased().network()
-    assert [len(network.graph["text"].convolutions) for network in (paper, released)] == [3, 1]
+    paper, released = TestGA2MIF.evaluated(), TestGA2MIFAsReleased.evaluated()
+    assert [len(network.graph["text"].convolutions) for network in (paper, released)] == [2, 1]
     partners = {name: list(layer.attention) for name, layer in released.layers[0].items()}
     assert partners == {"audio": ["text"], "visual": ["text"], "text": ["visual"]}
     assert list(paper.layers[0]["audio"].attention) == ["visual", "text"]
