@@ -142,7 +142,7 @@ class ContrastSuite:
         graph, contrast = graph_of_lengths(lengths, window=6), built(self.settings)
         nodes, host = inputs_of(graph).requires_grad_(), host_of(graph, self.settings)
         contrast.own_step(nodes.detach(), graph, host, contrast.optimizers())
-        for _ in range(10):
+        for _ in range(5):
             loss = loss_of(contrast.views(nodes, graph, host), graph, host)
             assert loss.isfinite()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -189,8 +189,7 @@ class ContrastSuite:
                 assert loss.isfinite()
         assert set(drawn) <= {torch.float32, torch.float64}
 
-    @pytest.mark.parametrize("pair", ["views", "original"])
-    @pytest.mark.parametrize("negatives", ["dialogue", "batch"])
+    @pytest.mark.parametrize(("pair", "negatives"), [("views", "dialogue"), ("original", "batch")])
     def test_a_network_trains_with_it(self, pair: str, negatives: str) -> None:
         changes = {"pair": pair, "negatives": negatives, "classify": 0.5}
         settings = type(self.settings).model_validate(self.settings.model_dump() | changes)
@@ -219,15 +218,16 @@ class ContrastSuite:
         optimisation.epoch(1)
         progress = TrainingHistory((), torch.empty(0, 0, dtype=torch.int16))
         save_state(tmp_path, "run", progress, optimisation.networks, optimisation.optimizers)
-        expected = [optimisation.epoch(2), optimisation.epoch(3)]
+        expected = optimisation.epoch(2)
         torch.manual_seed(5)
         network = BigFusion(self.network().settings, WIDTHS, CLASSES)
         again = Optimisation(network, dialogues(), settings, 0)
         restore_state(tmp_path, "run", again.networks, again.optimizers)
-        assert [again.epoch(2), again.epoch(3)] == expected
+        assert again.epoch(2) == expected
         for part, other in optimisation.networks.items():
+            found = again.networks[part].state_dict()
             for name, value in other.state_dict().items():
-                assert torch.equal(again.networks[part].state_dict()[name], value), (part, name)
+                assert torch.equal(found[name], value), (part, name)
 
     def test_a_checkpoint_leaves_it_out(self, tmp_path: Path) -> None:
         network = self.network()

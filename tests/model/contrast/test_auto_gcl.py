@@ -115,10 +115,10 @@ def test_training_lowers_loss_and_penalty_together():
     contrast, nodes, host = built(settings), inputs_of(graph), host_of(graph, settings)
     optimizer = torch.optim.Adam(contrast.parameters(), lr=0.02)
     losses = []
-    for _ in range(100):
+    for _ in range(30):
         optimizer.zero_grad()
         loss = loss_of(contrast.views(nodes, graph, host), graph, host)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert sum(losses[-20:]) / 20 < losses[0] - 0.5
+    assert sum(losses[-10:]) / 10 < losses[0] - 0.5

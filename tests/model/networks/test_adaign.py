@@ -8,24 +8,19 @@ from bigfusion.model.network_settings.adaign import AdaIGNSettings
 from bigfusion.model.networks.adaign import directed_graph, mean_so_far
 from tests.helpers.network_suite import NetworkSuite, batch
 
-SMALL = {"width": 8, "graph_width": 6, "layers": 3, "speaker_width": 3, "dropout": 0.0, "gumbel": False}
+SMALL = {"width": 8, "graph_width": 6, "layers": 2, "speaker_width": 3, "dropout": 0.0, "gumbel": False}
 MASK = torch.ones(1, 5, dtype=torch.bool)
 SPEAKERS = torch.tensor([[0, 1, 0, 0, 1]])
 SAME = SPEAKERS.unsqueeze(1) == SPEAKERS.unsqueeze(2)
 
 
 class TestAdaIGN(NetworkSuite):
-    settings = AdaIGNSettings(**SMALL)
+    settings = AdaIGNSettings(**SMALL, party=True)
     random = {"gumbel": True, "dropout": 0.3}
 
 
 class TestCausalAdaIGN(NetworkSuite):
     settings = AdaIGNSettings(**SMALL, recurrence=False)
-    random = {"gumbel": True}
-
-
-class TestAdaIGNOfParties(NetworkSuite):
-    settings = AdaIGNSettings(**SMALL, party=True)
     random = {"gumbel": True}
 
 

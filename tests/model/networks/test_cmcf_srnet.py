@@ -17,7 +17,7 @@ from tests.helpers.slow_forms import rows
 
 
 class TestCMCFStyle(NetworkSuite):
-    settings = CMCFSRNetSettings(width=8, heads=2, window=2, graph_window=3, dropout=0.0)
+    settings = CMCFSRNetSettings(width=8, heads=2, layers=1, window=2, graph_window=3, dropout=0.0)
     random = {"dropout": 0.3}
 
 

@@ -75,7 +75,8 @@ def test_single_utterances_by_default_score_at_least_as_logistic_regression(tmp_
     ours, theirs = (f1_score(truth(DATA.test), each, average="weighted") for each in (found, said))
     assert ours > theirs > 0.4
 
-    train(DATA, PLAIN.itself(), small_training(epochs=2), 0, tmp_path / "network")
+    small = PLAIN.itself().model_copy(update={"width": 32})
+    train(DATA, small, small_training(epochs=2, batch_size=8), 0, tmp_path / "network")
     other = checkpoint.load(tmp_path / "network", CPU)
     assert other.facts.model.kind == "bigfusion"
     assert ours > f1_score(

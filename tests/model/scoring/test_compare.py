@@ -57,7 +57,7 @@ def random_run(random: np.random.Generator, truth: list[np.ndarray], seeds: int)
     return [[random.integers(0, 3, len(one)).tolist() for one in truth] for _ in range(seeds)]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 9), st.integers(1, 3), st.integers(1, 3))
 def test_symmetries(
     tmp_path_factory: pytest.TempPathFactory, number: int, dialogues: int, one: int, other: int

@@ -25,7 +25,7 @@ from tests.helpers.small_runs import LABELS, dialogue, small_data, small_run, sm
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_run(tmp_path_factory.mktemp("run"), small_data())
+    return small_run(tmp_path_factory.mktemp("run"), small_data(), epochs=3)
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +246,7 @@ def test_data_that_do_not_fit_are_named(run: Path) -> None:
 def test_seeds_of_different_trainings_do_not_mix(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(seed_folder(tmp_path / "run", 1))
-    small_run(tmp_path / "run", small_data(), seeds=(1,), learning_rate=0.5)
+    small_run(tmp_path / "run", small_data(), seeds=(1,), epochs=3, learning_rate=0.5)
     assert small_training(learning_rate=0.5) != small_training()
     with pytest.raises(TrainingError, match="seed-1: was trained with other settings or data than seed 0"):
         evaluate(tmp_path / "run", small_data())

@@ -141,13 +141,14 @@ def test_a_label_that_is_not_on_the_wheel_is_named():
 
 def run(folder, network, **changes):
     data = small_data()
-    settings = small_training(epochs=4, **changes)
+    settings = small_training(epochs=2, **changes)
     train(data, network, settings, 0, folder)
     weights = checkpoint.load(folder, torch.device("cpu")).network.state_dict()
     return [epoch.model_dump(exclude={"seconds"}) for epoch in read_history(folder)], weights
 
 
-NETWORKS = [BiGRUSettings(modalities=("text", "audio"), width=8), DAGERCSettings(modalities=("text", "audio"), width=8)]
+MODALITIES = ("text", "audio")
+NETWORKS = [BiGRUSettings(modalities=MODALITIES, width=8), DAGERCSettings(modalities=MODALITIES, width=8, layers=1)]
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda settings: settings.kind)
@@ -169,7 +170,7 @@ def test_the_settings_choose_it():
 
 def test_a_killed_training_goes_on_in_its_stage(tmp_path):
     data, network = small_data(), NETWORKS[0]
-    settings = small_training(epochs=5, curriculum="hcl", hcl={"buckets": 3})
+    settings = small_training(epochs=4, curriculum="hcl", hcl={"buckets": 3})
 
     class Killed(Exception):
         pass

@@ -48,6 +48,14 @@ def run_seed(folder: Path, data: Data | None = None, seed: int = 0, **changes: o
     return train(data or small_data(), small_model(), small_training(**changes), seed, folder)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A seed that was trained at one go; nobody writes here."""
+    folder = tmp_path_factory.mktemp("whole")
+    run_seed(folder)
+    return folder
+
+
 def contents(folder: Path) -> dict[str, object]:
     """Everything in a seed's folder, but for the seconds that it took."""
     history = [epoch.model_dump(exclude={"seconds"}) for epoch in read_history(folder)]
@@ -87,7 +95,7 @@ class SettableClock:
 def test_a_trained_seed_leaves_its_files(tmp_path: Path) -> None:
     seen: list[Epoch] = []
     data = small_data()
-    trained = train(data, small_model(), small_training(), 0, tmp_path, seen.append)
+    trained = train(data, small_model(), small_training(epochs=3), 0, tmp_path, seen.append)
 
     assert {path.name for path in tmp_path.iterdir()} == {
         HISTORY,
@@ -99,7 +107,7 @@ def test_a_trained_seed_leaves_its_files(tmp_path: Path) -> None:
     }
     history = read_history(tmp_path)
     assert history == seen
-    assert [epoch.epoch for epoch in history] == [1, 2, 3, 4, 5, 6]
+    assert [epoch.epoch for epoch in history] == [1, 2, 3]
     best = max(epoch.valid_weighted_f1 for epoch in history)
     assert trained.best == next(epoch for epoch in history if epoch.valid_weighted_f1 == best)
     facts = checkpoint.load(tmp_path, CPU).facts
@@ -108,11 +116,11 @@ def test_a_trained_seed_leaves_its_files(tmp_path: Path) -> None:
         label: sum(int((one.labels == index).sum()) for one in data.train) for index, label in enumerate(data.labels)
     }
     classes = read_tensors(tmp_path / TEST_EPOCHS)[0]["classes"]
-    assert classes.shape == (6, sum(len(one) for one in data.test))
+    assert classes.shape == (3, sum(len(one) for one in data.test))
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    trained = run_seed(tmp_path, epochs=20, patience=20)
+    trained = run_seed(tmp_path, epochs=8, learning_rate=0.05)
     history = read_history(tmp_path)
     assert history[-1].parts["cross_entropy"] < 0.6 * history[0].parts["cross_entropy"]
     assert trained.best.valid_weighted_f1 > 0.75  # the majority class alone scores below 0.4
@@ -128,10 +136,10 @@ def test_the_loss_is_the_sum_of_its_parts(tmp_path: Path) -> None:
 
 
 def test_the_same_seed_trains_the_same_network(tmp_path: Path) -> None:
-    run_seed(tmp_path / "one")
+    run_seed(tmp_path / "one", epochs=2)
     torch.rand(5)  # whatever the caller drew before does not matter
-    run_seed(tmp_path / "two")
-    run_seed(tmp_path / "three", seed=1)
+    run_seed(tmp_path / "two", epochs=2)
+    run_seed(tmp_path / "three", seed=1, epochs=2)
     one, two, three = (contents(tmp_path / name) for name in ("one", "two", "three"))
     assert one == two
     assert one["weights"] != three["weights"]
@@ -149,19 +157,28 @@ def kill_after(epoch: int) -> Callable[[Epoch], None]:
     return progress
 
 
-@pytest.mark.parametrize(("kills", "average"), [((1,), 0.0), ((3, 4), 0.0), ((6,), 0.0), ((2, 5), 0.9)])
-def test_a_killed_run_continues_bit_for_bit(tmp_path: Path, kills: tuple[int, ...], average: float) -> None:
-    settings = small_training(average=average)
-    train(small_data(), small_model(), settings, 0, tmp_path / "whole")
+def killed(folder: Path, kills: tuple[int, ...], **changes: object) -> dict[str, object]:
+    """The contents of a run that was killed after each of these epochs, and then finished."""
+    settings = small_training(**changes)
     for epoch in kills:
         with pytest.raises(KilledError):
-            train(small_data(), small_model(), settings, 0, tmp_path / "killed", kill_after(epoch))
-        assert not (tmp_path / "killed" / TRAINED).exists()
+            train(small_data(), small_model(), settings, 0, folder, kill_after(epoch))
+        assert not (folder / TRAINED).exists()
         torch.manual_seed(epoch)  # another process: other generators
     seen: list[Epoch] = []
-    train(small_data(), small_model(), settings, 0, tmp_path / "killed", seen.append)
-    assert [epoch.epoch for epoch in seen] == list(range(kills[-1] + 1, 7))
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    train(small_data(), small_model(), settings, 0, folder, seen.append)
+    assert [epoch.epoch for epoch in seen] == list(range(kills[-1] + 1, settings.epochs + 1))
+    return contents(folder)
+
+
+@pytest.mark.parametrize("kills", [(1, 3, 4), (6,)])
+def test_a_killed_run_continues_bit_for_bit(tmp_path: Path, whole: Path, kills: tuple[int, ...]) -> None:
+    assert killed(tmp_path, kills) == contents(whole)
+
+
+def test_a_killed_run_continues_bit_for_bit_with_its_average(tmp_path: Path) -> None:
+    run_seed(tmp_path / "whole", average=0.9, epochs=3)
+    assert killed(tmp_path / "killed", (1, 2), average=0.9, epochs=3) == contents(tmp_path / "whole")
 
 
 def test_the_average_follows_the_weights_fast_at_first() -> None:
@@ -186,19 +203,16 @@ def test_without_an_average_the_network_itself_is_scored() -> None:
     assert Optimisation(network, data.train, small_training(), seed=0).scored is network
 
 
-def test_a_kill_before_the_checkpoint_was_written_loses_nothing(tmp_path: Path) -> None:
-    run_seed(tmp_path / "whole")
-    best = max(read_history(tmp_path / "whole"), key=lambda epoch: epoch.valid_weighted_f1).epoch
-    killed = tmp_path / "killed"
-    killed.mkdir()
-    (killed / f".{STATE}.4711.tmp").write_bytes(b"half a file")
+def test_a_kill_before_the_checkpoint_was_written_loses_nothing(tmp_path: Path, whole: Path) -> None:
+    best = max(read_history(whole), key=lambda epoch: epoch.valid_weighted_f1).epoch
+    (tmp_path / f".{STATE}.4711.tmp").write_bytes(b"half a file")
     with pytest.raises(KilledError):
-        train(small_data(), small_model(), small_training(), 0, killed, kill_after(best))
-    for path in killed.iterdir():  # as if the kill had come right after the state was stored
+        train(small_data(), small_model(), small_training(), 0, tmp_path, kill_after(best))
+    for path in tmp_path.iterdir():  # as if the kill had come right after the state was stored
         if path.is_file() and path.name != STATE:
             path.unlink()
-    run_seed(killed)
-    assert contents(killed) == contents(tmp_path / "whole")
+    run_seed(tmp_path)
+    assert contents(tmp_path) == contents(whole)
 
 
 def test_a_training_takes_one_thread_unless_told_otherwise_so_its_bits_do_not_depend_on_the_machine(tmp_path) -> None:
@@ -214,31 +228,29 @@ def test_a_training_takes_one_thread_unless_told_otherwise_so_its_bits_do_not_de
 
 
 def test_a_finished_seed_is_returned_as_it_is(tmp_path: Path) -> None:
-    first = run_seed(tmp_path)
+    first = run_seed(tmp_path, epochs=1)
     seen: list[Epoch] = []
-    settings = small_training(seeds=(0, 1), threads=2)  # more seeds or threads are no other training
+    settings = small_training(seeds=(0, 1), threads=2, epochs=1)  # more seeds or threads are no other training
     assert train(small_data(), small_model(), settings, 0, tmp_path, seen.append) == first
     assert not seen
 
 
 def test_a_folder_holds_one_run(tmp_path: Path) -> None:
     with pytest.raises(KilledError):
-        train(small_data(), small_model(), small_training(), 0, tmp_path, kill_after(1))
+        train(small_data(), small_model(), small_training(epochs=2), 0, tmp_path, kill_after(1))
     with pytest.raises(TrainingError, match="holds a started run with other settings"):
-        run_seed(tmp_path, learning_rate=0.1)
-    run_seed(tmp_path)
+        run_seed(tmp_path, epochs=2, learning_rate=0.1)
+    run_seed(tmp_path, epochs=2)
     with pytest.raises(TrainingError, match="holds a finished run with other settings"):
-        run_seed(tmp_path, learning_rate=0.1)
+        run_seed(tmp_path, epochs=2, learning_rate=0.1)
     with pytest.raises(TrainingError, match="holds a finished run with other settings"):
-        run_seed(tmp_path, data=small_data(test=2))
+        run_seed(tmp_path, data=small_data(test=2), epochs=2)
 
 
-def test_the_test_labels_are_never_looked_at(tmp_path: Path) -> None:
+def test_the_test_labels_are_never_looked_at(tmp_path: Path, whole: Path) -> None:
     data = small_data()
-    other = replace(data, test=[replace(one, labels=(one.labels + 1) % 3) for one in data.test])
-    run_seed(tmp_path / "one", data)
-    run_seed(tmp_path / "two", other)
-    one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
+    run_seed(tmp_path, replace(data, test=[replace(one, labels=(one.labels + 1) % 3) for one in data.test]))
+    one, two = contents(whole), contents(tmp_path)
     for same in ("history", "weights", "test"):
         assert one[same] == two[same]
 
@@ -252,22 +264,21 @@ def test_a_corpus_without_a_test_split_trains(tmp_path: Path) -> None:
 def test_dialogues_without_a_label_do_no_harm(tmp_path: Path) -> None:
     data = small_data()
     mute = [replace(one, labels=np.full(len(one), UNLABELLED)) for one in data.train[:5]]
-    run_seed(tmp_path, replace(data, train=[*mute, *data.train[5:]]), batch_size=1, epochs=2)
+    run_seed(tmp_path, replace(data, train=[*mute, *data.train[5:]]), batch_size=1, epochs=1)
     assert all(np.isfinite(epoch.loss) for epoch in read_history(tmp_path))
 
 
-def test_bfloat16_trains(tmp_path: Path) -> None:
-    run_seed(tmp_path / "half", precision="bfloat16")
-    run_seed(tmp_path / "whole")
-    half, whole = read_history(tmp_path / "half"), read_history(tmp_path / "whole")
-    assert half[0].loss != whole[0].loss
-    assert half[-1].loss == pytest.approx(whole[-1].loss, rel=0.1)
+def test_bfloat16_trains(tmp_path: Path, whole: Path) -> None:
+    run_seed(tmp_path, precision="bfloat16")
+    half, single = read_history(tmp_path), read_history(whole)
+    assert half[0].loss != single[0].loss
+    assert half[-1].loss == pytest.approx(single[-1].loss, rel=0.1)
 
 
 def test_tensorboard_shows_each_epoch_once_whatever_was_killed(tmp_path: Path) -> None:
     with pytest.raises(KilledError):
-        train(small_data(), small_model(), small_training(), 0, tmp_path, kill_after(4))
-    run_seed(tmp_path)
+        train(small_data(), small_model(), small_training(epochs=3), 0, tmp_path, kill_after(2))
+    run_seed(tmp_path, epochs=3)
     events = EventAccumulator(str(tmp_path / FOLDER)).Reload()
     history = read_history(tmp_path)
     assert [(event.step, event.value) for event in events.Scalars("valid/weighted F1")] == [
@@ -278,7 +289,7 @@ def test_tensorboard_shows_each_epoch_once_whatever_was_killed(tmp_path: Path) -
 
 
 def test_dead_and_saturated_neurons_are_counted(tmp_path: Path) -> None:
-    assert run_seed(tmp_path / "as it is").neurons["layer1.key"].count == 8
+    assert run_seed(tmp_path / "as it is", epochs=1).neurons["layer1.key"].count == 8
     data = small_data()
     network = checkpoint.load(tmp_path / "as it is", CPU).network
     current = network.transformer.layers[0].attention.query_key_value
@@ -375,16 +386,16 @@ def test_batches_hold_every_dialogue_once_in_the_seeds_order() -> None:
     assert lengths(0, 1) != lengths(1, 1)
 
 
-@pytest.mark.parametrize("lost", [*CHECKPOINT, HISTORY])
-def test_a_finished_seed_that_lost_a_file_is_trained_again(tmp_path: Path, lost: str) -> None:
+def test_a_finished_seed_that_lost_a_file_is_trained_again(tmp_path: Path) -> None:
     folder = seed_folder(tmp_path, 0)
-    run_seed(folder, epochs=2)
+    run_seed(folder, epochs=1)
     before = contents(folder)
-    (folder / lost).unlink()
-    with pytest.raises(TrainingError, match="lost a file"):
-        finished_seeds(tmp_path)
-    run_seed(folder, epochs=2)
-    assert contents(folder) == before
+    for lost in (*CHECKPOINT, HISTORY):
+        (folder / lost).unlink()
+        with pytest.raises(TrainingError, match="lost a file"):
+            finished_seeds(tmp_path)
+        run_seed(folder, epochs=1)
+        assert contents(folder) == before
 
 
 def test_unfinished_seeds_are_named(tmp_path: Path) -> None:
