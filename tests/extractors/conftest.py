@@ -17,7 +17,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def one_densenet() -> Iterator[None]:
-    """A file's DenseNet is loaded and made a graph once for a module: that takes longer than a clip."""
+    """A file's DenseNet is loaded and made a graph once a module: that takes longer than a clip."""
     from bigfusion.extractors.visual import embedder
 
     with pytest.MonkeyPatch.context() as patch:
