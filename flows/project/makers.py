@@ -1,7 +1,8 @@
 """How the features of a run were made: recorded in the run's folder, so that those of a new recording are the same.
 
 ``extractors.json`` holds the project's settings, the extractors' descriptions (settings, digests of weights and code),
-the corpus's name, and its most frequent words, by which another language is noticed.
+the corpus's name, its most frequent words, by which another language is noticed, and how many utterances its shortest
+training dialogue has, by which a recording is noticed that has too few.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bigfusion.flows.project import runs
 from bigfusion.flows.project.settings import Project
 from bigfusion.model.runs.files import Record, read_record
@@ -18,7 +21,7 @@ from bigfusion.pipeline.atomic import write_whole
 from bigfusion.pipeline.errors import SettingsError, TrainingError
 from bigfusion.pipeline.plan.differences import some
 from bigfusion.pipeline.plan.plan import CellPlan
-from bigfusion.pipeline.schema import Modality
+from bigfusion.pipeline.schema import Modality, Split
 from bigfusion.pipeline.settings import validate
 from bigfusion.pipeline.tables.language import Habits, habits
 
@@ -28,7 +31,10 @@ _ELSEWHERE = {"corpus", "workspace", "extract", "finetune", "predict", "promote"
 
 
 class Makers(Record):
-    """The content of ``extractors.json``. ``extractors`` are descriptions by modality, as in fingerprints."""
+    """The content of ``extractors.json``. ``extractors`` are descriptions by modality, as in fingerprints.
+
+    ``shortest`` are the utterances of the training's shortest dialogue; an earlier version did not count them.
+    """
 
     format: int = 1
     corpus: str
@@ -37,6 +43,7 @@ class Makers(Record):
     settings: dict[str, Any]
     extractors: dict[str, Any]
     words: Habits
+    shortest: int = 1
 
 
 def makers(project: Project, planned: CellPlan) -> Makers:
@@ -48,7 +55,14 @@ def makers(project: Project, planned: CellPlan) -> Makers:
         settings={name: table for name, table in project.parameters().items() if name not in _ELSEWHERE},
         extractors={str(name): dict(description) for name, description in planned.extractors.items()},
         words=habits(planned.manifest.table["text"].tolist()),
+        shortest=_shortest(planned.manifest.table),
     )
+
+
+def _shortest(table: pd.DataFrame) -> int:
+    """The utterances of the shortest dialogue of split ``train``, or of all dialogues where none is in it (folds)."""
+    trained = table[table["split"] == Split.TRAIN]
+    return int((table if trained.empty else trained)["dialogue"].value_counts().min())
 
 
 def record(project: Project, planned: CellPlan, run: Path) -> None:

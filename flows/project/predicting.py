@@ -30,6 +30,7 @@ from bigfusion.pipeline.manifest.manifest import Manifest
 from bigfusion.pipeline.plan.plan import CellPlan
 from bigfusion.pipeline.schema import FeatureName, Modality, Status
 from bigfusion.pipeline.tables.language import foreign
+from bigfusion.pipeline.words import numbered
 
 if TYPE_CHECKING:
     from bigfusion.flows.project.trained import Model
@@ -179,6 +180,11 @@ def _warnings(
         if gone:
             several = every(len(rows)) if len(those) == len(rows) else f"{len(those)} of {len(rows)} utterances"
             lines.append(f"{recording.path.name}: {_absence(model, gone, those, several, vectors)}")
+    if len(rows) < model.makers.shortest and not model.seeds[0].facts.model.fitted_at_once:
+        lines.append(
+            f"{recording.path.name}: has {numbered(len(rows), 'utterance')}, and the shortest dialogue of the training"
+            f" has {model.makers.shortest}; a label is read from the utterances around it too, so expect a lower score"
+        )
     key, told = told_apart(model.seeds[0].facts.model)
     speakers = manifest.table["speaker"].iloc[rows].nunique()
     if told is not None and speakers > told:

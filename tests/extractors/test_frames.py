@@ -34,7 +34,7 @@ from tests.helpers.tiny_images import saved
 from tests.helpers.tiny_speech import FAMILIES, save_speech, voice
 from tests.helpers.whisper_weights import whisper_base
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "one_densenet")
 
 CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-4}
 """Between frames pooled by hand in float64 and the vector, float32, numbers of unit scale."""
@@ -100,6 +100,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return cache(lambda family: save_speech(home / family, family))
 
 
+@pytest.fixture(scope="module")
+def framed(models: Any) -> Any:
+    """A family's extractor with frames of its first layer's input beside those of its last, its model loaded once."""
+    return cache(lambda family: speech(models(family), layers=(0, 3), pooling="mean+std"))
+
+
 def speech(folder: Path, **settings: Any) -> Any:
     chosen = {"model": str(folder), "device": "cpu", "threads": 1, "level": "frame"} | settings
     return transformer.make(transformer.SETTINGS(**chosen), sha256_of)
@@ -111,11 +117,15 @@ def length(turn: Utterance) -> float:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_frames_of_a_speech_encoder_pooled_are_the_vector_every_20_ms(family: str, models: Any, turns: Any) -> None:
-    found = both(lambda level: speech(models(family), pooling="mean+std", level=level), turns)
+def test_frames_of_a_speech_encoder_pooled_are_the_vector_every_20_ms(
+    family: str, models: Any, framed: Any, turns: Any
+) -> None:
+    plain = speech(models(family), layers=(0, 3), pooling="mean+std", level="utterance")
+    found = both(lambda level: framed(family) if level == "frame" else plain, turns)
     for turn, outcome in zip(turns, found, strict=True):
         values = outcome.frames.values.astype(np.float64)
-        np.testing.assert_allclose(np.concatenate([values.mean(0), values.std(0)]), outcome.vector, **CLOSE)
+        pooled = [pool(layer, 0) for layer in (values[:, :32], values[:, 32:]) for pool in (np.mean, np.std)]
+        np.testing.assert_allclose(np.concatenate(pooled), outcome.vector, **CLOSE)
         times = check_times(outcome.frames, length(turn))
         np.testing.assert_allclose(times, np.arange(len(values)) * 0.02)
         assert 0 <= length(turn) / 0.02 - len(values) < 2.5 or (
@@ -124,7 +134,7 @@ def test_frames_of_a_speech_encoder_pooled_are_the_vector_every_20_ms(family: st
 
 
 def test_several_layers_stand_side_by_side_in_a_row(models: Any, turns: Any) -> None:
-    found = both(lambda level: speech(models("wavlm"), layers=(0, 5, 2), level=level), turns[:2])
+    found = both(lambda level: speech(models("wavlm"), layers=(0, 3, 2), level=level), turns[:2])
     assert found[0].frames.values.shape[1] == 96
     np.testing.assert_allclose(found[1].frames.values.mean(0), found[1].vector, **CLOSE)
 
@@ -150,14 +160,13 @@ def test_windows_of_a_long_turn_count_on_from_its_beginning(models: Any, tmp_pat
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_burst_at_one_second_shows_in_the_frame_of_that_time(family: str, models: Any, tmp_path: Path) -> None:
-    """The layers' input, since attention spreads a burst over the turn."""
+def test_a_burst_at_one_second_shows_in_the_frame_of_that_time(family: str, framed: Any, tmp_path: Path) -> None:
+    """In the layers' input, since attention spreads a burst over the turn."""
     quiet = voice(2.0) / 10
     burst = quiet.copy()
     burst[16_000:16_320] += BURST
-    made = speech(models(family), layers=0)
-    before, after = made.extract([heard(tmp_path, "quiet", quiet), heard(tmp_path, "burst", burst)])
-    moved = np.abs(after.frames.values - before.frames.values).sum(1)
+    before, after = framed(family).extract([heard(tmp_path, "quiet", quiet), heard(tmp_path, "burst", burst)])
+    moved = np.abs(after.frames.values - before.frames.values)[:, :32].sum(1)
     at = after.frames.times[moved.argmax()]
     assert abs(at - 1.0) <= 0.02 + 1e-9, "the frames of 20 ms that hold the burst from 1.00 to 1.02 s"
 

@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 
 from bigfusion.flows.engine import configuration
+from bigfusion.flows.engine.server import temporary_server
 from bigfusion.pipeline.demo.build import build
 from tests.helpers.small_project import CONFIG, Place
 
+os.environ.setdefault(configuration.STARTUP, "180")
 configuration.set_defaults()  # before Prefect is imported
 
 
@@ -18,14 +20,15 @@ server = ExitStack()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def prefect():
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
+def prefect(tmp_path_factory):
+    """A server as `bigfusion run` starts one. This process alone knows it, and not those that tests start."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     with server:
-        server.enter_context(prefect_test_harness(server_startup_timeout=180))
-        # As on a server of `bigfusion run`: each flow would wait two seconds at its end for the thread of its beats.
-        server.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
+        url = server.enter_context(temporary_server(tmp_path_factory.mktemp("prefect")))
+        for name in ("PREFECT_API_URL", "PREFECT_SERVER_EPHEMERAL_ENABLED"):
+            del os.environ[name]
+        server.enter_context(temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
         yield
 
 

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,13 @@ Edit = Callable[["EditedProject"], None]
 
 @dataclass(frozen=True)
 class EditedProject:
-    """The packages in a folder of their own; ``root`` is what ``PYTHONPATH`` would name."""
+    """The packages in a folder of their own; ``root`` is what ``PYTHONPATH`` would name.
+
+    ``before`` is what the edited files held, ``None`` if there were none.
+    """
 
     root: Path
+    before: dict[Path, str | None] = field(default_factory=dict)
 
     @classmethod
     def copied(cls, root: Path) -> EditedProject:
@@ -45,22 +49,22 @@ class EditedProject:
     def add(self, inside: str, text: str) -> None:
         """Write a new file, or more into one."""
         path = self.path(inside)
-        path.write_text((path.read_text() if path.exists() else "") + text)
+        self._write(path, (path.read_text() if path.exists() else "") + text)
 
     def replace(self, inside: str, old: str, new: str) -> None:
         text = self.path(inside).read_text()
         assert old in text, f"{inside}: {old}"
-        self.path(inside).write_text(text.replace(old, new, 1))
+        self._write(self.path(inside), text.replace(old, new, 1))
 
     def rewrite(self, change: Callable[[ast.Module], ast.Module]) -> int:
         """Parse every file, change its tree, and print it anew. Returns how many trees were changed."""
         edited = 0
         for path in self.files:
-            source = path.read_text()
-            tree = change(ast.parse(source))
-            text = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
-            edited += text != ast.unparse(ast.parse(source)) + "\n"
-            path.write_text(text)
+            tree = ast.parse(path.read_text())
+            plain = ast.unparse(tree)
+            text = ast.unparse(ast.fix_missing_locations(change(tree)))
+            edited += text != plain
+            self._write(path, text + "\n")
         return edited
 
     def change(self, name: str, inside: str = "") -> None:
@@ -70,10 +74,13 @@ class EditedProject:
         """
         changed = 0
         for path in (path for path in self.files if inside in path.as_posix()):
-            tree = ast.parse(path.read_text())
+            text = path.read_text()
+            if f"def {name.rpartition('.')[2]}(" not in text:  # to parse all files takes half a second
+                continue
+            tree = ast.parse(text)
             for node in self._named(tree, name):
                 node.body.insert(bool(ast.get_docstring(node)), ast.parse("changed = 1").body[0])
-                path.write_text(ast.unparse(ast.fix_missing_locations(tree)) + "\n")
+                self._write(path, ast.unparse(ast.fix_missing_locations(tree)) + "\n")
                 changed += 1
         assert changed == 1, f"{name}: {changed} definitions"
 
@@ -89,7 +96,9 @@ class EditedProject:
         there, here = (f"bigfusion.{name}" for name in (old, new))
         source, target = (self.path(f"{name.replace('.', '/')}.py") for name in (old, new))
         target.parent.mkdir(parents=True, exist_ok=True)
-        source.rename(target)
+        self._write(target, source.read_text())
+        self.before.setdefault(source, source.read_text())
+        source.unlink()
         parent, _, last = there.rpartition(".")
         new_parent, _, new_last = here.rpartition(".")
         adjusted = 0
@@ -102,9 +111,24 @@ class EditedProject:
                 after,
                 flags=re.MULTILINE,
             )
-            adjusted += after != text
-            path.write_text(after)
+            if after != text:
+                adjusted += 1
+                self._write(path, after)
         assert adjusted
+
+    def undo(self) -> None:
+        """Take every edit back."""
+        for path, text in self.before.items():
+            if text is None:
+                path.unlink()
+            else:
+                path.write_text(text)
+        self.before.clear()
+
+    def _write(self, path: Path, text: str) -> None:
+        if path not in self.before:
+            self.before[path] = path.read_text() if path.exists() else None
+        path.write_text(text)
 
     def command(self, command: str, *arguments: str, code: int = 0) -> Any:
         """The JSON answer of a command that runs this very code, in a process of its own."""

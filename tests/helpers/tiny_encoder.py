@@ -8,6 +8,8 @@ from tokenizers import ByteLevelBPETokenizer
 from tokenizers.processors import RobertaProcessing
 from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
 
+from tests.helpers.made_once import made_once
+
 SENTENCES = (
     "Oh my God, he's lost it. He's totally lost it.",
     "What?",
@@ -31,7 +33,8 @@ class Shape:
 TINY = Shape()
 
 
-def save_roberta(folder: Path, layers: int = 5, seed: int = 0, longest: int = 128, shape: Shape = TINY) -> Path:
+@made_once
+def save_roberta(folder: Path, layers: int = 5, seed: int = 0, longest: int = 128, shape: Shape = TINY) -> None:
     """Random weights with RoBERTa's layout: positions from 2 on, a language-model head around the encoder.
 
     The tokenizer states no greatest length of its own.
@@ -58,4 +61,3 @@ def save_roberta(folder: Path, layers: int = 5, seed: int = 0, longest: int = 12
             initializer_range=shape.spread,
         )
         RobertaForMaskedLM(config).save_pretrained(folder)
-    return folder

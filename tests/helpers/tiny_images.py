@@ -17,13 +17,16 @@ from transformers import (
     ViTModel,
 )
 
+from tests.helpers.made_once import made_once
+
 SMALL: dict[str, Any] = {
     "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "image_size": 32,
     "patch_size": 8,
 }  # fmt: skip
 
 
-def saved(folder: Path, kind: str) -> Path:
+@made_once
+def saved(folder: Path, kind: str) -> None:
     """A checkpoint with its processor: 32 x 32 pixels, 16 numbers."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -41,4 +44,3 @@ def saved(folder: Path, kind: str) -> Path:
         model.save_pretrained(folder)
     sides = {"height": 32, "width": 32}
     CLIPImageProcessor(size=sides, crop_size=sides, do_center_crop=False).save_pretrained(folder)
-    return folder

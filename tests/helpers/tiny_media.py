@@ -1,6 +1,8 @@
 """Real media files of a few kilobytes: H.264 + AAC in mp4, MPEG-4 in avi, PCM in wav."""
 
+import tempfile
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import av
@@ -20,6 +22,19 @@ def write_clip(
 ) -> Path:
     """A clip of noise and a tone; ``codecs`` names the video codec, the audio codec, or one of them."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_encoded(path.suffix, seconds, pitch, codecs))
+    return path
+
+
+@cache
+def _encoded(suffix: str, seconds: float, pitch: float, codecs: tuple[str, ...]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"clip{suffix}")
+        _encode(path, seconds, pitch, codecs)
+        return path.read_bytes()
+
+
+def _encode(path: Path, seconds: float, pitch: float, codecs: tuple[str, ...]) -> None:
     noise = np.random.default_rng(int(pitch))
     with av.open(str(path), "w") as container:
         streams = [
@@ -40,7 +55,6 @@ def write_clip(
                 for part in [*resampler.resample(frame), *resampler.resample(None)]:
                     container.mux(stream.encode(part))
             container.mux(stream.encode(None))
-    return path
 
 
 def write_wav(path: Path, seconds: float = 0.3, pitch: float = 220.0) -> Path:

@@ -25,8 +25,10 @@ from transformers import (
     WhisperModel,
 )
 
+from tests.helpers.made_once import made_once
+
 SIZE: dict[str, Any] = {
-    "hidden_size": 32, "num_hidden_layers": 5, "num_attention_heads": 2, "intermediate_size": 48,
+    "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 48,
     "initializer_range": 0.3,
 }  # fmt: skip
 WAVE: dict[str, Any] = {
@@ -34,7 +36,7 @@ WAVE: dict[str, Any] = {
 }  # fmt: skip
 LARGE: dict[str, Any] = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
 WHISPER: dict[str, Any] = {
-    "vocab_size": 50, "d_model": 32, "encoder_layers": 5, "encoder_attention_heads": 2, "encoder_ffn_dim": 48,
+    "vocab_size": 50, "d_model": 32, "encoder_layers": 3, "encoder_attention_heads": 2, "encoder_ffn_dim": 48,
     "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "init_std": 0.3,
     "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1,
 }  # fmt: skip
@@ -62,7 +64,8 @@ def model_of(family: str) -> Any:
         return makers[family]().eval()
 
 
-def save_speech(folder: Path, family: str) -> Path:
+@made_once
+def save_speech(folder: Path, family: str) -> None:
     """A family's model and feature extractor in a folder."""
     model_of(family).save_pretrained(folder)
     if family == "w2v-bert":
@@ -72,7 +75,6 @@ def save_speech(folder: Path, family: str) -> Path:
     else:
         extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask="large" in family)
     extractor.save_pretrained(folder)
-    return folder
 
 
 def save_ctranslate2(folder: Path) -> Path:

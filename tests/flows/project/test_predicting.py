@@ -21,6 +21,7 @@ from bigfusion.flows.project.load import load_project
 from bigfusion.flows.project.predicting import Prediction, Vectors, _warnings, every, predict, subtitles
 from bigfusion.flows.project.prediction_frames import frame
 from bigfusion.model.data.batch import Dialogue
+from bigfusion.model.network_settings.base import NetworkSettings
 from bigfusion.model.network_settings.bigfusion import BigFusionSettings
 from bigfusion.model.network_settings.cogmen import COGMENSettings
 from bigfusion.model.runs import checkpoint
@@ -265,6 +266,22 @@ def test_more_speakers_than_the_network_tells_apart_are_said(model, tmp_path):
     small = replace(model, seeds=(replace(model.seeds[0], facts=facts), *model.seeds[1:]))
     (line,) = [line for line in small.timelines(new_recording(tmp_path)).warnings if "speakers" in line]
     assert "has 2 speakers, and the network tells 1 apart (model.speakers of its training)" in line
+
+
+def test_a_recording_shorter_than_every_dialogue_of_the_training_is_said(model, tmp_path):
+    """Unless the network reads each utterance by itself, as this model's does."""
+    path = new_recording(tmp_path)
+
+    def said(shortest: int, network: NetworkSettings) -> list[str]:
+        facts = model.seeds[0].facts.model_copy(update={"model": network})
+        makers = model.makers.model_copy(update={"shortest": shortest})
+        other = replace(model, makers=makers, seeds=(replace(model.seeds[0], facts=facts), *model.seeds[1:]))
+        return [line for line in other.timelines(path).warnings if "shortest" in line]
+
+    assert model.makers.shortest == 2
+    assert said(3, COGMENSettings()) == said(4, model.seeds[0].facts.model) == []
+    (line,) = said(4, COGMENSettings())
+    assert "new.wav: has 3 utterances, and the shortest dialogue of the training has 4" in line
 
 
 def test_the_threshold_makes_an_answer_not_sure(model, tmp_path):

@@ -15,12 +15,17 @@ SAME = SPEAKERS.unsqueeze(1) == SPEAKERS.unsqueeze(2)
 
 
 class TestAdaIGN(NetworkSuite):
-    settings = AdaIGNSettings(**SMALL, party=True)
+    settings = AdaIGNSettings(**SMALL)
     random = {"gumbel": True, "dropout": 0.3}
 
 
 class TestCausalAdaIGN(NetworkSuite):
     settings = AdaIGNSettings(**SMALL, recurrence=False)
+    random = {"gumbel": True}
+
+
+class TestAdaIGNOfParties(NetworkSuite):
+    settings = AdaIGNSettings(**SMALL, party=True)
     random = {"gumbel": True}
 
 

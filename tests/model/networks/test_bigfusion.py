@@ -57,6 +57,11 @@ class TestBigFusion(NetworkSuite):
     random = {"dropout": 0.3}
 
 
+class TestTuned(NetworkSuite):
+    settings = settings(**SPEAKERS, **TAUGHT, **BESIDE)
+    random = {"feature_dropout": 0.3}
+
+
 class TestBest(NetworkSuite):
     settings = settings(**SPEAKERS, **TAUGHT, **BESIDE, **VOTED)
     random = {"feature_dropout": 0.3}

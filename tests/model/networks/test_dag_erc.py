@@ -13,6 +13,10 @@ class TestDAGERC(NetworkSuite):
     random = {"dropout": 0.3}
 
 
+class TestFartherReach(NetworkSuite):
+    settings = DAGERCSettings(width=6, layers=1, reach=2, dropout=0.0)
+
+
 def edges(speakers: list[int], reach: int = 1) -> list[list[int]]:
     """The predecessors of every utterance of one dialogue."""
     number = torch.tensor([speakers])

@@ -27,11 +27,15 @@ class Suite(NetworkSuite):
 
 
 class TestDialogueRNN(Suite):
-    settings = SMALL.model_copy(update={"listener": True})
+    settings = SMALL
 
 
 class TestOneWay(Suite):
     settings = ONE_WAY
+
+
+class TestListener(Suite):
+    settings = SMALL.model_copy(update={"listener": True})
 
 
 def cell(settings: DialogueRNNSettings = SMALL, width: int = 3) -> DialogueCell:

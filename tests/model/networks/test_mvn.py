@@ -9,8 +9,12 @@ SMALL = MVNSettings(width=6, window=3, dropout=0.0)
 
 
 class TestMVN(NetworkSuite):
-    settings = SMALL.model_copy(update={"class_weights": 0.5})
+    settings = SMALL
     random = {"dropout": 0.3}
+
+
+class TestWeighted(NetworkSuite):
+    settings = SMALL.model_copy(update={"class_weights": 0.5})
 
 
 def network(**changes) -> MVN:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ SENTENCES = (
 )
 
 
+@cache
 def said(emotion: str, voices: tuple[str, ...] = ("en-us+f1", "en-us+m1", "en-us+m4")) -> list[tuple[Samples, int]]:
     return [speak(sentence, voice, emotion) for sentence in SENTENCES for voice in voices]
 

@@ -53,12 +53,11 @@ def test_a_spoilt_file_is_read_or_refused_in_one_line(tmp_path, name, monkeypatc
         random_ = random.Random(seed)
         spoilt = spoil(load(path), random_)
         monkeypatch.setattr("bigfusion.pipeline.feature_files.reader.load", lambda _, found=spoilt: found)
-        for regression in (False, True):
-            try:
-                read_features(path, regression=regression)
-            except (CorpusError, UnsafePickleError) as error:
-                refused += 1
-                assert "\n" not in str(error), seed
-            except Exception as error:
-                raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
+        try:
+            read_features(path, regression=seed % 2 == 1)
+        except (CorpusError, UnsafePickleError) as error:
+            refused += 1
+            assert "\n" not in str(error), seed
+        except Exception as error:
+            raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
     assert refused > 10

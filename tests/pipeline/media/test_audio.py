@@ -60,23 +60,21 @@ def resampled_whole(path: Path, rate: int = 16_000) -> np.ndarray:
         ("a.mp3", "libmp3lame", 11_025, "mono"),
     ],
 )
-@pytest.mark.parametrize(("start", "end"), [(None, None), (0.7, 2.9), (0.95, None), (0.0, 0.31)])
-def test_blocks_are_the_whole_to_the_bit(
-    tmp_path: Path, name: str, audio: str, rate: int, layout: str, start: float | None, end: float | None
-) -> None:
+def test_blocks_are_the_whole_to_the_bit(tmp_path: Path, name: str, audio: str, rate: int, layout: str) -> None:
     sound = np.random.default_rng(0).normal(0, 0.1, (av.AudioLayout(layout).nb_channels, round(3.3 * rate)))
     path = write_clip(tmp_path / name, sound=sound, rate=rate, layout=layout, audio=audio)
-    begin, stop = round((start or 0) * 16_000), None if end is None else round(end * 16_000)
-    found = read_audio(span(path, start, end))
-    np.testing.assert_array_equal(found, np.clip(resampled_whole(path)[begin:stop], -1, LARGEST))
+    whole = np.clip(resampled_whole(path), -1, LARGEST)
+    for start, end in ((None, None), (0.7, 2.9), (0.95, None), (0.0, 0.31)):
+        begin, stop = round((start or 0) * 16_000), None if end is None else round(end * 16_000)
+        np.testing.assert_array_equal(read_audio(span(path, start, end)), whole[begin:stop])
 
 
 def test_what_lies_before_a_span_is_not_kept(tmp_path: Path) -> None:
-    """Ten minutes of FLAC, which is decoded from its beginning: 38 MB as 16 kHz samples."""
-    path = write_clip(tmp_path / "a.flac", sound=sine(600, 8000)[None], rate=8000, audio="flac")
+    """Three minutes of FLAC, which is decoded from its beginning: 11.5 MB as 16 kHz samples."""
+    path = write_clip(tmp_path / "a.flac", sound=sine(180, 8000)[None], rate=8000, audio="flac")
     tracemalloc.start()
     try:
-        samples = read_audio(span(path, 595.0, 600.0))
+        samples = read_audio(span(path, 175.0, 180.0))
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -14,6 +14,8 @@ from tests.helpers.ffmpeg import ffmpeg, needs_ffmpeg
 
 pytestmark = needs_ffmpeg
 NOISE = "anoisesrc=d={}:c=pink:r=44100:a=0.3:s=1,lowpass=6000"
+NO_DICE = ["-aac_pns", "0"]
+"""Decoders of AAC put random numbers into noisy bands, other ones after a late start."""
 KINDS = {
     "a.mp3": ["-c:a", "libmp3lame", "-q:a", "4"],
     "b.mp3": ["-c:a", "libmp3lame", "-b:a", "64k"],
@@ -21,9 +23,9 @@ KINDS = {
     "a.opus": ["-c:a", "libopus"],
     "a.ogg": ["-c:a", "libvorbis"],
     "a.flac": ["-c:a", "flac"],
-    "a.aac": ["-c:a", "aac"],
-    "a.ts": ["-c:a", "aac"],
-    "a.flv": ["-c:a", "aac"],
+    "a.aac": ["-c:a", "aac", *NO_DICE],
+    "a.ts": ["-c:a", "aac", *NO_DICE],
+    "a.flv": ["-c:a", "aac", *NO_DICE],
     "a.wv": ["-c:a", "wavpack"],
     "a.ac3": ["-c:a", "ac3"],
 }
@@ -37,8 +39,8 @@ def from_the_beginning(path: Path, start: float, end: float | None, monkeypatch:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_late_span_is_the_whole_file_s(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    ffmpeg("-f", "lavfi", "-i", NOISE.format(90), "-ac", "1", *KINDS[name], tmp_path / name)
-    for start, end in ((61.237, 65.5), (40.0, 40.31), (85.0, None)):
+    ffmpeg("-f", "lavfi", "-i", NOISE.format(30), "-ac", "1", *KINDS[name], tmp_path / name)
+    for start, end in ((25.237, 27.5), (24.0, 24.31), (28.0, None)):
         late = read_audio(span(tmp_path / name, start, end))
         np.testing.assert_array_equal(late, from_the_beginning(tmp_path / name, start, end, monkeypatch))
 
@@ -55,7 +57,7 @@ def test_a_program_stream_is_entered_inside_a_frame(tmp_path: Path) -> None:
 
 
 def test_a_changed_file_is_another_file(tmp_path: Path) -> None:
-    for seconds in (60, 50):
+    for seconds in (30, 27):
         ffmpeg("-f", "lavfi", "-i", NOISE.format(seconds), "-ac", "1", "-c:a", "libmp3lame", tmp_path / "a.mp3")
         assert len(read_audio(span(tmp_path / "a.mp3", seconds - 5.0, None))) == pytest.approx(5 * 16_000, abs=1200)
 

@@ -146,9 +146,10 @@ def test_a_kill_does_not_renew_the_patience(
 
 def test_finished_work_is_not_done_again(tmp_path: Path, text: TextSettings, corpus: LabelledCorpus) -> None:
     corpus = replace(corpus, renamed=frozenset({"another mark"}))
-    first = finetune(text, SETTINGS, corpus, tmp_path)
+    short = SETTINGS.model_copy(update={"epochs": 1})
+    first = finetune(text, short, corpus, tmp_path)
     learned = (first.encoder / LEARNED).stat()
-    assert finetune(text, SETTINGS, corpus, tmp_path, progress=killer(1)) == first
+    assert finetune(text, short, corpus, tmp_path, progress=killer(1)) == first
     assert (first.encoder / LEARNED).stat() == learned, "its folder may be read-only"
 
 
@@ -257,9 +258,9 @@ def test_a_kill_changes_nothing_with_passages_either(
 def test_progress_sums_up_to_the_total(tmp_path: Path, text: TextSettings) -> None:
     done: list[int] = []
     corpus = talks(9, 9)
-    still = SETTINGS.model_copy(update={"patience": 3})
+    still = SETTINGS.model_copy(update={"epochs": 2, "patience": 2})
     finetune(text.model_copy(update={"context": 9, "following": 9}), still, corpus, tmp_path, progress=done.append)
-    assert sum(done) == total(still, corpus) == 3 * 48
+    assert sum(done) == total(still, corpus) == 2 * 48
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

@@ -32,6 +32,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def few(folder: Path) -> dict[str, Faces]:
+    """One batch to train on."""
+    return {split: Faces(part.tiles[:16], part.votes[:16]) for split, part in ferplus.read(folder).items()}
+
+
 def test_tiles_lie_row_by_row(folder: Path) -> None:
     faces = ferplus.read(folder)
     assert {split: len(part) for split, part in faces.items()} == {"train": 90, "valid": 20, "test": 20}
@@ -126,7 +132,8 @@ def test_training_resumes_to_the_same_weights(folder: Path, tmp_path: Path) -> N
 def test_the_averaged_network_has_statistics_of_its_own(folder: Path, tmp_path: Path) -> None:
     """Those averaged along with the weights once made a good network name one class for every face."""
     faces = ferplus.read(folder)
-    network = FaceTraining(faces, tmp_path, SMALL.model_copy(update={"average": 0.9, "learning_rate": 0.5})).run()
+    settings = SMALL.model_copy(update={"stages": ((24, 1),), "average": 0.9, "learning_rate": 0.5})
+    network = FaceTraining(faces, tmp_path, settings).run()
     tiles = faces["train"].tiles
     many = torch.cat([augmented(torch.from_numpy(tiles), 24, torch.Generator().manual_seed(n)) for n in range(10)])
     with torch.no_grad():
@@ -141,14 +148,13 @@ def test_a_loss_that_is_no_number_ends_the_training_before_its_epoch_is_stored(f
     assert not list(tmp_path.iterdir())
 
 
-def test_a_state_of_another_training_is_refused(folder: Path, tmp_path: Path) -> None:
-    faces = ferplus.read(folder)
-    FaceTraining(faces, tmp_path, SMALL.model_copy(update={"stages": ((16, 1),)})).run()
+def test_a_state_of_another_training_is_refused(few: dict[str, Faces], tmp_path: Path) -> None:
+    FaceTraining(few, tmp_path, SMALL.model_copy(update={"stages": ((16, 1),)})).run()
     with pytest.raises(ExtractionError, match="with others"):
-        FaceTraining(faces, tmp_path, SMALL)
+        FaceTraining(few, tmp_path, SMALL)
     (tmp_path / "state.safetensors").write_bytes(b"noise")
     with pytest.raises(ExtractionError, match="delete it"):
-        FaceTraining(faces, tmp_path, SMALL)
+        FaceTraining(few, tmp_path, SMALL)
 
 
 @pytest.mark.slow
@@ -166,8 +172,8 @@ def test_it_learns_and_is_scored(folder: Path, tmp_path: Path) -> None:
     assert sum(found["supports"].values()) == 20
 
 
-def test_the_engine_of_extraction_scores_as_the_network_does(folder: Path) -> None:
-    faces = ferplus.read(folder)["test"]
+def test_the_engine_of_extraction_scores_as_the_network_does(few: dict[str, Faces]) -> None:
+    faces = few["test"]
     network = seeded(1)
     by_engine = predict(network, faces, embed=features_by_engine(network), batch_size=3)
     np.testing.assert_allclose(by_engine, predict(network, faces), rtol=0, atol=1e-5)
