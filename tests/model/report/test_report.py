@@ -38,7 +38,7 @@ HOSTILE = "<script>alert(\"1\")</script> & 'co'"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = small_run(tmp_path_factory.mktemp("runs") / "run-7", small_data(), epochs=3)
+    folder = small_run(tmp_path_factory.mktemp("runs") / "run-7", small_data(), epochs=3, learning_rate=0.05)
     evaluate(folder, small_data())
     return folder
 

@@ -25,7 +25,7 @@ from tests.helpers.small_runs import LABELS, dialogue, small_data, small_run, sm
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_run(tmp_path_factory.mktemp("run"), small_data(), epochs=3)
+    return small_run(tmp_path_factory.mktemp("run"), small_data(), epochs=3, learning_rate=0.05)
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,7 @@ class SettableClock:
 def test_a_trained_seed_leaves_its_files(tmp_path: Path) -> None:
     seen: list[Epoch] = []
     data = small_data()
-    trained = train(data, small_model(), small_training(epochs=3), 0, tmp_path, seen.append)
+    trained = train(data, small_model(), small_training(epochs=3, learning_rate=0.05), 0, tmp_path, seen.append)
 
     assert {path.name for path in tmp_path.iterdir()} == {
         HISTORY,
