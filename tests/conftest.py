@@ -1,8 +1,14 @@
 """What all tests share."""
 
+from __future__ import annotations
+
+import fcntl
 import gc
+import os
+import pickle
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -10,6 +16,9 @@ from xdist.scheduler.loadfile import LoadFileScheduling
 
 from bigfusion.flows.garbage import collect_all_rarely
 from tests.helpers.s3_server import CREDENTIALS, Server, server
+
+if TYPE_CHECKING:
+    from bigfusion.pipeline.demo.build import Built
 
 collect_all_rarely()  # all libraries are imported here, and they stay
 
@@ -34,6 +43,24 @@ def s3(s3_server: Server, monkeypatch) -> Server:
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     return s3_server
+
+
+@pytest.fixture(scope="session")
+def demo_corpus(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The demo's corpus, two dialogues of each split with every spoilt clip. Tests only read it.
+
+    To encode its clips takes nine seconds: one process does, and others (``--numprocesses``) wait for it.
+    """
+    from bigfusion.pipeline.demo.build import build
+
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    built = folder / "demo-corpus.pickle"
+    with built.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not built.exists():
+            built.write_bytes(pickle.dumps(build(folder / "demo-corpus", dialogues=2)))
+    return pickle.loads(built.read_bytes())
 
 
 LONGEST = ("tests/services", "tests/flows", "tests/test_")

@@ -4,12 +4,12 @@ import os
 import shutil
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bigfusion.flows.engine import configuration
 from bigfusion.flows.engine.server import temporary_server
-from bigfusion.pipeline.demo.build import build
 from tests.helpers.small_project import CONFIG, Place
 
 os.environ.setdefault(configuration.STARTUP, "180")
@@ -40,30 +40,30 @@ def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, prefect) -> Place:
+def finished(tmp_path_factory, prefect, demo_corpus) -> Place:
     """The whole road on a small demo corpus with every kind of bad media, once for all tests. Not to be changed.
 
     Of several processes (``--numprocesses``) the first goes that road, and the others copy what it made.
     """
     place = Place(tmp_path_factory.mktemp("finished"))
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        return run_through(place)
+        return run_through(place, demo_corpus.folder)
     common = tmp_path_factory.getbasetemp().parent / "finished"
     with common.with_name("finished.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not common.exists():
-            shutil.copytree(run_through(place).folder, common.with_name("finished.part"))
+            shutil.copytree(run_through(place, demo_corpus.folder).folder, common.with_name("finished.part"))
             common.with_name("finished.part").rename(common)
             return place
     shutil.copytree(common, place.folder, dirs_exist_ok=True)
     return place
 
 
-def run_through(place: Place) -> Place:
+def run_through(place: Place, corpus: Path) -> Place:
     """The project, made and run. What it left on the server of this process lies beside it in ``artifacts.json``."""
     from prefect.client.orchestration import get_client
 
-    build(place.corpus, dialogues=2)
+    shutil.copytree(corpus, place.corpus)
     place.config.write_text(CONFIG)
     assert place.run("run") == 0
     with get_client(sync_client=True) as client:

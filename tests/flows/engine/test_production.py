@@ -250,26 +250,36 @@ def test_the_workspace_can_be_held_again_within_a_process(tmp_path):
     assert workspace.holder() is None
 
 
-def test_a_workers_process_logs_what_it_does():
-    """Prefect hangs its handlers on our logger, but sets no level: the root's would let warnings alone through."""
+HEAVY = ("torch", "torch_geometric", "transformers", "sklearn", "cv2", "opensmile", "accelerate")
+WORKER = f"""
+import sys
+import bigfusion.flows.stages.partition as p
+p.log.info("partition: %s", "text")
+p.log.debug("not this")
+print([type(handler).__name__ for handler in p.log.handlers])
+import bigfusion.flows.stages.retrain
+print([name for name in {HEAVY} if name in sys.modules])
+"""
+
+
+@pytest.fixture(scope="module")
+def worker() -> subprocess.CompletedProcess[str]:
+    """A process with Prefect's settings for workers, in which a partition logs; then a retrain is imported."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PREFECT_LOGGING_EXTRA_LOGGERS": "bigfusion", "PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER": "json"}
-    code = "import bigfusion.flows.stages.partition as p; p.log.info('partition: %s', 'text'); p.log.debug('not this')"
-    ran = subprocess.run(
-        [sys.executable, "-c", f"{code}; print([type(h).__name__ for h in p.log.handlers])"],
-        env=environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert ran.stdout.strip() == "['APILogHandler']"
-    (line,) = [json.loads(line) for line in ran.stderr.splitlines() if line.startswith("{")]
+    return subprocess.run([sys.executable, "-c", WORKER], env=environment, capture_output=True, text=True, check=True)
+
+
+def test_a_workers_process_logs_what_it_does(worker):
+    """Prefect hangs its handlers on our logger, but sets no level: the root's would let warnings alone through."""
+    assert worker.stdout.splitlines()[0] == "['APILogHandler']"
+    (line,) = [json.loads(line) for line in worker.stderr.splitlines() if line.startswith("{")]
     assert line["msg"] % tuple(line["args"]) == "partition: text"
 
 
-def test_a_retrain_that_finds_nothing_to_do_need_not_load_the_network():
+def test_a_retrain_that_finds_nothing_to_do_need_not_load_the_network(worker):
     """The heavy libraries take 10 s of a processor to import; a nightly run that trains nothing does without them."""
-    heavy = ("torch", "torch_geometric", "transformers", "sklearn", "cv2", "opensmile", "accelerate")
-    code = f"import sys, bigfusion.flows.stages.retrain as _; print([name for name in {heavy} if name in sys.modules])"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "[]"
+    assert worker.stdout.splitlines()[1] == "[]"
 
 
 @pytest.fixture

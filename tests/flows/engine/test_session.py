@@ -57,22 +57,24 @@ def test_runs_are_only_ended_on_a_database_of_our_own():
     assert session.end_abandoned_runs() == 0  # nobody is asked: there is no server here, nor a flow
 
 
-@pytest.mark.parametrize(("profile", "expected"), [("http://lab:4200/api", "http://lab:4200/api"), (None, "None")])
-def test_a_server_of_the_users_profile_is_found_and_left_alone(tmp_path, profile, expected):
-    settings = "" if profile is None else f'PREFECT_API_URL = "{profile}"\n'
-    (tmp_path / "profiles.toml").write_text(f'active = "lab"\n[profiles.lab]\n{settings}')
+def test_a_server_of_the_users_profile_is_found_and_left_alone(tmp_path):
+    (tmp_path / "profiles.toml").write_text('active = "lab"\n[profiles.lab]\nPREFECT_API_URL = "http://lab:4200/api"\n')
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     code = "from bigfusion.flows.engine import configuration as c; c.set_defaults(); print(c.server_url())"
     found = subprocess.run(
         [sys.executable, "-c", code], env=environment | {"PREFECT_HOME": str(tmp_path)}, capture_output=True, text=True,
         check=True,
     )  # fmt: skip
-    assert found.stdout.strip() == expected
+    assert found.stdout.strip() == "http://lab:4200/api"
 
 
 def test_settings_reach_prefect_after_it_has_read_its_own(tmp_path):
+    """The user has a profile that names no server."""
+    (tmp_path / "before").mkdir()
+    (tmp_path / "before/profiles.toml").write_text('active = "lab"\n[profiles.lab]\n')
     code = (
-        "from bigfusion.flows.engine import configuration as c; print(c.server_url()); c.configure(PREFECT_HOME=r'{}');"
+        "from bigfusion.flows.engine import configuration as c; c.set_defaults(); print(c.server_url());"
+        "c.configure(PREFECT_HOME=r'{}');"
         "from prefect.settings import get_current_settings; print(get_current_settings().home)"
     ).format(tmp_path / "mine")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}

@@ -21,9 +21,8 @@ MIB = 2**20
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Two dialogues of each split, every spoilt clip among them. Tests only read it."""
-    return build(tmp_path_factory.mktemp("demo"), dialogues=2)
+def corpus(demo_corpus: Built) -> Built:
+    return demo_corpus
 
 
 @pytest.fixture(scope="module")
