@@ -24,3 +24,14 @@ def one_densenet() -> Iterator[None]:
         patch.setattr(embedder, "load", cache(embedder.load))
         patch.setattr(embedder, "graph", cache(embedder.graph))
         yield
+
+
+@pytest.fixture(scope="module")
+def one_reader() -> Iterator[None]:
+    """A text model is loaded once a module, where no test changes its files: extractors leave it as it is."""
+    from bigfusion.extractors.text import encoder, transformer
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (encoder, transformer):
+            patch.setattr(module, "load", cache(module.load))
+        yield

@@ -34,7 +34,7 @@ from tests.helpers.tiny_images import saved
 from tests.helpers.tiny_speech import FAMILIES, save_speech, voice
 from tests.helpers.whisper_weights import whisper_base
 
-pytestmark = pytest.mark.usefixtures("one_thread", "one_densenet")
+pytestmark = pytest.mark.usefixtures("one_thread", "one_densenet", "one_reader")
 
 CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-4}
 """Between frames pooled by hand in float64 and the vector, float32, numbers of unit scale."""

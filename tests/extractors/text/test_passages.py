@@ -19,7 +19,7 @@ from bigfusion.pipeline.errors import ExtractionError
 from bigfusion.pipeline.schema import Context, Line, Utterance
 from tests.helpers.tiny_encoder import save_roberta
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "one_reader")
 
 TALK = (
     Line("Ross", "What?"),

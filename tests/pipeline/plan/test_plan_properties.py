@@ -80,12 +80,13 @@ def test_no_id_ever_becomes_a_path(tmp_path_factory, name):
     assert all(is_shard(name) or name.startswith("index.sqlite") for name in names)
 
 
-@given(ROWS)
-def test_inputs_are_canonical_json_of_what_the_extractor_reads(rows):
-    """The fast writer against the documented form."""
+@given(ROWS, st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=3))
+def test_inputs_are_canonical_and_fingerprints_differ_exactly_where_extractor_or_input_do(rows, settings):
+    """The fast writer against the documented form, JSON of what the extractor reads; and the keys made of it."""
     made = manifest(rows)
     for modality in Modality:
-        for row, text in zip(rows, inputs(made.table, modality, MAKER), strict=True):
+        texts = list(inputs(made.table, modality, MAKER))
+        for row, text in zip(rows, texts, strict=True):
             value = json.loads(text)
             assert canonical(value).decode() == text
             if modality is Modality.TEXT and row["text"]:
@@ -93,16 +94,9 @@ def test_inputs_are_canonical_json_of_what_the_extractor_reads(rows):
             elif modality is not Modality.TEXT and row["sha256"]:
                 expected = {"sha256": row["sha256"], "start": row["start"], "end": None}
                 assert value == expected | ({"crop": row["crop"]} if modality is Modality.VISUAL else {})
-
-
-@given(ROWS, st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=3))
-def test_fingerprints_differ_exactly_where_extractor_or_input_do(rows, settings):
-    made = manifest(rows)
-    for modality in Modality:
         one = fingerprints(made.table, modality, MAKER)
         other = fingerprints(made.table, modality, MAKER | {"settings": settings})
         keys = [one[at : at + 32] for at in range(0, len(one), 32)]
-        texts = list(inputs(made.table, modality, MAKER))
         assert len(set(zip(keys, texts, strict=True))) == len(set(keys)) == len(set(texts))
         assert not set(keys) & {other[at : at + 32] for at in range(0, len(other), 32)}
 
