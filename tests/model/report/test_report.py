@@ -407,7 +407,7 @@ def test_the_settings_that_differ_from_the_current_model_are_listed(run: Path) -
     assert "Against the current model, run abc The settings of network and training are the same." in same
     settings = own | {"train": own["train"] | {"learning_rate": 0.5}}
     _, other = page_of(run, context(current=CurrentModel("abc", settings, own)))
-    assert "train.learning_rate 0.5 0.02" in other
+    assert "train.learning_rate 0.5 0.05" in other
 
 
 def test_what_each_modality_is_worth_is_shown_where_it_was_asked(run: Path, tmp_path: Path) -> None:
