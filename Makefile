@@ -12,7 +12,7 @@ demo: $(READY)
 
 # One thread a process: small tensors gain nothing from more. Byte code is kept, whatever the surroundings say: without
 # it every process of the suite spends seconds on compiling what it imports.
-# The slow tests wait for a third of their time, for servers above all: three processes keep two cores busy.
+# The slow tests wait for half of their time, for servers above all: four processes keep two cores busy.
 PYTEST := $(BIN)/pytest --numprocesses 2
 test test-slow: export OMP_NUM_THREADS = 1
 test test-slow: export PYTHONDONTWRITEBYTECODE =
@@ -22,7 +22,7 @@ test: $(READY)
 
 # To collect the other files costs each process eleven seconds.
 test-slow: $(READY)
-	$(BIN)/pytest --numprocesses 3 -m "(slow or services) and not gpu" \
+	$(BIN)/pytest --numprocesses 4 -m "(slow or services) and not gpu" \
 		$(shell grep -rlE "mark\.(slow|services)" tests --include="test_*.py" | sort)
 
 # The property tests with new random examples, in place of the fixed ones.
