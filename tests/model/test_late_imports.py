@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import sys
 import bigfusion.model.networks.bigfusion
@@ -14,6 +16,7 @@ print(Planetoid.__name__)
 """
 
 
+@pytest.mark.slow
 def test_a_network_is_imported_without_data_sets_and_they_are_there_when_they_are_looked_up():
     ran = subprocess.run([sys.executable, "-c", CODE], check=True, capture_output=True, text=True)
     assert ran.stdout.splitlines() == ["False False", "3", "Planetoid"]
