@@ -23,7 +23,7 @@ from bigfusion.pipeline.store.folder import ShardFolder
 from bigfusion.pipeline.store.needs import decode_reach, encode_reach
 from tests.helpers.own_features import features
 
-SETTINGS = ["--set", "model.modalities=['text', 'audio']", "--set", "extract.chunk_size=10"]
+SETTINGS = ["--set", "model.modalities=['text', 'audio']", "--set", "extract.chunk_size=20"]
 
 
 class Place:
@@ -67,17 +67,17 @@ def test_fsck_finds_repairs_and_the_plan_shows_exactly_those_cells(place):
     plan = place.answer("plan", code=2)
     assert plan["cells"][victim.name.split("-")[0]]["new"] == plan["pending_cells"] == held
     sampled = place.answer("fsck", "--sample", "50%")
-    assert (sampled["shards"], sampled["checked"], sampled["findings"]) == (15, 8, [])
+    assert (sampled["shards"], sampled["checked"], sampled["findings"]) == (7, 4, [])
 
 
 def test_compaction_and_gc_leave_the_same_features(place):
     before = exported(place, "before")
-    assert place.answer("store", "info")["shards"] == 16
+    assert place.answer("store", "info")["shards"] == 8
     compacted = place.answer("store", "compact")
-    assert (compacted["small"], len(compacted["written"])) == (16, 2)
+    assert (compacted["small"], len(compacted["written"])) == (8, 2)
     assert place.answer("gc")["items"] == []
     dry = place.answer("gc", "--grace", "0")
-    assert (len(dry["items"]), dry["applied"], len(place.shards())) == (16, False, 18)
+    assert (len(dry["items"]), dry["applied"], len(place.shards())) == (8, False, 10)
     assert place.answer("gc", "--grace", "0", "--apply")["applied"]
     assert sorted(path.name for path in place.shards()) == sorted(compacted["written"])
     assert place.answer("store", "info")["duplicates"] == 0
@@ -189,11 +189,11 @@ def test_a_second_machine_leaves_to_the_first_what_it_is_at(place):
 def test_the_estimate_goes_by_what_was_recorded(place):
     project = place.project()
     store = project.files.store()
-    store.index.query("UPDATE origins SET seconds = 5.0")  # ten cells a chunk, the last two of them two
+    store.index.query("UPDATE origins SET seconds = 5.0")  # twenty cells a chunk, the last two of them twelve
     store.close()
     features(place.folder / "mine.parquet", shift=2.0)
     estimate = place.answer("plan", code=2)["estimate"]
-    assert estimate["extract"] == {"text": pytest.approx(5.0 * 8), "audio": pytest.approx(5.0 * 8)}
+    assert estimate["extract"] == {"text": pytest.approx(5.0 * 4), "audio": pytest.approx(5.0 * 4)}
     assert estimate["train"] == {"seconds": None}
 
 
@@ -295,7 +295,7 @@ def test_a_variant_leaves_the_plain_settings_what_they_need(place):
     variant = ["--set", "model.modalities=['text']"]
     place.answer("extract", settings=variant)
     assert needs(place) == {name: plain}
-    assert len(place.answer("gc", "--grace", "0", settings=variant)["items"]) == 8
+    assert len(place.answer("gc", "--grace", "0", settings=variant)["items"]) == 4
     assert needs(place) == {name: plain}  # it has only looked
     place.answer("gc", "--apply", settings=variant)
     assert needs(place) == {name: text}
