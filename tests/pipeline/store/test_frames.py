@@ -263,6 +263,7 @@ def test_fsck_finds_an_index_that_forgot_frames(store, tmp_path):
     assert fsck(tmp_path, tmp_path / "index.sqlite").findings == []
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_of_a_commit_loses_nothing_that_was_stored(tmp_path):
     points = counted(lambda: fill_framed(Store(tmp_path / "count")), tmp_path / "count")
     for number in range(1, len(points) + 1, 5):  # not 3: a commit has 27, so that each would be killed at the same nine
