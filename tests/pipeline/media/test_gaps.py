@@ -46,16 +46,17 @@ def without(source: Path, target: Path, begin: float, end: float) -> Path:
     return target
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("gaps")
+
+
 @pytest.mark.parametrize(
     ("name", "audio"),
     [("a.mp4", "aac"), ("a.mkv", "aac"), ("a.mkv", "libopus"), ("a.ts", "aac"), ("a.ts", "mp2"), ("a.flv", "aac"),
      ("a.mkv", "ac3"), ("a.webm", "libopus")],
 )  # fmt: skip
 class TestEveryContainer:
-    @pytest.fixture(scope="class")
-    def folder(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        return tmp_path_factory.mktemp("gaps")
-
     @pytest.fixture
     def clip(self, folder: Path, name: str, audio: str) -> Path:
         """Twelve seconds, of which those from 5 to 8 are lost. Tests only read it."""
