@@ -12,7 +12,7 @@ demo: $(READY)
 
 # One thread a process: small tensors gain nothing from more. Byte code is kept, whatever the surroundings say: without
 # it every process of the suite spends seconds on compiling what it imports.
-# The slow tests wait for half of their time, for servers above all: four processes keep two cores busy.
+# The slow tests wait much, for servers above all: four processes keep two cores busy.
 PYTEST := $(BIN)/pytest --numprocesses 2
 test test-slow: export OMP_NUM_THREADS = 1
 test test-slow: export PYTHONDONTWRITEBYTECODE =

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import json
 import os
-import pickle
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -51,16 +51,19 @@ def demo_corpus(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
     To encode its clips takes nine seconds: one process does, and others (``--numprocesses``) wait for it.
     """
-    from bigfusion.pipeline.demo.build import build
+    from bigfusion.pipeline.demo.build import Built, build
+    from bigfusion.pipeline.schema import Status
 
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    built = folder / "demo-corpus.pickle"
+    built = folder / "demo-corpus.json"
     with built.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not built.exists():
-            built.write_bytes(pickle.dumps(build(folder / "demo-corpus", dialogues=2)))
-    return pickle.loads(built.read_bytes())
+            made = build(folder / "demo-corpus", dialogues=2)
+            built.write_text(json.dumps([made.utterances, made.made, dict(made.expected)]))
+    utterances, made, expected = json.loads(built.read_text())
+    return Built(folder / "demo-corpus", utterances, made, {name: Status(status) for name, status in expected.items()})
 
 
 LONGEST = ("tests/services", "tests/flows", "tests/test_")
