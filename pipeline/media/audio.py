@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import av
@@ -34,6 +34,14 @@ CUT = 0.001
 
 BEGIN = 0.001
 """Sound may begin this many seconds late without silence being put before it: FFmpeg's ``min_comp``."""
+
+NEAR = 0.001
+"""Seconds by which a timestamp may differ from whole frames, if it cannot tell samples; two of its units, if they are
+more. Where frames share a packet, as in transport streams, their timestamps are sums of rounded lengths.
+"""
+
+VARIABLE = {"vorbis"}
+"""The codings whose frames have no common length."""
 
 MONO = ("mono", "1 channels")
 """FFmpeg's names of a single channel. It uses the second for a wav file that does not say where the channel belongs."""
@@ -133,7 +141,7 @@ class _Reader:
     def __init__(self, source: Source, rate: int, mix: Mix) -> None:
         self._source, self._rate, self._mix = source, rate, mix
         self._pieces = _pieces(source)
-        self._head = next(self._pieces, None)
+        self._heads = list(islice(self._pieces, 2))
         self._like: Any = None  # any frame of the stream
         self._native, self._common = rate, 1
         self.gaps = 0.0
@@ -149,17 +157,17 @@ class _Reader:
     @property
     def is_settled(self) -> bool:
         """Whether the decoder of a file that was entered gives sound before the span begins."""
-        stamp = None if self._head is None else self._head.stamp
+        stamp = self._heads[0].stamp if self._heads else None
         return not self._source.entered or (stamp is not None and stamp <= self._source.start)
 
     def read(self) -> NDArray[np.float32]:
         """Shape: (n,) float32, any range."""
         source = self._source
-        head, pieces = self._head, self._pieces
-        if head is None:
+        if not self._heads:
             if source.beyond is not None:
                 raise source.error(source.absent, "sound within the span", f"its first at {source.beyond:.2f} s")
             raise source.corrupt("sound that decodes", "none")
+        head = self._heads[0]
         self._like, self._native = head.frame, head.frame.sample_rate
         coding = source.stream.codec_context.name
         self.float_numbers = coding.startswith(("pcm_f", "wavpack")) and head.frame.format.name[:3] in ("flt", "dbl")
@@ -167,7 +175,7 @@ class _Reader:
         count = self._like.layout.nb_channels
         if self._mix.channel is not None and not 1 <= self._mix.channel <= count:
             raise source.error(source.absent, f"channel {self._mix.channel}", f"{count} of them")
-        for number, (frame, begin, shift) in enumerate(placed(chain([head], pieces), self._native)):
+        for number, (frame, begin, shift) in enumerate(placed(chain(self._heads, self._pieces), self._native)):
             if not number:
                 self._start(begin)
             if shift > 0:
@@ -192,37 +200,36 @@ class _Reader:
     def _start(self, first: float) -> None:
         """Set the span's place among the output samples; ``first`` is the moment of the first decoded sample."""
         source, rate = self._source, self._rate
-        self._origin = first
+        late = self._count(first - source.sound_begin)
+        first = source.sound_begin + late / self._native
+        start = source.start if source.start < first - BEGIN else max(source.start, first)
+        whole = self._native // self._common
+        # Use the grid of the whole file's resampling, so that the same samples come out, to the bit.
         if source.entered:
-            # Use the grid of the whole file's resampling, so that the same samples come out, to the bit.
-            whole = self._native // self._common
-            late = self._count(first - source.sound_begin)
-            self._skipped = -late % whole
-            self._origin = source.sound_begin + (late + self._skipped) / self._native
-            before = (late + self._skipped) // whole * (rate // self._common)
-            self._begin = round((source.start - source.sound_begin) * rate) - before
-            self._end = (
-                source.end if math.isinf(source.end) else round((source.end - source.sound_begin) * rate) - before
-            )
-            return
-        self._begin = max(round((source.start - first) * rate), 0)
-        self._end = source.end if math.isinf(source.end) else max(round((source.end - first) * rate), self._begin)
-        if first > source.start + BEGIN:
-            # Use the grid of a resampling from the file's beginning: from the span's own start, the silence would be
-            # rounded to a sample and the sound would lie up to half a sample beside its timestamp.
-            steps = math.floor(source.start * self._native) // (self._native // self._common)
-            before = steps * (rate // self._common)
-            self._origin = steps * (self._native // self._common) / self._native
-            self._begin = round(source.start * rate) - before
-            self._end = source.end if math.isinf(source.end) else round(source.end * rate) - before
-            self._silence(round((first - self._origin) * self._native))
+            steps = math.ceil(late / whole)
+            self._skipped = steps * whole - late
+        else:
+            steps = math.floor(min(late, (start - source.sound_begin) * self._native) / whole)
+        self._origin = source.sound_begin + steps * whole / self._native
+        before = steps * (rate // self._common)
+        self._begin = round((start - source.sound_begin) * rate) - before
+        if math.isinf(source.end):
+            self._end = math.inf
+        else:
+            self._end = max(round((source.end - source.sound_begin) * rate) - before, self._begin)
+        if late > steps * whole:
+            self._silence(late - steps * whole)
 
     def _count(self, seconds: float) -> int:
-        """The number of samples before a moment. If timestamps are too coarse to tell, whole frames are counted."""
+        """The number of samples before the first frame. If timestamps cannot tell samples, whole frames are counted."""
         count = seconds * self._native
-        frames = round(count / self._like.samples) * self._like.samples
-        tick = float(self._source.stream.time_base) * self._native
-        return frames if self._source.by_place and tick > 1 and abs(frames - count) < tick else round(count)
+        tick = self._source.stream.time_base
+        is_exact = (1 / (tick * self._native)).denominator == 1
+        if is_exact or self._source.stream.codec_context.name in VARIABLE:
+            return round(count)
+        frame = max(piece.samples for piece in self._heads)  # the first one may be a part
+        whole = round(count / frame) * frame
+        return whole if abs(whole - count) < min(max(2 * tick, NEAR) * self._native, frame / 8) else round(count)
 
     def _silence(self, count: int) -> None:
         """Feed ``count`` samples of silence. Those within the span count as a gap."""

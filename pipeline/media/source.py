@@ -71,7 +71,7 @@ class Source:
         is_wav = container.format.name == "wav"
         self.understated = is_wav and riff.understated(span.path)
         self.beyond: float | None = None
-        self.entered = self.by_place = False
+        self.entered = False
         self.sound_end: float | None = None
         self._clock_offset = 0
         self._packets_ahead: Iterator[Any] | None = None
@@ -219,17 +219,14 @@ class Source:
             self._container.seek(int(target / self.stream.time_base), stream=self.stream)
 
     def enter(self) -> bool:
-        """Go to a late span of sound.
+        """Go to a late span of sound, so that its samples equal those of the whole file.
 
         False means that this failed; then open the file again and read it from its beginning. Without an index FFmpeg
-        would guess a position from the bit rate. Early spans of files without an index are read from the beginning, so
-        the samples equal those of the whole file, to the bit.
+        would guess a position from the bit rate: early spans of such files are read from the beginning.
         """
         kind = set(self._container.format.name.split(","))
-        if INDEXED & kind:
-            self.seek(self.start)
-            return True
-        if self.start < LATE or not (BY_PLACE | BY_TIME) & kind:
+        early = PREROLL if INDEXED & kind else LATE
+        if self.start <= early or not self._is_measured or not (INDEXED | BY_PLACE | BY_TIME) & kind:
             return True
         target = int((self.start - PREROLL + self._origin) / self.stream.time_base)
         entry = None
@@ -254,7 +251,6 @@ class Source:
             return False
         self._packets_ahead = chain([packet], demuxed)
         self.entered = True
-        self.by_place = entry is not None
         return True
 
     def enters(self, packet: Any) -> bool:
