@@ -1,5 +1,5 @@
 # The two commands: `make demo` and `make test`. Both make the environment first where it is missing.
-# `make test-all` adds the tests over five seconds, those of faults and those that need servers.
+# `make test-all` runs the tests over five seconds too, those of faults and those that need servers.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,13 +12,18 @@ demo: $(READY)
 
 # One thread a process: small tensors gain nothing from more. Byte code is kept, whatever the surroundings say: without
 # it every process of the suite spends seconds on compiling what it imports.
-# The slow tests wait much, for servers above all: four processes keep two cores busy.
-PYTEST := $(BIN)/pytest --numprocesses 2
 test test-slow: export OMP_NUM_THREADS = 1
 test test-slow: export PYTHONDONTWRITEBYTECODE =
+MARKS := not slow and not services and not gpu
+PROCESSES := 2
 
 test: $(READY)
-	$(PYTEST) -m "not slow and not services and not gpu"
+	$(BIN)/pytest --numprocesses $(PROCESSES) -m "$(MARKS)"
+
+# The slow tests wait much, for servers above all: four processes keep two cores busy. In one run with the others these
+# fill the time in which they wait.
+test-all:
+	$(MAKE) test MARKS="not gpu" PROCESSES=4
 
 # To collect the other files costs each process eleven seconds.
 test-slow: $(READY)
@@ -27,9 +32,8 @@ test-slow: $(READY)
 
 # The property tests with new random examples, in place of the fixed ones.
 test-random: $(READY)
-	$(PYTEST) -m "not services and not gpu" --hypothesis-profile random $(shell grep -rl "from hypothesis import" tests)
-
-test-all: test test-slow
+	$(BIN)/pytest --numprocesses 2 -m "not services and not gpu" --hypothesis-profile random \
+		$(shell grep -rl "from hypothesis import" tests)
 
 check: $(READY)
 	$(BIN)/ruff format --check .

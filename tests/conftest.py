@@ -69,6 +69,9 @@ def demo_corpus(tmp_path_factory: pytest.TempPathFactory) -> Built:
 LONGEST = ("tests/services", "tests/flows", "tests/test_")
 """What takes longest, the longest first: these tests wait for servers and for whole runs."""
 
+SLOW = 40
+"""A slow test takes as long as so many others."""
+
 
 def share_of(nodeid: str, expression: str) -> str:
     """What runs in one process, of the tests that ``expression`` (``-m``) takes.
@@ -97,9 +100,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log) -> Shares:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What waits longest comes first, then the largest share: nothing long is left for the end."""
+    """What waits longest comes first, then the share that takes longest: nothing long is left for the end."""
     shares = {item: share_of(item.nodeid, config.option.markexpr) for item in items}
-    sizes = Counter(shares.values())
+    sizes = Counter[str]()
+    for item, share in shares.items():
+        sizes[share] += 1 if item.get_closest_marker("slow") is None else SLOW
 
     def place(item: pytest.Item) -> tuple[bool | int, ...]:
         waits = [item.nodeid.startswith(folder) for folder in LONGEST]

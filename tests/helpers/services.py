@@ -47,6 +47,9 @@ NEEDED = (
 )
 """The marks of tests that start the services: what they are skipped for."""
 
+NO_BLOCKS = {"PREFECT_API_BLOCKS_REGISTER_ON_START": "0", "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "0"}
+"""A Prefect server describes all kinds of blocks when it starts, three seconds long. Nothing here uses blocks."""
+
 
 def free_port() -> int:
     """A port that nothing listens on now."""
@@ -189,7 +192,7 @@ class Services:
         port = free_port()
         url = f"http://127.0.0.1:{port}/api"
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-        settings = server_settings(database, "127.0.0.1", redis_port) | {"PREFECT_SERVER_UI_API_URL": url}
+        settings = server_settings(database, "127.0.0.1", redis_port) | {"PREFECT_SERVER_UI_API_URL": url} | NO_BLOCKS
 
         def start() -> None:
             self.server = self.start("server", command, **settings)

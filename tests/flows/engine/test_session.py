@@ -18,6 +18,7 @@ from bigfusion.flows.engine import database, deployments, home, server, session
 from bigfusion.flows.engine.configuration import SLOT
 from bigfusion.flows.project.load import load
 from bigfusion.pipeline.errors import SettingsError
+from tests.helpers.services import NO_BLOCKS
 
 SLEEP = "import time; time.sleep(120)"
 APP = "prefect.server.api.server:create_app"
@@ -241,7 +242,7 @@ def lasting(folder: Path, port: int, *settings: str):
     database.lay(folder)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "1"}
-    environment |= {"PREFECT_HOME": str(folder), **dict(setting.split("=", 1) for setting in settings)}
+    environment |= NO_BLOCKS | {"PREFECT_HOME": str(folder), **dict(setting.split("=", 1) for setting in settings)}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)

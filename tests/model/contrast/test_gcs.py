@@ -75,7 +75,7 @@ def test_the_negative_view_holds_what_is_not_salient(monkeypatch):
 
 
 def test_what_is_salient_is_in_every_positive_view():
-    graph, settings = graph_of_lengths((12, 5)), GCSSettings(threshold=0.9)
+    graph, settings = graph_of_lengths((12, 5)), GCSSettings(threshold=0.9, negative=0.0)
     nodes, host, contrast = inputs_of(graph), host_of(graph, settings), built(settings)
     of_nodes, of_edges = saliency(nodes, graph, host.encoder, 3, 1.0)
     salient = of_nodes > 0.9

@@ -145,7 +145,7 @@ def test_a_training_steps_loss_and_gradients_are_those_of_the_plain_form(kind, c
     found = []
     for form in (some, lambda given: plain(kind, some, given)):
         losses = []
-        for inputs in (batch([one]) for one in dialogues()):
+        for inputs in (batch([one]) for one in dialogues()[1:]):
             seed_torch(7)  # the noise of importance
             losses.append(summed(some.loss(form(inputs), inputs)))
         values = torch.stack(losses)

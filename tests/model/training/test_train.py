@@ -44,8 +44,13 @@ from tests.helpers.small_runs import small_data, small_model, small_training
 CPU = torch.device("cpu")
 
 
+def short(**changes: object) -> TrainSettings:
+    """Three epochs, of which the second is the best."""
+    return small_training(**{"epochs": 3, "learning_rate": 0.05} | changes)
+
+
 def run_seed(folder: Path, data: Data | None = None, seed: int = 0, **changes: object) -> Trained:
-    return train(data or small_data(), small_model(), small_training(**changes), seed, folder)
+    return train(data or small_data(), small_model(), short(**changes), seed, folder)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +80,7 @@ def test_the_seconds_of_an_epoch_hold_the_fit_of_a_network_that_is_fitted_at_onc
     clock, prepare = SettableClock(), Network.prepare
     monkeypatch.setattr("bigfusion.model.training.train.time", clock)
     monkeypatch.setattr(Network, "prepare", lambda self, *splits: (clock.pass_by(7), prepare(self, *splits)))
-    train(small_data(), settings, small_training(epochs=2), 0, tmp_path)
+    train(small_data(), settings, short(epochs=2), 0, tmp_path)
     assert {epoch.seconds for epoch in read_history(tmp_path)} == {seconds}
 
 
@@ -95,7 +100,7 @@ class SettableClock:
 def test_a_trained_seed_leaves_its_files(tmp_path: Path) -> None:
     seen: list[Epoch] = []
     data = small_data()
-    trained = train(data, small_model(), small_training(epochs=3, learning_rate=0.05), 0, tmp_path, seen.append)
+    trained = train(data, small_model(), short(), 0, tmp_path, seen.append)
 
     assert {path.name for path in tmp_path.iterdir()} == {
         HISTORY,
@@ -120,7 +125,7 @@ def test_a_trained_seed_leaves_its_files(tmp_path: Path) -> None:
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    trained = run_seed(tmp_path, epochs=8, learning_rate=0.05)
+    trained = run_seed(tmp_path, epochs=8)
     history = read_history(tmp_path)
     assert history[-1].parts["cross_entropy"] < 0.6 * history[0].parts["cross_entropy"]
     assert trained.best.valid_weighted_f1 > 0.75  # the majority class alone scores below 0.4
@@ -159,7 +164,7 @@ def kill_after(epoch: int) -> Callable[[Epoch], None]:
 
 def killed(folder: Path, kills: tuple[int, ...], **changes: object) -> dict[str, object]:
     """The contents of a run that was killed after each of these epochs, and then finished."""
-    settings = small_training(**changes)
+    settings = short(**changes)
     for epoch in kills:
         with pytest.raises(KilledError):
             train(small_data(), small_model(), settings, 0, folder, kill_after(epoch))
@@ -171,18 +176,18 @@ def killed(folder: Path, kills: tuple[int, ...], **changes: object) -> dict[str,
     return contents(folder)
 
 
-@pytest.mark.parametrize("kills", [(1, 3, 4), (6,)])
+@pytest.mark.parametrize("kills", [(1, 2), (3,)])
 def test_a_killed_run_continues_bit_for_bit(tmp_path: Path, whole: Path, kills: tuple[int, ...]) -> None:
     assert killed(tmp_path, kills) == contents(whole)
 
 
 def test_a_killed_run_continues_bit_for_bit_with_its_average(tmp_path: Path) -> None:
-    run_seed(tmp_path / "whole", average=0.9, epochs=3)
-    assert killed(tmp_path / "killed", (1, 2), average=0.9, epochs=3) == contents(tmp_path / "whole")
+    run_seed(tmp_path / "whole", average=0.9)
+    assert killed(tmp_path / "killed", (1, 2), average=0.9) == contents(tmp_path / "whole")
 
 
 def test_the_average_follows_the_weights_fast_at_first() -> None:
-    data, settings = small_data(), small_training(average=0.15, batch_size=6, learning_rate=0.1)
+    data, settings = small_data(), short(average=0.15, batch_size=6, learning_rate=0.1)
     torch.manual_seed(0)
     network = BigFusion(small_model(), data.widths, len(data.labels))
     network.fit(data.train)
@@ -200,14 +205,14 @@ def test_the_average_follows_the_weights_fast_at_first() -> None:
 def test_without_an_average_the_network_itself_is_scored() -> None:
     data = small_data()
     network = BigFusion(small_model(), data.widths, len(data.labels))
-    assert Optimisation(network, data.train, small_training(), seed=0).scored is network
+    assert Optimisation(network, data.train, short(), seed=0).scored is network
 
 
 def test_a_kill_before_the_checkpoint_was_written_loses_nothing(tmp_path: Path, whole: Path) -> None:
     best = max(read_history(whole), key=lambda epoch: epoch.valid_weighted_f1).epoch
     (tmp_path / f".{STATE}.4711.tmp").write_bytes(b"half a file")
     with pytest.raises(KilledError):
-        train(small_data(), small_model(), small_training(), 0, tmp_path, kill_after(best))
+        train(small_data(), small_model(), short(), 0, tmp_path, kill_after(best))
     for path in tmp_path.iterdir():  # as if the kill had come right after the state was stored
         if path.is_file() and path.name != STATE:
             path.unlink()
@@ -219,7 +224,7 @@ def test_a_training_takes_one_thread_unless_told_otherwise_so_its_bits_do_not_de
     seen: list[int] = []
     torch.set_num_threads(2)
     try:
-        settings = small_training(threads=TrainSettings().threads, epochs=2)
+        settings = short(threads=TrainSettings().threads, epochs=2)
         train(small_data(), small_model(), settings, 0, tmp_path, lambda epoch: seen.append(torch.get_num_threads()))
         assert seen == [1, 1]
         assert torch.get_num_threads() == 2
@@ -230,14 +235,14 @@ def test_a_training_takes_one_thread_unless_told_otherwise_so_its_bits_do_not_de
 def test_a_finished_seed_is_returned_as_it_is(tmp_path: Path) -> None:
     first = run_seed(tmp_path, epochs=1)
     seen: list[Epoch] = []
-    settings = small_training(seeds=(0, 1), threads=2, epochs=1)  # more seeds or threads are no other training
+    settings = short(seeds=(0, 1), threads=2, epochs=1)  # more seeds or threads are no other training
     assert train(small_data(), small_model(), settings, 0, tmp_path, seen.append) == first
     assert not seen
 
 
 def test_a_folder_holds_one_run(tmp_path: Path) -> None:
     with pytest.raises(KilledError):
-        train(small_data(), small_model(), small_training(epochs=2), 0, tmp_path, kill_after(1))
+        train(small_data(), small_model(), short(epochs=2), 0, tmp_path, kill_after(1))
     with pytest.raises(TrainingError, match="holds a started run with other settings"):
         run_seed(tmp_path, epochs=2, learning_rate=0.1)
     run_seed(tmp_path, epochs=2)
@@ -277,8 +282,8 @@ def test_bfloat16_trains(tmp_path: Path, whole: Path) -> None:
 
 def test_tensorboard_shows_each_epoch_once_whatever_was_killed(tmp_path: Path) -> None:
     with pytest.raises(KilledError):
-        train(small_data(), small_model(), small_training(epochs=3), 0, tmp_path, kill_after(2))
-    run_seed(tmp_path, epochs=3)
+        train(small_data(), small_model(), short(), 0, tmp_path, kill_after(2))
+    run_seed(tmp_path)
     events = EventAccumulator(str(tmp_path / FOLDER)).Reload()
     history = read_history(tmp_path)
     assert [(event.step, event.value) for event in events.Scalars("valid/weighted F1")] == [
@@ -305,7 +310,7 @@ def test_dead_and_saturated_neurons_are_counted(tmp_path: Path) -> None:
         "layer1.value": (8, 0, 0),
     }
     assert network.training is False
-    plain = train(data, small_model(spiking={"enabled": False}), small_training(epochs=1), 0, tmp_path / "plain")
+    plain = train(data, small_model(spiking={"enabled": False}), short(epochs=1), 0, tmp_path / "plain")
     assert plain.neurons == {}
 
 
@@ -315,7 +320,7 @@ def test_a_compiled_network_trains_the_same_way(tmp_path: Path) -> None:
     # without dropout and contrast nothing random is drawn, and the compiled network's numbers can be compared
     settings = small_model(dropout=0, contrast={"enabled": False})
     for name, compiled in (("compiled", True), ("plain", False)):
-        train(small_data(), settings, small_training(compile=compiled, epochs=2), 0, tmp_path / name)
+        train(small_data(), settings, short(compile=compiled, epochs=2), 0, tmp_path / name)
     compiled, plain = read_history(tmp_path / "compiled"), read_history(tmp_path / "plain")
     assert [epoch.loss for epoch in compiled] == pytest.approx([epoch.loss for epoch in plain], rel=1e-3)
     assert set(read_tensors(tmp_path / "compiled" / checkpoint.TENSORS)[0]) == set(
@@ -407,7 +412,7 @@ def test_unfinished_seeds_are_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="seed-3: expected a finished seed, found none"):
         finished_seeds(tmp_path, [2, 3])
     with pytest.raises(KilledError):
-        train(small_data(), small_model(), small_training(), 3, seed_folder(tmp_path, 3), kill_after(1))
+        train(small_data(), small_model(), short(), 3, seed_folder(tmp_path, 3), kill_after(1))
     with pytest.raises(
         TrainingError, match="seed-3: expected a finished seed, found one that was interrupted or lost a file"
     ):
