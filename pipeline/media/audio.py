@@ -35,10 +35,13 @@ CUT = 0.001
 BEGIN = 0.001
 """Sound may begin this many seconds late without silence being put before it: FFmpeg's ``min_comp``."""
 
-NEAR = 0.001
-"""Seconds by which a timestamp may differ from whole frames, if it cannot tell samples; two of its units, if they are
+NEAR = 0.0002
+"""Seconds by which a timestamp may differ from whole frames, if it cannot tell samples; one of its units, if that is
 more. Where frames share a packet, as in transport streams, their timestamps are sums of rounded lengths.
 """
+
+DELAY = 3
+"""Frames that a decoder keeps back at a stream's beginning, at most."""
 
 VARIABLE = {"vorbis"}
 """The codings whose frames have no common length."""
@@ -221,15 +224,20 @@ class _Reader:
             self._silence(late - steps * whole)
 
     def _count(self, seconds: float) -> int:
-        """The number of samples before the first frame. If timestamps cannot tell samples, whole frames are counted."""
-        count = seconds * self._native
-        tick = self._source.stream.time_base
-        is_exact = (1 / (tick * self._native)).denominator == 1
-        if is_exact or self._source.stream.codec_context.name in VARIABLE:
-            return round(count)
+        """The number of samples before the first frame. If timestamps cannot tell samples, whole frames are counted.
+
+        But not where the sound lies further from whole frames than rounding explains: there is a gap before it. Nor
+        where a stream that is read from its beginning does not begin where FFmpeg says, decoders' delay aside.
+        """
+        stream, count = self._source.stream, seconds * self._native
         frame = max(piece.samples for piece in self._heads)  # the first one may be a part
+        is_exact = (1 / (stream.time_base * self._native)).denominator == 1
+        is_elsewhere = not self._source.entered and count > DELAY * frame
+        if is_exact or is_elsewhere or stream.codec_context.name in VARIABLE:
+            return round(count)
         whole = round(count / frame) * frame
-        return whole if abs(whole - count) < min(max(2 * tick, NEAR) * self._native, frame / 8) else round(count)
+        near = max(float(stream.time_base), NEAR) * self._native
+        return whole if abs(whole - count) < near + 1e-3 else round(count)
 
     def _silence(self, count: int) -> None:
         """Feed ``count`` samples of silence. Those within the span count as a gap."""

@@ -213,10 +213,21 @@ class Source:
 
         Otherwise stay at the beginning. Without an index FFmpeg guesses a position from the bit rate. After such a
         guess MP3's times are wrong, and a transport stream continues between two keyframes.
+
+        Raises:
+            MediaError: corrupt_media if FFmpeg refuses.
         """
         if moment > PREROLL and self._is_measured and INDEXED & set(self._container.format.name.split(",")):
-            target = moment - PREROLL + self._origin
-            self._container.seek(int(target / self.stream.time_base), stream=self.stream)
+            if not self._sought(int((moment - PREROLL + self._origin) / self.stream.time_base)):
+                raise self.corrupt(f"a file that can be entered at {moment:g} s", "one that FFmpeg finds no way into")
+
+    def _sought(self, target: int) -> bool:
+        """Whether FFmpeg finds a time in the file. It may refuse where the stream begins late or has ended."""
+        try:
+            self._container.seek(target, stream=self.stream)
+        except (av.FFmpegError, OverflowError):
+            return False
+        return True
 
     def enter(self) -> bool:
         """Go to a late span of sound, so that its samples equal those of the whole file.
@@ -236,8 +247,8 @@ class Source:
                 return False
             self.sound_end = None if index.end is None else self.seconds(index.end)
             self._container.seek(entry.place, unsupported_byte_offset=True)
-        else:
-            self._container.seek(target, stream=self.stream)
+        elif not self._sought(target):
+            return False
         return self._enter_at(entry, target)
 
     def _enter_at(self, entry: Entry | None, target: int) -> bool:

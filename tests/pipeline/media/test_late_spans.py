@@ -67,6 +67,26 @@ def test_a_late_span_lies_where_the_whole_file_s_does(
         np.testing.assert_allclose(late, from_the_beginning(tmp_path / name, start, end, monkeypatch), atol=4e-3)
 
 
+def test_a_gap_before_a_late_span_may_end_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames behind it do not lie where whole frames from the beginning would, though nearly."""
+    path = tmp_path / "a.ts"
+    gap = ["-bsf:a", "setts=ts=TS+179343*gt(TS*TB\\,12)"]  # of 83 frames and 0.7 ms
+    ffmpeg("-f", "lavfi", "-i", NOISE.format(30), "-ac", "1", "-ar", "48000", "-c:a", "mp2", *gap, path)
+    late = read_audio(span(path, 25.237, 26.237))
+    np.testing.assert_allclose(late, from_the_beginning(path, 25.237, 26.237, monkeypatch), atol=4e-3)
+
+
+def test_sound_that_begins_where_no_probe_looks_lies_where_its_timestamp_says(tmp_path: Path) -> None:
+    """FFmpeg takes 0 s for the stream's beginning, and may refuse to go to a time before its first packet."""
+    path = tmp_path / "a.mkv"
+    pictures = ["-f", "lavfi", "-i", "testsrc=d=12:s=64x64:r=10"]
+    noise = ["-itsoffset", "8.065", "-f", "lavfi", "-i", "anoisesrc=d=3:r=48000:a=0.3:s=1"]
+    ffmpeg(*pictures, *noise, "-map", "0", "-map", "1", "-c:v", "mpeg4", "-c:a", "flac", path)
+    for start in (0.5, 7.9):
+        found = read_audio(span(path, start, 9.0))
+        assert np.flatnonzero(np.abs(found) > 0.02)[0] == pytest.approx((8.065 - start) * 16_000, abs=5)
+
+
 def test_a_program_stream_is_entered_inside_a_frame(tmp_path: Path) -> None:
     """The packets up to the next whole frame do not decode; they lie before the span, and are no damage."""
     time = np.arange(26 * 48_000) / 48_000
