@@ -154,7 +154,7 @@ class _Reader:
         self._resampler = av.AudioResampler("flt", "mono", rate, options={"rematrix_maxval": "1"})
         self._fifo = av.AudioFifo()
         self._kept: list[NDArray[np.float32]] = []
-        self._fed = self._mixed = self._made = self._skipped = 0
+        self._fed = self._mixed = self._made = 0
         self._origin, self._begin, self._end = 0.0, 0, math.inf
 
     @property
@@ -208,11 +208,7 @@ class _Reader:
         start = source.start if source.start < first - BEGIN else max(source.start, first)
         whole = self._native // self._common
         # Use the grid of the whole file's resampling, so that the same samples come out, to the bit.
-        if source.entered:
-            steps = math.ceil(late / whole)
-            self._skipped = steps * whole - late
-        else:
-            steps = math.floor(min(late, (start - source.sound_begin) * self._native) / whole)
+        steps = math.floor(min(late, (start - source.sound_begin) * self._native) / whole)
         self._origin = source.sound_begin + steps * whole / self._native
         before = steps * (rate // self._common)
         self._begin = round((start - source.sound_begin) * rate) - before
@@ -258,16 +254,14 @@ class _Reader:
 
     def _feed(self, frame: Any, cut: int = 0) -> None:
         """Feed a frame's samples, without the first ``cut`` of them."""
-        skipped = min(self._skipped, frame.samples - cut)
-        self._skipped -= skipped
         stop = frame.samples
         if self._source.sound_end is not None:  # FFmpeg cuts there too, except after a seek into the file
             left = round((self._source.sound_end - self._origin) * self._native) - self._fed
-            stop = min(stop, cut + skipped + max(left, 0))
-        if cut + skipped >= stop:
+            stop = min(stop, cut + max(left, 0))
+        if cut >= stop:
             return
-        if cut + skipped or stop < frame.samples:
-            frame = _part(frame, cut + skipped, stop)
+        if cut or stop < frame.samples:
+            frame = _part(frame, cut, stop)
         self._fed += frame.samples
         frame.pts = None  # its place is known
         try:

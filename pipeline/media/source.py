@@ -217,9 +217,10 @@ class Source:
         Raises:
             MediaError: corrupt_media if FFmpeg refuses.
         """
-        if moment > PREROLL and self._is_measured and INDEXED & set(self._container.format.name.split(",")):
-            if not self._sought(int((moment - PREROLL + self._origin) / self.stream.time_base)):
-                raise self.corrupt(f"a file that can be entered at {moment:g} s", "one that FFmpeg finds no way into")
+        if moment <= PREROLL or not self._is_measured or not INDEXED & set(self._container.format.name.split(",")):
+            return
+        if not self._sought(int((moment - PREROLL + self._origin) / self.stream.time_base)):
+            raise self.corrupt(f"a file that can be entered at {moment:g} s", "one that FFmpeg finds no way into")
 
     def _sought(self, target: int) -> bool:
         """Whether FFmpeg finds a time in the file. It may refuse where the stream begins late or has ended."""

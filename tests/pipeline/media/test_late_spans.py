@@ -35,6 +35,7 @@ KINDS = {
     "a.webm": ["-c:a", "libopus"],
     "a.avi": ["-c:a", "libmp3lame"],
     "a.wav": ["-c:a", "pcm_s16le"],
+    "b.wav": ["-c:a", "pcm_s16le", "-ar", "11127"],
 }
 DITHERED = {"b.ts": ["-c:a", "ac3"], "b.avi": ["-c:a", "ac3"], "a.mpg": ["-c:a", "mp2"]}
 """The decoders add noise below the least bit, other noise after a late start."""
