@@ -25,6 +25,9 @@ class AMBDSGDNSettings(NetworkSettings):
         ge=1,
         description="rows of the speaker table, the last for all later ones; unset: as many as the corpus has, 2 to 9",
     )
+    embedding_weight: float = Field(
+        default=1.0, ge=0, description="of the place's and the speaker's vectors beside the features"
+    )
     unimodal_weight: float = Field(default=0.1, ge=0, description="of each modality's squared loss")
     drop_rate: float = Field(default=0.3, ge=0, le=1, description="q0 of the balanced modality dropout")
     drop_share: float = Field(default=0.5, ge=0, le=1, description="share of the batches with modality dropout")

@@ -26,6 +26,9 @@ class CMCFSRNetSettings(NetworkSettings):
         ge=1,
         description="rows of the speaker table, the last for all later ones; unset: as many as the corpus has, 2 to 9",
     )
+    embedding_weight: float = Field(
+        default=1.0, ge=0, description="of the place's and the speaker's vectors beside the features"
+    )
 
     @model_validator(mode="after")
     def _divisible(self) -> CMCFSRNetSettings:

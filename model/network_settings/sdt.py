@@ -22,6 +22,9 @@ class SDTSettings(NetworkSettings):
         ge=1,
         description="rows of the speaker table, the last for all later ones; unset: as many as the corpus has, 2 to 9",
     )
+    embedding_weight: float = Field(
+        default=1.0, ge=0, description="of the place's and the speaker's vectors beside the features"
+    )
     gate: Literal["learnt", "identity"] = Field(
         default="learnt", description="sigmoid(W z) * z, or sigmoid(z) * z as released for MELD"
     )

@@ -1,6 +1,7 @@
 """AMB-DSGDN (Wang et al., arXiv 2603.10043): differential graph attention in each modality, balanced dropout of them.
 
-- text: Linear to D; audio, visual: Linear, + position + speaker embedding, one of SDT's self-attention layers, dropout;
+- text: Linear to D; audio, visual: Linear, + c (position + speaker embedding), c = 1 as released, one of SDT's
+  self-attention layers, dropout;
 - two blocks in each modality, first on the graph of the other speakers, then on that of the same speaker, each with
   relations self, earlier and later within a window: LN(x + Linear(gelu(T(drop [T_1(drop x); T_2(drop x)])))), T being
   ``layers.differential``; a block's dropout, that of its attention weights too, is 0.2 whatever the network's is;
@@ -166,8 +167,9 @@ class AMBDSGDN(Network):
         if name not in self.encoders:
             return inputs
         place = mask.nonzero()[:, 1]
-        inputs = inputs + positions(mask.shape[1], inputs.shape[1], like=inputs)[place]
-        inputs = inputs + self.speaker(speaker.clamp(max=self.settings.speakers - 1))
+        added = self.speaker(speaker.clamp(max=self.settings.speakers - 1))
+        added = added + positions(mask.shape[1], inputs.shape[1], like=inputs)[place]
+        inputs = inputs + self.settings.embedding_weight * added
         encoded: Tensor = self.dropout(self.encoders[name](inputs, inputs, mask))
         return encoded
 

@@ -4,7 +4,7 @@ There is no public code, and the paper's text was not at hand: what is known is 
 transformer" followed by a "graph-based semantic refinement transformer". Everything below is inferred; call the results
 "CMCF-style", never "CMCF-SRNet".
 
-1. x_m = LN(Linear(features of m)), text through a BiGRU; + sinusoidal positions + speaker embedding.
+1. x_m = LN(Linear(features of m)), text through a BiGRU; + c (sinusoidal positions + speaker embedding).
 2. For each ordered pair of modalities, in each layer: m <- LN(m + Att(m <- x_n)), m <- LN(m + FFN(m)), where utterance
    i sees j for |i - j| <= window. A modality's partners are summed; one modality alone stays as it is.
 3. f = Linear([t; a; v]).
@@ -148,6 +148,7 @@ class CMCFSRNet(Network):
         place = mask.nonzero()[:, 1]
         added = self.speaker(utterances.speaker.clamp(max=self.settings.speakers - 1))
         added = added + positions(mask.shape[1], self.settings.width, like=added)[place]
+        added = self.settings.embedding_weight * added
         inputs = {}
         for name, projected in self.project(utterances.features, utterances.present).items():
             encoded = self.norms[name](projected)

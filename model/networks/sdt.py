@@ -1,6 +1,7 @@
 """SDT (Ma et al., IEEE TMM 2024): Transformers within and between modalities, two levels of gates, self-distillation.
 
-With x_m = Linear(features of m) + position + speaker embedding (one table for all modalities):
+With x_m = Linear(features of m) + c (position + speaker embedding), of one table for all modalities, and c = 1 as
+released:
 
 - for each ordered pair (q, k) of modalities, q = k included, with weights and dropout of x_q and x_k of its own:
   y = x_q + drop Att(x_q <- x_k), z = y + drop W2 drop gelu(W1 LN(y)), g_qk = sigmoid(W z) * z;
@@ -121,6 +122,7 @@ class SDT(Network):
         place = mask.nonzero()[:, 1]  # (V,)
         speaker = self.speaker(utterances.speaker.clamp(max=self.settings.speakers - 1))  # (V, D)
         added = positions(mask.shape[1], self.settings.width, like=speaker)[place] + speaker
+        added = self.settings.embedding_weight * added
         inputs = {
             name: projected + added for name, projected in self.project(utterances.features, utterances.present).items()
         }

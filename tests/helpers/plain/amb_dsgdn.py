@@ -59,8 +59,9 @@ def plain(network: AMBDSGDN, batch: Batch) -> Output:
     for name, own in projected(network.project, utterances).items():
         inputs = own
         if name in network.encoders:
-            placed = own + positions(len(utterances), settings.width, like=own)
-            placed = placed + embedded(network.speaker, utterances.speakers)
+            added = positions(len(utterances), settings.width, like=own)
+            added = added + embedded(network.speaker, utterances.speakers)
+            placed = own + settings.embedding_weight * added
             inputs = network.dropout(transformed(network.encoders[name], placed, placed))
         hidden = block(network.same[name], block(network.cross[name], inputs, cross), same)
         if name in network.gates:

@@ -67,6 +67,7 @@ def plain(network: CMCFSRNet, batch: Batch) -> Output:
         if name == "text":
             encoded, _ = network.gru(encoded)
         added = embedded(network.speaker, speakers) + positions(length, settings.width, like=encoded)
+        added = settings.embedding_weight * added
         inputs[name] = network.dropout(encoded + added)
     fused = []
     for own, states in inputs.items():

@@ -24,6 +24,7 @@ def plain(network: SDT, batch: Batch) -> Output:
     utterances = read(network, batch)
     speaker = embedded(network.speaker, utterances.speakers)
     added = positions(len(utterances), network.settings.width, like=speaker) + speaker
+    added = network.settings.embedding_weight * added
     inputs = {name: own + added for name, own in projected(network.project, utterances).items()}
     states = {}
     for name, query in inputs.items():

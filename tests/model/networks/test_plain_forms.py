@@ -64,9 +64,9 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "joyful": [JOYFUL, JOYFUL | {"relations": "order"}],
     "adaign": [ADAIGN, ADAIGN | {"party": True}],
     "scmm": [{"width": 8, "heads": 2, "feed_forward": 12, "speakers": 2}],
-    "cmcf_srnet": [{"width": 8, "heads": 2, "window": 2, "graph_window": 3}],
-    "sdt": [{"width": 8, "heads": 2}, {"width": 8, "heads": 2, "gate": "identity"}],
-    "amb_dsgdn": [{"width": 8, "heads": 2, "window": 3}],
+    "cmcf_srnet": [{"width": 8, "heads": 2, "window": 2, "graph_window": 3, "embedding_weight": 0.3}],
+    "sdt": [{"width": 8, "heads": 2}, {"width": 8, "heads": 2, "gate": "identity", "embedding_weight": 0.3}],
+    "amb_dsgdn": [{"width": 8, "heads": 2, "window": 3, "embedding_weight": 0.3}],
     "mvn": [{"width": 6, "window": 3}],
     "bigfusion": [
         BIGFUSION,
