@@ -63,6 +63,6 @@ RELEASED: dict[str, dict[str, dict[str, object]]] = {
     "meld": {"model": {"graph_window": 4, "speakers": 9}, "train": _TRAIN},
 }
 
-SET_BY_HAND: dict[str, dict[str, object]] = {"model": {"centred": ["audio"]}}
-"""Leave one session out over IEMOCAP's training dialogues (seed 0): 55.46 with the recordings'
-levels, and 57.11 on a file with each dialogue's whole mean taken off."""
+SET_BY_HAND: dict[str, dict[str, object]] = {"model": {"centred": ["audio"], "embedding_weight": 0.1}}
+"""Leave one session out over IEMOCAP's training dialogues (seed 0): 55.46 with the recordings' levels and a weight of
+1, 56.52 without the levels, 57.73 with a weight of 0.1 too."""

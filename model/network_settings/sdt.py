@@ -63,7 +63,7 @@ RELEASED: dict[str, dict[str, dict[str, object]]] = {
     },
 }
 
-SET_BY_HAND: dict[str, dict[str, object]] = {"model": {"centred": ["audio"]}}
-"""It follows the recordings' levels. Leave one session out over IEMOCAP's training dialogues (seed 0), the loudest
-session and the second: at a rate of 1e-4 with the levels 42.5 and 54.9, without them 49.4 and 56.6; at the shared rate
-of 1e-3 without them 47.1 and 61.8."""
+SET_BY_HAND: dict[str, dict[str, object]] = {"model": {"centred": ["audio"], "embedding_weight": 0.1}}
+"""At the released weight of 1 standardised text is 18 % of the mean square that the Transformers hear at the start; the
+rest says who speaks and where. Leave one session out over IEMOCAP's training dialogues (seed 0): 59.07, and 50.60 at 1;
+on text alone 56.88 and 48.97."""
