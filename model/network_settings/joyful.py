@@ -104,6 +104,6 @@ RELEASED: dict[str, dict[str, dict[str, object]]] = {
     "meld": {"model": {"relations": "order"}, "train": _TRAIN},  # the code does not run on MELD: its widths do not fit
 }
 
-SET_BY_HAND: dict[str, dict[str, object]] = {"train": {"learning_rate": 1e-4}}
+SET_BY_HAND: dict[str, dict[str, object]] = {"train": {"learning_rate": 1e-4, "epochs": 20}}
 """At the shared rate of 1e-3 it does not learn: validation WF1 12.6 after three epochs on IEMOCAP's training dialogues,
-47.9 at 1e-4 and 47.5 at 2e-4."""
+47.9 at 1e-4 and 47.5 at 2e-4. Leave one session out (seed 0): 53.48 with the shared ten epochs, 58.22 with twenty."""
