@@ -9,7 +9,7 @@ from bigfusion.model.settings import NETWORKS, TrainSettings, tuned
 
 KINDS = list(settings_classes(NETWORKS))
 OWN = {
-    "joyful": {"learning_rate": 1e-4},
+    "joyful": {"learning_rate": 1e-4, "epochs": 20},
     "ga2mif": {"learning_rate": 3e-4, "epochs": 20},
     "cogmen": {"learning_rate": 3e-4, "epochs": 20},
     "mmgcn": {"epochs": 30},
