@@ -6,7 +6,9 @@ replace, unlink) and every statement that goes to SQLite is one point. For fault
 """
 
 import io
+import multiprocessing
 import os
+import pickle
 import resource
 import signal
 import sqlite3
@@ -14,6 +16,8 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+
+import cloudpickle
 
 from bigfusion.pipeline.errors import BigFusionError
 from bigfusion.pipeline.store import index
@@ -24,23 +28,35 @@ ALL_CALLS = (*CALLS, "scandir", "stat", "mkdir", "utime")
 """Those of upkeep beside; the reading of a whole file is one more, ``read``."""
 
 
+_SMALL = multiprocessing.get_context("forkserver")
+_SMALL.set_forkserver_preload(["tests.helpers.small_process"])
+
+
 def forked(work: Callable[[], object], before: Callable[[], object] = lambda: None) -> int:
-    """``work`` in a process of its own: 0, 7 where it raised an error that a user can act on, or the signal."""
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        code = BROKEN
-        try:
-            before()
-            work()
-            code = FINE
-        except BigFusionError:
-            code = REFUSED
-        except Exception:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    """``work`` in a process of its own: 0, 7 where it raised an error that a user can act on, or the signal.
+
+    It is forked from a small process (:mod:`tests.helpers.small_process`), to which the functions are sent.
+    """
+    cloudpickle.register_pickle_by_value(sys.modules[work.__module__])  # or a process would import the test's module
+    process = _SMALL.Process(target=_ended, args=(cloudpickle.dumps((work, before)),))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def _ended(pickled: bytes) -> None:
+    work, before = pickle.loads(pickled)
+    code = BROKEN
+    try:
+        before()
+        work()
+        code = FINE
+    except BigFusionError:
+        code = REFUSED
+    except Exception:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
 
 
 def at_each_point(act: Callable[[str, int, tuple], object], under: Path, calls: tuple[str, ...] = CALLS) -> None:
@@ -98,14 +114,12 @@ def at_each_point(act: Callable[[str, int, tuple], object], under: Path, calls: 
 def counted(work: Callable[[], object], under: Path, calls: tuple[str, ...] = CALLS) -> list[str]:
     """The operations that ``work`` makes, in order."""
     record = under.parent / f"{under.name}.trace"
-    file = os.open(record, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    write = os.write
 
-    def note(name: str, number: int, args: tuple) -> None:
-        write(file, f"{name}\n".encode())
+    def noting() -> None:
+        file, write = os.open(record, os.O_CREAT | os.O_WRONLY | os.O_APPEND), os.write
+        at_each_point(lambda name, number, args: write(file, f"{name}\n".encode()) and None, under, calls)
 
-    assert forked(work, lambda: at_each_point(note, under, calls)) == FINE
-    os.close(file)
+    assert forked(work, noting) == FINE
     return record.read_text().splitlines()
 
 

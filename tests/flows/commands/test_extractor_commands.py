@@ -106,9 +106,14 @@ def test_an_unknown_setting_of_the_face_training(tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not FERPLUS.is_dir(), reason="FER+ is not here")
-def test_the_shipped_weights_pass_the_bar(capsys):
-    """Better than the VGG13 of FER+'s paper on the test split's majority labels."""
-    assert cli.main(["evaluate-faces", "--data", str(FERPLUS), "--json"]) == 0
+def test_the_shipped_weights_pass_the_bar(tmp_path, capsys):
+    """Better than the VGG13 of FER+'s paper on the test split's majority labels. Of the other faces few are scored."""
+    for path in FERPLUS.glob("*.jxl"):
+        (tmp_path / path.name).symlink_to(path)
+    index = pd.read_csv(FERPLUS / "index.csv")
+    index.loc[index.index[index["split"] == "valid"][50:], "split"] = "train"
+    index.to_csv(tmp_path / "index.csv", index=False)
+    assert cli.main(["evaluate-faces", "--data", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["weights"] == str(FACE_WEIGHTS)
     assert found["test_faces"] == 3153
