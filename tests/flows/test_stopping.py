@@ -1,8 +1,4 @@
-"""Ctrl-C in a terminal and SIGTERM to the process group: one line, the known exit code, in seconds, nothing left.
-
-Both signals become the same exception in one place, so each moment is tried with one of them. A training in two
-processes is tried with both: its helpers get the signal too.
-"""
+"""Ctrl-C in a terminal and SIGTERM to the process group: one line, the known exit code, in seconds, nothing left."""
 
 import gc
 import os
@@ -63,7 +59,8 @@ def imported(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("moment", "how"), [("the server starts", "interrupted"), ("extraction", "terminated")])
+@pytest.mark.parametrize("how", ENDS)
+@pytest.mark.parametrize("moment", ["the server starts", "extraction"])
 def test_a_run_ends_at_once_before_its_server_is_up_and_in_extraction(media, moment, how):
     terminal = Terminal(media, "run")
     if moment == "extraction":
@@ -75,7 +72,8 @@ def test_a_run_ends_at_once_before_its_server_is_up_and_in_extraction(media, mom
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("processes", "how"), [(1, "interrupted"), (2, "interrupted"), (2, "terminated")])
+@pytest.mark.parametrize("how", ENDS)
+@pytest.mark.parametrize("processes", [1, 2])
 def test_a_training_ends_at_once_in_one_process_and_in_two(imported, processes, how):
     one = ("--set", "model.modalities=['text']", "--set", "model.width=16", "--set", f"train.processes={processes}")
     terminal = Terminal(imported, "run", *LONG, *one)
@@ -84,11 +82,12 @@ def test_a_training_ends_at_once_in_one_process_and_in_two(imported, processes, 
 
 
 @pytest.mark.slow
-def test_an_idle_serve_ends_at_once(imported):
+@pytest.mark.parametrize("how", ENDS)
+def test_an_idle_serve_ends_at_once(imported, how):
     terminal = Terminal(imported, "serve", "--port", str(free_port()), "--cron", "0 3 1 1 *")
     terminal.wait_until(lambda: "Ctrl-C ends it" in terminal.shown)
     time.sleep(2)
-    stop(terminal, "terminated")
+    stop(terminal, how)
 
 
 @pytest.mark.slow
@@ -137,13 +136,14 @@ def test_train_faces_ends_at_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_finetune_text_ends_at_once(media):
+@pytest.mark.parametrize("how", ENDS)
+def test_finetune_text_ends_at_once(media, how):
     encoder = save_roberta(media / "roberta")
     long = ("--set", "finetune.epochs=100000", "--set", "finetune.patience=100000", "--set", "finetune.threads=1")
     here = ("--set", "finetune.device=cpu", "--set", f"text.model='{encoder}'", "--set", "text.max_tokens=64")
     terminal = Terminal(media, "finetune-text", *long, *here)
     terminal.wait_until(lambda: list(media.glob("work/encoder/seed-0/checkpoint-*")))
-    stop(terminal, "interrupted")
+    stop(terminal, how)
 
 
 @pytest.mark.slow
