@@ -116,6 +116,8 @@ def make(asked: Asked, common: Common, material: Material, divided: Sequence[Fol
         systems = chosen((networks if asked.table == 2 else contrasts)(base), wanted)
         if asked.table == 2:
             _check_read(common, systems)
+            if alone := _of_one_row(asked, systems):
+                log.warning("reproduce: %s", alone)
             systems = [_with_speakers(system, data) for system in systems]
         if data.single_utterances:
             systems = [replace(system, model=system.model.itself()) for system in systems]
@@ -192,6 +194,17 @@ def _check_read(common: Common, systems: Sequence[System]) -> None:
         )
 
 
+def _of_one_row(asked: Asked, systems: Sequence[System]) -> str:
+    """What a reader of Table 2 must know of own settings that are BIG-FUSION's: no other row has them."""
+    from bigfusion.model.reproduce.systems import SHARED
+    from bigfusion.model.settings import DEFAULT_NETWORK
+
+    own = [key for key in asked.own if key.startswith("model.") and key.split(".")[1] not in ("kind", *SHARED)]
+    if asked.table != 2 or not own or all(system.model.kind == DEFAULT_NETWORK for system in systems):
+        return ""
+    return f"BIG-FUSION's row alone has {', '.join(own)}; the other networks keep their own."
+
+
 def _facts(
     asked: Asked, benchmark: str | None, data: Data, folds: list[str], systems: Sequence[System], found: dict[str, Any]
 ) -> dict[str, Any]:
@@ -212,6 +225,7 @@ def _facts(
             if asked.released
             else f"Trained with own settings, above {below}: {own}."
         )
+        caveats[0] = " ".join(filter(None, [caveats[0], _of_one_row(asked, systems)]))
     if scored == {"valid"}:
         caveats.append(
             "There are no test labels: the validation split is scored, on which each epoch was chosen (unless a network"

@@ -207,6 +207,24 @@ def test_the_papers_figures_stand_only_beside_a_corpus_that_is_known(name, title
     assert ("the paper's figures are left out" in " ".join(found["caveats"])) == (name == "own")
 
 
+@pytest.mark.parametrize("rows", ["bigfusion,mm_dfn", "bigfusion"])
+def test_a_setting_of_one_row_alone_is_not_told_of_the_others(rows, tmp_path, capsys, monkeypatch):
+    """The table said that all was trained with it."""
+    own_features.features(tmp_path / "f.parquet")
+    monkeypatch.setattr(ranking, "_row", lambda *_: (_ for _ in ()).throw(TrainingError("not trained here")))
+    monkeypatch.setattr(ranking, "_costs", lambda _, systems, __: {system.key: "" for system in systems})
+    asked = ["reproduce", "--table", "2", "--features", str(tmp_path / "f.parquet"), "--out", str(tmp_path / "out")]
+    model = ["--set", 'model.centred=["audio"]', "--set", 'model.modalities=["text"]']
+    assert cli.main([*asked, "--json", "--rows", rows, "--set", "train.epochs=4", *model]) == 1
+    said = capsys.readouterr()
+    alone = "BIG-FUSION's row alone has model.centred; the other networks keep their own."
+    found = json.loads(said.out)["caveats"][0]
+    assert found.startswith("Trained with own settings, above preset tuned: ")
+    assert ('model.centred = ["audio"]' in found, alone in found, f"reproduce: {alone}" in said.err) == (
+        (True, True, True) if rows != "bigfusion" else (True, False, False)
+    )
+
+
 def test_another_network_as_the_reference_is_refused():
     with pytest.raises(SettingsError, match="choose networks with --rows"):
         rows(Common(assignments=("model.kind=bigru",)))
