@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,15 +178,12 @@ def _with_speakers(system: System, data: Data) -> System:
 
 def _check_read(common: Common, systems: Sequence[System]) -> None:
     """Refuse a setting of BIG-FUSION's where no row is BIG-FUSION: it would change nothing, in silence."""
-    from bigfusion.model.reproduce.systems import SHARED
     from bigfusion.model.settings import DEFAULT_NETWORK
     from bigfusion.pipeline.settings import parse_assignment
 
     if any(system.model.kind == DEFAULT_NETWORK for system in systems):
         return
-    keys = [parse_assignment(one)[0] for one in common.assignments]
-    own = [".".join(key) for key in keys if key[0] == "model" and key[1:2] != ["kind"] and not {*key[1:2]} & {*SHARED}]
-    if own:
+    if own := _of_one_network(".".join(parse_assignment(one)[0]) for one in common.assignments):
         raise SettingsError(
             f"--set {own[0]}: expected a setting that a row reads, found one of {DEFAULT_NETWORK}'s, and no row is of"
             f" that network; a row's own are searched by `bigfusion tune --network {systems[0].model.kind}`, and"
@@ -194,15 +191,22 @@ def _check_read(common: Common, systems: Sequence[System]) -> None:
         )
 
 
+def _of_one_network(keys: Iterable[str]) -> list[str]:
+    """The model's settings among ``keys``, but for those that every row takes over (``SHARED``)."""
+    from bigfusion.model.reproduce.systems import SHARED
+
+    parts = ((key, *f"{key}.".split(".")[:2]) for key in keys)
+    return [key for key, table, name in parts if table == "model" and name not in ("kind", *SHARED)]
+
+
 def _of_one_row(asked: Asked, systems: Sequence[System]) -> str:
     """What a reader of Table 2 must know of own settings that are BIG-FUSION's: no other row has them."""
-    from bigfusion.model.reproduce.systems import SHARED
     from bigfusion.model.settings import DEFAULT_NETWORK
 
-    own = [key for key in asked.own if key.startswith("model.") and key.split(".")[1] not in ("kind", *SHARED)]
+    own = _of_one_network(asked.own)
     if asked.table != 2 or not own or all(system.model.kind == DEFAULT_NETWORK for system in systems):
         return ""
-    return f"BIG-FUSION's row alone has {', '.join(own)}; the other networks keep their own."
+    return f"No row but BIG-FUSION's has {', '.join(own)}; the other networks keep their own."
 
 
 def _facts(
@@ -219,13 +223,13 @@ def _facts(
     if asked.own:
         own = ", ".join(f"{key} = {json.dumps(value)}" for key, value in asked.own.items())
         below = f"preset {asked.preset}" if asked.preset else "the defaults"
-        caveats.append(
+        trained = (
             f"Trained with own settings: {own}. A network with released numbers learns by these alone, but for what"
             " --set changes of train."
             if asked.released
             else f"Trained with own settings, above {below}: {own}."
         )
-        caveats[0] = " ".join(filter(None, [caveats[0], _of_one_row(asked, systems)]))
+        caveats.append(" ".join(filter(None, [trained, _of_one_row(asked, systems)])))
     if scored == {"valid"}:
         caveats.append(
             "There are no test labels: the validation split is scored, on which each epoch was chosen (unless a network"

@@ -15,6 +15,7 @@ import sqlite3
 import sys
 import traceback
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import cloudpickle
@@ -38,13 +39,18 @@ def forked(work: Callable[[], object], before: Callable[[], object] = lambda: No
     It is forked from a small process (:mod:`tests.helpers.small_process`), to which the functions are sent.
     """
     cloudpickle.register_pickle_by_value(sys.modules[work.__module__])  # or a process would import the test's module
-    process = _SMALL.Process(target=_ended, args=(cloudpickle.dumps((work, before)),))
-    process.start()
-    process.join()
+    hears, tells = _SMALL.Pipe(duplex=False)
+    with hears, tells:
+        process = _SMALL.Process(target=_ended, args=(cloudpickle.dumps((work, before)), tells))
+        process.start()
+        process.join()
+        if process.exitcode == BROKEN:
+            print(hears.recv())
     return process.exitcode
 
 
-def _ended(pickled: bytes) -> None:
+def _ended(pickled: bytes, tells: Connection) -> None:
+    """Run what :func:`forked` has sent, and end. What breaks is told to the test: its error output is not ours."""
     work, before = pickle.loads(pickled)
     code = BROKEN
     try:
@@ -54,7 +60,7 @@ def _ended(pickled: bytes) -> None:
     except BigFusionError:
         code = REFUSED
     except Exception:
-        traceback.print_exc()
+        tells.send(traceback.format_exc())
     finally:
         os._exit(code)
 
@@ -121,10 +127,6 @@ def counted(work: Callable[[], object], under: Path, calls: tuple[str, ...] = CA
 
     assert forked(work, noting) == FINE
     return record.read_text().splitlines()
-
-
-def void(_: object) -> None:
-    return None
 
 
 def limited(size: int) -> None:

@@ -217,7 +217,7 @@ def test_a_setting_of_one_row_alone_is_not_told_of_the_others(rows, tmp_path, ca
     model = ["--set", 'model.centred=["audio"]', "--set", 'model.modalities=["text"]']
     assert cli.main([*asked, "--json", "--rows", rows, "--set", "train.epochs=4", *model]) == 1
     said = capsys.readouterr()
-    alone = "BIG-FUSION's row alone has model.centred; the other networks keep their own."
+    alone = "No row but BIG-FUSION's has model.centred; the other networks keep their own."
     found = json.loads(said.out)["caveats"][0]
     assert found.startswith("Trained with own settings, above preset tuned: ")
     assert ('model.centred = ["audio"]' in found, alone in found, f"reproduce: {alone}" in said.err) == (
